@@ -1,0 +1,1 @@
+"""Hone: a fine-tuning studio for small language models."""

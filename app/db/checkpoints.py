@@ -1,0 +1,24 @@
+"""Checkpoints that are real: only a row here makes a folder one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.base import Base, IdMixin, utc_now
+
+
+class CheckpointRow(IdMixin, Base):
+    """A verified checkpoint folder of a run, written under a lease token. `state`: good, corrupt or removed."""
+
+    __tablename__ = "checkpoints"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    step: Mapped[int]
+    lease_token: Mapped[int]
+    path: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(10), default="good")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)

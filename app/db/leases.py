@@ -1,0 +1,107 @@
+"""Work that a worker may hold for a while: the columns, the claim, the fence, the heartbeat and the sweep.
+
+The database is the truth and its clock the only clock. A claim hands out a lease and raises `lease_token`; every write of the
+holder goes through `held`, which refuses an old token. So a doubled message or a worker that wakes up late does no harm.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import Select, String, false, or_, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db.base import TouchedMixin, database_clock
+from app.domain.errors import LeaseLost
+from app.domain.runs import LEASED, RunStatus, check_move
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LEASE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 15.0
+
+
+class LeaseMixin(TouchedMixin):
+    """Columns of anything `claim_and_run` can carry."""
+
+    status: Mapped[str] = mapped_column(String(20), default=RunStatus.QUEUED, index=True)
+    reason: Mapped[str] = mapped_column(String(2000), default="")
+    error_code: Mapped[str | None] = mapped_column(String(60))
+    queue: Mapped[str] = mapped_column(String(20))
+    priority: Mapped[int] = mapped_column(default=0)
+    needs_gpu: Mapped[bool] = mapped_column(default=False)
+    lease_owner: Mapped[str | None] = mapped_column(String(36))
+    lease_token: Mapped[int] = mapped_column(default=0)
+    lease_expires_at: Mapped[float | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    crashes_since_progress: Mapped[int] = mapped_column(default=0)
+
+    def move_to(self, status: RunStatus, reason: str = "") -> None:
+        """Change the state, if that is legal; the one door (the claim's conditional UPDATE is the other side of it)."""
+        check_move(RunStatus(self.status), status)
+        self.status = status
+        self.reason = reason[:2000]
+        if status not in LEASED:
+            self.lease_owner = None
+            self.lease_expires_at = None
+
+
+Work = TypeVar("Work", bound=LeaseMixin)
+
+
+def claim(session: Session, table: type[Work], worker_id: str, queue: str, *, has_gpu: bool, lease_seconds: float = LEASE_SECONDS) -> Work | None:
+    """Take the next waiting piece of work, or None. One conditional UPDATE: two claimers never get the same row."""
+    waiting: Select[tuple[str]] = (
+        select(table.id)  # type: ignore[attr-defined]
+        .where(table.status == RunStatus.QUEUED, table.queue == queue, or_(table.needs_gpu == false(), has_gpu))
+        .order_by(table.priority.desc(), table.id)  # type: ignore[attr-defined]
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    taken = session.execute(
+        update(table)
+        # The outer condition is needed: without it PostgreSQL hands one row to several claimers.
+        .where(table.id == waiting.scalar_subquery(), table.status == RunStatus.QUEUED)  # type: ignore[attr-defined]
+        .values(
+            status=RunStatus.STARTING,
+            reason="",
+            error_code=None,
+            lease_owner=worker_id,
+            lease_token=table.lease_token + 1,
+            attempt=table.attempt + 1,
+            lease_expires_at=database_clock() + lease_seconds,
+        )
+        .returning(table.id),  # type: ignore[attr-defined]
+        execution_options={"synchronize_session": False},
+    ).scalar()
+    return session.get(table, taken, populate_existing=True) if taken else None
+
+
+def held(session: Session, table: type[Work], work_id: str, token: int) -> Work:
+    """Return the row, locked, if `token` still holds it; else LeaseLost. Every write of a worker starts here."""
+    row = session.scalar(
+        select(table)
+        .where(table.id == work_id, table.lease_token == token, table.status.in_(LEASED))  # type: ignore[attr-defined]
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if row is None:
+        message = "The lease on this work was lost; nothing was written."
+        raise LeaseLost(message)
+    return row
+
+
+def extend(session: Session, table: type[Work], work_id: str, token: int, lease_seconds: float = LEASE_SECONDS) -> None:
+    """Say "still alive" for another lease; LeaseLost when somebody else holds the work."""
+    held(session, table, work_id, token).lease_expires_at = database_clock() + lease_seconds  # type: ignore[assignment]
+
+
+def expired(session: Session, table: type[Work]) -> Sequence[Work]:
+    """Return, locked, the rows whose holder was silent for longer than its lease."""
+    return session.scalars(
+        select(table)
+        .where(table.status.in_(LEASED), table.lease_expires_at < database_clock())
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    ).all()

@@ -1,0 +1,40 @@
+"""Runs: what was asked for, how far it is, what came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db.artifacts import Artifact
+from app.db.base import Base, IdMixin, OwnedMixin
+from app.db.datasets import DatasetVersion
+from app.db.leases import LeaseMixin
+
+
+class Run(IdMixin, OwnedMixin, LeaseMixin, Base):
+    """One training a user launched."""
+
+    __tablename__ = "runs"
+
+    name: Mapped[str] = mapped_column(String(200))
+    method: Mapped[str] = mapped_column(String(20))
+    preset: Mapped[str | None] = mapped_column(String(20))
+    base_model: Mapped[str] = mapped_column(String(500))
+    spec: Mapped[dict[str, Any]]
+    version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
+    eval_version_id: Mapped[str | None] = mapped_column(ForeignKey("dataset_versions.id"))
+    step: Mapped[int] = mapped_column(default=0)
+    total_steps: Mapped[int]
+    checkpoint_step: Mapped[int] = mapped_column(default=0)
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    model: Mapped[str | None] = mapped_column(String(300), unique=True)
+    adapter_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id", use_alter=True))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    version: Mapped[DatasetVersion] = relationship(foreign_keys=[version_id])
+    eval_version: Mapped[DatasetVersion | None] = relationship(foreign_keys=[eval_version_id])
+    adapter: Mapped[Artifact | None] = relationship(foreign_keys=[adapter_id], post_update=True)

@@ -1,0 +1,71 @@
+"""The database connection, and `unit_of_work`: the only place that commits."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SAFE_WAL_SQLITE = (3, 51, 3)
+"""Older libraries can corrupt a WAL database when one connection checkpoints while another writes (sqlite.org/changes)."""
+AFTER_COMMIT = "hone_after_commit"
+
+
+def journal_mode() -> str:
+    """Return the journal mode this machine's SQLite can be trusted with."""
+    return "WAL" if sqlite3.sqlite_version_info >= SAFE_WAL_SQLITE else "TRUNCATE"
+
+
+def make_engine(url: str) -> Engine:
+    """Return an engine for SQLite or PostgreSQL; opens no connection."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=10)
+    engine = create_engine(url, connect_args={"timeout": 5.0, "check_same_thread": False}, pool_size=10, max_overflow=30, pool_timeout=10)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # Python's own transaction handling begins late and only for some statements; ours begins in _begin_sqlite.
+    connection.isolation_level = None
+    for setting in (f"journal_mode={journal_mode()}", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its lock at once: two that read first and write later would deadlock, and SQLite would fail one without waiting.
+    reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def unit_of_work(engine: Engine) -> Iterator[Session]:
+    """Commit everything done inside, or nothing; then do what waited for the commit."""
+    with Session(engine, expire_on_commit=False) as session:
+        with session.begin():
+            yield session
+        _after_commit(session)
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """Give a session that only reads, and so never waits for a writer's turn."""
+    with Session(engine.execution_options(reads_only=True), expire_on_commit=False, autoflush=False) as session:
+        yield session
+
+
+def after_commit(session: Session, action: Callable[[], Any]) -> None:
+    """Do `action` once the surrounding unit of work is committed (a bell may never outrun the data it speaks of)."""
+    session.info.setdefault(AFTER_COMMIT, []).append(action)
+
+
+def _after_commit(session: Session) -> None:
+    for action in session.info.pop(AFTER_COMMIT, []):
+        action()

@@ -1,0 +1,1 @@
+"""What fine-tuning is, in pure Python: states, specs, rows, events, rules. No I/O and no framework."""

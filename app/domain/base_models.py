@@ -1,0 +1,97 @@
+"""Which model folders may be loaded at all: safetensors only, and nothing that brings code of its own.
+
+Pure: the caller lists the folder and hands over a reader, so the web process and the trainer ask the same question.
+Why each rule is there: SECURITY.md.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from app.domain.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MAX_JSON_BYTES = 64 * 1024 * 1024
+CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_generate"})
+
+
+def unknown_model(message: str) -> Invalid:
+    """Return the error for a base model that cannot be found or read."""
+    return Invalid(message, param="base_model", code="unknown_model")
+
+
+def check_model_folder(names: Iterable[str], read: Callable[[str], bytes]) -> dict[str, Any]:
+    """Return the folder's config.json, or raise Invalid: unknown_model, unsafe_format or remote_code.
+
+    `names` are the folder's file names; `read` returns a file's bytes and is asked for small JSON files only.
+    """
+    present = set(names)
+    if "config.json" not in present:
+        message = "The folder has no config.json, so it is no model in the Hugging Face layout."
+        raise unknown_model(message)
+    _check_weights(present)
+    for name in sorted(present):
+        if name.endswith(".json"):
+            _check_json(name, read(name), weights_index=name.endswith(".index.json"))
+    config: dict[str, Any] = json.loads(read("config.json"))
+    if "model_type" not in config:
+        message = "config.json names no model_type, so nobody can tell how to load it."
+        raise unknown_model(message)
+    return config
+
+
+def _check_weights(present: set[str]) -> None:
+    pickled = sorted(n for n in present if n.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")))
+    if pickled and not any(n.endswith(".safetensors") for n in present):
+        message = f"The weights lie in {pickled[0]}, a pickle, which can run code when it is read. Convert them to safetensors."
+        raise Invalid(message, param="base_model", code="unsafe_format")
+    if not any(n.endswith(".safetensors") for n in present):
+        message = "The folder has no .safetensors file, so there are no weights to load."
+        raise unknown_model(message)
+
+
+def _check_json(name: str, raw: bytes, *, weights_index: bool) -> None:
+    if len(raw) > MAX_JSON_BYTES:
+        message = f"{name} is larger than {MAX_JSON_BYTES // 2**20} MiB."
+        raise unknown_model(message)
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        message = f"{name} is not valid JSON."
+        raise unknown_model(message) from None
+    if not isinstance(document, dict):
+        if name == "config.json":
+            message = "config.json is no JSON object."
+            raise unknown_model(message)
+        return
+    if weights_index:
+        _check_index(name, document)
+    elif not name.startswith(("tokenizer.json", "vocab", "merges")):
+        _refuse_code(name, document)
+
+
+def _check_index(name: str, document: dict[str, Any]) -> None:
+    files = document.get("weight_map")
+    for file in files.values() if isinstance(files, dict) else ():
+        if not isinstance(file, str) or "/" in file or "\\" in file or not file.endswith(".safetensors"):
+            message = f"{name} points at {str(file)[:80]!r}; weights must be .safetensors files of the same folder."
+            raise Invalid(message, param="base_model", code="unsafe_format")
+
+
+def _refuse_code(name: str, document: dict[str, Any]) -> None:
+    """Refuse configurations that make a loader fetch or run foreign code (SECURITY.md lists the advisories)."""
+    pending: list[Any] = [document]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list):
+            pending += item
+        elif isinstance(item, dict):
+            for key, value in item.items():
+                foreign = key in CODE_KEYS or ("attn_implementation" in key and isinstance(value, str) and "/" in value)
+                if foreign and value:
+                    message = f"{name} has {key!r}: this model wants to run code of its own, which Hone never does."
+                    raise Invalid(message, param="base_model", code="remote_code")
+                pending.append(value)

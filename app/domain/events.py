@@ -1,0 +1,82 @@
+"""What a child process reports on its event pipe, one JSON object a line; `hone train` writes the same to events.jsonl."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class Event(BaseModel):
+    """Base of all events: unknown fields are refused, so both ends stay in step."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Started(Event):
+    """The child is set up and begins its work; `data` says what was chosen (device, precision …) and why."""
+
+    type: Literal["started"] = "started"
+    step: int = 0
+    total_steps: int = 0
+    message: str
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Metric(Event):
+    """A number at a step, in full precision."""
+
+    type: Literal["metric"] = "metric"
+    step: int
+    name: str
+    value: float
+
+
+class Progress(Event):
+    """How far an import has come: `done` of `total` bytes, `rows` read."""
+
+    type: Literal["progress"] = "progress"
+    done: int
+    total: int
+    rows: int
+
+
+class Checkpoint(Event):
+    """A whole, verified checkpoint lies at `path` (relative to the output folder)."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+
+
+class Notice(Event):
+    """Something a person should know; never a failure."""
+
+    type: Literal["notice"] = "notice"
+    message: str
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Finished(Event):
+    """The last line of a child. `interrupted`: it was told to leave and kept what it had. `code` is stable for programs."""
+
+    type: Literal["finished"] = "finished"
+    status: Literal["succeeded", "interrupted", "failed"]
+    reason: str = ""
+    code: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+AnyEvent = Annotated[Started | Metric | Progress | Checkpoint | Notice | Finished, Field(discriminator="type")]
+_adapter: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+
+def parse_event(line: str | bytes) -> AnyEvent:
+    """Read one line of the pipe; pydantic's ValidationError if it is no event."""
+    return _adapter.validate_json(line)
+
+
+class Command(Event):
+    """What a supervisor asks of its child on the child's standard input; end-of-file means: leave at once, nobody listens."""
+
+    command: Literal["pause", "stop", "cancel"]

@@ -1,0 +1,111 @@
+"""The document that describes a run: one model read by the form, REST, `hone train`'s YAML and the trainer."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+STARTER = "hone-starter"
+Auto = Literal["auto"]
+
+
+class Preset(StrEnum):
+    """How thorough a run is, for people who want no settings."""
+
+    QUICK = "quick"
+    BALANCED = "balanced"
+    THOROUGH = "thorough"
+
+
+PRESETS: dict[Preset, dict[str, Any]] = {
+    Preset.QUICK: {"epochs": 2, "rank": 16},
+    Preset.BALANCED: {"epochs": 4, "rank": 16},
+    Preset.THOROUGH: {"epochs": 8, "rank": 32},
+}
+
+
+class TrainingSettings(BaseModel):
+    """Every setting of a run with its default; the field's description is the help a page shows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tuning: Literal["lora", "qlora"] = Field(
+        "lora", description="LoRA trains a small adapter beside the frozen base; QLoRA also holds the base in 4 bits (NF4) to save memory."
+    )
+    epochs: Annotated[float, Field(gt=0, le=1000)] = Field(4, description="How many times each example is seen.")
+    max_steps: Annotated[int, Field(ge=1)] | None = Field(None, description="Stop after this many steps, whatever the epochs say.")
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(16, description="Examples per optimiser step.")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = Field(
+        "auto", description="How far each step moves the adapter; auto takes 0.0002, and 0.003 for bases under 50 million parameters."
+    )
+    rank: Annotated[int, Field(ge=1, le=512)] = Field(16, description="How many directions the adapter may change; 16 suits most.")
+    alpha: Annotated[float, Field(gt=0, le=4096)] | Auto = Field("auto", description="How strongly the adapter acts; auto is twice the rank.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of adapter inputs dropped at random while training.")
+    max_length: Annotated[int, Field(ge=16, le=1_048_576)] = Field(1024, description="Longest example in tokens; what is beyond is cut off.")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="Number format of the products; auto takes bf16 where the processor is fast at it."
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="How the learning rate falls over the run.")
+    warmup_ratio: Annotated[float, Field(ge=0, le=0.5)] = Field(0.05, description="Share of the steps in which the learning rate rises.")
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="Pulls the adapter's weights towards zero.")
+    max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="Longer gradients are shortened to this.")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="The same seed gives the same run.")
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train; auto takes a GPU if the worker has one.")
+    micro_batch_size: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto", description="Examples computed at once; smaller saves memory and changes nothing else."
+    )
+    eval_every_steps: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="Steps between checks on held-out rows; auto is about eight checks a run.")
+    checkpoint_every_steps: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto", description="Steps between checkpoints; auto saves at least every two minutes of training."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _full_is_not_offered(cls, given: Any) -> Any:  # noqa: ANN401 - raw input of any kind
+        if isinstance(given, dict) and given.get("tuning") == "full":
+            message = "Full fine-tuning is not offered yet; choose lora or qlora."
+            raise ValueError(message)
+        return given
+
+    @model_validator(mode="after")
+    def _alpha_is_twice_the_rank(self) -> Self:
+        if self.alpha == "auto":
+            object.__setattr__(self, "alpha", 2.0 * self.rank)
+        return self
+
+    def total_steps(self, training_rows: int) -> int:
+        """Return the number of optimiser steps over `training_rows` rows."""
+        return self.max_steps or math.ceil(training_rows * self.epochs / self.batch_size)
+
+    def filled_in(self, *, training_rows: int, parameters: int | None) -> TrainingSettings:
+        """Return these settings with every `auto` decided that rows and base size decide (`parameters` None: unknown yet)."""
+        decided: dict[str, Any] = {}
+        if self.learning_rate == "auto" and parameters is not None:
+            decided["learning_rate"] = 3e-3 if parameters < SMALL_BASE else 2e-4
+        if self.eval_every_steps == "auto":
+            decided["eval_every_steps"] = max(1, math.ceil(self.total_steps(training_rows) / 8))
+        return self.model_copy(update=decided)
+
+
+SMALL_BASE = 50_000_000
+"""Bases under this many parameters want a much higher learning rate (measured, docs/engine.md)."""
+
+
+class TrainingSpec(BaseModel):
+    """A run as a file: what to train, on what, how. Paths are relative to the file's folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_model: str = Field(min_length=1, description="hone-starter, a folder, or a Hub id.")
+    dataset: str = Field(min_length=1, description="JSONL, JSON or CSV in a known shape, or Hone's Parquet.")
+    eval_dataset: str | None = Field(None, description="Held-out rows; without it a tenth of the dataset is held out.")
+    method: Literal["sft"] = "sft"
+    settings: TrainingSettings = Field(default_factory=TrainingSettings)  # type: ignore[arg-type]
+
+
+def settings_for(preset: Preset | None, given: dict[str, Any]) -> TrainingSettings:
+    """Return a preset's settings (balanced when None), with what was `given` on top."""
+    return TrainingSettings.model_validate({**PRESETS[preset or Preset.BALANCED], **given})

@@ -1,0 +1,1 @@
+"""Make the bundled base model, hone-starter, from a folder of public text."""
