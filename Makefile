@@ -1,0 +1,48 @@
+# What a newcomer types. `make help` lists it.
+
+HONE_HOME ?= ./var
+HOST ?= 127.0.0.1
+PORT ?= 8000
+ARGS ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test test-slow check format bench gpu-check lock
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile | expand -t 14
+
+setup: ## install what Hone needs to run (.venv, static/vendor); does nothing when all is there
+	@tools/setup.sh
+
+setup-dev: ## the same, and what tests and guards need
+	@tools/setup.sh --dev
+
+run: setup ## set up, then start Hone: make run PORT=8000 HONE_HOME=./var
+	@exec $(BIN)/hone up --home "$(HONE_HOME)" --host "$(HOST)" --port "$(PORT)"
+
+test: setup-dev ## every test but the slow ones and those that need a GPU
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-slow: setup-dev ## the tests that take minutes
+	@$(BIN)/python -m pytest -q -m slow --timeout=3600 $(ARGS)
+
+check: setup-dev ## format, lint, types, direction of imports; under a minute
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: setup-dev ## put the code in form and fix what ruff can fix
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup-dev ## measure, and write the figures to bench/results
+	@$(BIN)/python -m bench $(ARGS)
+
+gpu-check: setup-dev ## the tests that need a GPU, on a machine that has one
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "gpu-check: torch finds no GPU here; run it on a machine with one")'
+	@$(BIN)/python -m pytest -q -m gpu --timeout=1800 $(ARGS)
+
+lock: setup-dev ## rewrite requirements/ from pyproject.toml: make lock ARGS=--upgrade
+	@tools/lock.sh $(ARGS)
