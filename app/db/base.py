@@ -35,9 +35,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Store in UTC."""
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Give back in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -51,12 +53,12 @@ class database_clock(FunctionElement[float]):  # noqa: N801 - reads as an SQL fu
 
 
 @compiles(database_clock, "sqlite")
-def _sqlite_clock(_element: database_clock, _compiler: SQLCompiler, **_options: Any) -> str:  # noqa: ANN401
+def _sqlite_clock(_element: database_clock, _compiler: SQLCompiler, **_options: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
 @compiles(database_clock, "postgresql")
-def _postgresql_clock(_element: database_clock, _compiler: SQLCompiler, **_options: Any) -> str:  # noqa: ANN401
+def _postgresql_clock(_element: database_clock, _compiler: SQLCompiler, **_options: Any) -> str:
     # clock_timestamp moves on inside a transaction; now() would not.
     return "(extract(epoch from clock_timestamp())::float8)"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.artifacts import Artifact
@@ -28,11 +28,12 @@ class Dataset(IdMixin, OwnedMixin, TouchedMixin, Base):
     system: Mapped[str | None] = mapped_column(Text)
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)
     upload_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
-    version_id: Mapped[str | None] = mapped_column(ForeignKey("dataset_versions.id", use_alter=True))
+    # No foreign key: versions point at their dataset already, and a circle of constraints cannot be created in one go.
+    version_id: Mapped[str | None] = mapped_column(String(36))
     deleted_at: Mapped[datetime | None]
 
     upload: Mapped[Artifact | None] = relationship(foreign_keys=[upload_id])
-    version: Mapped[DatasetVersion | None] = relationship(foreign_keys=[version_id], post_update=True)
+    version: Mapped[DatasetVersion | None] = relationship(primaryjoin="foreign(Dataset.version_id) == DatasetVersion.id", viewonly=True)
 
 
 class DatasetVersion(IdMixin, OwnedMixin, Base):
@@ -59,8 +60,8 @@ class Import(IdMixin, OwnedMixin, LeaseMixin, Base):
     __tablename__ = "imports"
 
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
-    done_bytes: Mapped[int] = mapped_column(default=0)
-    total_bytes: Mapped[int] = mapped_column(default=0)
+    done_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    total_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     rows_read: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

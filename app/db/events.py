@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Integer, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base, utc_now
@@ -19,7 +19,7 @@ class EventRow(Base):
 
     __tablename__ = "events"
 
-    id: Mapped[int] = mapped_column(SerialId, Identity(), primary_key=True)
+    id: Mapped[int] = mapped_column(SerialId, primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     subject_id: Mapped[str] = mapped_column(String(36), index=True)
     time: Mapped[datetime] = mapped_column(default=utc_now)

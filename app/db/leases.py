@@ -6,9 +6,9 @@ holder goes through `held`, which refuses an old token. So a doubled message or 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Select, String, false, or_, select, update
+from sqlalchemy import Select, String, select, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import TouchedMixin, database_clock
@@ -50,11 +50,14 @@ class LeaseMixin(TouchedMixin):
 Work = TypeVar("Work", bound=LeaseMixin)
 
 
-def claim(session: Session, table: type[Work], worker_id: str, queue: str, *, has_gpu: bool, lease_seconds: float = LEASE_SECONDS) -> Work | None:
+def claim(
+    session: Session, table: type[Work], worker_id: str, queue: str, *, has_gpu: bool, lease_seconds: float = LEASE_SECONDS
+) -> Work | None:
     """Take the next waiting piece of work, or None. One conditional UPDATE: two claimers never get the same row."""
-    waiting: Select[tuple[str]] = (
+    may_take = true() if has_gpu else table.needs_gpu.is_(False)
+    waiting: Select[str] = (
         select(table.id)  # type: ignore[attr-defined]
-        .where(table.status == RunStatus.QUEUED, table.queue == queue, or_(table.needs_gpu == false(), has_gpu))
+        .where(table.status == RunStatus.QUEUED, table.queue == queue, may_take)
         .order_by(table.priority.desc(), table.id)  # type: ignore[attr-defined]
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -80,12 +83,13 @@ def claim(session: Session, table: type[Work], worker_id: str, queue: str, *, ha
 
 def held(session: Session, table: type[Work], work_id: str, token: int) -> Work:
     """Return the row, locked, if `token` still holds it; else LeaseLost. Every write of a worker starts here."""
-    row = session.scalar(
+    query: Select[Any] = (
         select(table)
         .where(table.id == work_id, table.lease_token == token, table.status.in_(LEASED))  # type: ignore[attr-defined]
         .with_for_update()
         .execution_options(populate_existing=True)
     )
+    row: Work | None = session.scalar(query)
     if row is None:
         message = "The lease on this work was lost; nothing was written."
         raise LeaseLost(message)
@@ -94,7 +98,7 @@ def held(session: Session, table: type[Work], work_id: str, token: int) -> Work:
 
 def extend(session: Session, table: type[Work], work_id: str, token: int, lease_seconds: float = LEASE_SECONDS) -> None:
     """Say "still alive" for another lease; LeaseLost when somebody else holds the work."""
-    held(session, table, work_id, token).lease_expires_at = database_clock() + lease_seconds  # type: ignore[assignment]
+    held(session, table, work_id, token).lease_expires_at = database_clock() + lease_seconds
 
 
 def expired(session: Session, table: type[Work]) -> Sequence[Work]:

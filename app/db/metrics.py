@@ -93,9 +93,16 @@ def _fold(session: Session, run_id: str) -> None:
         values = np.array([p.value for p in points], dtype="<f8")
         session.add(
             MetricChunk(
-                run_id=run_id, name=name, lease_token=token, first_step=int(steps[0]), last_step=int(steps[-1]),
-                low=float(np.nanmin(values)), high=float(np.nanmax(values)), steps=steps.tobytes(), values=values.tobytes(),
-            )  # fmt: skip
+                run_id=run_id,
+                name=name,
+                lease_token=token,
+                first_step=int(steps[0]),
+                last_step=int(steps[-1]),
+                low=float(np.nanmin(values)),
+                high=float(np.nanmax(values)),
+                steps=steps.tobytes(),
+                values=values.tobytes(),
+            )
         )
         session.execute(delete(MetricPoint).where(*mine))
 
@@ -137,5 +144,7 @@ def thinned(points: list[Point], max_points: int | None) -> list[Point]:
         return points
     steps = np.array([p.step for p in points], dtype=np.int64)
     values = np.array([p.value for p in points], dtype=np.float64)
-    chosen = MinMaxLTTBDownsampler().downsample(steps, values, n_out=max(3, max_points))
+    chosen = MinMaxLTTBDownsampler().downsample(  # type: ignore[no-untyped-call]
+        steps, values, n_out=max(3, max_points)
+    )
     return [points[i] for i in chosen]

@@ -31,10 +31,10 @@ class Run(IdMixin, OwnedMixin, LeaseMixin, Base):
     checkpoint_step: Mapped[int] = mapped_column(default=0)
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     model: Mapped[str | None] = mapped_column(String(300), unique=True)
-    adapter_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id", use_alter=True))
+    adapter_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
     version: Mapped[DatasetVersion] = relationship(foreign_keys=[version_id])
     eval_version: Mapped[DatasetVersion | None] = relationship(foreign_keys=[eval_version_id])
-    adapter: Mapped[Artifact | None] = relationship(foreign_keys=[adapter_id], post_update=True)
+    adapter: Mapped[Artifact | None] = relationship(foreign_keys=[adapter_id])

@@ -42,9 +42,13 @@ class TrainingSettings(BaseModel):
         "auto", description="How far each step moves the adapter; auto takes 0.0002, and 0.003 for bases under 50 million parameters."
     )
     rank: Annotated[int, Field(ge=1, le=512)] = Field(16, description="How many directions the adapter may change; 16 suits most.")
-    alpha: Annotated[float, Field(gt=0, le=4096)] | Auto = Field("auto", description="How strongly the adapter acts; auto is twice the rank.")
+    alpha: Annotated[float, Field(gt=0, le=4096)] | Auto = Field(
+        "auto", description="How strongly the adapter acts; auto is twice the rank."
+    )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of adapter inputs dropped at random while training.")
-    max_length: Annotated[int, Field(ge=16, le=1_048_576)] = Field(1024, description="Longest example in tokens; what is beyond is cut off.")
+    max_length: Annotated[int, Field(ge=16, le=1_048_576)] = Field(
+        1024, description="Longest example in tokens; what is beyond is cut off."
+    )
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="Number format of the products; auto takes bf16 where the processor is fast at it."
     )
@@ -57,14 +61,16 @@ class TrainingSettings(BaseModel):
     micro_batch_size: Annotated[int, Field(ge=1)] | Auto = Field(
         "auto", description="Examples computed at once; smaller saves memory and changes nothing else."
     )
-    eval_every_steps: Annotated[int, Field(ge=1)] | Auto = Field("auto", description="Steps between checks on held-out rows; auto is about eight checks a run.")
+    eval_every_steps: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto", description="Steps between checks on held-out rows; auto is about eight checks a run."
+    )
     checkpoint_every_steps: Annotated[int, Field(ge=1)] | Auto = Field(
         "auto", description="Steps between checkpoints; auto saves at least every two minutes of training."
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _full_is_not_offered(cls, given: Any) -> Any:  # noqa: ANN401 - raw input of any kind
+    def _full_is_not_offered(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("tuning") == "full":
             message = "Full fine-tuning is not offered yet; choose lora or qlora."
             raise ValueError(message)
@@ -103,9 +109,23 @@ class TrainingSpec(BaseModel):
     dataset: str = Field(min_length=1, description="JSONL, JSON or CSV in a known shape, or Hone's Parquet.")
     eval_dataset: str | None = Field(None, description="Held-out rows; without it a tenth of the dataset is held out.")
     method: Literal["sft"] = "sft"
-    settings: TrainingSettings = Field(default_factory=TrainingSettings)  # type: ignore[arg-type]
+    settings: TrainingSettings = Field(default_factory=TrainingSettings)
 
 
 def settings_for(preset: Preset | None, given: dict[str, Any]) -> TrainingSettings:
     """Return a preset's settings (balanced when None), with what was `given` on top."""
     return TrainingSettings.model_validate({**PRESETS[preset or Preset.BALANCED], **given})
+
+
+class RunRequest(BaseModel):
+    """What a person asks for, from the form or over REST; `settings` go over the preset's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    base_model: str = Field(min_length=1, max_length=500)
+    dataset_id: str = Field(min_length=1, max_length=64)
+    eval_dataset_id: str | None = Field(None, max_length=64)
+    method: Literal["sft"] = "sft"
+    preset: Preset | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,77 @@
+"""The deployment's settings: read once, at the edges, from HONE_* variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+"""Templates, static files, migrations and the bundled model lie beside the packages (an editable install or the image)."""
+
+
+class Settings(BaseSettings):
+    """Where things live and what this studio may do. Every field is the variable HONE_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="HONE_", extra="ignore")
+
+    home: Path = Field(Path("var"), description="Folder of the database, the store, runs and logs.")
+    database_url: str | None = Field(None, description="PostgreSQL for teams, e.g. postgresql+psycopg://…; default: SQLite in HONE_HOME.")
+    redis_url: str | None = Field(None, description="Broker that rings workers on other machines; without it workers only poll.")
+    storage_url: str | None = Field(None, description="Where files are kept; default: file://HONE_HOME/artifacts.")
+    inference_url: str | None = Field(None, description="Address of the inference server; `hone up` starts one and sets this.")
+    inference_key: SecretStr | None = Field(None, description="Key the inference server asks for; `hone up` makes one.")
+    max_upload_bytes: int = Field(20 * 2**30, gt=0, description="Largest upload taken.")
+    model_dirs: str = Field(
+        "", description="Folders with base models, separated by ':'; when bound beyond loopback no other folder is read."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    workers: bool = Field(True, description="Whether this studio runs workers of its own (hone up --no-workers turns it off).")
+    allowed_hosts: str = Field("", description="Further Host headers to answer to, separated by commas.")
+
+    @property
+    def database(self) -> str:
+        """Return the SQLAlchemy URL."""
+        if self.database_url:
+            return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return f"sqlite:///{self.home.resolve() / 'hone.db'}"
+
+    @property
+    def store(self) -> Path:
+        """Return the store's folder; only local storage is offered so far."""
+        if not self.storage_url:
+            return self.home.resolve() / "artifacts"
+        parts = urlsplit(self.storage_url)
+        if parts.scheme != "file":
+            message = f"HONE_STORAGE_URL: {parts.scheme}:// is not offered yet; use file:///path."
+            raise ValueError(message)
+        return Path(parts.path)
+
+    @property
+    def runs(self) -> Path:
+        """Return the folder of the runs' work."""
+        return self.home.resolve() / "runs"
+
+    @property
+    def log_file(self) -> Path:
+        """Return the one log of everything `hone up` starts."""
+        return self.home.resolve() / "logs" / "hone.log"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Return whether only this machine can reach the studio."""
+        return self.host in {"127.0.0.1", "localhost", "::1"} or self.host.startswith("127.")
+
+    @property
+    def model_folders(self) -> list[Path]:
+        """Return the folders of HONE_MODEL_DIRS."""
+        return [Path(part).expanduser().resolve() for part in self.model_dirs.split(":") if part]
+
+    @property
+    def trusted_hosts(self) -> list[str]:
+        """Return the Host headers answered to (against DNS rebinding)."""
+        extra = [part.strip() for part in self.allowed_hosts.split(",") if part.strip()]
+        return extra + (["127.0.0.1", "localhost", "[::1]", "testserver"] if self.is_loopback else extra or ["*"])

@@ -1,0 +1,30 @@
+"""A child process ends with its parent, whatever kills the parent.
+
+The parent keeps the writing end of the child's standard input; when the parent dies, even by kill -9, the child reads end-of-file.
+On Linux the kernel's own death signal is asked for besides.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+
+PR_SET_PDEATHSIG = 1
+GRACE_SECONDS = 8.0
+
+
+def follow_parent(signal_number: int = signal.SIGTERM) -> None:
+    """End this process when standard input reaches end-of-file: by `signal_number`, and for sure some seconds later."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if signal_number == signal.SIGKILL else signal.SIGTERM)
+    threading.Thread(target=_wait_for_the_end, args=(signal_number,), name="lifeline", daemon=True).start()
+
+
+def _wait_for_the_end(signal_number: int) -> None:
+    while os.read(0, 4096):
+        pass
+    threading.Timer(GRACE_SECONDS, os._exit, args=(1,)).start()
+    os.kill(os.getpid(), signal_number)

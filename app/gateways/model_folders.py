@@ -1,0 +1,104 @@
+"""Base models as a person names them: the bundled one, a folder, or a Hub id; folders are checked before anything loads them."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.domain.base_models import MAX_JSON_BYTES, check_model_folder, unknown_model
+from app.domain.specs import STARTER
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model that may be trained: where it lies (None: on the Hub, not here yet) and how large it is."""
+
+    name: str
+    folder: Path | None
+    parameters: int | None
+    config: dict[str, Any]
+
+    @property
+    def has_template(self) -> bool | None:
+        """Return whether the base brings a chat template; None when that is not known yet."""
+        if self.folder is None:
+            return None
+        config = self.folder / "tokenizer_config.json"
+        in_config = config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8")
+        return in_config or (self.folder / "chat_template.jinja").is_file()
+
+
+class ModelFolders:
+    """Finds base models. `only_under`: outside these folders nothing is read (a studio that others can reach)."""
+
+    def __init__(self, bundled: Path, known: list[Path], *, only_under: bool) -> None:
+        self.bundled, self.known, self.only_under = bundled, known, only_under
+
+    def find(self, name: str) -> BaseModel:
+        """Return the base `name` means, or raise Invalid: unknown_model, unsafe_format or remote_code."""
+        if name == STARTER:
+            return self._checked(STARTER, self.bundled)
+        path = Path(name).expanduser()
+        if path.is_absolute() or path.is_dir():
+            return self._checked(name, self._allowed(path))
+        if HUB_ID.fullmatch(name):
+            return BaseModel(name, None, None, {})
+        message = f"{name[:200]!r} is neither {STARTER}, nor a folder on this machine, nor a Hub id like org/name."
+        raise unknown_model(message)
+
+    def listed(self) -> list[BaseModel]:
+        """Return the bundled base and every good model folder right under the known folders."""
+        found = [self._checked(STARTER, self.bundled)] if self.bundled.is_dir() else []
+        for folder in self.known:
+            for path in sorted(p.parent for p in folder.glob("*/config.json")):
+                try:
+                    found.append(self._checked(str(path), path))
+                except Exception:  # noqa: BLE001, S112 - a bad folder is left out of the list; naming it says why
+                    continue
+        return found
+
+    def _allowed(self, path: Path) -> Path:
+        resolved = path.resolve()
+        if self.only_under and not any(resolved.is_relative_to(folder) for folder in self.known):
+            message = "Model folders must lie under HONE_MODEL_DIRS, since this studio can be reached from other machines."
+            raise unknown_model(message)
+        if not resolved.is_dir():
+            message = f"There is no folder {str(path)[:200]!r} on this machine."
+            raise unknown_model(message)
+        return resolved
+
+    def _checked(self, name: str, folder: Path) -> BaseModel:
+        names = []
+        for entry in folder.iterdir():
+            kind = entry.stat().st_mode if entry.exists() else 0
+            if stat.S_ISREG(kind):
+                names.append(entry.name)
+        config = check_model_folder(names, lambda file: _small_file(folder / file))
+        return BaseModel(name, folder, count_parameters(folder), config)
+
+
+def _small_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_JSON_BYTES + 1)
+
+
+def count_parameters(folder: Path) -> int:
+    """Add up the shapes in the safetensors headers; no weight is read (format: 8 bytes of length, then JSON)."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, MAX_JSON_BYTES)))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                size = 1
+                for edge in tensor["shape"]:
+                    size *= edge
+                total += size
+    return total

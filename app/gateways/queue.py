@@ -1,0 +1,38 @@
+"""The bell: tells workers that something waits. Celery where there is a broker, else nothing, since all workers poll."""
+
+from __future__ import annotations
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+RING = "hone.ring"
+log = structlog.get_logger()
+
+
+class SilentQueue:
+    """No broker: workers find the work at their next look, a second later."""
+
+    def ring(self, queue: str) -> None:
+        """Do nothing."""
+
+
+class CeleryQueue:
+    """Sends `hone.ring` by name, so the web process needs nothing of the workers' code."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._celery = Celery(broker=redis_url)
+        # The web must not hang on a dead broker: the database has the truth and workers poll.
+        self._celery.conf.update(broker_connection_timeout=1, broker_transport_options={"socket_timeout": 2, "socket_connect_timeout": 1})
+
+    def ring(self, queue: str) -> None:
+        """Send the message; a broker that is down costs only speed."""
+        try:
+            self._celery.send_task(RING, kwargs={"queue": queue}, queue=queue, ignore_result=True, retry=False)
+        except OperationalError as error:
+            log.warning("the bell could not be rung; workers will look by themselves", queue=queue, error=str(error))
+
+
+def make_queue(redis_url: str | None) -> SilentQueue | CeleryQueue:
+    """Return the bell for a deployment."""
+    return CeleryQueue(redis_url) if redis_url else SilentQueue()

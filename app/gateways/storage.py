@@ -1,0 +1,51 @@
+"""The store: blobs in a local folder, named by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class LocalStorage:
+    """Blobs under `folder`/blobs/<first two hex digits>/<sha256>."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def incoming(self) -> Path:
+        """Return the folder (of the same file system) where files are written before they are put."""
+        folder = self.folder / "incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def put(self, source: Path) -> tuple[str, int]:
+        """Move `source` in and make it last; an equal blob that is there already is kept."""
+        with source.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        size = source.stat().st_size
+        target = self.path(sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+        return sha256, size
+
+    def path(self, sha256: str) -> Path:
+        """Return where a blob lies."""
+        return self.folder / "blobs" / sha256[:2] / sha256
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open a blob for reading."""
+        return self.path(sha256).open("rb")
+
+    def remove(self, sha256: str) -> None:
+        """Drop a blob."""
+        self.path(sha256).unlink(missing_ok=True)
+
+    def is_writable(self) -> bool:
+        """Return whether files can be taken in."""
+        return os.access(self.incoming, os.W_OK)

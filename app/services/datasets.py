@@ -1,0 +1,150 @@
+"""What one can do with datasets: bring a file, map its columns, look at rows, take it away, drop it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, or_, select
+
+from app.db import Artifact, Dataset, DatasetVersion, EventRow, Import, Run
+from app.db.base import utc_now
+from app.db.session import after_commit
+from app.domain.datasets import DatasetStatus, Mapping
+from app.domain.errors import Conflict, NotFound
+from app.domain.runs import ENDED, RunStatus
+from app.gateways.rows import Row, RowFile
+from app.services.paging import Page, newest_first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
+
+    from app.domain.ports import Queue, Storage
+    from app.services.accounts import Identity
+
+IMPORT_QUEUE = "cpu"
+
+
+class Datasets:
+    """The datasets of a project."""
+
+    def __init__(self, session: Session, storage: Storage, queue: Queue) -> None:
+        self.session, self.storage, self.queue = session, storage, queue
+
+    def create(self, by: Identity, *, name: str, filename: str, upload: Path) -> Dataset:
+        """Keep a finished upload and have it read; `upload` is moved into the store."""
+        sha256, size = self.storage.put(upload)
+        artifact = Artifact(
+            project_id=by.project_id, created_by=by.user_id, kind="upload", filename=filename[-255:], sha256=sha256, size_bytes=size
+        )
+        dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name[:200], filename=filename[-255:], upload=artifact)
+        self.session.add_all([artifact, dataset])
+        self.session.flush()
+        self._tell(dataset, "uploaded", f"{filename} was uploaded ({size:,} bytes).")
+        self._import(by, dataset, size)
+        return dataset
+
+    def get(self, by: Identity, dataset_id: str) -> Dataset:
+        """Return a dataset of the project, or NotFound."""
+        dataset = self.session.scalar(self._mine(by).where(Dataset.id == dataset_id))
+        if dataset is None:
+            message = "There is no such dataset."
+            raise NotFound(message, code="dataset_not_found")
+        return dataset
+
+    def newest(self, by: Identity, *, limit: int = 50, after: str | None = None) -> Page[Dataset]:
+        """Return the project's datasets, newest first."""
+        return newest_first(self.session, self._mine(by), Dataset.id, limit=limit, after=after)
+
+    def remap(self, by: Identity, dataset_id: str, mapping: Mapping | None, system: str | None) -> Dataset:
+        """Say which columns hold question and answer, and read the upload again; Conflict once a run has used the rows."""
+        dataset = self.get(by, dataset_id)
+        if dataset.status == DatasetStatus.IMPORTING:
+            message = "The file is still being read; wait until that has ended."
+            raise Conflict(message, code="dataset_importing")
+        if dataset.version and dataset.version.frozen_at:
+            message = "A run has used these rows, so they stay as they are. Upload the file again to map it differently."
+            raise Conflict(message, code="dataset_frozen")
+        if dataset.upload is None:
+            message = "The uploaded file is not kept any more, since no row of it was usable. Upload it again."
+            raise Conflict(message, code="upload_gone")
+        dataset.mapping = mapping.model_dump(exclude_none=True) if mapping else dataset.mapping
+        dataset.system = system if system is not None else dataset.system
+        dataset.status, dataset.reason = DatasetStatus.IMPORTING, ""
+        self._tell(dataset, "mapped", "Columns were mapped.")
+        self._import(by, dataset, dataset.upload.size_bytes)
+        return dataset
+
+    def rows(self, by: Identity, dataset_id: str, *, limit: int = 50, after: int = -1) -> Page[Row]:
+        """Return a page of conversations in file order; `after` is the last row number one has seen."""
+        file = self._file(self.get(by, dataset_id))
+        if file is None:
+            return Page([], has_more=False)
+        return Page(*file.page(after, limit))
+
+    def export(self, by: Identity, dataset_id: str) -> Iterator[bytes]:
+        """Yield all rows as chat JSONL; Conflict while there are none."""
+        file = self._file(self.get(by, dataset_id))
+        if file is None:
+            message = "This dataset has no rows to export yet."
+            raise Conflict(message, code="dataset_not_ready")
+        return file.jsonl()
+
+    def delete(self, by: Identity, dataset_id: str) -> None:
+        """Drop a dataset; Conflict while a run that has not ended uses it. Its frozen rows stay while a run's record names them."""
+        dataset = self.get(by, dataset_id)
+        versions = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
+        used = or_(Run.version_id.in_(versions), Run.eval_version_id.in_(versions))
+        in_use = self.session.scalar(select(Run.name).where(used, Run.status.not_in(ENDED)).limit(1))
+        if in_use is not None:
+            message = f"The run {in_use!r} still uses this dataset. Cancel it, or wait until it has ended."
+            raise Conflict(message, code="dataset_in_use")
+        dataset.deleted_at = utc_now()
+        for waiting in self.session.scalars(select(Import).where(Import.dataset_id == dataset.id, Import.status == RunStatus.QUEUED)):
+            waiting.move_to(RunStatus.CANCELLED, "The dataset was deleted.")
+        if dataset.upload:
+            self._drop_later(dataset.upload)
+        never_used = self.session.scalar(select(Run.id).where(used).limit(1)) is None
+        if dataset.version and never_used:
+            self._drop_later(dataset.version.artifact)
+
+    def reading(self, dataset: Dataset) -> Import | None:
+        """Return the newest import of a dataset: how far it is."""
+        return self.session.scalar(select(Import).where(Import.dataset_id == dataset.id).order_by(Import.id.desc()).limit(1))
+
+    def used_by(self, dataset: Dataset) -> list[Run]:
+        """Return the runs that used a dataset, newest first."""
+        versions = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
+        used = or_(Run.version_id.in_(versions), Run.eval_version_id.in_(versions))
+        return list(self.session.scalars(select(Run).where(used).order_by(Run.id.desc()).limit(50)))
+
+    def events(self, dataset: Dataset) -> list[EventRow]:
+        """Return what happened to a dataset, oldest first."""
+        return list(self.session.scalars(select(EventRow).where(EventRow.subject_id == dataset.id).order_by(EventRow.id).limit(200)))
+
+    def _mine(self, by: Identity) -> Select[Dataset]:
+        return select(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
+
+    def _file(self, dataset: Dataset) -> RowFile | None:
+        return RowFile(self.storage.path(dataset.version.artifact.sha256)) if dataset.version else None
+
+    def _import(self, by: Identity, dataset: Dataset, size: int) -> None:
+        self.session.add(
+            Import(project_id=by.project_id, created_by=by.user_id, dataset_id=dataset.id, queue=IMPORT_QUEUE, total_bytes=size)
+        )
+        after_commit(self.session, lambda: self.queue.ring(IMPORT_QUEUE))
+
+    def _drop_later(self, artifact: Artifact) -> None:
+        """Remove a blob after the commit, unless another artifact has the same content."""
+        twins = select(func.count()).select_from(Artifact).join(Dataset, or_(Dataset.upload_id == Artifact.id), isouter=True)
+        others = self.session.scalar(
+            twins.where(Artifact.sha256 == artifact.sha256, Artifact.id != artifact.id, Dataset.deleted_at.is_(None))
+        )
+        if not others:
+            after_commit(self.session, lambda: self.storage.remove(artifact.sha256))
+
+    def _tell(self, dataset: Dataset, kind: str, message: str) -> None:
+        self.session.add(EventRow(project_id=dataset.project_id, subject_id=dataset.id, type=kind, message=message))

@@ -1,0 +1,92 @@
+"""Tuned models and bases by the name one asks for them with."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from app.db import Run
+from app.domain.errors import Invalid, NotFound
+from app.domain.specs import STARTER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+    from app.domain.ports import Storage
+    from app.gateways.model_folders import ModelFolders
+    from app.services.accounts import Identity
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that can answer: the base's folder, and the adapter's if it is a tuned one."""
+
+    name: str
+    base_dir: Path
+    adapter_dir: Path | None
+
+
+class Models:
+    """The models a project can ask."""
+
+    def __init__(self, session: Session, storage: Storage, folders: ModelFolders, unpacked: Path) -> None:
+        self.session, self.storage, self.folders, self.unpacked = session, storage, folders, unpacked
+
+    def tuned(self, by: Identity) -> Sequence[Run]:
+        """Return the runs that made a model, newest first."""
+        made = select(Run).where(Run.project_id == by.project_id, Run.model.is_not(None), Run.adapter_id.is_not(None))
+        return self.session.scalars(made.order_by(Run.id.desc())).all()
+
+    def names(self, by: Identity) -> list[tuple[str, datetime | None]]:
+        """Return the name of every model one can ask, with the time it was made; bases first."""
+        bases = [(base.name, None) for base in self.folders.listed()]
+        return [*bases, *((run.model or "", run.finished_at) for run in self.tuned(by))]
+
+    def resolve(self, by: Identity, name: str) -> Served:
+        """Return what answers to `name`: a tuned model of the project, the bundled base, or a listed folder."""
+        run = self.session.scalar(select(Run).where(Run.project_id == by.project_id, Run.model == name))
+        if run is not None and run.adapter is not None:
+            folder = self.folders.find(run.base_model).folder
+            if folder is None:
+                folder = self._downloaded(run)
+            return Served(name, folder, self.adapter_folder(run.adapter.sha256))
+        if name == STARTER or any(base.name == name for base in self.folders.listed()):
+            found = self.folders.find(name).folder
+            if found is not None:
+                return Served(name, found, None)
+        message = f"The model {name[:200]!r} does not exist here, or is not yours."
+        raise NotFound(message, param="model", code="model_not_found")
+
+    def base_of(self, run: Run) -> Path:
+        """Return the folder of a run's base."""
+        return self.folders.find(run.base_model).folder or self._downloaded(run)
+
+    def adapter_folder(self, sha256: str) -> Path:
+        """Return the unpacked adapter.zip of that content, unpacking it at first use."""
+        target = self.unpacked / sha256
+        if not target.is_dir():
+            self.unpacked.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(dir=self.unpacked))
+            with zipfile.ZipFile(self.storage.path(sha256)) as archive:
+                archive.extractall(part)
+            try:
+                part.rename(target)
+            except OSError:  # somebody else was quicker
+                shutil.rmtree(part)
+        return target
+
+    def _downloaded(self, run: Run) -> Path:
+        folder = run.facts.get("base_dir")
+        if not folder or not Path(folder).is_dir():
+            message = f"The base {run.base_model} is not on this machine any more."
+            raise Invalid(message, param="model", code="unknown_model")
+        return Path(folder)

@@ -1,0 +1,188 @@
+"""What one can do with runs: launch, look, stop, pause, resume, cancel."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+from sqlalchemy import func, select
+
+from app.db import EventRow, Run, WorkerRow
+from app.db.base import database_clock, utc_now
+from app.db.leases import LEASE_SECONDS
+from app.db.session import after_commit
+from app.domain.datasets import DatasetStatus
+from app.domain.errors import Conflict, Invalid, NotFound
+from app.domain.runs import ENDED, RunStatus, after_request
+from app.domain.specs import RunRequest, TrainingSpec, settings_for
+from app.services.paging import Page, newest_first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from app.db import Dataset
+    from app.domain.ports import Queue
+    from app.domain.specs import TrainingSettings
+    from app.gateways.model_folders import BaseModel, ModelFolders
+    from app.services.accounts import Identity
+    from app.services.datasets import Datasets
+
+TRAINING_QUEUE = "gpu"
+
+
+class Runs:
+    """The runs of a project."""
+
+    def __init__(self, session: Session, queue: Queue, datasets: Datasets, models: ModelFolders) -> None:
+        self.session, self.queue, self.datasets, self.models = session, queue, datasets, models
+
+    def launch(self, by: Identity, request: RunRequest) -> Run:
+        """Check a request whole, freeze its rows and queue the run; nothing is stored when anything is wrong."""
+        base = self.models.find(request.base_model)
+        dataset = self._ready(by, request.dataset_id, "dataset_id")
+        held_out = self._ready(by, request.eval_dataset_id, "eval_dataset_id") if request.eval_dataset_id else None
+        spec, training_rows = self.plan(request, base, dataset, held_out)
+        run = Run(
+            project_id=by.project_id, created_by=by.user_id, name=request.name, method=request.method, preset=request.preset,
+            base_model=request.base_model, spec=spec.model_dump(mode="json"), version=dataset.version,
+            eval_version=held_out.version if held_out else None, total_steps=spec.settings.total_steps(training_rows),
+            queue=TRAINING_QUEUE, needs_gpu=spec.settings.device == "gpu",
+        )  # fmt: skip
+        self.session.add(run)
+        for version in filter(None, [run.version, run.eval_version]):
+            version.frozen_at = version.frozen_at or utc_now()
+        self.session.flush()
+        self._tell(run, "queued", f"{by.user_name} launched the run.")
+        after_commit(self.session, lambda: self.queue.ring(TRAINING_QUEUE))
+        return run
+
+    def plan(self, request: RunRequest, base: BaseModel, dataset: Dataset, held_out: Dataset | None) -> tuple[TrainingSpec, int]:
+        """Return the spec with every default filled in, and the number of training rows."""
+        settings = parse_settings(request)
+        version = dataset.version
+        if version is None:
+            message = "The dataset has no rows yet."
+            raise Conflict(message, param="dataset_id", code="dataset_not_ready")
+        training_rows = version.rows if held_out else version.train_rows
+        spec = TrainingSpec(
+            base_model=request.base_model,
+            dataset=export_name(dataset),
+            eval_dataset=export_name(held_out) if held_out else None,
+            method=request.method,
+            settings=settings.filled_in(training_rows=training_rows, parameters=base.parameters),
+        )
+        return spec, training_rows
+
+    def get(self, by: Identity, run_id: str) -> Run:
+        """Return a run of the project, or NotFound."""
+        run = self.session.scalar(select(Run).where(Run.id == run_id, Run.project_id == by.project_id))
+        if run is None:
+            message = "There is no such run."
+            raise NotFound(message, code="run_not_found")
+        return run
+
+    def newest(self, by: Identity, *, limit: int = 50, after: str | None = None) -> Page[Run]:
+        """Return the project's runs, newest first."""
+        return newest_first(self.session, select(Run).where(Run.project_id == by.project_id), Run.id, limit=limit, after=after)
+
+    def live(self, by: Identity) -> Sequence[Run]:
+        """Return the runs that have not ended, in the order they will be taken."""
+        mine = select(Run).where(Run.project_id == by.project_id, Run.status.not_in(ENDED))
+        return self.session.scalars(mine.order_by(Run.priority.desc(), Run.id)).all()
+
+    def counts(self, by: Identity) -> dict[str, int]:
+        """Return how many runs are in each state."""
+        counted = select(Run.status, func.count()).where(Run.project_id == by.project_id).group_by(Run.status)
+        return dict(self.session.execute(counted).tuples().all())
+
+    def act(self, by: Identity, run_id: str, action: str) -> Run:
+        """Stop, pause, resume or cancel a run; Conflict when its state does not allow it."""
+        run = self.session.scalar(
+            select(Run).where(Run.id == run_id, Run.project_id == by.project_id).with_for_update().execution_options(populate_existing=True)
+        )
+        if run is None:
+            return self.get(by, run_id)
+        run.move_to(after_request(action, RunStatus(run.status)))
+        if run.status == RunStatus.QUEUED:
+            run.crashes_since_progress, run.finished_at = 0, None
+            after_commit(self.session, lambda: self.queue.ring(TRAINING_QUEUE))
+        if run.status in ENDED:
+            run.finished_at = utc_now()
+        self._tell(run, action, f"{by.user_name} asked to {action} the run.")
+        return run
+
+    def events(self, by: Identity, run_id: str, *, limit: int = 100, after: int = 0) -> Page[EventRow]:
+        """Return what happened to a run, oldest first; `after` is the last event's id one has seen."""
+        run = self.get(by, run_id)
+        query = select(EventRow).where(EventRow.subject_id == run.id, EventRow.id > after).order_by(EventRow.id).limit(limit + 1)
+        found = self.session.scalars(query).all()
+        return Page(found[:limit], len(found) > limit)
+
+    def spec_yaml(self, run: Run) -> str:
+        """Return the run's spec as a file for `hone train`; its dataset is what the dataset's export gives."""
+        head = f"# {run.name}\n# hone train spec.yaml --out out   (put the dataset's export beside this file)\n".replace("\r", " ")
+        return head + yaml.safe_dump(run.spec, sort_keys=False, allow_unicode=True)
+
+    def waiting_reasons(self, runs: Iterable[Run]) -> dict[str, str]:
+        """Say in words why each queued run still waits."""
+        queued = [run for run in runs if run.status == RunStatus.QUEUED]
+        if not queued:
+            return {}
+        alive = WorkerRow.updated_at > database_clock() - LEASE_SECONDS
+        workers = self.session.scalars(select(WorkerRow).where(alive, WorkerRow.left_at.is_(None), WorkerRow.queue == TRAINING_QUEUE)).all()
+        order = select(Run.id).where(Run.status == RunStatus.QUEUED).order_by(Run.priority.desc(), Run.id)
+        places = {run_id: place for place, run_id in enumerate(self.session.scalars(order))}
+        return {run.id: _why_waiting(run, workers, places.get(run.id, 0)) for run in queued}
+
+    def _ready(self, by: Identity, dataset_id: str, param: str) -> Dataset:
+        try:
+            dataset = self.datasets.get(by, dataset_id)
+        except NotFound:
+            message = f"There is no dataset {dataset_id[:60]!r}."
+            raise Invalid(message, param=param, code="dataset_not_found") from None
+        if dataset.status != DatasetStatus.READY:
+            message = f"The dataset {dataset.name!r} is {dataset.status.replace('_', ' ')}, not ready to train on."
+            raise Conflict(message, param=param, code="dataset_not_ready")
+        return dataset
+
+    def _tell(self, run: Run, kind: str, message: str) -> None:
+        self.session.add(EventRow(project_id=run.project_id, subject_id=run.id, type=kind, message=message))
+
+
+def parse_settings(request: RunRequest) -> TrainingSettings:
+    """Return the settings of a request, or Invalid naming the first field at fault."""
+    try:
+        return settings_for(request.preset, request.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][:1]) or "tuning"
+        what = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        message = f"settings.{field}: {what}"
+        raise Invalid(message, param=f"settings.{field}", code="invalid_setting") from None
+
+
+def export_name(dataset: Dataset) -> str:
+    """Return the file name a dataset's export has."""
+    stem = re.sub(r"[^\w.-]+", "-", dataset.name).strip("-.")[:60] or "dataset"
+    return f"{stem}.jsonl"
+
+
+def _why_waiting(run: Run, workers: Sequence[WorkerRow], place: int) -> str:
+    if not workers:
+        return "No worker that trains is running."
+    if run.needs_gpu and not any(worker.has_gpu for worker in workers):
+        return "No running worker has a GPU, and this run asks for one."
+    if place:
+        return f"{place} {'run is' if place == 1 else 'runs are'} ahead of it."
+    return "A worker takes it next."
+
+
+def model_name(run: Run, project_name: str) -> str:
+    """Return the name the tuned model answers to: ft:<base>:<project>:<suffix>:<id>."""
+    base = re.split(r"[/\\]", run.base_model.rstrip("/\\"))[-1]
+    parts: list[Any] = [base, project_name, run.name, run.id.replace("-", "")[-10:]]
+    return "ft:" + ":".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-")[:40] or "x" for part in parts)
