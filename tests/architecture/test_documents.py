@@ -1,0 +1,50 @@
+"""What documents promise: every setting is listed, every file they point to exists, every command they name can be made."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]
+NAMES = {f"HONE_{field.upper()}" for field in Settings.model_fields}
+
+
+def test_the_example_environment_lists_every_setting_with_its_default() -> None:
+    lines = re.findall(r"^# (HONE_\w+)=(.*)$", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = dict(lines)
+    assert set(listed) == NAMES
+    for field, described in Settings.model_fields.items():
+        default = "" if described.default is None else str(described.default)
+        assert listed[f"HONE_{field.upper()}"].lower() == default.lower(), field
+
+
+def test_the_operators_page_describes_every_setting() -> None:
+    described = re.findall(r"^\| `(HONE_\w+)` \|", (ROOT / "docs" / "operating.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(described) >= NAMES
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_files_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?![a-z]+:|#)([^)#]+)", document.read_text(encoding="utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_files_exist(document: Path) -> None:
+    kinds = r"(?:py|sh|md|toml|html|json)"
+    named = re.findall(
+        rf"`((?:app|workers|tests|tools|templates|docs|bench|requirements)/[\w/.-]+\.{kinds})(?:::\w+)?`",
+        document.read_text(encoding="utf-8"),
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_command_of_the_makefile_is_documented_and_the_other_way_round() -> None:
+    made = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)) - {"help"}
+    documented = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert made == documented
