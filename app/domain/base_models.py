@@ -7,15 +7,27 @@ Why each rule is there: SECURITY.md.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.domain.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_generate"})
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model that may be trained. `folder` None: on the Hub and not here yet, so size and template are not known."""
+
+    name: str
+    folder: Path | None
+    parameters: int | None
+    has_template: bool | None
 
 
 def unknown_model(message: str) -> Invalid:

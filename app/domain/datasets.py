@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+Role = Literal["system", "user", "assistant"]
 
 HELD_OUT_SHARE = 0.1
 MAX_PROBLEMS_LISTED = 100
 MAX_LINE_BYTES = 8 * 1024 * 1024
+MAX_DEPTH = 64
 ROW_GROUP_ROWS = 5_000
 
 
@@ -49,8 +52,25 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    role: Literal["system", "user", "assistant"]
+    role: Role
     content: str
+
+
+class Turn(NamedTuple):
+    """A message while millions of them are read: the same two fields, without validation."""
+
+    role: Role
+    content: str
+
+
+class Row(BaseModel):
+    """One example: its place among the usable rows (from 0, file order), which side it is on, and the conversation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: int
+    split: Split
+    messages: list[Message]
 
 
 class Problem(BaseModel):
@@ -63,7 +83,7 @@ class Problem(BaseModel):
 
 
 class Mapping(BaseModel):
-    """Which column (or several, joined by a blank line) fills which role."""
+    """Which column fills which role; a dotted name reaches into nested JSON."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,25 +110,35 @@ class ImportReport(BaseModel):
     encoding: str | None = None
     delimiter: str | None = None
     suggested: Mapping | None = Field(None, description="A guess at the mapping, for the page to offer.")
+    notes: list[str] = Field(default_factory=list, description="What a person should know about rows that were taken.")
 
 
-def row_hash(messages: Sequence[Message]) -> str:
+def row_hash(messages: Iterable[Message | Turn]) -> str:
     """Return the hex SHA-256 of a conversation; equal conversations are equal rows."""
     canonical = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def side_by_hash(row_hash: str) -> Split:
+    """Return the side a row's own hash puts it on: one chance in ten to be held out."""
+    return Split.TEST if int(row_hash[:8], 16) / 2**32 < HELD_OUT_SHARE else Split.TRAIN
+
+
+def moved_to_fill_both_sides(distinct: set[str]) -> dict[str, Split]:
+    """Return the rows that change sides because one side would be empty; distinct hashes in, hashes with their new side out."""
+    sides = {side_by_hash(h) for h in distinct}
+    if len(sides) != 1:
+        return {}
+    if sides == {Split.TRAIN}:
+        return {min(distinct): Split.TEST} if len(distinct) > 1 else {}
+    return {max(distinct): Split.TRAIN}
+
+
 def split_by_hash(hashes: Sequence[str]) -> list[Split]:
     """Assign each row by its own hash, so that it keeps its side when others come and go, and twins stay together.
 
-    Each distinct row has one chance in ten to be held out. When that would leave a side empty, the row with the lowest (or highest)
-    hash is moved over, so that two distinct rows are enough for a run.
+    When that would leave a side empty, the row with the lowest (or highest) hash is moved over, so that two distinct rows are enough
+    for a run; a single distinct row is there to learn from.
     """
-    splits = [Split.TEST if int(h[:8], 16) / 2**32 < HELD_OUT_SHARE else Split.TRAIN for h in hashes]
-    if len(set(hashes)) < 2:  # noqa: PLR2004 - one distinct row cannot be on both sides
-        return [Split.TRAIN] * len(hashes)
-    if Split.TEST not in splits:
-        splits = [Split.TEST if h == min(hashes) else Split.TRAIN for h in hashes]
-    if Split.TRAIN not in splits:
-        splits = [Split.TRAIN if h == max(hashes) else Split.TEST for h in hashes]
-    return splits
+    moved = moved_to_fill_both_sides(set(hashes))
+    return [moved.get(h) or side_by_hash(h) for h in hashes]

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from app.domain.base_models import BaseModel
+    from app.domain.datasets import Row
 
 
 class Queue(Protocol):
@@ -29,3 +33,29 @@ class Storage(Protocol):
 
     def remove(self, sha256: str) -> None:
         """Drop it; nothing happens when it is gone already."""
+
+    def rows(self, sha256: str) -> RowFile:
+        """Open a dataset's Parquet file for reading by page."""
+
+    def adapter_folder(self, sha256: str) -> Path:
+        """Return a folder with the files of an adapter.zip."""
+
+
+class RowFile(Protocol):
+    """Rows of a dataset, by page."""
+
+    def page(self, after: int, limit: int) -> tuple[Sequence[Row], bool]:
+        """Return up to `limit` rows with a number above `after`, and whether there are more."""
+
+    def jsonl(self) -> Iterator[bytes]:
+        """Yield all rows as OpenAI chat JSONL."""
+
+
+class BaseModels(Protocol):
+    """Base models as a person names them."""
+
+    def find(self, name: str) -> BaseModel:
+        """Return the base `name` means, or raise Invalid (unknown_model, unsafe_format, remote_code)."""
+
+    def listed(self) -> Sequence[BaseModel]:
+        """Return the bundled base and the good folders this studio knows."""

@@ -5,33 +5,13 @@ from __future__ import annotations
 import json
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from app.domain.base_models import MAX_JSON_BYTES, check_model_folder, unknown_model
+from app.domain.base_models import MAX_JSON_BYTES, BaseModel, check_model_folder, unknown_model
+from app.domain.errors import Invalid
 from app.domain.specs import STARTER
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """A base model that may be trained: where it lies (None: on the Hub, not here yet) and how large it is."""
-
-    name: str
-    folder: Path | None
-    parameters: int | None
-    config: dict[str, Any]
-
-    @property
-    def has_template(self) -> bool | None:
-        """Return whether the base brings a chat template; None when that is not known yet."""
-        if self.folder is None:
-            return None
-        config = self.folder / "tokenizer_config.json"
-        in_config = config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8")
-        return in_config or (self.folder / "chat_template.jinja").is_file()
 
 
 class ModelFolders:
@@ -48,7 +28,7 @@ class ModelFolders:
         if path.is_absolute() or path.is_dir():
             return self._checked(name, self._allowed(path))
         if HUB_ID.fullmatch(name):
-            return BaseModel(name, None, None, {})
+            return BaseModel(name, None, None, None)
         message = f"{name[:200]!r} is neither {STARTER}, nor a folder on this machine, nor a Hub id like org/name."
         raise unknown_model(message)
 
@@ -59,7 +39,7 @@ class ModelFolders:
             for path in sorted(p.parent for p in folder.glob("*/config.json")):
                 try:
                     found.append(self._checked(str(path), path))
-                except Exception:  # noqa: BLE001, S112 - a bad folder is left out of the list; naming it says why
+                except Invalid:  # a bad folder is left out of the list; naming it says why
                     continue
         return found
 
@@ -79,8 +59,15 @@ class ModelFolders:
             kind = entry.stat().st_mode if entry.exists() else 0
             if stat.S_ISREG(kind):
                 names.append(entry.name)
-        config = check_model_folder(names, lambda file: _small_file(folder / file))
-        return BaseModel(name, folder, count_parameters(folder), config)
+        check_model_folder(names, lambda file: _small_file(folder / file))
+        return BaseModel(name, folder, count_parameters(folder), has_template(folder))
+
+
+def has_template(folder: Path) -> bool:
+    """Return whether a model folder brings a chat template."""
+    config = folder / "tokenizer_config.json"
+    in_config = config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8")
+    return in_config or (folder / "chat_template.jinja").is_file()
 
 
 def _small_file(path: Path) -> bytes:
@@ -94,7 +81,11 @@ def count_parameters(folder: Path) -> int:
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, MAX_JSON_BYTES)))
+            try:
+                header = json.loads(file.read(min(length, MAX_JSON_BYTES)))
+            except ValueError:
+                message = f"{path.name} is no safetensors file: its header cannot be read."
+                raise Invalid(message, param="base_model", code="unsafe_format") from None
         for name, tensor in header.items():
             if name != "__metadata__":
                 size = 1

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from app.domain.datasets import Message
+from app.domain.datasets import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
-@dataclass(frozen=True)
-class Row:
-    """One example: its place among the usable rows, which side it is on, and the conversation."""
-
-    row: int
-    split: str
-    messages: list[Message]
-
-
-class RowFile:
+class ParquetRows:
     """A Parquet file of rows (columns row, messages, split, hash, line; `row` counts from 0 in file order)."""
 
     def __init__(self, path: Path) -> None:
@@ -53,4 +43,4 @@ class RowFile:
 
 
 def _row(raw: dict[str, Any]) -> Row:
-    return Row(raw["row"], raw["split"], [Message(**m) for m in raw["messages"]])
+    return Row.model_validate(raw)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, BinaryIO
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from app.gateways.rows import ParquetRows
 
 
 class LocalStorage:
@@ -45,6 +48,24 @@ class LocalStorage:
     def remove(self, sha256: str) -> None:
         """Drop a blob."""
         self.path(sha256).unlink(missing_ok=True)
+
+    def rows(self, sha256: str) -> ParquetRows:
+        """Open a dataset's Parquet file."""
+        return ParquetRows(self.path(sha256))
+
+    def adapter_folder(self, sha256: str) -> Path:
+        """Return the unpacked adapter.zip of that content, unpacking it at first use."""
+        target = self.folder / "adapters" / sha256
+        if not target.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(dir=target.parent))
+            with zipfile.ZipFile(self.path(sha256)) as archive:
+                archive.extractall(part)
+            try:
+                part.rename(target)
+            except OSError:  # another process was quicker
+                shutil.rmtree(part)
+        return target
 
     def is_writable(self) -> bool:
         """Return whether files can be taken in."""

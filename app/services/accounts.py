@@ -18,11 +18,14 @@ from app.domain.errors import NotFound, Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
 OWNER, DEFAULT_PROJECT = "owner", "default"
 SESSION_DAYS = 30
+SESSION_COOKIES = ("__Host-hone_session", "hone_session")
+"""The browser's cookie behind https, and on plain http."""
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -106,9 +109,13 @@ class Accounts:
             raise Unauthenticated(message)
         return self._of(key)
 
-    def mark_used(self, key_id: str) -> None:
-        """Remember when a key was last used."""
-        key = self.session.get(ApiKey, key_id)
+    def last_used(self, by: Identity) -> datetime | None:
+        """Return when the key of `by` was last used."""
+        return self.session.scalar(select(ApiKey.last_used_at).where(ApiKey.id == by.key_id))
+
+    def mark_used(self, by: Identity) -> None:
+        """Remember that the key of `by` was just used."""
+        key = self.session.get(ApiKey, by.key_id)
         if key:
             key.last_used_at = utc_now()
 

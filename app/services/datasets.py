@@ -12,7 +12,6 @@ from app.db.session import after_commit
 from app.domain.datasets import DatasetStatus, Mapping
 from app.domain.errors import Conflict, NotFound
 from app.domain.runs import ENDED, RunStatus
-from app.gateways.rows import Row, RowFile
 from app.services.paging import Page, newest_first
 
 if TYPE_CHECKING:
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
-    from app.domain.ports import Queue, Storage
+    from app.domain.datasets import Row
+    from app.domain.ports import Queue, RowFile, Storage
     from app.services.accounts import Identity
 
 IMPORT_QUEUE = "cpu"
@@ -129,7 +129,7 @@ class Datasets:
         return select(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
 
     def _file(self, dataset: Dataset) -> RowFile | None:
-        return RowFile(self.storage.path(dataset.version.artifact.sha256)) if dataset.version else None
+        return self.storage.rows(dataset.version.artifact.sha256) if dataset.version else None
 
     def _import(self, by: Identity, dataset: Dataset, size: int) -> None:
         self.session.add(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from app.domain.ports import Storage
-    from app.gateways.model_folders import ModelFolders
+    from app.domain.ports import BaseModels, Storage
     from app.services.accounts import Identity
 
 
@@ -38,8 +34,8 @@ class Served:
 class Models:
     """The models a project can ask."""
 
-    def __init__(self, session: Session, storage: Storage, folders: ModelFolders, unpacked: Path) -> None:
-        self.session, self.storage, self.folders, self.unpacked = session, storage, folders, unpacked
+    def __init__(self, session: Session, storage: Storage, folders: BaseModels) -> None:
+        self.session, self.storage, self.folders = session, storage, folders
 
     def tuned(self, by: Identity) -> Sequence[Run]:
         """Return the runs that made a model, newest first."""
@@ -58,7 +54,7 @@ class Models:
             folder = self.folders.find(run.base_model).folder
             if folder is None:
                 folder = self._downloaded(run)
-            return Served(name, folder, self.adapter_folder(run.adapter.sha256))
+            return Served(name, folder, self.storage.adapter_folder(run.adapter.sha256))
         if name == STARTER or any(base.name == name for base in self.folders.listed()):
             found = self.folders.find(name).folder
             if found is not None:
@@ -69,20 +65,6 @@ class Models:
     def base_of(self, run: Run) -> Path:
         """Return the folder of a run's base."""
         return self.folders.find(run.base_model).folder or self._downloaded(run)
-
-    def adapter_folder(self, sha256: str) -> Path:
-        """Return the unpacked adapter.zip of that content, unpacking it at first use."""
-        target = self.unpacked / sha256
-        if not target.is_dir():
-            self.unpacked.mkdir(parents=True, exist_ok=True)
-            part = Path(tempfile.mkdtemp(dir=self.unpacked))
-            with zipfile.ZipFile(self.storage.path(sha256)) as archive:
-                archive.extractall(part)
-            try:
-                part.rename(target)
-            except OSError:  # somebody else was quicker
-                shutil.rmtree(part)
-        return target
 
     def _downloaded(self, run: Run) -> Path:
         folder = run.facts.get("base_dir")

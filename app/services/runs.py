@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from app.db import Dataset
-    from app.domain.ports import Queue
+    from app.domain.base_models import BaseModel
+    from app.domain.ports import BaseModels, Queue
     from app.domain.specs import TrainingSettings
-    from app.gateways.model_folders import BaseModel, ModelFolders
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
 
@@ -37,7 +37,7 @@ TRAINING_QUEUE = "gpu"
 class Runs:
     """The runs of a project."""
 
-    def __init__(self, session: Session, queue: Queue, datasets: Datasets, models: ModelFolders) -> None:
+    def __init__(self, session: Session, queue: Queue, datasets: Datasets, models: BaseModels) -> None:
         self.session, self.queue, self.datasets, self.models = session, queue, datasets, models
 
     def launch(self, by: Identity, request: RunRequest) -> Run:

@@ -1,0 +1,170 @@
+"""REST of runs: launch, watch, stop, pause, resume, cancel, take away."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, PlainTextResponse
+from pydantic import BaseModel, Field
+
+from app.api.dependencies import After, Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
+from app.db import Run, metrics
+from app.domain.errors import NotFound
+from app.domain.runs import RunStatus
+from app.domain.specs import RunRequest
+
+router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
+
+
+class RunCreated(BaseModel):
+    """A run that waits for a worker."""
+
+    id: str = Field(examples=["019aa1f2-03b4-7a11-8a4f-2a6f5a3a7f10"])
+    status: RunStatus
+
+
+class RunOut(RunCreated):
+    """A run as it stands."""
+
+    name: str
+    reason: str
+    waiting_for: str | None = Field(description="Why a queued run still waits.")
+    step: int = Field(description="The last finished step.")
+    total_steps: int
+    attempt: int
+    model: str | None = Field(description="The name the tuned model answers to, once there is one.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    spec: dict[str, Any] = Field(description="The run's spec with every default filled in.")
+
+
+class RunList(BaseModel):
+    """Runs, newest first."""
+
+    data: list[RunOut]
+    has_more: bool
+
+
+class PointOut(BaseModel):
+    """A number at a step."""
+
+    step: int
+    name: str
+    value: float
+
+
+class PointList(BaseModel):
+    """A metric's curve."""
+
+    data: list[PointOut]
+
+
+class EventOut(BaseModel):
+    """Something that happened."""
+
+    id: str
+    time: datetime
+    type: str
+    message: str
+    data: dict[str, Any]
+
+
+class EventList(BaseModel):
+    """What happened, oldest first."""
+
+    data: list[EventOut]
+    has_more: bool
+
+
+def present(run: Run, waiting_for: str | None) -> RunOut:
+    """Return a run as REST shows it."""
+    return RunOut(
+        id=run.id, status=RunStatus(run.status), name=run.name, reason=run.reason, waiting_for=waiting_for, step=run.step,
+        total_steps=run.total_steps, attempt=run.attempt, model=run.model, created_at=run.created_at, started_at=run.started_at,
+        finished_at=run.finished_at, spec=run.spec,
+    )  # fmt: skip
+
+
+@router.post("", status_code=201, operation_id="create_run")
+def create_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, body: RunRequest) -> RunCreated:
+    """Launch a run; 409 when the dataset is not ready, 422 naming the field at fault."""
+    run = studio.runs(session).launch(identity, body)
+    return RunCreated(id=run.id, status=RunStatus(run.status))
+
+
+@router.get("", operation_id="list_runs")
+def list_runs(studio: StudioDep, session: ReadSession, identity: IdentityDep, limit: Limit = 50, after: After = None) -> RunList:
+    """List runs, newest first."""
+    runs = studio.runs(session)
+    page = runs.newest(identity, limit=limit, after=after)
+    waiting = runs.waiting_reasons(page.items)
+    return RunList(data=[present(run, waiting.get(run.id)) for run in page.items], has_more=page.has_more)
+
+
+@router.get("/{run_id}", operation_id="get_run")
+def get_run(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> RunOut:
+    """Show a run."""
+    runs = studio.runs(session)
+    run = runs.get(identity, run_id)
+    return present(run, runs.waiting_reasons([run]).get(run.id))
+
+
+@router.post("/{run_id}/{action}", operation_id="act_on_run")
+def act_on_run(
+    studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, action: Literal["stop", "pause", "resume", "cancel"]
+) -> RunOut:
+    """Stop (keeps what was learned as a model), pause, resume or cancel; 409 when the run's state does not allow it."""
+    runs = studio.runs(session)
+    run = runs.act(identity, run_id, action)
+    return present(run, runs.waiting_reasons([run]).get(run.id))
+
+
+@router.get("/{run_id}/metrics", operation_id="get_metrics")
+def get_metrics(
+    studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id,
+    name: Annotated[str | None, Query(max_length=100, examples=["train/loss"])] = None,
+    max_points: Annotated[int | None, Query(ge=3, le=100_000)] = None,
+) -> PointList:  # fmt: skip
+    """Return a metric's points by step (all metrics without `name`), thinned to `max_points` so that the curve looks the same."""
+    run = studio.runs(session).get(identity, run_id)
+    names = [name] if name else metrics.names(session, run.id)
+    points = [point for one in names for point in metrics.read(session, run.id, one, max_points)]
+    return PointList(data=[PointOut(step=p.step, name=p.name, value=p.value) for p in points])
+
+
+@router.get("/{run_id}/events", operation_id="list_events")
+def list_events(
+    studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id, limit: Limit = 100,
+    after: Annotated[int, Query(ge=0, description="The last event's id one has seen.")] = 0,
+) -> EventList:  # fmt: skip
+    """List what happened to a run, oldest first."""
+    page = studio.runs(session).events(identity, run_id, limit=limit, after=after)
+    shown = [EventOut(id=str(e.id), time=e.time, type=e.type, message=e.message, data=e.data) for e in page.items]
+    return EventList(data=shown, has_more=page.has_more)
+
+
+@router.get("/{run_id}/log", operation_id="get_log", response_class=PlainTextResponse)
+def get_log(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> PlainTextResponse:
+    """Return the trainer's log."""
+    log = studio.log_of(studio.runs(session).get(identity, run_id).id)
+    return PlainTextResponse(log.read_bytes().decode("utf-8", "replace") if log.is_file() else "")
+
+
+@router.get("/{run_id}/adapter.zip", operation_id="get_adapter", response_class=FileResponse)
+def get_adapter(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> FileResponse:
+    """Download the adapter in PEFT layout with its card; 404 while there is none."""
+    run = studio.runs(session).get(identity, run_id)
+    if run.adapter is None:
+        message = "This run has made no adapter yet."
+        raise NotFound(message, code="adapter_not_found")
+    return FileResponse(studio.storage.path(run.adapter.sha256), media_type="application/zip", filename=run.adapter.filename)
+
+
+@router.get("/{run_id}/spec.yaml", operation_id="get_spec", response_class=PlainTextResponse)
+def get_spec(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> PlainTextResponse:
+    """Return the run as a file for `hone train`."""
+    runs = studio.runs(session)
+    return PlainTextResponse(runs.spec_yaml(runs.get(identity, run_id)), media_type="application/yaml")

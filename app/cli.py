@@ -1,0 +1,112 @@
+"""The command `hone`: starts the studio and its parts; data goes to stdout, talk to stderr; exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from app.config import PROJECT_ROOT, Settings
+
+cli = typer.Typer(help="Hone: a fine-tuning studio for small language models.", no_args_is_help=True, add_completion=False)
+token = typer.Typer(help="API keys.", no_args_is_help=True)
+cli.add_typer(token, name="token")
+
+Home = Annotated[Path | None, typer.Option("--home", help="Folder of the studio's data (HONE_HOME; default ./var).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def settings_with(**given: object) -> Settings:
+    """Return the environment's settings with the command line's over them."""
+    from pydantic import ValidationError
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        fail(f"HONE_{str(first['loc'][0]).upper()}: {first['msg']}", code=2)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say why, and end."""
+    print(f"hone: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+@cli.command()
+def up(
+    home: Home = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on (default 8000; 0 picks a free one).")] = None,
+    no_workers: Annotated[bool, typer.Option("--no-workers", help="The web alone; workers run elsewhere.")] = False,
+) -> None:
+    """Run the whole studio on this machine, in the foreground."""
+    from app import launcher
+
+    settings = settings_with(home=home, host=host, port=port, workers=False if no_workers else None)
+    try:
+        code = launcher.up(settings)
+    except (launcher.CannotStart, ValueError) as error:
+        fail(str(error))
+    raise typer.Exit(code)
+
+
+@cli.command()
+def worker(
+    queue: Annotated[str, typer.Option(help="gpu (trains) or cpu (imports).")],
+    home: Home = None,
+    slots: Annotated[int, typer.Option(min=1, max=64, help="How much work at once.")] = 1,
+) -> None:
+    """Run a worker alone: it polls the database, and listens to Redis where HONE_REDIS_URL is set."""
+    if queue not in {"gpu", "cpu"}:
+        fail(f"--queue: there is no queue {queue!r}; there are gpu and cpu.", code=2)
+    settings = settings_with(home=home)
+    os.environ["HONE_HOME"] = str(settings.home.resolve())
+    _become("workers.supervisor", "--queue", queue, "--slots", str(slots), "--alone")
+
+
+@token.command("create")
+def create_token(
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API key and print it: the only time it is shown."""
+    from app import launcher
+    from app.db.session import make_engine, unit_of_work
+    from app.services.accounts import Accounts
+
+    settings = settings_with(home=home)
+    os.umask(0o077)
+    launcher.prepare(settings)
+    engine = make_engine(settings.database)
+    with unit_of_work(engine) as session:
+        accounts = Accounts(session)
+        key, secret = accounts.create_key(accounts.ensure_owner(), name)
+        made = {"id": key.id, "name": key.name, "key": secret}
+    engine.dispose()
+    print(json.dumps(made) if as_json else secret)
+
+
+@cli.command()
+def train(
+    spec: Annotated[Path, typer.Argument(help="The run as YAML: base_model, dataset, settings …")],
+    out: Annotated[Path, typer.Option(help="Folder for adapter, checkpoints and events.jsonl.")],
+) -> None:
+    """Train without a server; the same command again goes on where it was cut off."""
+    _become("workers.train", str(spec.resolve()), "--out", str(out.resolve()))
+
+
+def _become(module: str, *arguments: str) -> None:
+    """Run a program of `workers` in place of this process, so that signals and exit codes are its own."""
+    path = os.pathsep.join(filter(None, [str(PROJECT_ROOT), os.environ.get("PYTHONPATH")]))
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], os.environ | {"PYTHONPATH": path})  # noqa: S606
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()

@@ -1,0 +1,139 @@
+"""Multipart uploads, streamed straight to the store's disk: no second copy, no memory, and a wrong file is refused at its first bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.domain.errors import Invalid, TooLarge
+from app.domain.uploads import check_first_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable
+
+HEAD_BYTES = 4096
+MAX_FIELD_BYTES = 64 * 1024
+MAX_PARTS = 20
+
+
+@dataclass
+class Upload:
+    """A finished upload: where its bytes lie, what it was called, and the form's other fields."""
+
+    path: Path
+    filename: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class _Receiver:
+    """Collects the parser's callbacks: one file part goes to disk, the others are short fields."""
+
+    def __init__(self, folder: Path, boundary: bytes, max_bytes: int) -> None:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", delete=False) as made:
+            self.path = Path(made.name)
+        self.file: BinaryIO = self.path.open("wb")
+        self.max_bytes = max_bytes
+        self.size, self.parts, self.head = 0, 0, b""
+        self.filename: str | None = None
+        self.is_checked = False
+        self.fields: dict[str, str] = {}
+        self._header, self._value, self._disposition = b"", b"", b""
+        self._name, self._in_file, self._text = "", False, b""
+        self.parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin, "on_header_field": self._header_name, "on_header_value": self._header_value,
+                "on_header_end": self._header_end, "on_headers_finished": self._headers, "on_part_data": self._data, "on_part_end": self._end,
+            },
+        )  # fmt: skip
+
+    def _begin(self) -> None:
+        self.parts += 1
+        if self.parts > MAX_PARTS:
+            message = f"The form has more than {MAX_PARTS} parts."
+            raise Invalid(message)
+        self._disposition, self._text, self._in_file = b"", b"", False
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header, self._value = b"", b""
+
+    def _headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        if self._name == "file" and b"filename" in options and self.filename is None:
+            self._in_file = True
+            # Only ever shown: the bytes lie under a name of our own.
+            self.filename = options[b"filename"].decode("utf-8", "replace").replace("\\", "/").rsplit("/", 1)[-1] or "upload"
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if not self._in_file:
+            self._text += data[start:end]
+            if len(self._text) > MAX_FIELD_BYTES:
+                message = f"The field {self._name[:60]!r} is longer than {MAX_FIELD_BYTES // 1024} KiB."
+                raise Invalid(message, param=self._name[:60])
+            return
+        self.size += end - start
+        if self.size > self.max_bytes:
+            raise too_large(self.max_bytes)
+        if not self.is_checked:
+            self.head += data[start : min(end, start + HEAD_BYTES)]
+            self._check(at_end=False)
+        self.file.write(data[start:end])
+
+    def _end(self) -> None:
+        if self._in_file:
+            self._check(at_end=True)
+        elif self._name:
+            self.fields[self._name] = self._text.decode("utf-8", "replace")
+
+    def check_complete(self) -> None:
+        """Raise Invalid unless a whole file came."""
+        if not self.is_checked:
+            message = "The form has no file: add a part named file with a filename."
+            raise Invalid(message, param="file")
+
+    def _check(self, *, at_end: bool) -> None:
+        if not self.is_checked and (at_end or len(self.head) >= HEAD_BYTES):
+            check_first_bytes(self.head, self.filename or "")
+            self.is_checked = True
+
+
+def too_large(max_bytes: int) -> TooLarge:
+    """Return the error for an upload beyond the limit."""
+    return TooLarge(f"The file is larger than {max_bytes:,} bytes, the most this studio takes (HONE_MAX_UPLOAD_BYTES).", param="file")
+
+
+async def receive_upload(body: AsyncIterable[bytes], content_type: str, folder: Path, max_bytes: int) -> Upload:
+    """Write the form's `file` part into `folder` as it arrives; whatever goes wrong leaves nothing there."""
+    kind, options = parse_options_header(content_type.encode("latin-1"))
+    if kind != b"multipart/form-data" or b"boundary" not in options:
+        message = "Send the file as multipart/form-data with a part named file."
+        raise Invalid(message, param="file")
+    receiver = _Receiver(folder, options[b"boundary"], max_bytes)
+    try:
+        async for chunk in body:
+            receiver.parser.write(chunk)
+        receiver.parser.finalize()
+        receiver.file.close()
+        receiver.check_complete()
+    except BaseException as error:
+        receiver.file.close()
+        receiver.path.unlink(missing_ok=True)
+        if isinstance(error, FormParserError):
+            message = "The upload broke off or is no valid multipart form."
+            raise Invalid(message, param="file") from None
+        raise
+    return Upload(receiver.path, receiver.filename or "upload", receiver.fields)

@@ -1,0 +1,254 @@
+"""`hone up`: the whole studio on one machine, in the foreground: web, workers for both queues, inference.
+
+Children hold a pipe to this process and leave when it ends, even by kill -9. One that dies is started again. A second start on the same
+home is refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+import httpx
+
+from app.config import PROJECT_ROOT
+from app.db.migrate import migrate
+from app.db.session import make_engine, unit_of_work
+from app.services.accounts import Accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from app.config import Settings
+
+END_SECONDS = 9.0
+"""After this long a child that was told to leave is killed; all must be gone within ten seconds."""
+READY_SECONDS = 120.0
+LONGEST_PAUSE_SECONDS = 30.0
+STEADY_SECONDS = 60.0
+
+
+class CannotStart(Exception):
+    """Why the studio cannot start, in a sentence."""
+
+
+def prepare(settings: Settings) -> None:
+    """Make the home, bring the database up to date, and make sure there is an owner."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    engine = make_engine(settings.database)
+    try:
+        migrate(engine)
+        with unit_of_work(engine) as session:
+            Accounts(session).ensure_owner()
+    finally:
+        engine.dispose()
+
+
+def up(settings: Settings) -> int:
+    """Run the studio until SIGINT or SIGTERM; return the exit code."""
+    os.umask(0o077)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with _only_one(settings), _bound(settings) as listener:
+        prepare(settings)
+        _may_listen(settings)
+        with _log(settings.log_file) as log:
+            family = Family(settings, listener, log)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, lambda *_: family.leave())
+            return family.run()
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    path = settings.home / "hone.lock"
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            other = file.read().strip() or "another process"
+            message = f"Hone already runs on {settings.home} ({other}). Stop it, or choose another --home."
+            raise CannotStart(message) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+@contextmanager
+def _bound(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            message = f"Port {settings.port} of {settings.host} cannot be used ({error.strerror}). Choose another with --port."
+            raise CannotStart(message) from None
+        listener.listen(512)
+        yield listener
+
+
+def _may_listen(settings: Settings) -> None:
+    if settings.is_loopback:
+        return
+    engine = make_engine(settings.database)
+    with unit_of_work(engine) as session:
+        has_keys = Accounts(session).has_keys()
+    engine.dispose()
+    if not has_keys:
+        message = f"Others could reach Hone on {settings.host}, and nobody can sign in yet. First run: hone token create --name you"
+        raise CannotStart(message)
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[IO[bytes]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as file:
+        yield file
+
+
+@dataclass
+class Child:
+    """A part of the studio: how it is started, and its process while it runs."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    pass_fds: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    start_at: float = field(default_factory=time.monotonic)
+
+    def start(self, log: IO[bytes]) -> None:
+        """Start the process in a session of its own, its standard input a pipe from here."""
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=PROJECT_ROOT, env=self.environment,
+            pass_fds=self.pass_fds, start_new_session=True,
+        )  # fmt: skip
+        self.started = time.monotonic()
+
+    def has_died(self) -> bool:
+        """Return whether it was started and runs no more."""
+        return self.process is not None and self.process.poll() is not None
+
+    def plan_restart(self) -> float:
+        """Note when to start again, later each time it fails quickly; return the pause in seconds."""
+        steady = time.monotonic() - self.started > STEADY_SECONDS
+        self.failures = 0 if steady else self.failures + 1
+        pause = min(LONGEST_PAUSE_SECONDS, 0.5 * 2**self.failures)
+        self.process, self.start_at = None, time.monotonic() + pause
+        return pause
+
+
+class Family:
+    """All children of one `hone up`."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, log: IO[bytes]) -> None:
+        self.settings, self.log = settings, log
+        host, port = listener.getsockname()[:2]
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.leaving = threading.Event()
+        self.children = list(self._planned(listener))
+
+    def _planned(self, listener: socket.socket) -> Iterator[Child]:
+        settings = self.settings
+        environment = os.environ | {
+            "HONE_HOME": str(settings.home.resolve()), "HONE_HOST": settings.host, "HONE_WORKERS": str(settings.workers).lower(),
+            "HONE_WEB_FD": str(listener.fileno()), "PYTHONUNBUFFERED": "1",
+        }  # fmt: skip
+        starts_inference = settings.workers and not settings.inference_url
+        port = _free_port() if starts_inference else 0
+        if starts_inference:
+            environment |= {"HONE_INFERENCE_URL": f"http://127.0.0.1:{port}", "HONE_INFERENCE_KEY": secrets.token_urlsafe(24)}
+        python = [sys.executable, "-m"]
+        yield Child("web", [*python, "app.main"], environment, (listener.fileno(),))
+        if settings.workers:
+            for queue in ("cpu", "gpu"):
+                yield Child(f"{queue} worker", [*python, "workers.supervisor", "--queue", queue], environment)
+        if starts_inference:
+            yield Child("inference", [*python, "workers.inference", "--host", "127.0.0.1", "--port", str(port)], environment)
+
+    def leave(self) -> None:
+        """Ask the family to end."""
+        self.leaving.set()
+
+    def run(self) -> int:
+        """Keep the children running until asked to leave."""
+        threading.Thread(target=self._say_when_ready, daemon=True).start()
+        while not self.leaving.is_set():
+            for child in self.children:
+                self._look_after(child)
+            self.leaving.wait(0.2)
+        self._end()
+        return 0
+
+    def _look_after(self, child: Child) -> None:
+        if child.has_died() and child.process:
+            code = child.process.returncode
+            _close(child.process)
+            pause = child.plan_restart()
+            self._say(f"The {child.name} ended (exit {code}); starting it again in {pause:g} s. See {self.settings.log_file}")
+        if child.process is None and time.monotonic() >= child.start_at:
+            child.start(self.log)
+
+    def _say_when_ready(self) -> None:
+        began = time.monotonic()
+        # localhost's own proxies settings must not get between us and ourselves.
+        with httpx.Client(trust_env=False, timeout=5, headers={"Host": "127.0.0.1"}) as client:
+            while time.monotonic() - began < READY_SECONDS and not self.leaving.is_set():
+                if self._is_ready(client):
+                    print(f"Hone is ready at {self.address}", flush=True)  # noqa: T201 - scripts wait for this line
+                    return
+                time.sleep(0.1)
+        if not self.leaving.is_set():
+            self._say(f"Hone is still not ready after {READY_SECONDS:g} s; {self.address}/readyz says what is missing.")
+
+    def _is_ready(self, client: httpx.Client) -> bool:
+        address = self.address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        try:
+            return client.get(f"{address}/readyz").status_code == 200  # noqa: PLR2004 - HTTP's own number
+        except httpx.HTTPError:
+            return False
+
+    def _end(self) -> None:
+        """Tell all to leave, and kill what has not left in time."""
+        running = [child.process for child in self.children if child.process]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + END_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            _close(process)
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - talk goes to stderr
+        self.log.write(f"{line}\n".encode())
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

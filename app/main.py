@@ -1,0 +1,118 @@
+"""The web application, assembled: settings in, routes and middleware out. Loads nothing that trains."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import Response
+
+from app.api import datasets, health, openai, runs
+from app.api import errors as api_errors
+from app.config import PROJECT_ROOT, Settings
+from app.db.session import make_engine
+from app.domain.errors import Forbidden, StudioError
+from app.domain.specs import STARTER
+from app.gateways.inference import Inference
+from app.gateways.model_folders import ModelFolders
+from app.gateways.queue import make_queue
+from app.gateways.storage import LocalStorage
+from app.gateways.tokens import TokenCounter
+from app.services.studio import Studio
+from app.web import site
+from app.web.csrf import SameOrigin
+from app.web.headers import SecurityHeaders
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Receive, Scope, Send
+
+ABOUT = "A fine-tuning studio for small language models. Everything here wants an API key: `hone token create --name me`."
+STARTER_FOLDER = PROJECT_ROOT / "models" / STARTER
+
+
+def make_studio(settings: Settings) -> Studio:
+    """Return the parts of a studio; opens no connection."""
+    storage = LocalStorage(settings.store)
+    return Studio(
+        engine=make_engine(settings.database),
+        storage=storage,
+        queue=make_queue(settings.redis_url),
+        bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.is_loopback),
+        count_tokens=TokenCounter(STARTER_FOLDER).count,
+        incoming=storage.incoming,
+        run_folders=settings.runs,
+        max_upload_bytes=settings.max_upload_bytes,
+        is_loopback=settings.is_loopback,
+        expects_workers=settings.workers,
+    )
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Assemble the application; the database must have been migrated."""
+    settings = settings or Settings()
+    studio = make_studio(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await app.state.inference.close()
+        studio.engine.dispose()
+
+    app = FastAPI(title="Hone", version="1", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.studio = studio
+    key = settings.inference_key.get_secret_value() if settings.inference_key else None
+    app.state.inference = Inference(settings.inference_url, key)
+    for module in (datasets, runs, health, openai):
+        app.include_router(module.router)
+    site.add_pages(app, settings)
+    _add_errors(app)
+    app.add_middleware(SameOrigin, refuse=_refuse)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)
+    app.add_middleware(SecurityHeaders)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    async def failed(request: Request, error: Exception) -> Response:
+        if api_errors.is_for_programs(request.scope["path"]):
+            return api_errors.answer(request, error)
+        return site.answer_error(request, error)
+
+    for kind in (StudioError, RequestValidationError, HTTPException, DBAPIError, PoolTimeout, Exception):
+        app.add_exception_handler(kind, failed)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope)
+    error = Forbidden("Another site caused this request, so it was refused.", code="cross_site")
+    respond = api_errors.answer if api_errors.is_for_programs(scope["path"]) else site.answer_error
+    await respond(request, error)(scope, receive, send)
+
+
+def main() -> None:
+    """Serve on the socket that `hone up` bound (HONE_WEB_FD), until the parent is gone."""
+    import uvicorn
+
+    from app.gateways.lifeline import follow_parent
+    from app.gateways.logs import configure_logging
+
+    settings = Settings()
+    follow_parent()
+    configure_logging("web")
+    app = create_app(settings)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, proxy_headers=False, server_header=False)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(os.environ["HONE_WEB_FD"]))])
+
+
+if __name__ == "__main__":
+    main()

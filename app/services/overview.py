@@ -1,0 +1,109 @@
+"""What lists show beside each run: numbers, names of dataset and owner; and how much of everything there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from app.db import Dataset, DatasetVersion, EventRow, MetricLatest, Run, User, WorkerRow
+from app.db.base import database_clock, utc_now
+from app.db.leases import LEASE_SECONDS
+from app.domain.runs import ENDED, RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.orm import Session
+
+    from app.services.accounts import Identity
+
+STEPS_TO_JUDGE = 3
+"""The first steps are slower than the rest, so before this many no time is told."""
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run with what a list says about it."""
+
+    run: Run
+    dataset_id: str
+    dataset: str
+    owner: str
+    latest: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How much there is of everything in a project."""
+
+    datasets: int
+    runs: int
+    live_runs: int
+    running: int
+    models: int
+    workers: int
+
+
+class Overview:
+    """Reads for lists: a handful of queries, however many runs."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def lines(self, runs: Iterable[Run]) -> list[RunLine]:
+        """Return runs with their latest numbers and the names of what they belong to."""
+        runs = list(runs)
+        numbers: dict[str, dict[str, float]] = {}
+        found = select(MetricLatest).where(MetricLatest.run_id.in_([run.id for run in runs]))
+        for latest in self.session.scalars(found):
+            numbers.setdefault(latest.run_id, {})[latest.name] = latest.value
+        of_version = select(DatasetVersion.id, Dataset.id, Dataset.name).join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+        datasets = {
+            version: (dataset, name)
+            for version, dataset, name in self.session.execute(of_version.where(DatasetVersion.id.in_({run.version_id for run in runs})))
+        }
+        people = self.names({run.created_by for run in runs})
+        return [RunLine(run, *datasets[run.version_id], people.get(run.created_by, "–"), numbers.get(run.id, {})) for run in runs]
+
+    def names(self, user_ids: Iterable[str | None]) -> dict[str | None, str]:
+        """Return the names of people."""
+        found = select(User.id, User.name).where(User.id.in_([user_id for user_id in user_ids if user_id]))
+        return {user_id: name for user_id, name in self.session.execute(found)}  # noqa: C416 - dict() of rows has no type
+
+    def run_names(self, run_ids: Iterable[str | None]) -> dict[str | None, str]:
+        """Return the names of runs."""
+        found = select(Run.id, Run.name).where(Run.id.in_([run_id for run_id in run_ids if run_id]))
+        return {run_id: name for run_id, name in self.session.execute(found)}  # noqa: C416 - dict() of rows has no type
+
+    def worker_of(self, run: Run) -> WorkerRow | None:
+        """Return the worker that holds a run."""
+        return self.session.get(WorkerRow, run.lease_owner) if run.lease_owner else None
+
+    def seconds_left(self, run: Run) -> float | None:
+        """Return how long a run will still take at the speed since it was started last; None where that would be a guess."""
+        if run.status != RunStatus.RUNNING:
+            return None
+        begun = select(EventRow).where(EventRow.subject_id == run.id, EventRow.type == "started").order_by(EventRow.id.desc()).limit(1)
+        start = self.session.scalar(begun)
+        done = run.step - int(start.data.get("step", 0)) if start else 0
+        if start is None or done < STEPS_TO_JUDGE:
+            return None
+        return (utc_now() - start.time).total_seconds() / done * (run.total_steps - run.step)
+
+    def totals(self, by: Identity) -> Totals:
+        """Count what the project has."""
+        states = select(Run.status, func.count(), func.count(Run.model)).where(Run.project_id == by.project_id).group_by(Run.status)
+        runs = [(RunStatus(status), number, models) for status, number, models in self.session.execute(states)]
+        datasets = select(func.count()).select_from(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
+        alive = WorkerRow.updated_at > database_clock() - LEASE_SECONDS
+        workers = select(func.count()).select_from(WorkerRow).where(alive, WorkerRow.left_at.is_(None))
+        return Totals(
+            datasets=self.session.scalar(datasets) or 0,
+            runs=sum(number for _, number, _ in runs),
+            live_runs=sum(number for status, number, _ in runs if status not in ENDED),
+            running=sum(number for status, number, _ in runs if status == RunStatus.RUNNING),
+            models=sum(models for _, _, models in runs),
+            workers=self.session.scalar(workers) or 0,
+        )
