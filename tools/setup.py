@@ -60,9 +60,9 @@ def give_up(words: str) -> NoReturn:
     sys.exit(1)
 
 
-def run(*argv: str | Path, **environment: str) -> None:
+def run(*argv: str | Path) -> None:
     """Run a command in the project's root; its failure is set-up's failure."""
-    done = subprocess.run([str(part) for part in argv], cwd=ROOT, env=os.environ | environment, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run([str(part) for part in argv], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         give_up(f"this failed (exit {done.returncode}): {' '.join(map(str, argv))}")
 
@@ -93,7 +93,10 @@ def install_torch() -> None:
     say(f"installing {TORCH} (uv picks the build for this machine's GPU, or the CPU one; this can be a large download)")
     pip("install", "uv")
     told = {new: os.environ[old] for old, new in UV_NAMES.items() if old in os.environ and new not in os.environ}
-    run(VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, "--torch-backend", "auto", TORCH, **told)
+    argv = [VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, "--torch-backend", "auto", TORCH]
+    if subprocess.run([str(part) for part in argv], cwd=ROOT, env=os.environ | told, check=False).returncode:
+        say("torch's own index cannot be reached from here: taking the build that pip finds, which is larger")
+        pip("install", TORCH)
 
 
 def _pip_has_a_light_torch() -> bool:
