@@ -1,0 +1,73 @@
+"""python -m workers.inference: answers chats with the models of one machine, for the web process beside it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+
+from app.gateways.lifeline import follow_parent
+from workers.inference.engine import Engine
+from workers.inference.server import create_app
+
+NICENESS = 10
+GRACE_SECONDS = 2
+BACKLOG = 128
+
+
+class Server(uvicorn.Server):
+    """uvicorn that says when it is ready, and ends generations under way before it waits for their streams."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine, address: str) -> None:
+        super().__init__(config)
+        self._engine, self._address = engine, address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so to the parent."""
+        await super().startup(sockets)
+        print(f"inference ready on {self._address}", flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Leave cleanly on SIGTERM and SIGINT; uvicorn itself would raise the signal again at the end."""
+        self._engine.close()
+        self.should_exit = True
+
+
+def main() -> None:
+    """Serve until told to leave, or until the parent is gone."""
+    given = _arguments()
+    key = os.environ.get("HONE_INFERENCE_KEY")
+    if not key:
+        sys.exit("HONE_INFERENCE_KEY is not set; the web process and this server share it.")
+    threads = os.environ.get("HONE_INFERENCE_THREADS", "1")
+    os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+    os.nice(NICENESS)
+    follow_parent(signal.SIGKILL)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    engine = Engine(given.device, int(threads))
+    engine.start()
+    listener = socket.create_server((given.host, given.port), backlog=BACKLOG)
+    config = uvicorn.Config(
+        create_app(engine, key), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
+    )
+    Server(config, engine, f"http://{given.host}:{listener.getsockname()[1]}").run(sockets=[listener])
+    sys.stdout.flush()
+    os._exit(0)  # the engine's thread may be inside torch, where a normal end of the interpreter would wait or crash
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m workers.inference", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--device", default="auto", help="auto takes the first GPU if there is one")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""One thread that owns the models: it takes requests in order and lets those under way take turns.
+
+Nothing else touches a model, so there are no locks. Requests for the base in memory join in at once and are answered side by side, a
+few tokens each in turn; a request for another base waits until those before it are done, and those after it wait behind it, so that
+nobody starves and no base is loaded twice for two people asking at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from app.domain.errors import StudioError, Unavailable
+from workers.inference.jobs import Failed, Job, Report
+from workers.inference.protocol import ServedRequest
+from workers.inference.sizes import is_small
+
+if TYPE_CHECKING:
+    from workers.inference.answering import Answering
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 64
+MAX_SIDE_BY_SIDE = 8
+
+
+class Engine:
+    """Takes requests from any thread and answers them on its own."""
+
+    def __init__(self, device: str, threads: int) -> None:
+        self._wish, self._threads = device, threads
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._waiting: deque[Job] = deque()
+        self._yielded: dict[str, str] = {}
+        self._answering: Answering | None = None
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take requests; nothing heavy is imported before the first."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End what is under way with an error and take no more; safe from a signal handler."""
+        self._is_closed = True
+        self._commands.put(lambda: None)
+
+    def submit(self, request: ServedRequest, tell: Callable[[Report], None]) -> Job:
+        """Queue a request; `tell` is called on the engine's thread."""
+        job = Job(request, tell)
+        self._commands.put(lambda: self._queue(job))
+        return job
+
+    def yield_device(self, device: str, run: str) -> Future[None]:
+        """Leave a device to a run; the future is done when its memory is free."""
+        return self._command(lambda: self._leave(device, run))
+
+    def resume(self, device: str | None) -> Future[None]:
+        """Use a device (or all) again."""
+        return self._command(lambda: self._come_back(device))
+
+    def status(self) -> dict[str, Any]:
+        """Return what is loaded, and which device is left to whom."""
+        answering = self._answering
+        yielded = next(({"device": device, "run": run} for device, run in list(self._yielded.items())), None)
+        return {
+            "loaded": answering.loaded_folder if answering else None,
+            "adapters": answering.adapter_folders if answering else [],
+            "yielded_to": yielded,
+            "device": answering.device if answering else self._wish,
+        }
+
+    def _command(self, act: Callable[[], None]) -> Future[None]:
+        future: Future[None] = Future()
+
+        def run() -> None:
+            act()
+            future.set_result(None)
+
+        self._commands.put(run)
+        return future
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            self._take_commands()
+            self._admit()
+            for job in self._under_way():
+                self._guard(job, partial(self._ready().turn, job))
+        for job in [*self._waiting, *self._under_way()]:
+            job.tell(Failed(Unavailable("The inference server is shutting down; ask again in a moment.")))
+
+    def _under_way(self) -> list[Job]:
+        return list(self._answering.active) if self._answering else []
+
+    def _take_commands(self) -> None:
+        try:
+            if not self._waiting and not self._under_way():
+                self._commands.get()()
+            while True:
+                self._commands.get_nowait()()
+        except queue.Empty:
+            return
+
+    def _queue(self, job: Job) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            job.tell(Failed(Unavailable(f"{MAX_WAITING} requests are waiting already; try again later.", code="overloaded")))
+        else:
+            self._waiting.append(job)
+
+    def _admit(self) -> None:
+        while self._waiting:
+            job = self._waiting[0]
+            if not job.is_cancelled and not self._guard(job, partial(self._begin, job)):
+                return
+            self._waiting.popleft()
+
+    def _begin(self, job: Job) -> bool:
+        answering = self._ready()
+        return answering.begin(job, self._device_for(job, answering))
+
+    def _guard(self, job: Job, act: Callable[[], bool]) -> bool:
+        """Do something for a request and return whether that is settled; a failure settles it too, with an error."""
+        try:
+            return act()
+        except StudioError as error:
+            problem = error
+        except Exception:  # the thread's outer edge: one bad request must not end all others
+            logger.exception("a request failed")
+            problem = StudioError("The model failed; the log of the inference server says why.")
+        if job in self._under_way():
+            self._ready().active.remove(job)
+        job.tell(Failed(problem))
+        return True
+
+    def _ready(self) -> Answering:
+        """Import what is heavy, once."""
+        if self._answering is None:
+            from workers.inference.answering import Answering
+
+            self._answering = Answering(self._wish, self._threads, side_by_side=MAX_SIDE_BY_SIDE)
+        return self._answering
+
+    def _device_for(self, job: Job, answering: Answering) -> str:
+        """Return where a model runs now; while its device is left to a run, small ones answer on the CPU and others not at all."""
+        run = self._yielded.get(answering.device)
+        if run is None:
+            return answering.device
+        if not is_small(job.request.hone.base_dir):
+            raise yielded(run)
+        return "cpu"
+
+    def _leave(self, device: str, run: str) -> None:
+        self._yielded[device] = run
+        if self._answering:
+            self._answering.unload(device, yielded(run))
+
+    def _come_back(self, device: str | None) -> None:
+        for left in [device] if device else list(self._yielded):
+            self._yielded.pop(left, None)
+
+
+def yielded(run: str) -> Unavailable:
+    """Return the error for a device that trains just now."""
+    return Unavailable(f"The GPU is training {run}; chat is back when it ends.", code="yielded")

@@ -1,0 +1,55 @@
+"""Conversations as tokens: the base's own chat template, or Hone's plain one, and the tokens that end a turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.domain.errors import Invalid
+from workers.inference.rendering import Renderer
+from workers.training.templates import chat_template
+
+PROBE = "ANSWER"
+
+
+class Prompts:
+    """Writes prompts for one base."""
+
+    def __init__(self, tokenizer: Any, model: Any, renderer: Renderer) -> None:
+        self._tokenizer = tokenizer
+        self._renderer = renderer
+        self._template = chat_template(tokenizer)
+        self.end_ids = frozenset(_declared_ends(tokenizer, model) | self._template_ends())
+
+    def tokens(self, turns: list[dict[str, str]], *, context: int) -> list[int]:
+        """Return the conversation with the opening of the answer, or raise Invalid when it leaves no room for one."""
+        prompt = self._encode(self._render(turns, prompt=True))
+        if len(prompt) >= context:
+            message = f"This model's context is {context} tokens, and the messages alone take {len(prompt)}. Shorten them."
+            raise Invalid(message, param="messages", code="context_length_exceeded")
+        return prompt
+
+    def _template_ends(self) -> set[int]:
+        """Return the token the template writes after an answer, if it is one of the tokenizer's own and not plain text."""
+        try:
+            text = self._render([{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}], prompt=False)
+        except Invalid:
+            return set()  # a template that refuses this little is refused when it is asked for real
+        after = self._encode(text.rpartition(PROBE)[2])[:1]
+        return {token for token in after if token in self._tokenizer.added_tokens_decoder}
+
+    def _render(self, turns: list[dict[str, str]], *, prompt: bool) -> str:
+        return self._renderer.render(self._template, turns, prompt=prompt)
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def _declared_ends(tokenizer: Any, model: Any) -> set[int]:
+    declared = [tokenizer.eos_token_id, model.config.eos_token_id]
+    if model.generation_config is not None:
+        declared.append(model.generation_config.eos_token_id)
+    ends: set[int] = set()
+    for said in declared:
+        ends.update(said if isinstance(said, list) else [said] if said is not None else [])
+    return ends
