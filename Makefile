@@ -1,7 +1,6 @@
 # What a newcomer types. `make help` lists it.
 
 HONE_HOME ?= ./var
-HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
 BIN := .venv/bin
@@ -19,7 +18,7 @@ setup-dev: ## the same, and what tests and guards need
 	@tools/setup.sh --dev
 
 run: setup ## set up, then start Hone: make run PORT=8000 HONE_HOME=./var
-	@exec $(BIN)/hone up --home "$(HONE_HOME)" --host "$(HOST)" --port "$(PORT)"
+	@exec $(BIN)/hone up --home "$(HONE_HOME)" --port "$(PORT)"
 
 test: setup-dev ## every test but the slow ones and those that need a GPU
 	@$(BIN)/python -m pytest -q $(ARGS)
