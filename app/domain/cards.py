@@ -1,0 +1,87 @@
+"""The card of an adapter: what it is, where it comes from, how well it does, how to load it. Pure text from plain values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Everything a card says about where an adapter comes from."""
+
+    base_model: str
+    revision: str
+    dataset: str
+    training_rows: int
+    held_out_rows: int
+    tuning: str
+    steps: int
+    settings: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    base_metrics: dict[str, float] = field(default_factory=dict)
+
+
+METRIC_WORDS = {"eval/loss": "loss on held-out rows (nats per trained token)", "eval/exact_match": "held-out rows answered exactly right"}
+
+
+def render_card(lineage: Lineage) -> str:
+    """Return the README.md of an adapter folder in PEFT layout."""
+    parts = [_front_matter(lineage), _introduction(lineage), _scores(lineage), _usage(lineage), _settings(lineage)]
+    return "\n".join(part for part in parts if part)
+
+
+def _front_matter(lineage: Lineage) -> str:
+    tags = [f"base_model:adapter:{lineage.base_model}", "lora", "transformers", "sft", "hone"]
+    if lineage.tuning == "qlora":
+        tags.insert(2, "qlora")
+    lines = ["---", f"base_model: {json.dumps(lineage.base_model)}", "library_name: peft", "pipeline_tag: text-generation", "tags:"]
+    return "\n".join([*lines, *(f"- {json.dumps(tag)}" for tag in tags), "---", ""])
+
+
+def _introduction(lineage: Lineage) -> str:
+    words = {"lora": "LoRA", "qlora": "QLoRA"}.get(lineage.tuning, lineage.tuning)
+    return (
+        f"# A {words} adapter for {_plain(lineage.base_model)}\n\n"
+        f"Trained with Hone for {lineage.steps} steps on {lineage.training_rows} rows of {_plain(lineage.dataset)}; "
+        f"{lineage.held_out_rows} rows were held out to check it.\n\n"
+        f"* Base model: `{lineage.base_model}`, `{lineage.revision}`\n"
+        f"* Dataset: `{_plain(lineage.dataset)}`\n"
+    )
+
+
+def _scores(lineage: Lineage) -> str:
+    known = [name for name in METRIC_WORDS if name in lineage.metrics]
+    if not known:
+        return ""
+    rows = [f"| {METRIC_WORDS[name]} | {_figure(name, lineage.base_metrics)} | {_figure(name, lineage.metrics)} |" for name in known]
+    return "\n".join(["## Scores", "", "| | base | tuned |", "|---|--:|--:|", *rows, ""])
+
+
+def _figure(name: str, metrics: dict[str, float]) -> str:
+    if name not in metrics:
+        return ""
+    return f"{metrics[name]:.1%}" if name == "eval/exact_match" else f"{metrics[name]:.4f}"
+
+
+def _usage(lineage: Lineage) -> str:
+    return (
+        "## Load it\n\n"
+        "```python\n"
+        "from peft import PeftModel\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"base = {json.dumps(lineage.base_model)}  # the folder or Hub id of the base model\n"
+        "tokenizer = AutoTokenizer.from_pretrained(base)\n"
+        'model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), ".")  # this folder\n'
+        "```\n"
+    )
+
+
+def _settings(lineage: Lineage) -> str:
+    return "## Settings\n\n```json\n" + json.dumps(lineage.settings, indent=2, sort_keys=True) + "\n```\n"
+
+
+def _plain(text: str) -> str:
+    """Keep a name from breaking out of its line."""
+    return " ".join(text.replace("`", "'").split())

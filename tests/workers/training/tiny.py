@@ -1,0 +1,65 @@
+"""A tiny random Llama with a byte-level tokenizer and a chat template, made from a configuration: nothing is downloaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>\n"
+    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
+    "{% else %}{{ m['content'] }}<|end|>{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+SPECIAL = ["<|endoftext|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
+CONTEXT = 256
+
+
+def make_tokenizer(special=SPECIAL, *, eos="<|end|>", bos=None, template=TEMPLATE):
+    """Return a byte-level tokenizer that knows `special` as single tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(["the colour of the sky is blue", "which colour is it"], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=eos, bos_token=bos)
+    fast.chat_template = template
+    return fast
+
+
+def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, template: str | None = TEMPLATE) -> Path:
+    """Write a tiny base model into `folder` and return it."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tokenizer(template=template)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=CONTEXT, tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=None, bos_token_id=None,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+COLOURS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "sun": "yellow", "blood": "red"}
+
+
+def write_rows(path: Path, count: int = 60) -> Path:
+    """Write rows of chat that a model can learn."""
+    names = list(COLOURS)
+    with path.open("w") as file:
+        for number in range(count):
+            thing = names[number % len(names)]
+            messages = [
+                {"role": "user", "content": f"{number}: which colour is the {thing}?" + " Say it." * (number % 4)},
+                {"role": "assistant", "content": COLOURS[thing]},
+            ]
+            file.write(json.dumps({"messages": messages}) + "\n")
+    return path

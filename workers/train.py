@@ -1,0 +1,124 @@
+"""The trainer: `python -m workers.train SPEC.yaml --out DIR` reads one file, writes events, and leaves an adapter.
+
+Alone it writes DIR/events.jsonl and resumes by itself; under a supervisor it reports on a pipe and takes commands on its
+standard input. Either way it is the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.domain.errors import StudioError
+from app.domain.events import Finished
+from workers.training.base_model import find_base_model, is_hub_id, stay_offline
+from workers.training.control import Control, die_with_parent
+from workers.training.report import Reporter
+from workers.training.spec_file import load_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.domain.specs import TrainingSpec
+
+DONE, FAILED, UNUSABLE_SPEC, CUT_OFF = 0, 1, 2, 130
+DEFAULT_THREADS = "2"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the trainer and return its exit code."""
+    arguments = _arguments(argv)
+    supervised = arguments.events_fd is not None
+    control = Control()
+    control.pause_on(signal.SIGTERM)
+    if supervised:
+        die_with_parent()
+        control.listen(sys.stdin)
+    else:
+        control.pause_on(signal.SIGINT)
+    _set_threads()
+    reporter = _reporter(arguments)
+    try:
+        spec = load_spec(arguments.spec)
+    except StudioError as error:
+        print(error.message, file=sys.stderr)
+        reporter.finished(Finished(status="failed", reason=error.message, code=error.code))
+        return UNUSABLE_SPEC
+    finished = _guarded(arguments, spec, reporter, control)
+    reporter.finished(finished)
+    if finished.status == "failed":
+        print(finished.reason, file=sys.stderr)
+        return FAILED
+    return CUT_OFF if control.by_keyboard else DONE
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m workers.train", description="Train an adapter as a spec says.")
+    parser.add_argument("spec", type=Path, help="the spec, a YAML file")
+    parser.add_argument("--out", type=Path, required=True, help="folder for adapter, checkpoints and events")
+    parser.add_argument("--events-fd", type=int, help="write events to this file descriptor, and take commands on standard input")
+    parser.add_argument("--lease-token", type=int, default=0, help="the fence in the names of checkpoints")
+    parser.add_argument("--resume", type=Path, help="go on from this checkpoint")
+    parser.add_argument("--base-dir", type=Path, help="where the base model lies, whatever the spec calls it")
+    return parser.parse_args(argv)
+
+
+def _set_threads() -> None:
+    """Bound the threads of every library; they look at the environment when they are imported."""
+    threads = os.environ.get("HONE_TRAINER_THREADS", DEFAULT_THREADS)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ[name] = threads
+
+
+def _reporter(arguments: argparse.Namespace) -> Reporter:
+    if arguments.events_fd is not None:
+        return Reporter.to_pipe(arguments.events_fd)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    return Reporter.to_file(arguments.out / "events.jsonl")
+
+
+def _guarded(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter, control: Control) -> Finished:
+    """Train, and turn whatever goes wrong into a last event: this is the process's outer edge."""
+    try:
+        return _train(arguments, spec, reporter, control)
+    except StudioError as error:
+        return Finished(status="failed", reason=error.message, code=error.code)
+    except Exception as error:  # noqa: BLE001 - the outer edge
+        from workers.training.memory import as_out_of_memory
+
+        short = as_out_of_memory(error)
+        if short is not None:
+            return Finished(status="failed", reason=short.message, code=short.code)
+        traceback.print_exc()
+        code = "disk" if isinstance(error, OSError) else "internal"
+        return Finished(status="failed", reason=f"The trainer failed: {type(error).__name__}: {error}", code=code)
+
+
+def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter, control: Control) -> Finished:
+    beside = arguments.spec.resolve().parent
+    if arguments.base_dir is not None or not is_hub_id(spec.base_model):
+        stay_offline()
+    base = find_base_model(spec.base_model, beside=beside, base_dir=arguments.base_dir)
+    stay_offline()
+    from workers.training.rows import load_rows
+
+    rows = load_rows(beside / spec.dataset, beside / spec.eval_dataset if spec.eval_dataset else None)
+    # Only now the heavy libraries: a wrong path is told at once.
+    from workers.training.checkpoints import KEPT, Checkpoints
+    from workers.training.progress import ProgressLine
+    from workers.training.run import Job, Run
+
+    alone = arguments.events_fd is None
+    checkpoints = Checkpoints(arguments.out / "checkpoints", lease_token=arguments.lease_token, keep=KEPT if alone else None)
+    resume = arguments.resume or (checkpoints.newest_good() if alone else None)
+    job = Job(spec, base, rows, arguments.out, checkpoints, resume)
+    return Run(job, reporter, control, ProgressLine(wanted=alone)).go()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

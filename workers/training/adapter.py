@@ -1,0 +1,57 @@
+"""Writing an adapter in PEFT's layout, so that plain peft loads it, with a card that says where it comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+
+from app.domain.cards import render_card
+from workers.training.durable import flush_folder, write_durably
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peft import PeftModel
+
+    from app.domain.cards import Lineage
+
+WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
+
+
+def write_adapter(folder: Path, model: PeftModel, lineage: Lineage) -> None:
+    """Write weights, configuration and card into `folder`, which exists."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    write_durably(folder / CONFIG, json.dumps(_config(model, lineage), indent=2, sort_keys=True) + "\n")
+    write_durably(folder / CARD, render_card(lineage))
+
+
+def read_weights(folder: Path, model: PeftModel) -> None:
+    """Put the weights of an adapter folder into the model."""
+    set_peft_model_state_dict(model, load_file(folder / WEIGHTS))
+
+
+def publish_adapter(out: Path, model: PeftModel, lineage: Lineage) -> Path:
+    """Write `out`/adapter as a whole: readers see the old folder or the new one, never a half."""
+    staging, final = out / ".adapter.staging", out / "adapter"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    write_adapter(staging, model, lineage)
+    flush_folder(staging)
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(staging, final)  # noqa: PTH105 - the atomic rename is the point
+    flush_folder(out, files=False)
+    return final
+
+
+def _config(model: PeftModel, lineage: Lineage) -> dict[str, Any]:
+    """Return peft's own configuration, naming the base by its public name: a path would mean nothing elsewhere."""
+    config: dict[str, Any] = model.peft_config["default"].to_dict()
+    config |= {"base_model_name_or_path": lineage.base_model, "revision": lineage.revision, "inference_mode": True}
+    config.pop("runtime_config", None)
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}

@@ -1,0 +1,180 @@
+"""Hone's step loop: a step takes exactly its rows, can be abandoned half-way, and leaves the run where it can be taken up again."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from app.domain.errors import StudioError
+from workers.training.batches import TOKENS_PER_MICRO_BATCH, micro_batches
+from workers.training.memory import peak_bytes
+from workers.training.optim import learning_rate
+from workers.training.state import RandomState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from app.domain.specs import TrainingSettings
+    from workers.training.batches import Batch, DataOrder
+    from workers.training.control import Control
+    from workers.training.evaluate import HeldOut
+    from workers.training.masks import MaskedRow
+    from workers.training.model import LoadedModel
+    from workers.training.report import Reporter
+
+CHECKPOINT_SECONDS = 120.0
+"""With checkpoint_every_steps auto, no more training than this is ever lost."""
+
+
+class Diverged(StudioError):
+    """The loss or its gradient is no number any more."""
+
+    kind, status, default_code = "invalid_request_error", 422, "diverged"
+
+
+@dataclass
+class Standing:
+    """Where the run stands: the last finished step, and what is known about it."""
+
+    step: int = 0
+    evaluated_step: int | None = None
+    saved_step: int = 0
+    base_metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step came to."""
+
+    loss: float
+    gradient_norm: float
+    rate: float
+    tokens_per_second: float
+
+
+@dataclass
+class StepLoop:
+    """Everything the loop needs; `save` writes a checkpoint of the present standing and returns its folder."""
+
+    model: LoadedModel
+    optimiser: torch.optim.Optimizer
+    rows: list[MaskedRow]
+    order: DataOrder
+    held_out: HeldOut
+    settings: TrainingSettings
+    total_steps: int
+    control: Control
+    reporter: Reporter
+    save: Callable[[], Path]
+    watch: Callable[[int, StepResult], None]
+    standing: Standing = field(default_factory=Standing)
+    _saved_at: float = field(default_factory=time.monotonic)
+    _peak: int = 0
+
+    def run(self) -> None:
+        """Train to the last step, with evaluations before and checkpoints after; raises Leave when asked to."""
+        self._evaluate_if_due()
+        while self.standing.step < self.total_steps:
+            self.control.check()
+            self._take_step()
+            self._evaluate_if_due()
+            if self._checkpoint_is_due():
+                self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Save the last finished step, and say so once the checkpoint is whole."""
+        step = self.standing.step
+        if step == self.standing.saved_step:
+            return
+        folder = self.save()
+        self.standing.saved_step = step
+        self._saved_at = time.monotonic()
+        self.reporter.checkpoint(step, f"{folder.parent.name}/{folder.name}")
+
+    def _take_step(self) -> None:
+        number = self.standing.step + 1
+        generators = RandomState.now()
+        try:
+            result = self._optimise(number)
+        except BaseException:
+            # Whoever saves now must save the state before this step.
+            self.optimiser.zero_grad(set_to_none=True)
+            generators.restore()
+            raise
+        self.standing.step = number
+        self._report(number, result)
+
+    def _optimise(self, number: int) -> StepResult:
+        """Compute one step's gradient over all of its rows, whatever the micro-batches, and move the adapter."""
+        began = time.perf_counter()
+        chosen = self.order.step(number)
+        size = None if self.settings.micro_batch_size == "auto" else self.settings.micro_batch_size
+        batches = micro_batches(
+            [(row, self.rows[row]) for row in chosen], size=size, token_budget=TOKENS_PER_MICRO_BATCH[self.model.device.type]
+        )
+        rate = learning_rate(self.settings, number, self.total_steps)
+        loss, norm = self._gradient(batches)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            message = f"Step {number}: the loss is no number any more (rows {chosen}). Lower the learning rate, or look at these rows."
+            raise Diverged(message)
+        if batches:  # a step without trained tokens leaves weights and optimiser alone
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        seconds = time.perf_counter() - began
+        return StepResult(loss, norm, rate, sum(batch.tokens for batch in batches) / seconds)
+
+    def _gradient(self, batches: list[Batch]) -> tuple[float, float]:
+        """Return the step's loss per trained token and the norm of its gradient, which is left in the parameters, clipped."""
+        tokens = sum(len(batch.targets) for batch in batches)
+        summed = 0.0
+        self.model.set_dropout(active=True)
+        for batch in batches:
+            self.control.check()
+            loss = self.model.loss.summed(batch)
+            (loss / tokens).backward()
+            summed += float(loss.detach())
+        self.model.set_dropout(active=False)
+        if not batches:
+            return 0.0, 0.0
+        norm = torch.nn.utils.clip_grad_norm_(self.model.trainable(), self.settings.max_grad_norm)
+        return summed / tokens, float(norm)
+
+    def _report(self, step: int, result: StepResult) -> None:
+        self.reporter.metric(step, "train/loss", result.loss)
+        self.reporter.metric(step, "train/learning_rate", result.rate)
+        self.reporter.metric(step, "train/grad_norm", result.gradient_norm)
+        self.reporter.metric(step, "train/tokens_per_second", result.tokens_per_second)
+        peak = peak_bytes(self.model.device)
+        if peak > self._peak:
+            self._peak = peak
+            self.reporter.metric(step, "memory/peak_bytes", peak)
+        self.watch(step, result)
+
+    def _evaluate_if_due(self) -> None:
+        step = self.standing.step
+        every = self.settings.eval_every_steps
+        due = step in {0, self.total_steps} or (every != "auto" and step % every == 0)
+        if not due or self.standing.evaluated_step == step:
+            return
+        measured = self.held_out.check(self.model.base, self.model.loss, pause=self.control.check)
+        self.standing.evaluated_step = step
+        self.standing.metrics = measured
+        if step == 0:
+            self.standing.base_metrics = measured
+        for name, value in measured.items():
+            self.reporter.metric(step, name, value)
+
+    def _checkpoint_is_due(self) -> bool:
+        step = self.standing.step
+        every = self.settings.checkpoint_every_steps
+        if step == self.total_steps or (every != "auto" and step % every == 0):
+            return True
+        return every == "auto" and time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS

@@ -1,0 +1,59 @@
+"""What a run learns from: its rows as masked tokens, and its held-out questions, made with the base's own tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workers.training.evaluate import HeldOut
+from workers.training.masks import Masker
+from workers.training.model import context_length, load_tokenizer
+from workers.training.prepare import prepare, require_trained_tokens
+from workers.training.templates import chat_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.training.base_model import BaseModel
+    from workers.training.prepare import Prepared
+    from workers.training.report import Reporter
+    from workers.training.rows import Rows
+
+
+@dataclass(frozen=True)
+class Material:
+    """Rows ready to train on and to be checked on."""
+
+    train: Prepared
+    held_out: HeldOut
+    max_length: int
+    template_source: str
+
+
+def make_material(base: BaseModel, rows: Rows, max_length: int, *, reporter: Reporter, check: Callable[[], None]) -> Material:
+    """Tokenise and mask all rows, and tell what a person should know about them."""
+    tokenizer = load_tokenizer(base.folder)
+    template = chat_template(tokenizer)
+    if template.source == "default":
+        reporter.notice("This base has no chat template. Hone's plain default is used: each role's name on a line, then its text.")
+    context = context_length(base.config)
+    if context is not None and context < max_length:
+        reporter.notice(f"max_length is {max_length}, but this base reads {context} tokens at most; rows are cut there.", max_length=context)
+        max_length = context
+    masker = Masker(tokenizer, template)
+    train = prepare(rows.train, masker, max_length, check=check)
+    require_trained_tokens(train)
+    held = prepare(rows.held_out, masker, max_length, check=check)
+    _tell(train, "training", reporter)
+    _tell(held, "held-out", reporter)
+    held_out = HeldOut(list(zip(rows.held_out, held.rows, strict=True)), masker, tokenizer, context or max_length)
+    if not len(held_out):
+        reporter.notice("There are no held-out rows, so nothing checks this run but its training loss.")
+    return Material(train, held_out, max_length, template.source)
+
+
+def _tell(prepared: Prepared, kind: str, reporter: Reporter) -> None:
+    for reason, count in prepared.refusals.most_common():
+        reporter.notice(f"{count} {kind} rows cannot be used: {reason}.", rows=count)
+    if prepared.truncated:
+        reporter.notice(f"{prepared.truncated} {kind} rows are longer than max_length and were cut at the end.", rows=prepared.truncated)

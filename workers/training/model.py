@@ -1,0 +1,136 @@
+"""Loading a checked base and putting a LoRA or QLoRA adapter on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import logging as transformers_logging
+
+from app.domain.errors import Invalid
+from workers.training.loss import TrainedTokenLoss
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from app.domain.specs import TrainingSettings
+    from workers.training.base_model import BaseModel
+    from workers.training.precision import Precision
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A base with its adapter, and what belongs to both."""
+
+    peft: PeftModel
+    base: PreTrainedModel
+    loss: TrainedTokenLoss
+    device: torch.device
+    base_parameters: int
+    nf4_share: float | None
+
+    def trainable(self) -> list[torch.nn.Parameter]:
+        """Return the adapter's weights."""
+        return [p for p in self.peft.parameters() if p.requires_grad]
+
+    def set_dropout(self, *, active: bool) -> None:
+        """Switch the adapter's dropout; the base always stays in evaluation mode, so that a step depends on its rows alone."""
+        for name, module in self.base.named_modules():
+            if name.endswith("lora_dropout.default"):
+                module.train(active)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device to train on, or refuse a GPU that is not there."""
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        message = "The spec asks for a GPU, but this machine has none that torch can use. Set settings.device to auto or cpu."
+        raise Invalid(message, param="device", code="no_gpu")
+    return torch.device("cuda", 0)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Return the base's tokenizer, or refuse a folder without a fast one."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, ImportError) as error:
+        raise Invalid(f"The base's tokenizer cannot be loaded: {_first_line(error)}", param="base_model", code="unknown_model") from error
+    if not tokenizer.is_fast:
+        message = "The base has no fast tokenizer (tokenizer.json), which Hone needs to see which tokens are an answer's."
+        raise Invalid(message, param="base_model", code="unknown_model")
+    return tokenizer
+
+
+def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision, device: torch.device) -> LoadedModel:
+    """Return the base with a fresh adapter; the adapter's first weights depend on the seed alone."""
+    model, share = _load_quantised(base, precision, device) if settings.tuning == "qlora" else (_load_plain(base, precision, device), None)
+    model.eval()
+    parameters = count_parameters(model)
+    loss = TrainedTokenLoss(model)
+    if not loss.agrees_with(model):
+        message = f"Models of type {base.config['model_type']!r} make their logits in a way that Hone does not know yet."
+        raise Invalid(message, param="base_model", code="unknown_architecture")
+    torch.manual_seed(settings.seed)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # fractions are fine: it is only divided by r
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",
+        task_type=TaskType.CAUSAL_LM,
+    )
+    peft = get_peft_model(model, config, autocast_adapter_dtype=True)
+    peft.eval()
+    return LoadedModel(peft, model, TrainedTokenLoss(model), device, parameters, share)
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Count weights; four-bit ones are packed two to a byte, so their own record of the shape counts."""
+    total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        total += parameter.numel() if state is None else state.shape.numel()
+    return total
+
+
+def context_length(config: dict[str, Any]) -> int | None:
+    """Return how many tokens the base can read, if its configuration says so."""
+    inner = config.get("text_config")
+    known = config.get("max_position_embeddings") or (inner.get("max_position_embeddings") if isinstance(inner, dict) else None)
+    return known if isinstance(known, int) else None
+
+
+def _load_plain(base: BaseModel, precision: Precision, device: torch.device) -> PreTrainedModel:
+    return _from_pretrained(base, dtype=precision.dtype).to(device)
+
+
+def _load_quantised(base: BaseModel, precision: Precision, device: torch.device) -> tuple[PreTrainedModel, float]:
+    from workers.training.nf4 import check_nf4, prepare_for_cpu  # noqa: PLC0415 - bitsandbytes takes a second to import
+
+    quantisation = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=precision.dtype
+    )
+    model = _from_pretrained(base, dtype=precision.dtype, quantization_config=quantisation, device_map={"": str(device)})
+    if device.type == "cpu":
+        prepare_for_cpu(model)
+    return model, check_nf4(model)
+
+
+def _from_pretrained(base: BaseModel, **options: Any) -> PreTrainedModel:
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base.folder, local_files_only=True, use_safetensors=True, **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise Invalid(f"The base cannot be loaded: {_first_line(error)}", param="base_model", code="unknown_model") from error
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

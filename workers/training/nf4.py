@@ -1,0 +1,87 @@
+"""QLoRA's four-bit base: real NF4 with double quantisation, counted, and right on the CPU too."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+from bitsandbytes.functional import dequantize_4bit
+from bitsandbytes.nn import Linear4bit
+from torch.nn import functional
+
+from app.domain.errors import Invalid
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+LEAST_SHARE = 0.8
+BLOCK = 64
+
+
+def quiet_kernel_search() -> None:
+    """Silence the library's advice to fetch kernels from the Hub, which Hone never does."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+def nf4_share(model: torch.nn.Module) -> float:
+    """Return which share of the base's linear layers is held in NF4 with double quantisation."""
+    linear = [m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in name]
+    return sum(_is_nf4(m) for m in linear) / len(linear) if linear else 0.0
+
+
+def check_nf4(model: torch.nn.Module) -> float:
+    """Return the NF4 share, or refuse a base of which too little could be quantised."""
+    share = nf4_share(model)
+    if share < LEAST_SHARE:
+        message = f"Only {share:.0%} of the base's linear layers could be held in 4 bits; use LoRA for this base (settings.tuning: lora)."
+        raise Invalid(message, param="tuning", code="not_quantisable")
+    return share
+
+
+def prepare_for_cpu(model: PreTrainedModel) -> None:
+    """Make four-bit layers trainable on a CPU: no repacking for inference, and right products for every width."""
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            # Repacked weights have no backward pass, and the repacking happens at the first look without gradients.
+            module.support_avx512bf16_for_cpu = False
+            if module.in_features % BLOCK:
+                module.__class__ = RaggedLinear4bit
+
+
+class RaggedLinear4bit(Linear4bit):  # type: ignore[misc]
+    """A four-bit layer whose rows are no whole number of blocks: the CPU kernel reads those wrongly row by row, so read them flat."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Multiply in the compute type and give back the input's."""
+        states = x.to(self.compute_dtype) if self.compute_dtype is not None else x
+        product: torch.Tensor = _FlatProduct.apply(states, self.weight, self.weight.quant_state)
+        return (product if self.bias is None else product + self.bias.to(product.dtype)).to(x.dtype)
+
+
+class _FlatProduct(torch.autograd.Function):
+    """x @ W.T with W unpacked anew in the backward pass, so that it never stays in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, packed: torch.Tensor, quant_state: Any) -> torch.Tensor:
+        ctx.packed, ctx.quant_state = packed, quant_state
+        return functional.linear(states, _unpacked(packed, quant_state, states.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return outer[0] @ _unpacked(ctx.packed, ctx.quant_state, outer[0].dtype), None, None
+
+
+def _unpacked(packed: torch.Tensor, quant_state: Any, dtype: torch.dtype) -> torch.Tensor:
+    """Return the weights, read as rows of exactly one block; the last block may be short and is read alone."""
+    numel = quant_state.shape.numel()
+    flat = copy.copy(quant_state)
+    flat.shape = torch.Size((numel // BLOCK, BLOCK))
+    weights = dequantize_4bit(packed.data.reshape(-1, 1), flat)
+    return weights.reshape(quant_state.shape).to(dtype)
+
+
+def _is_nf4(module: torch.nn.Module) -> bool:
+    state = getattr(getattr(module, "weight", None), "quant_state", None)
+    return isinstance(module, Linear4bit) and state is not None and state.quant_type == "nf4" and state.nested

@@ -1,0 +1,57 @@
+"""Which number format the products are computed in, and why: measured on a CPU, asked of a GPU."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from app.domain.specs import TrainingSettings
+
+PROBE_SIZE = 512
+PROBE_REPEATS = 5
+WORTHWHILE = 1.3
+"""bf16 must be this much faster to be worth its rounding."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A number format and the reason it was chosen."""
+
+    name: str
+    reason: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return torch's name for it."""
+        return torch.bfloat16 if self.name == "bf16" else torch.float32
+
+
+def choose_precision(settings: TrainingSettings, device: torch.device, *, earlier: str | None) -> Precision:
+    """Return the precision of a run; one that goes on keeps the precision it began with (`earlier`)."""
+    if settings.precision != "auto":
+        return Precision(settings.precision, "the spec says so")
+    if earlier is not None:
+        return Precision(earlier, "the run began with it")
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Precision("bf16", "the GPU computes it natively")
+        return Precision("fp32", "the GPU has no bf16 units")
+    gain = _seconds(torch.float32) / _seconds(torch.bfloat16)
+    if gain >= WORTHWHILE:
+        return Precision("bf16", f"this processor multiplies it {gain:.1f} times as fast as float32")
+    return Precision("fp32", f"bf16 would be only {gain:.1f} times as fast on this processor")
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    """Return the best time of a matrix product; the first one pays for warm-up and does not count."""
+    left = torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=dtype)
+    times = []
+    for _ in range(PROBE_REPEATS + 1):
+        began = time.perf_counter()
+        left @ left
+        times.append(time.perf_counter() - began)
+    return min(times[1:])

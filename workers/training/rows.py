@@ -1,0 +1,85 @@
+"""Reading the rows of a run: Hone's Parquet, or a file in a known shape; and which of them are held out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.domain.datasets import Message, Split, row_hash, split_by_hash
+from app.domain.errors import Invalid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_messages = TypeAdapter(tuple[Message, ...])
+
+
+@dataclass(frozen=True)
+class Row:
+    """A conversation, the hash of its content, and the side it is on."""
+
+    messages: tuple[Message, ...]
+    hash: str
+    split: Split
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a run trains on, and what it is checked on."""
+
+    train: list[Row]
+    held_out: list[Row]
+
+
+def load_rows(dataset: Path, eval_dataset: Path | None) -> Rows:
+    """Return the rows of a run; with an own evaluation dataset every row of `dataset` trains."""
+    rows = read_rows(dataset)
+    if eval_dataset is not None:
+        return _checked(Rows(rows, read_rows(eval_dataset)), dataset)
+    return _checked(Rows([r for r in rows if r.split is Split.TRAIN], [r for r in rows if r.split is Split.TEST]), dataset)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the usable rows of a file, in its order."""
+    if not path.is_file():
+        message = f"There is no file {path.name!r} where the spec says."
+        raise Invalid(message, param="dataset", code="no_such_dataset")
+    if path.suffix == ".parquet":
+        return _from_parquet(path)
+    conversations = _from_file(path)
+    hashes = [row_hash(messages) for messages in conversations]
+    return [Row(*row) for row in zip(conversations, hashes, split_by_hash(hashes), strict=True)]
+
+
+def _checked(rows: Rows, dataset: Path) -> Rows:
+    if not rows.train:
+        message = f"{dataset.name} holds no rows to train on."
+        raise Invalid(message, param="dataset", code="empty_dataset")
+    return rows
+
+
+def _from_parquet(path: Path) -> list[Row]:
+    from pyarrow import ArrowInvalid, parquet  # noqa: PLC0415 - half a second that other formats don't pay
+
+    try:
+        table = parquet.read_table(path, columns=["messages", "split", "hash"])
+    except (ArrowInvalid, KeyError) as error:
+        message = f"{path.name} is not a dataset of Hone's: {error}."
+        raise Invalid(message, param="dataset", code="unreadable_dataset") from error
+    return [Row(_messages.validate_python(r["messages"]), r["hash"], Split(r["split"])) for r in table.to_pylist()]
+
+
+def _from_file(path: Path) -> list[tuple[Message, ...]]:
+    conversations = []
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    conversations.append(_messages.validate_python(json.loads(line)["messages"]))
+                except (ValueError, KeyError, TypeError, ValidationError) as error:
+                    message = f"{path.name}, line {number}: not a row of chat messages."
+                    raise Invalid(message, param="dataset", code="unreadable_dataset") from error
+    return conversations

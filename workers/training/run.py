@@ -1,0 +1,229 @@
+"""One run from its spec to its adapter: everything is found, checked and loaded here, then the step loop has it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from app.domain.cards import Lineage
+from app.domain.errors import Conflict
+from app.domain.events import Finished
+from workers.training.adapter import publish_adapter, read_weights, write_adapter
+from workers.training.batches import DataOrder
+from workers.training.checkpoints import CheckpointBroken, verify
+from workers.training.control import Leave
+from workers.training.loop import Standing, StepLoop
+from workers.training.material import make_material
+from workers.training.model import choose_device, load_model
+from workers.training.optim import learning_rate, make_optimiser
+from workers.training.precision import choose_precision
+from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.domain.specs import TrainingSettings, TrainingSpec
+    from workers.training.base_model import BaseModel
+    from workers.training.checkpoints import Checkpoints
+    from workers.training.control import Control
+    from workers.training.material import Material
+    from workers.training.model import LoadedModel
+    from workers.training.precision import Precision
+    from workers.training.progress import ProgressLine
+    from workers.training.report import Reporter
+    from workers.training.rows import Rows
+
+MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "device", "precision"}
+"""Settings that change nothing a checkpoint depends on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, and where."""
+
+    spec: TrainingSpec
+    base: BaseModel
+    rows: Rows
+    out: Path
+    checkpoints: Checkpoints
+    resume: Path | None
+
+
+class Run:
+    """A run in hand: what was decided once, and what the step loop calls back."""
+
+    def __init__(self, job: Job, reporter: Reporter, control: Control, progress: ProgressLine) -> None:
+        self._job = job
+        self._reporter = reporter
+        self._control = control
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(1)  # hashing gigabytes of weights goes on beside everything else
+        self._revision = self._pool.submit(job.base.revision)
+
+    def go(self) -> Finished:
+        """Train to the end, or until asked to leave; return the last event."""
+        try:
+            loop = self._set_up()
+            return self._train(loop)
+        except Leave as leave:
+            return Finished(status="interrupted", reason=f"asked to {leave.wish} before the first step", data={"step": 0})
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _train(self, loop: StepLoop) -> Finished:
+        try:
+            loop.run()
+        except Leave as leave:
+            return self._leave(loop, leave)
+        publish_adapter(self._job.out, loop.model.peft, self._lineage(loop.standing))
+        return Finished(status="succeeded", data={"step": loop.standing.step, **loop.standing.metrics})
+
+    def _leave(self, loop: StepLoop, leave: Leave) -> Finished:
+        if leave.wish != "cancel":
+            loop.checkpoint()
+        if leave.wish == "stop" and loop.standing.step:
+            publish_adapter(self._job.out, loop.model.peft, self._lineage(loop.standing))
+        return Finished(status="interrupted", reason=f"asked to {leave.wish} after step {loop.standing.step}", data={"step": loop.standing.step})
+
+    def _set_up(self) -> StepLoop:
+        spec = self._job.spec
+        device = choose_device(spec.settings.device)
+        material = make_material(
+            self._job.base, self._job.rows, spec.settings.max_length, reporter=self._reporter, check=self._control.check
+        )
+        self._fingerprint = self._fingerprint_of(spec.settings)
+        earlier = self._earlier()
+        precision = choose_precision(spec.settings, device, earlier=earlier[1].precision if earlier else None)
+        torch.use_deterministic_algorithms(device.type == "cpu" and precision.name == "fp32")
+        self._control.check()
+        model = load_model(self._job.base, spec.settings, precision, device)
+        self._settings = spec.settings.filled_in(training_rows=len(material.train.rows), parameters=model.base_parameters)
+        self._precision = precision
+        self._total_steps = self._settings.total_steps(len(material.train.rows))
+        loop = self._loop(model, material)
+        if earlier is not None:
+            self._take_up(loop, *earlier)
+        self._announce(loop, material)
+        return loop
+
+    def _loop(self, model: LoadedModel, material: Material) -> StepLoop:
+        settings = self._settings
+        epochs = None if settings.max_steps else settings.epochs
+        order = DataOrder.over(len(material.train.rows), batch_size=settings.batch_size, seed=settings.seed, epochs=epochs)
+        optimiser = make_optimiser(model.trainable(), settings, model.device)
+        standing = Standing()
+        return StepLoop(
+            model=model,
+            optimiser=optimiser,
+            rows=material.train.rows,
+            order=order,
+            held_out=material.held_out,
+            settings=settings,
+            total_steps=self._total_steps,
+            control=self._control,
+            reporter=self._reporter,
+            save=lambda: self._save(model, optimiser, order, standing),
+            watch=lambda step, result: self._progress.step(step, self._total_steps, result),
+            standing=standing,
+        )
+
+    def _save(self, model: LoadedModel, optimiser: torch.optim.Optimizer, order: DataOrder, standing: Standing) -> Path:
+        state = RunState(
+            step=standing.step,
+            total_steps=self._total_steps,
+            evaluated_step=standing.evaluated_step,
+            fingerprint=self._fingerprint,
+            precision=self._precision.name,
+            learning_rate=learning_rate(self._settings, standing.step, self._total_steps),
+            data_position=order.position(standing.step),
+            base_metrics=standing.base_metrics,
+            metrics=standing.metrics,
+        )
+
+        def write(folder: Path) -> None:
+            write_adapter(folder, model.peft, self._lineage(standing))
+            write_state(folder, state, optimiser, RandomState.now())
+
+        return self._job.checkpoints.save(standing.step, write)
+
+    def _earlier(self) -> tuple[Path, RunState, RandomState] | None:
+        """Return the checkpoint to go on from: the one named, or in a run without a supervisor the newest that verifies."""
+        folder = self._job.resume
+        if folder is None:
+            return None
+        try:
+            verify(folder)
+        except CheckpointBroken as error:
+            raise Conflict(f"The checkpoint cannot be used: {error}", code="checkpoint_broken") from error
+        state, generators = read_state(folder)
+        if state.fingerprint != self._fingerprint:
+            message = f"{folder.name} was made from another base, other rows or other settings. Choose an empty output folder."
+            raise Conflict(message, code="checkpoint_of_another_run")
+        return folder, state, generators
+
+    def _take_up(self, loop: StepLoop, folder: Path, state: RunState, generators: RandomState) -> None:
+        read_weights(folder, loop.model.peft)
+        read_optimiser(folder, loop.optimiser)
+        generators.restore()
+        standing = loop.standing
+        standing.step = standing.saved_step = state.step
+        standing.evaluated_step = state.evaluated_step
+        standing.base_metrics, standing.metrics = state.base_metrics, state.metrics
+
+    def _announce(self, loop: StepLoop, material: Material) -> None:
+        settings, model = self._settings, loop.model
+        words = {"lora": "LoRA", "qlora": "QLoRA"}[settings.tuning]
+        place = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "the CPU"
+        begun = f" from step {loop.standing.step}" if loop.standing.step else ""
+        message = (
+            f"Training {self._job.base.name} with {words}, rank {settings.rank}, on {len(loop.rows)} rows{begun}: "
+            f"{self._total_steps} steps on {place} in {self._precision.name}."
+        )
+        data: dict[str, Any] = {
+            "device": model.device.type,
+            "precision": self._precision.name,
+            "precision_reason": self._precision.reason,
+            "trainable_parameters": sum(p.numel() for p in model.trainable()),
+            "total_parameters": model.base_parameters,
+            "nf4_share": model.nf4_share,
+            "rows": len(loop.rows),
+            "truncated_rows": material.train.truncated,
+            "untrained_rows": material.train.untrained,
+            "held_out_rows": len(self._job.rows.held_out),
+            "evaluated_rows": len(loop.held_out),
+            "matched_rows": loop.held_out.questions,
+            "total_steps": self._total_steps,
+            "template": material.template_source,
+            "max_length": material.max_length,
+            "threads": torch.get_num_threads(),
+            "settings": settings.model_dump(),
+        }
+        self._reporter.started(message, step=loop.standing.step, total_steps=self._total_steps, data=data)
+        self._progress.say(message)
+
+    def _lineage(self, standing: Standing) -> Lineage:
+        spec, rows = self._job.spec, self._job.rows
+        return Lineage(
+            base_model=self._job.base.name,
+            revision=self._revision.result(),
+            dataset=spec.dataset.replace("\\", "/").rpartition("/")[2],
+            training_rows=len(rows.train),
+            held_out_rows=len(rows.held_out),
+            tuning=spec.settings.tuning,
+            steps=standing.step,
+            settings=self._settings.model_dump(),
+            metrics=standing.metrics,
+            base_metrics=standing.base_metrics,
+        )
+
+    def _fingerprint_of(self, settings: TrainingSettings) -> str:
+        """Hash what a checkpoint depends on, so that it is never continued with something else."""
+        rows = hashlib.sha256("".join(row.hash for row in self._job.rows.train).encode()).hexdigest()
+        parts = [self._revision.result(), rows, settings.model_dump(exclude=MAY_DIFFER)]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+

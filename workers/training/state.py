@@ -1,0 +1,110 @@
+"""What a checkpoint holds beside the adapter: optimiser, random generators, and where the run stands. Safetensors and JSON only."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save_file
+
+from workers.training.durable import write_durably
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPTIMISER, OPTIMISER_GROUPS, RANDOM, STATE = "optimizer.safetensors", "optimizer.json", "random.safetensors", "state.json"
+
+
+class RunState(BaseModel):
+    """Where a run stands: enough, with weights, optimiser and generators, to go on as if nothing had happened."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    total_steps: int
+    evaluated_step: int | None
+    fingerprint: str
+    precision: str
+    learning_rate: float
+    data_position: dict[str, int]
+    base_metrics: dict[str, float]
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """The state of every generator that training may draw from."""
+
+    python: tuple[Any, ...]
+    numpy: dict[str, Any]
+    torch_cpu: torch.Tensor
+    torch_gpu: torch.Tensor | None
+
+    @classmethod
+    def now(cls) -> RandomState:
+        """Take the present state."""
+        gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+        state: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]  # noqa: NPY002 - the global one is what libraries draw from
+        return cls(random.getstate(), state, torch.get_rng_state(), gpu)
+
+    def restore(self) -> None:
+        """Put every generator back."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002 - see above
+        torch.set_rng_state(self.torch_cpu)
+        if self.torch_gpu is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.torch_gpu)
+
+
+def write_state(folder: Path, state: RunState, optimiser: torch.optim.Optimizer, generators: RandomState) -> None:
+    """Write everything but the adapter into a checkpoint's folder."""
+    tensors, rest = _split(optimiser.state_dict()["state"])
+    save_file(tensors, folder / OPTIMISER)
+    write_durably(folder / OPTIMISER_GROUPS, json.dumps({"groups": optimiser.state_dict()["param_groups"], "state": rest}))
+    words = generators.numpy["state"]
+    numbers = {"torch_cpu": generators.torch_cpu, "numpy_key": torch.from_numpy(words["key"].astype(np.int64))}
+    if generators.torch_gpu is not None:
+        numbers["torch_gpu"] = generators.torch_gpu
+    save_file(numbers, folder / RANDOM)
+    numpy = {**{k: v for k, v in generators.numpy.items() if k != "state"}, "pos": int(words["pos"])}
+    document = {"run": state.model_dump(), "python": generators.python, "numpy": numpy}
+    write_durably(folder / STATE, json.dumps(document))
+
+
+def read_state(folder: Path) -> tuple[RunState, RandomState]:
+    """Return where a checkpoint's run stood, and its generators."""
+    document = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    numbers = load_file(folder / RANDOM)
+    version, words, gauss = document["python"]
+    numpy = dict(document["numpy"])
+    numpy["state"] = {"key": numbers["numpy_key"].numpy().astype(np.uint32), "pos": numpy.pop("pos")}
+    generators = RandomState((version, tuple(words), gauss), numpy, numbers["torch_cpu"], numbers.get("torch_gpu"))
+    return RunState.model_validate(document["run"]), generators
+
+
+def read_optimiser(folder: Path, optimiser: torch.optim.Optimizer) -> None:
+    """Put a checkpoint's optimiser state into the optimiser."""
+    document = json.loads((folder / OPTIMISER_GROUPS).read_text(encoding="utf-8"))
+    state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in document["state"].items()}
+    for name, tensor in load_file(folder / OPTIMISER).items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": document["groups"]})
+
+
+def _split(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, Any]]]:
+    """Part tensors, which safetensors holds, from plain values, which JSON holds."""
+    tensors: dict[str, torch.Tensor] = {}
+    rest: dict[int, dict[str, Any]] = {}
+    for index, entries in state.items():
+        for key, value in entries.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}.{key}"] = value.detach().cpu().contiguous().clone()
+            else:
+                rest.setdefault(index, {})[key] = value
+    return tensors, rest
