@@ -1,0 +1,1 @@
+"""Turning what people bring into rows one can learn from."""

@@ -1,0 +1,70 @@
+"""Which encoding a text file is in, by all of its bytes: one stray byte must not turn a UTF-8 file into something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from charset_normalizer import from_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCAN_BYTES = 1024 * 1024
+SAMPLE_BYTES = 64 * 1024
+FIRST_SPECIAL_BYTE = 0x80
+WESTERN = "cp1252"
+OTHER_SCRIPTS = ("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "cp949", "euc_kr")
+CANDIDATES = [WESTERN, "cp1250", *OTHER_SCRIPTS]
+
+
+def guess_encoding(path: Path) -> str:
+    """Return utf-8 where most lines with special characters are UTF-8, else the likeliest older encoding."""
+    valid = invalid = 0
+    sample = bytearray()
+    for chunk in _chunks(path):
+        if chunk.isascii():
+            continue
+        special = [line for line in chunk.split(b"\n") if not line.isascii()]
+        broken = [] if _is_utf8(chunk) else [line for line in special if not _is_utf8(line)]
+        valid, invalid = valid + len(special) - len(broken), invalid + len(broken)
+        if broken and len(sample) < SAMPLE_BYTES:
+            sample += b"\n".join(broken)[:SAMPLE_BYTES] + b"\n"
+    return "utf-8" if invalid == 0 or valid >= invalid else _guess_older(bytes(sample))
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """Yield pieces that end at a line's end or, in very long lines, at least not inside a character."""
+    rest = b""
+    with path.open("rb") as file:
+        while block := file.read(SCAN_BYTES):
+            joined = rest + block
+            cut = joined.rfind(b"\n") + 1 or len(joined)
+            while cut > max(0, len(joined) - 4) and joined[cut - 1] >= FIRST_SPECIAL_BYTE:
+                cut -= 1
+            rest = joined[cut:]
+            yield joined[:cut]
+    if rest:
+        yield rest
+
+
+def _is_utf8(piece: bytes) -> bool:
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _guess_older(sample: bytes) -> str:
+    """Prefer another script when the statistics are for one; Western European otherwise, which they often take for cp1250."""
+    matches = from_bytes(sample, cp_isolation=CANDIDATES)
+    best = matches.best()
+    if best is not None and best.encoding in OTHER_SCRIPTS:
+        return best.encoding
+    try:
+        western = sample.decode(WESTERN)
+    except UnicodeDecodeError:
+        return best.encoding if best is not None else "latin-1"
+    known = {str(match) for match in matches}
+    return best.encoding if best is not None and known and western not in known else WESTERN
