@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 
 from app.db import Artifact, Dataset, DatasetVersion, EventRow, Import, Run
+from app.db.artifacts import drop
 from app.db.base import utc_now
 from app.db.session import after_commit
 from app.domain.datasets import DatasetStatus, Mapping
-from app.domain.errors import Conflict, NotFound
-from app.domain.runs import ENDED, RunStatus
+from app.domain.errors import Conflict, Invalid, NotFound
+from app.domain.runs import ENDED, RunStatus, after_request
 from app.services.paging import Page, newest_first
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Datasets:
         if dataset.upload is None:
             message = "The uploaded file is not kept any more, since no row of it was usable. Upload it again."
             raise Conflict(message, code="upload_gone")
+        self._check_columns(dataset, mapping)
         dataset.mapping = mapping.model_dump(exclude_none=True) if mapping else dataset.mapping
         dataset.system = system if system is not None else dataset.system
         dataset.status, dataset.reason = DatasetStatus.IMPORTING, ""
@@ -103,13 +105,19 @@ class Datasets:
             message = f"The run {in_use!r} still uses this dataset. Cancel it, or wait until it has ended."
             raise Conflict(message, code="dataset_in_use")
         dataset.deleted_at = utc_now()
-        for waiting in self.session.scalars(select(Import).where(Import.dataset_id == dataset.id, Import.status == RunStatus.QUEUED)):
-            waiting.move_to(RunStatus.CANCELLED, "The dataset was deleted.")
+        live = select(Import).where(Import.dataset_id == dataset.id, Import.status.not_in(ENDED))
+        for reading in self.session.scalars(live.with_for_update()):
+            reading.move_to(after_request("cancel", RunStatus(reading.status)), "The dataset was deleted.")
         if dataset.upload:
-            self._drop_later(dataset.upload)
-        never_used = self.session.scalar(select(Run.id).where(used).limit(1)) is None
-        if dataset.version and never_used:
-            self._drop_later(dataset.version.artifact)
+            upload, dataset.upload = dataset.upload, None
+            self.session.flush()
+            drop(self.session, upload, self.storage)
+        version = dataset.version
+        if version and version.frozen_at is None:
+            dataset.version_id = None
+            self.session.delete(version)
+            self.session.flush()
+            drop(self.session, version.artifact, self.storage)
 
     def reading(self, dataset: Dataset) -> Import | None:
         """Return the newest import of a dataset: how far it is."""
@@ -125,6 +133,13 @@ class Datasets:
         """Return what happened to a dataset, oldest first."""
         return list(self.session.scalars(select(EventRow).where(EventRow.subject_id == dataset.id).order_by(EventRow.id).limit(200)))
 
+    def _check_columns(self, dataset: Dataset, mapping: Mapping | None) -> None:
+        columns = dataset.report.get("columns", [])
+        for role, column in (mapping.model_dump(exclude_none=True) if mapping else {}).items():
+            if column not in columns:
+                message = f"There is no column {column[:100]!r}; there are: {', '.join(columns)[:500] or 'none'}."
+                raise Invalid(message, param=f"mapping.{role}", code="unknown_column")
+
     def _mine(self, by: Identity) -> Select[Dataset]:
         return select(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
 
@@ -136,15 +151,6 @@ class Datasets:
             Import(project_id=by.project_id, created_by=by.user_id, dataset_id=dataset.id, queue=IMPORT_QUEUE, total_bytes=size)
         )
         after_commit(self.session, lambda: self.queue.ring(IMPORT_QUEUE))
-
-    def _drop_later(self, artifact: Artifact) -> None:
-        """Remove a blob after the commit, unless another artifact has the same content."""
-        twins = select(func.count()).select_from(Artifact).join(Dataset, or_(Dataset.upload_id == Artifact.id), isouter=True)
-        others = self.session.scalar(
-            twins.where(Artifact.sha256 == artifact.sha256, Artifact.id != artifact.id, Dataset.deleted_at.is_(None))
-        )
-        if not others:
-            after_commit(self.session, lambda: self.storage.remove(artifact.sha256))
 
     def _tell(self, dataset: Dataset, kind: str, message: str) -> None:
         self.session.add(EventRow(project_id=dataset.project_id, subject_id=dataset.id, type=kind, message=message))

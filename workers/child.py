@@ -1,0 +1,89 @@
+"""A piece of work as a process of its own: events come out of a pipe, commands go in, and the whole group ends together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import ValidationError
+
+from app.config import PROJECT_ROOT
+from app.domain.events import AnyEvent, Command, parse_event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+log = structlog.get_logger()
+KEPT_PREFIXES = ("HF_", "CUDA", "NVIDIA", "LC_", "OMP_", "MKL_", "PYTORCH_", "HONE_TRAINER_")
+KEPT = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "TZ", "SSL_CERT_FILE", "NO_COLOR"})
+
+
+def child_environment() -> dict[str, str]:
+    """Return what a child may know: no database, no broker, no keys of the studio."""
+    kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)}
+    return kept | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+class Child:
+    """One running child. `events` fills as it reports; None there means that its pipe has closed."""
+
+    def __init__(self, arguments: Sequence[str], *, folder: Path, log_file: Path) -> None:
+        reader, writer = os.pipe()
+        with log_file.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *arguments, "--events-fd", str(writer)],
+                stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, env=child_environment(),
+                pass_fds=(writer,), start_new_session=True,
+            )  # fmt: skip
+        os.close(writer)
+        self.events: queue.Queue[AnyEvent | None] = queue.Queue()
+        threading.Thread(target=self._read, args=(reader,), name="events", daemon=True).start()
+
+    def _read(self, reader: int) -> None:
+        with os.fdopen(reader, "rb") as lines:
+            for line in lines:
+                try:
+                    self.events.put(parse_event(line))
+                except ValidationError:
+                    log.warning("a child reported what is no event", line=line[:500])
+        self.events.put(None)
+
+    def drain(self, wait_seconds: float) -> tuple[list[AnyEvent], bool]:
+        """Return what was reported since the last look, waiting a little for the first; True once nothing more will come."""
+        found: list[AnyEvent] = []
+        with contextlib.suppress(queue.Empty):
+            item = self.events.get(timeout=wait_seconds)
+            while item is not None:
+                found.append(item)
+                item = self.events.get_nowait()
+            return found, True
+        return found, False
+
+    def ask(self, command: Command) -> None:
+        """Send a command; a child that has gone does not mind."""
+        if self.process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.write(command.model_dump_json().encode() + b"\n")
+                self.process.stdin.flush()
+
+    def terminate(self) -> None:
+        """Ask it to keep what it has and leave."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the whole process group, and wait until its leader is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()

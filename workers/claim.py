@@ -1,0 +1,223 @@
+"""`claim_and_run`: take the next waiting piece of work and see it through, whoever rang. One function, three doorbells."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from app.db.leases import HEARTBEAT_SECONDS, LEASE_SECONDS, claim, extend, held
+from app.db.session import reading, unit_of_work
+from app.domain.errors import LeaseLost, StudioError
+from app.domain.events import Command, Finished
+from app.domain.runs import WANTED_END, RunStatus
+from workers.kinds import KINDS, lose, settle, tell
+
+if TYPE_CHECKING:
+    from app.domain.events import AnyEvent
+    from workers.child import Child
+    from workers.kinds import Kind
+    from workers.worker import Worker
+
+log = structlog.get_logger()
+LOOK_SECONDS = 0.25
+ASK_SECONDS = 1.0
+"""How often the wishes of people are read."""
+PATIENCE_SECONDS = {"cancel": 10.0, "pause": 60.0, "stop": 60.0}
+"""How long a child may take to follow a command before it is killed."""
+SELF_FENCE_SECONDS = LEASE_SECONDS - 2 * HEARTBEAT_SECONDS
+"""Without the database for this long a holder must assume that others will take over."""
+COMMANDS: dict[RunStatus, Command] = {
+    RunStatus.PAUSING: Command(command="pause"),
+    RunStatus.STOPPING: Command(command="stop"),
+    RunStatus.CANCELLING: Command(command="cancel"),
+}
+
+
+def claim_and_run(worker: Worker) -> bool:
+    """Take one waiting piece of work of the worker's queue and run it to its end; False when nothing waits or all slots are busy."""
+    if worker.leaving.is_set() or not worker.free.acquire(blocking=False):
+        return False
+    try:
+        for kind in (kind for kind in KINDS.values() if kind.queue == worker.queue):
+            with unit_of_work(worker.engine) as session:
+                row = claim(session, kind.table, worker.id, worker.queue, has_gpu=worker.has_gpu)
+            if row is not None:
+                worker.busy_with(row.id)
+                Hold(worker, kind, row.id, row.lease_token).run()
+                worker.busy_with(None)
+                return True
+        return False
+    finally:
+        worker.free.release()
+
+
+class Hold:
+    """One lease on one piece of work, from the claim to its end."""
+
+    def __init__(self, worker: Worker, kind: Kind, work_id: str, token: int) -> None:
+        self.worker, self.kind, self.work_id, self.token = worker, kind, work_id, token
+        self.finished: Finished | None = None
+        self.told: RunStatus | None = None
+        self.kill_at: float | None = None
+        self.interrupted = False
+        self.unwritten: list[AnyEvent] = []
+        self.beaten = self.asked = time.monotonic()
+        self.log = log.bind(work=work_id, token=token)
+
+    def run(self) -> None:
+        """Run the child, relay what it says, follow what people ask, and settle the end."""
+        self.log.info("claimed")
+        self._lend_gpu(give_back=False)
+        child: Child | None = None
+        try:
+            child = self.kind.start(self.worker, self.work_id, self.token)
+            self._watch(child)
+            child.kill()
+            self._settle(child.process.returncode)
+        except LeaseLost:
+            self.log.warning("the lease was lost; the child was ended and nothing was written")
+        except StudioError as error:
+            self._fail(error.message, error.code)
+        finally:
+            if child:
+                child.kill()
+            self._lend_gpu(give_back=True)
+
+    def _watch(self, child: Child) -> None:
+        """Relay events until the child has closed its pipe; LeaseLost when somebody else holds the work."""
+        ended = False
+        while not ended:
+            events, ended = child.drain(LOOK_SECONDS)
+            self.unwritten += events
+            self.finished = next((e for e in events if isinstance(e, Finished)), self.finished)
+            try:
+                self._keep_hold(child)
+                self._write()
+            except DBAPIError as error:
+                self.log.warning("the database does not answer", error=str(error.orig))
+                if time.monotonic() - self.beaten > SELF_FENCE_SECONDS:
+                    message = "The database was away for too long; somebody else may have taken over."
+                    raise LeaseLost(message) from None
+            self._leave_if_asked(child)
+            if self.kill_at is not None and time.monotonic() > self.kill_at:
+                self.log.warning("the child did not leave in time and was killed")
+                child.kill()
+
+    def _write(self) -> None:
+        if self.unwritten:
+            with unit_of_work(self.worker.engine) as session:
+                self.kind.record(session, held(session, self.kind.table, self.work_id, self.token), self.unwritten)
+            self.unwritten = []
+            self.beaten = max(self.beaten, time.monotonic() - HEARTBEAT_SECONDS)
+
+    def _keep_hold(self, child: Child) -> None:
+        now = time.monotonic()
+        if now - self.beaten >= HEARTBEAT_SECONDS:
+            with unit_of_work(self.worker.engine) as session:
+                extend(session, self.kind.table, self.work_id, self.token)
+            self.beaten = now
+        if now - self.asked >= ASK_SECONDS:
+            self.asked = now
+            self._follow(child, self._status())
+
+    def _status(self) -> RunStatus:
+        table = self.kind.table
+        with reading(self.worker.engine) as session:
+            found = session.scalar(select(table.status).where(table.id == self.work_id, table.lease_token == self.token))
+        if found is None:
+            message = "Somebody else holds this work."
+            raise LeaseLost(message)
+        return RunStatus(found)
+
+    def _follow(self, child: Child, status: RunStatus) -> None:
+        """Pass on what people ask; a stronger wish replaces a weaker one."""
+        command = COMMANDS.get(status)
+        if command and status != self.told:
+            self.told = status
+            child.ask(command)
+            self.kill_at = time.monotonic() + PATIENCE_SECONDS[command.command]
+
+    def _leave_if_asked(self, child: Child) -> None:
+        """Have the child keep what it has when this worker is told to leave."""
+        if self.worker.leaving.is_set() and not self.interrupted:
+            self.interrupted = True
+            child.terminate()
+            deadline = time.monotonic() + self.worker.grace_seconds
+            self.kill_at = min(self.kill_at, deadline) if self.kill_at else deadline
+
+    def _settle(self, exit_code: int) -> None:
+        """Bring the work to the state its end means."""
+        finished = self.finished
+        if finished and finished.status == "failed":
+            self._fail(finished.reason, finished.code)
+        elif finished and finished.status == "succeeded":
+            self._succeed(finished)
+        elif finished and self.told == RunStatus.STOPPING:
+            self._keep_and(RunStatus.STOPPED, finished)
+        else:
+            self._end_without_result(exit_code)
+
+    def _end_without_result(self, exit_code: int) -> None:
+        with unit_of_work(self.worker.engine) as session:
+            row = held(session, self.kind.table, self.work_id, self.token)
+            wanted = WANTED_END.get(RunStatus(row.status))
+            if self.finished and wanted and RunStatus(row.status) == self.told:
+                settle(session, self.worker, self.kind, row, wanted)
+                tell(session, row, wanted, f"The run is {wanted}.")
+            elif self.interrupted or self.finished:
+                # No crash is counted: the worker was told to leave.
+                settle(session, self.worker, self.kind, row, wanted or RunStatus.QUEUED)
+                tell(session, row, "interrupted", "The worker was told to leave; the run goes on from its newest checkpoint.")
+            else:
+                how = f"signal {-exit_code}" if exit_code < 0 else f"exit {exit_code}"
+                lose(session, self.worker, self.kind, row, f"The process ended by itself ({how}).")
+
+    def _succeed(self, finished: Finished) -> None:
+        with unit_of_work(self.worker.engine) as session:
+            row = held(session, self.kind.table, self.work_id, self.token)
+            if row.status == RunStatus.STARTING:
+                row.move_to(RunStatus.RUNNING)
+            if row.status != RunStatus.CANCELLING:
+                row.move_to(RunStatus.FINALIZING)
+        self._keep_and(RunStatus.SUCCEEDED, finished)
+
+    def _keep_and(self, end: RunStatus, finished: Finished) -> None:
+        """Put what the child left into the store, and enter it together with the end state; a late cancel wins."""
+        package = self.kind.package(self.worker, self.work_id, finished)
+        with unit_of_work(self.worker.engine) as session:
+            row = held(session, self.kind.table, self.work_id, self.token)
+            if row.status == RunStatus.CANCELLING:
+                end = RunStatus.CANCELLED
+            elif package is not None:
+                self.kind.keep(session, row, package)
+            settle(session, self.worker, self.kind, row, end)
+            tell(session, row, end, finished.reason or f"It {'was' if end == RunStatus.CANCELLED else 'has'} {end}.")
+
+    def _fail(self, reason: str, code: str | None) -> None:
+        self.log.info("failed", reason=reason)
+        with unit_of_work(self.worker.engine) as session:
+            row = held(session, self.kind.table, self.work_id, self.token)
+            row.error_code = code
+            end, why = (RunStatus.CANCELLED, "") if row.status == RunStatus.CANCELLING else (RunStatus.FAILED, reason)
+            settle(session, self.worker, self.kind, row, end, reason=why)
+            tell(session, row, "failed", reason)
+
+    def _lend_gpu(self, *, give_back: bool) -> None:
+        """Have the inference server free the GPU for a run, and take it again afterwards."""
+        url, key = self.worker.settings.inference_url, self.worker.settings.inference_key
+        if not (self.worker.has_gpu and url and key):
+            return
+        path, body = (
+            ("/resume", {}) if give_back else ("/yield", {"device": f"cuda:{os.environ.get('HONE_DEVICE', '0')}", "run": self.work_id})
+        )
+        try:
+            headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
+            httpx.post(url + path, json=body, headers=headers, timeout=10, trust_env=False).raise_for_status()
+        except httpx.HTTPError as error:
+            self.log.warning("the inference server could not be told", path=path, error=str(error))

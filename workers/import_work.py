@@ -1,0 +1,153 @@
+"""Imports as a kind of work: the child reads an upload, this enters what it found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from app.db import Artifact, DatasetVersion, EventRow, Import
+from app.db.artifacts import drop
+from app.db.base import utc_now
+from app.db.session import after_commit, reading
+from app.domain.datasets import DatasetStatus, ImportReport
+from app.domain.events import AnyEvent, Finished, Notice, Progress
+from app.domain.runs import RunStatus
+from workers.child import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sqlalchemy.orm import Session
+
+    from workers.worker import Worker
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import found, with its rows already in the store."""
+
+    report: ImportReport
+    reason: str
+    sha256: str | None
+    size_bytes: int
+    worker: Worker
+
+
+class ImportWork:
+    """Reads uploads on the cpu queue."""
+
+    table = Import
+    queue = "cpu"
+
+    def start(self, worker: Worker, work_id: str, _token: int) -> Child:
+        """Start the reading of an upload."""
+        folder = _folder(worker, work_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        with reading(worker.engine) as session:
+            dataset = session.get_one(Import, work_id).dataset
+            upload = dataset.upload
+            spec = {
+                "source": str(worker.storage.path(upload.sha256)) if upload else "", "filename": dataset.filename,
+                "out": str(_rows_file(worker, work_id)), "mapping": dataset.mapping, "system": dataset.system,
+            }  # fmt: skip
+        spec_file = folder / "spec.json"
+        spec_file.write_text(json.dumps(spec), encoding="utf-8")
+        return Child(["workers.curation.ingest", str(spec_file)], folder=folder, log_file=folder / "log.txt")
+
+    def record(self, session: Session, row: Import, events: Sequence[AnyEvent]) -> None:
+        """Note how far the reading is."""
+        if row.status == RunStatus.STARTING:
+            row.move_to(RunStatus.RUNNING)
+            row.started_at = utc_now()
+        for event in events:
+            if isinstance(event, Progress):
+                row.done_bytes, row.total_bytes, row.rows_read = event.done, event.total, event.rows
+            elif isinstance(event, Notice):
+                session.add(
+                    EventRow(project_id=row.project_id, subject_id=row.dataset_id, type="notice", message=event.message, data=event.data)
+                )
+
+    def package(self, worker: Worker, work_id: str, finished: Finished | None) -> Imported | None:
+        """Put the rows into the store."""
+        if finished is None:
+            return None
+        report = ImportReport.model_validate(finished.data)
+        rows = _rows_file(worker, work_id)
+        sha256, size = worker.storage.put(rows) if report.status == DatasetStatus.READY else (None, 0)
+        return Imported(report, finished.reason, sha256, size, worker)
+
+    def keep(self, session: Session, row: Import, package: Imported) -> None:
+        """Enter the report, and the rows as the dataset's version; an older version that no run froze makes room."""
+        report, dataset = package.report, row.dataset
+        dataset.report = report.model_dump(mode="json")
+        dataset.status, dataset.reason, dataset.format = report.status, package.reason[:2000], report.format
+        row.done_bytes, row.rows_read = row.total_bytes, report.rows
+        _drop_version(session, row, package.worker)
+        if package.sha256:
+            _add_version(session, row, package)
+        if report.status == DatasetStatus.FAILED and not report.columns and dataset.upload:
+            # Nothing in it can be mapped either, so nothing is kept of it but the report.
+            upload, dataset.upload_id, dataset.upload = dataset.upload, None, None
+            session.flush()
+            drop(session, upload, package.worker.storage)
+        word = {DatasetStatus.READY: f"{report.rows:,} rows were read.", DatasetStatus.NEEDS_MAPPING: "Columns want to be mapped."}
+        message = word.get(report.status, package.reason)
+        session.add(EventRow(project_id=row.project_id, subject_id=dataset.id, type=report.status, message=message))
+        _clean_up(session, package.worker, row.id)
+
+    def ended(self, session: Session, worker: Worker, row: Import) -> None:
+        """Tell the dataset that its reading came to nothing."""
+        if row.status == RunStatus.FAILED:
+            row.dataset.status, row.dataset.reason = DatasetStatus.FAILED, row.reason
+        if row.status in {RunStatus.FAILED, RunStatus.CANCELLED}:
+            _clean_up(session, worker, row.id)
+
+
+def _add_version(session: Session, row: Import, package: Imported) -> None:
+    report, dataset = package.report, row.dataset
+    artifact = Artifact(
+        project_id=row.project_id, created_by=row.created_by, kind="rows", filename=f"{dataset.id}.parquet", sha256=package.sha256,
+        size_bytes=package.size_bytes,
+    )  # fmt: skip
+    newest = session.scalar(select(func.max(DatasetVersion.number)).where(DatasetVersion.dataset_id == dataset.id)) or 0
+    version = DatasetVersion(
+        project_id=row.project_id, created_by=row.created_by, dataset_id=dataset.id, number=newest + 1, artifact=artifact,
+        rows=report.rows, train_rows=report.train_rows, test_rows=report.test_rows,
+    )  # fmt: skip
+    session.add(version)
+    session.flush()
+    dataset.version_id = version.id
+
+
+def _drop_version(session: Session, row: Import, worker: Worker) -> None:
+    old = session.get(DatasetVersion, row.dataset.version_id) if row.dataset.version_id else None
+    if old and old.frozen_at is None:
+        row.dataset.version_id = None
+        artifact = old.artifact
+        session.delete(old)
+        session.flush()
+        drop(session, artifact, worker.storage)
+
+
+def _folder(worker: Worker, work_id: str) -> Path:
+    return worker.settings.home.resolve() / "imports" / work_id
+
+
+def _rows_file(worker: Worker, work_id: str) -> Path:
+    # In the store's own file system, so that keeping it is a rename.
+    return worker.storage.incoming / f"import-{work_id}.parquet"
+
+
+def _clean_up(session: Session, worker: Worker, work_id: str) -> None:
+    import shutil
+
+    def remove() -> None:
+        shutil.rmtree(_folder(worker, work_id), ignore_errors=True)
+        for left in worker.storage.incoming.glob(f"import-{work_id}.parquet*"):
+            left.unlink(missing_ok=True)
+
+    after_commit(session, remove)

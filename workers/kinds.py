@@ -1,0 +1,80 @@
+"""The kinds of work there are, and what to do when one of them is lost: the one table `claim_and_run` and the sweep dispatch by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.db import EventRow, Import, Run
+from app.db.base import utc_now
+from app.domain.runs import ENDED, MAX_CRASHES_WITHOUT_PROGRESS, RunStatus, after_lost_lease
+from workers.import_work import ImportWork
+from workers.training_work import TrainingWork
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+    from app.domain.events import AnyEvent, Finished
+    from workers.child import Child
+    from workers.worker import Worker
+
+
+class Kind(Protocol):
+    """A kind of work: how it starts, what its reports mean, what is kept of it."""
+
+    table: type[Any]
+    queue: str
+
+    def start(self, worker: Worker, work_id: str, token: int, /) -> Child:
+        """Start the child process; Invalid when the work cannot be done at all."""
+
+    def record(self, session: Session, row: Any, events: Sequence[AnyEvent]) -> None:
+        """Write what the child reported; the lease is held."""
+
+    def package(self, worker: Worker, work_id: str, finished: Finished | None) -> Any:
+        """Put what the child left into the store, outside any transaction; None when it left nothing."""
+
+    def keep(self, session: Session, row: Any, package: Any) -> None:
+        """Enter the package; in the same commit as the end state."""
+
+    def ended(self, session: Session, worker: Worker, row: Any) -> None:
+        """Do what belongs to an end without success; the state is set already."""
+
+
+KINDS: dict[str, Kind] = {"import": ImportWork(), "run": TrainingWork()}
+
+
+def tell(session: Session, row: Run | Import, kind: str, message: str) -> None:
+    """Enter something into the history of a run or a dataset."""
+    subject = row.id if isinstance(row, Run) else row.dataset_id
+    session.add(EventRow(project_id=row.project_id, subject_id=subject, type=kind, message=message, lease_token=row.lease_token))
+
+
+def settle(session: Session, worker: Worker, kind: Kind, row: Run | Import, status: RunStatus, *, reason: str = "") -> None:
+    """Move held work to a state without a holder, and do what belongs to that."""
+    row.move_to(status, reason)
+    if isinstance(row, Run) and status in {RunStatus.QUEUED, RunStatus.PAUSED}:
+        row.step = row.checkpoint_step
+    if status in ENDED:
+        row.finished_at = utc_now()
+    if status != RunStatus.SUCCEEDED:
+        kind.ended(session, worker, row)
+
+
+def lose(session: Session, worker: Worker, kind: Kind, row: Run | Import, why: str) -> None:
+    """Settle work whose process died or whose worker fell silent: one crash is counted."""
+    row.crashes_since_progress += 1
+    tell(session, row, "lost", why)
+    after = after_lost_lease(RunStatus(row.status), row.crashes_since_progress)
+    reason = ""
+    if after == RunStatus.FAILED:
+        row.error_code = "worker_crash_loop"
+        reason = f"{why} That was the {MAX_CRASHES_WITHOUT_PROGRESS}rd time without progress, so it was given up. The log's end says more."
+    elif after == RunStatus.STOPPED:
+        package = kind.package(worker, row.id, None)
+        if package is not None:
+            kind.keep(session, row, package)
+    settle(session, worker, kind, row, after, reason=reason)
+    if after == RunStatus.FAILED:
+        tell(session, row, "failed", reason)

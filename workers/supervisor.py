@@ -1,0 +1,75 @@
+"""A worker process: `python -m workers.supervisor --queue gpu|cpu`. Polls the database; with a broker it listens to that too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app.config import Settings
+from app.gateways.lifeline import follow_parent
+from app.gateways.logs import configure_logging
+from workers.claim import claim_and_run
+from workers.worker import Worker, make_worker
+
+log = structlog.get_logger()
+POLL_SECONDS, RUNG_POLL_SECONDS = 1.0, 15.0
+FAMILY_GRACE_SECONDS, ALONE_GRACE_SECONDS = 7.0, 120.0
+"""How long a trainer may take to save when the worker is told to leave: under `hone up` everything ends within ten seconds."""
+
+
+def main() -> None:
+    """Work until told to leave."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queue", choices=["gpu", "cpu"], required=True)
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--alone", action="store_true", help="not a child of `hone up`")
+    wanted = parser.parse_args()
+    configure_logging(f"{wanted.queue}-worker")
+    os.umask(0o077)
+    settings = Settings()
+    worker = make_worker(
+        settings, wanted.queue, slots=wanted.slots, grace_seconds=ALONE_GRACE_SECONDS if wanted.alone else FAMILY_GRACE_SECONDS
+    )
+    if not wanted.alone:
+        follow_parent()
+    worker.register()
+    log.info("ready", device=worker.device, worker=worker.id)
+    if wanted.alone and settings.redis_url:
+        from workers.celery_app import listen
+
+        poll(worker, every=RUNG_POLL_SECONDS)
+        listen(worker)
+    else:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.leaving.set())
+        for thread in poll(worker, every=POLL_SECONDS):
+            thread.join()
+    worker.leave()
+
+
+def poll(worker: Worker, *, every: float) -> list[threading.Thread]:
+    """Look for work in as many threads as the worker has slots."""
+    threads = [threading.Thread(target=_poll, args=(worker, every), name=f"slot {n}") for n in range(worker.slots)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _poll(worker: Worker, every: float) -> None:
+    while not worker.leaving.is_set():
+        try:
+            found = claim_and_run(worker)
+        except DBAPIError as error:
+            log.warning("the database does not answer; trying again", error=str(error.orig))
+            found = False
+        if not found:
+            worker.leaving.wait(every)
+
+
+if __name__ == "__main__":
+    main()

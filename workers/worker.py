@@ -1,0 +1,126 @@
+"""One worker process: who it is, what it may use, and its sign of life in the database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from app.db import WorkerRow
+from app.db.base import database_clock, utc_now
+from app.db.session import make_engine, reading, unit_of_work
+from app.domain.ids import new_id
+from app.gateways.storage import LocalStorage
+from workers.sweep import sweep
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from app.config import Settings
+
+log = structlog.get_logger()
+SIGN_OF_LIFE_SECONDS = 5.0
+SWEEP_EVERY = 3
+"""Every how many signs of life the worker also looks for lost leases."""
+
+
+@dataclass
+class Worker:
+    """What `claim_and_run` needs to know of the process it runs in."""
+
+    settings: Settings
+    queue: str
+    slots: int
+    grace_seconds: float
+    engine: Engine
+    storage: LocalStorage
+    device: str
+    has_gpu: bool
+    id: str = field(default_factory=new_id)
+    leaving: threading.Event = field(default_factory=threading.Event)
+    free: threading.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.free = threading.Semaphore(self.slots)
+
+    def register(self) -> None:
+        """Enter the process into the list of workers, and begin to give signs of life."""
+        facts = {"slots": self.slots, "process_space": process_space()}
+        with unit_of_work(self.engine) as session:
+            session.add(
+                WorkerRow(
+                    id=self.id, host=socket.gethostname(), pid=os.getpid(), queue=self.queue, device=self.device,
+                    has_gpu=self.has_gpu, facts=facts,
+                )
+            )  # fmt: skip
+        threading.Thread(target=self._live, name="sign of life", daemon=True).start()
+
+    def busy_with(self, work_id: str | None) -> None:
+        """Say what this worker is at."""
+        with unit_of_work(self.engine) as session:
+            row = session.get(WorkerRow, self.id)
+            if row:
+                row.busy_with = work_id
+
+    def leave(self) -> None:
+        """Strike the process off the list."""
+        with unit_of_work(self.engine) as session:
+            row = session.get(WorkerRow, self.id)
+            if row:
+                row.left_at, row.busy_with = utc_now(), None
+
+    def _live(self) -> None:
+        turn = 0
+        while True:
+            try:
+                with unit_of_work(self.engine) as session:
+                    row = session.get(WorkerRow, self.id)
+                    if row:
+                        row.updated_at = database_clock()
+                if turn % SWEEP_EVERY == 0:
+                    sweep(self)
+            except DBAPIError as error:
+                log.warning("the database does not answer; trying again", error=str(error.orig))
+            turn += 1
+            if self.leaving.wait(SIGN_OF_LIFE_SECONDS):
+                return
+
+    def dead_neighbours(self) -> list[str]:
+        """Return workers of this very machine whose process is gone: their leases need not be waited for."""
+        with reading(self.engine) as session:
+            rows = session.scalars(select(WorkerRow).where(WorkerRow.left_at.is_(None), WorkerRow.id != self.id)).all()
+        here = process_space()
+        return [row.id for row in rows if row.facts.get("process_space") == here and not Path(f"/proc/{row.pid}").exists()]
+
+
+def process_space() -> str:
+    """Return what tells this machine's process numbers from all others': the boot and the namespace (empty where unknown)."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    return f"{boot.read_text().strip()} {space.readlink()}" if boot.exists() else ""
+
+
+def find_device() -> tuple[str, bool]:
+    """Return this machine's device in words, and whether it is a GPU; asks the driver's own tool and loads no torch."""
+    tool = shutil.which("nvidia-smi")
+    if tool and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
+        asked = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=False)
+        names = [line.strip() for line in asked.stdout.splitlines() if line.strip()]
+        if asked.returncode == 0 and names:
+            return names[0], True
+    return f"CPU, {os.cpu_count()} cores", False
+
+
+def make_worker(settings: Settings, queue: str, *, slots: int, grace_seconds: float) -> Worker:
+    """Return a worker of this process; nothing is registered yet."""
+    device, has_gpu = find_device() if queue == "gpu" else (f"CPU, {os.cpu_count()} cores", False)
+    engine = make_engine(settings.database)
+    return Worker(settings, queue, slots, grace_seconds, engine, LocalStorage(settings.store), device, has_gpu)
