@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from app.domain.chat import invalid_field
 from app.domain.errors import StudioError
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ def answer(request: Request, error: Exception) -> JSONResponse:
 
 def _unreadable(request: Request, error: RequestValidationError) -> JSONResponse:
     """Name the first field at fault: 422, and 400 on the OpenAI surface."""
+    if request.scope["path"].startswith(OPENAI):
+        return answer(request, invalid_field(list(error.errors())))
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"}) or None
     what = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
-    status = 400 if request.scope["path"].startswith(OPENAI) else 422
     message = f"{param}: {what}" if param else what
     return JSONResponse(
-        shape(message, "invalid_request_error", param, "unknown_field" if first["type"] == "extra_forbidden" else None), status
+        shape(message, "invalid_request_error", param, "unknown_field" if first["type"] == "extra_forbidden" else None), 422
     )

@@ -124,8 +124,10 @@ def invalid_field(errors: list[Any]) -> Invalid:
     A union reports each branch; the branch's name (`str`, `list[TextPart]`) is left out of the path.
     """
     first = errors[0]
+    if first["type"] == "json_invalid":
+        return Invalid("The body is not valid JSON.", code="invalid_json")
     path = [str(part) for part in first["loc"] if part != "body" and not str(part).startswith(("str", "list[", "function-"))]
     param = ".".join(path) or None
-    code = {"missing": "missing_required_parameter", "json_invalid": "invalid_json"}.get(first["type"], "invalid_value")
+    code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
     message = f"{param}: {first['msg']}." if param else f"{first['msg']}."
     return Invalid(message, param=param, code=code)

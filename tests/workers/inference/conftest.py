@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ class Running:
         """A plain client that brings the key."""
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=120)
 
-    @property
+    @cached_property
     def client(self) -> openai.OpenAI:
-        """The official client."""
+        """The official client, open as long as the server."""
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0, timeout=120)
 
     def post(self, path: str, body: Any) -> httpx.Response:
@@ -58,10 +59,15 @@ def running(*arguments: str) -> Generator[Running]:
         assert process.stdout is not None
         line = process.stdout.readline().decode()
         assert line.startswith("inference ready on http://127.0.0.1:"), line
-        yield Running(process, line.removeprefix("inference ready on ").strip())
+        started = Running(process, line.removeprefix("inference ready on ").strip())
+        with started.client:
+            yield started
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
 @pytest.fixture(scope="session")

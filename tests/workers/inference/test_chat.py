@@ -25,8 +25,7 @@ def place(base: Path, adapter: Path | None = None) -> dict[str, Any]:
 
 def ask(server: Running, base: Path, adapter: Path | None = None, **fields: Any) -> Any:
     given = {"model": "tiny", "messages": ASKED, "temperature": 0, "max_tokens": 24, **fields}
-    with server.client as client:
-        return client.chat.completions.create(**given, extra_body=place(base, adapter))
+    return server.client.chat.completions.create(**given, extra_body=place(base, adapter))
 
 
 def said(server: Running, base: Path, adapter: Path | None = None, **fields: Any) -> str:
@@ -175,12 +174,9 @@ def test_a_prompt_beyond_the_context_is_refused(server: Running, tiny_base: Path
 def test_a_client_that_leaves_stops_its_generation(server: Running, tmp_path: Path) -> None:
     """The next base can only be loaded when nothing is under way on this one."""
     long = make_base(tmp_path / "long", context=200_000)
-    with server.client as client:
-        stream = client.chat.completions.create(
-            model="tiny", messages=ASKED, temperature=0, max_tokens=190_000, stream=True, extra_body=place(long)
-        )
-        next(iter(stream))
-        stream.close()
+    stream = ask(server, long, max_tokens=190_000, stream=True)
+    next(iter(stream))
+    stream.close()
     begun = time.monotonic()
     ask(server, make_base(tmp_path / "next"), max_tokens=2)
     assert server.status()["loaded"] == str(tmp_path / "next")

@@ -1,0 +1,99 @@
+"""The inference server as the web process sees it: whole answers, streams, and sentences when it cannot be reached."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from app.domain.errors import Invalid, StudioError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CHAT = "/v1/chat/completions"
+LOOK_SECONDS = 2.0
+"""For questions that are answered at once when the server lives."""
+ANSWER_SECONDS = 600.0
+"""The longest silence: a large base may be loading from a slow disk."""
+NOT_THERE = "The inference server does not answer, so nothing can be asked just now. It starts again by itself; try again in a moment."
+
+
+class Inference:
+    """A client of the inference server; without an address it says that there is none."""
+
+    def __init__(self, base_url: str | None, key: str | None) -> None:
+        self._base_url = base_url
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # Proxies of the environment are for the world outside; this server is beside us.
+        self._client = httpx.AsyncClient(
+            base_url=base_url or "", headers=self._headers, trust_env=False, timeout=httpx.Timeout(LOOK_SECONDS, read=ANSWER_SECONDS)
+        )
+
+    def is_alive(self) -> bool:
+        """Return whether the server answers at all."""
+        if not self._base_url:
+            return False
+        try:
+            return httpx.get(f"{self._base_url}/livez", timeout=LOOK_SECONDS, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def status(self) -> dict[str, Any]:
+        """Return {loaded, adapters, yielded_to: {device, run} or None, device}."""
+        self._check_address()
+        try:
+            return _body_of(await self._client.get("/status", timeout=LOOK_SECONDS))
+        except httpx.HTTPError:
+            raise Unavailable(NOT_THERE) from None
+
+    async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the whole answer to a request in OpenAI's shape, with `hone: {base_dir, adapter_dir}` in it."""
+        self._check_address()
+        try:
+            return _body_of(await self._client.post(CHAT, json={**body, "stream": False}))
+        except httpx.HTTPError:
+            raise Unavailable(NOT_THERE) from None
+
+    async def stream(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        """Yield the answer as server-sent events, as they come; a refusal is raised before the first."""
+        self._check_address()
+        try:
+            async with self._client.stream("POST", CHAT, json={**body, "stream": True}) as response:
+                if not response.is_success:
+                    await response.aread()
+                    _body_of(response)
+                async for piece in response.aiter_bytes():
+                    yield piece
+        except httpx.HTTPError:
+            raise Unavailable(NOT_THERE) from None
+
+    def _check_address(self) -> None:
+        if not self._base_url:
+            raise Unavailable(
+                "This studio runs no inference server, so nothing can be asked; start it with workers, or set HONE_INFERENCE_URL."
+            )
+
+
+def _body_of(response: httpx.Response) -> dict[str, Any]:
+    """Return the answer's JSON, or raise what the server refused with as an error of our own."""
+    try:
+        body: dict[str, Any] = response.json()
+    except json.JSONDecodeError:
+        raise Unavailable(NOT_THERE) from None
+    if response.is_success:
+        return body
+    error = body.get("error") or {}
+    message, param, code = error.get("message") or NOT_THERE, error.get("param"), error.get("code")
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise Unavailable("The inference server does not know this studio's key; HONE_INFERENCE_KEY must be the same on both sides.")
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        raise Unavailable(message, param=param, code=code)
+    if response.is_client_error:
+        raise Invalid(message, param=param, code=code)
+    raise StudioError(message, param=param, code=code)
