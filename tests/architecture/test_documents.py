@@ -28,6 +28,13 @@ def test_the_operators_page_describes_every_setting() -> None:
     assert set(described) >= NAMES
 
 
+def test_the_operators_page_names_every_variable_that_code_reads() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for folder in ("app", "workers") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for text in sources for name in re.findall(r"\bHONE_[A-Z_]+[A-Z]\b", text)}
+    assert {name for name in named if f"`{name}`" not in page} == set()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\((?![a-z]+:|#)([^)#]+)", document.read_text(encoding="utf-8"))
