@@ -1,0 +1,86 @@
+"""A dataset as its pages show it: what was found, and the form that maps columns to roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.domain.datasets import DatasetStatus, ImportReport, Mapping
+from app.web import looks
+from app.web.forms import Form
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.db import Dataset
+    from app.web.looks import Look
+
+ROLES = (("", "not used"), ("user", "question (user)"), ("assistant", "answer (assistant)"), ("system", "instruction (system)"))
+FORMATS = {
+    "chat": "chat messages", "prompt_completion": "prompt and completion", "alpaca": "Alpaca", "sharegpt": "ShareGPT", "table": "table",
+}  # fmt: skip
+CELL_CHARACTERS = 160
+
+
+@dataclass(frozen=True)
+class Line:
+    """A dataset in a list."""
+
+    dataset: Dataset
+
+    @property
+    def look(self) -> Look:
+        """Its state as shown."""
+        return looks.dataset_look(self.dataset.status)
+
+    @property
+    def report(self) -> ImportReport | None:
+        """What reading the file found, once it was read."""
+        return ImportReport.model_validate(self.dataset.report) if self.dataset.report else None
+
+    @property
+    def format(self) -> str:
+        """The shape of the file, in words."""
+        return FORMATS.get(self.dataset.format or "", "–")
+
+
+def columns_of(dataset: Dataset) -> list[str]:
+    """Return the columns a person can map."""
+    report = Line(dataset).report
+    return report.columns if report else []
+
+
+def can_map(dataset: Dataset) -> bool:
+    """Return whether columns or system prompt may still be changed: until a run has used the rows."""
+    frozen = dataset.version is not None and dataset.version.frozen_at is not None
+    return dataset.status != DatasetStatus.IMPORTING and not frozen and dataset.upload is not None
+
+
+def mapping_form(dataset: Dataset) -> Form:
+    """Return the mapping form as it stands: what was chosen before, else what the columns' names suggest."""
+    report = Line(dataset).report
+    chosen = Mapping.model_validate(dataset.mapping) if dataset.mapping else report.suggested if report else None
+    values = {"system": dataset.system or ""}
+    roles = {column: role for role, column in chosen.model_dump().items() if column} if chosen else {}
+    values |= {f"role-{place}": roles.get(column, "") for place, column in enumerate(columns_of(dataset))}
+    return Form(values)
+
+
+def mapping_from(columns: Sequence[str], fields: dict[str, str]) -> tuple[Mapping | None, str]:
+    """Return the mapping a form asks for (None: only the system prompt), or a sentence on what is missing."""
+    chosen: dict[str, str] = {}
+    for place, column in enumerate(columns):
+        role = fields.get(f"role-{place}", "")
+        if role in chosen:
+            return None, f"Two columns are set to {role}: {chosen[role]} and {column}. Choose one."
+        if role:
+            chosen[role] = column
+    asked = any(name.startswith("role-") for name in fields)
+    if not asked:
+        return None, ""
+    missing = [word for role, word in (("user", "question"), ("assistant", "answer")) if role not in chosen]
+    if missing:
+        return None, f"Say which column holds the {' and which the '.join(missing)}."
+    if not set(chosen) <= {"user", "assistant", "system"}:
+        return None, "A column was given a role that does not exist."
+    return Mapping(**chosen), ""

@@ -1,0 +1,80 @@
+"""What handlers of pages ask for: a visit that only reads, or one whose work is committed before the answer leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+
+from app.db.session import reading, unit_of_work
+from app.domain.errors import Unauthenticated
+from app.services.accounts import Accounts, Identity
+from app.services.studio import Studio
+from app.web.cookies import session_token
+from app.web.parts import Web
+from app.web.visit import Visit
+
+Fields = dict[str, str]
+
+
+def studio_of(request: Request) -> Studio:
+    """Return the running studio."""
+    return cast("Studio", request.app.state.studio)
+
+
+def web_of(request: Request) -> Web:
+    """Return what pages share."""
+    return cast("Web", request.app.state.web)
+
+
+def who(request: Request, studio: Studio, session: Session) -> tuple[Identity, bool]:
+    """Return who a browser belongs to, and whether by signing in; Unauthenticated for a stranger.
+
+    A studio only this machine can reach works at once as its local owner; another site cannot use that (Host and origin are checked).
+    """
+    accounts = Accounts(session)
+    token = session_token(request)
+    found = accounts.by_session(token) if token else None
+    if found:
+        return found, True
+    owner = accounts.owner() if studio.is_loopback else None
+    if owner is None:
+        raise Unauthenticated("Sign in with an API key to see this page.")
+    return owner, False
+
+
+def reading_visit(request: Request) -> Iterator[Visit]:
+    """Give a visit that only reads."""
+    studio = studio_of(request)
+    with reading(studio.engine) as session:
+        identity, signed_in = who(request, studio, session)
+        yield Visit(request, studio, web_of(request), session, identity, signed_in)
+
+
+def acting_visit(request: Request) -> Iterator[Visit]:
+    """Give a visit whose changes are committed, or dropped when anything fails, before the answer is sent."""
+    studio = studio_of(request)
+    with unit_of_work(studio.engine) as session:
+        identity, signed_in = who(request, studio, session)
+        yield Visit(request, studio, web_of(request), session, identity, signed_in)
+
+
+def identity_of(request: Request) -> Identity:
+    """Return who asks, holding no session afterwards: for uploads and streams, which last."""
+    studio = studio_of(request)
+    with reading(studio.engine) as session:
+        return who(request, studio, session)[0]
+
+
+async def form_fields(request: Request) -> Fields:
+    """Return the fields of a posted form as text; files are read elsewhere."""
+    form = await request.form(max_files=0, max_fields=200, max_part_size=256 * 1024)
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+Look = Annotated[Visit, Depends(reading_visit, scope="function")]
+Act = Annotated[Visit, Depends(acting_visit, scope="function")]
+Caller = Annotated[Identity, Depends(identity_of)]
+Posted = Annotated[Fields, Depends(form_fields)]

@@ -1,0 +1,63 @@
+"""What stands around every page: the rail with its counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.services.accounts import Identity
+    from app.services.overview import Overview
+
+
+@dataclass(frozen=True)
+class Link:
+    """One entry of the rail."""
+
+    href: str
+    label: str
+    icon: str
+    count: str = ""
+    live: bool = False
+    on_phone: bool = True
+
+    def is_current(self, path: str) -> bool:
+        """Return whether a page belongs to this entry."""
+        return path == self.href or (self.href != "/" and path.startswith(self.href + "/"))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Entries that belong together."""
+
+    links: tuple[Link, ...]
+    css: str = ""
+
+
+class Frame:
+    """The rail; counts are read when a whole page is drawn, not for fragments."""
+
+    def __init__(self, identity: Identity, overview: Overview, *, signed_in: bool) -> None:
+        self.identity, self.signed_in = identity, signed_in
+        self._overview = overview
+
+    @cached_property
+    def navigation(self) -> tuple[Group, ...]:
+        """The steps that have a page, and the places beside them."""
+        totals = self._overview.totals(self.identity)
+        running = f"{totals.running} running" if totals.running else str(totals.runs or "")
+        return (
+            Group((
+                Link("/", "Home", "home"),
+                Link("/datasets", "Data", "data", str(totals.datasets or "")),
+                Link("/runs", "Train", "train", running, live=bool(totals.running)),
+            )),
+            Group((
+                Link("/board", "Board", "board", str(totals.live_runs or ""), live=bool(totals.live_runs)),
+                Link("/chat", "Chat", "chat", str(totals.models or "")),
+                Link("/workers", "Workers", "workers", str(totals.workers or ""), on_phone=False),
+            )),
+        )  # fmt: skip
+
+    foot = (Link("/settings", "Settings", "settings"), Link("/docs", "API", "book"))

@@ -1,0 +1,172 @@
+"""Live pages: one tail of the database for the whole process, fanned out to one stream a page.
+
+Messages are doorbells: they say what changed, and the page fetches its own block again. So there is one way to draw a thing, and a lost
+message costs nothing that the next one does not bring. The tail runs only while somebody listens, and in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+from anyio import to_thread
+from fastapi.sse import ServerSentEvent
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.session import reading
+from app.services.changes import DATASET, RUN, WORKER, Changes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from sqlalchemy import Engine
+
+    from app.services.changes import Change
+
+POLL_SECONDS = 0.5
+RECHECK_SECONDS = 4.0
+"""How long a revoked key may still look on."""
+OVERLAP_SECONDS = 10.0
+"""A row's time is set before its commit, so each look goes back this far; what was seen already rings no second time."""
+MARGIN_SECONDS = 1.0
+"""A reader that comes back is told of this much more: a doorbell too many does no harm."""
+LISTS = {RUN: "runs", DATASET: "datasets", WORKER: "workers"}
+log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class Listener:
+    """A page that is open somewhere: what it shows, and what has changed of that since it was told last."""
+
+    project_id: str
+    topics: frozenset[str]
+    rung: set[str] = field(default_factory=set)
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, changes: Iterable[tuple[str | None, str]]) -> None:
+        """Note the changes (project, topic) that this page shows and may know of."""
+        mine = {topic for project, topic in changes if topic in self.topics and project in {None, self.project_id}}
+        if mine:
+            self.rung |= mine
+            self.bell.set()
+
+
+def topics_of(change: Change) -> list[tuple[str | None, str]]:
+    """Return the topics a changed row rings: its own, and its list's."""
+    return [(change.project_id, LISTS[change.kind]), (change.project_id, f"{change.kind}:{change.subject_id}")]
+
+
+class Tail:
+    """The look at the database every half second; remembers what it has seen."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.clock = 0.0
+        self._seen: dict[tuple[str, str], float] = {}
+        self._event = 0
+
+    def start(self) -> None:
+        """Begin at the present: what was before is nobody's news."""
+        with reading(self.engine) as session:
+            changes = Changes(session)
+            self.clock, self._event = changes.clock(), changes.newest_event()
+            self._seen = {(c.kind, c.subject_id): c.updated_at for c in changes.since(self.clock - OVERLAP_SECONDS)}
+
+    def look(self) -> list[tuple[str | None, str]]:
+        """Return the topics that changed since the last look."""
+        with reading(self.engine) as session:
+            changes = Changes(session)
+            clock = changes.clock()
+            found = changes.since(self.clock - OVERLAP_SECONDS)
+            happened = changes.events_after(self._event)
+        fresh = [change for change in found if self._seen.get((change.kind, change.subject_id), 0.0) < change.updated_at]
+        self._seen = {(c.kind, c.subject_id): max(c.updated_at, self._seen.get((c.kind, c.subject_id), 0.0)) for c in found}
+        self.clock = clock
+        self._event = happened[-1].id if happened else self._event
+        rung = [topic for change in fresh for topic in topics_of(change)]
+        # A history does not say what its subject is; ids are unique over all tables, so ringing both is ringing one.
+        return rung + [(event.project_id, f"{kind}:{event.subject_id}") for event in happened for kind in (RUN, DATASET)]
+
+
+class Live:
+    """All open streams of this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.closed = False
+        self.tail = Tail(engine)
+        self._listeners: set[Listener] = set()
+        self._tailing: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """End every stream, so that a server that wants to leave need not wait for its readers."""
+        self.closed = True
+        for listener in self._listeners:
+            listener.bell.set()
+
+    async def stream(
+        self, project_id: str, topics: frozenset[str], since: float | None, still_allowed: Callable[[], bool]
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Yield a doorbell for each change of `topics`, first for what changed after `since`; ends with the reader's right to look."""
+        listener = Listener(project_id, topics)
+        self._listeners.add(listener)
+        try:
+            await self._begin(listener, since)
+            yield ServerSentEvent(comment="open", id=self._id())
+            checked = time.monotonic()
+            while not self.closed:
+                await self._wait(listener)
+                if time.monotonic() - checked > RECHECK_SECONDS:
+                    if not await to_thread.run_sync(still_allowed):
+                        yield ServerSentEvent(event="signed-out", raw_data="")
+                        return
+                    checked = time.monotonic()
+                rung, listener.rung = sorted(listener.rung), set()
+                for topic in rung:
+                    yield ServerSentEvent(event=f"{topic.partition(':')[0]}-changed", raw_data=topic, id=self._id())
+        finally:
+            self._listeners.discard(listener)
+
+    async def _begin(self, listener: Listener, since: float | None) -> None:
+        if self._tailing is None:
+            self._tailing = asyncio.create_task(self._tail())
+        if since is not None:
+            listener.hear(await to_thread.run_sync(self._missed, since))
+
+    async def _wait(self, listener: Listener) -> None:
+        if not listener.rung:
+            try:
+                async with asyncio.timeout(RECHECK_SECONDS):
+                    await listener.bell.wait()
+            except TimeoutError:
+                pass
+        listener.bell.clear()
+
+    def _missed(self, since: float) -> list[tuple[str | None, str]]:
+        with reading(self.engine) as session:
+            return [topic for change in Changes(session).since(since - MARGIN_SECONDS) for topic in topics_of(change)]
+
+    async def _tail(self) -> None:
+        """Look, tell, sleep: until nobody listens."""
+        started = False
+        try:
+            while self._listeners and not self.closed:
+                try:
+                    if started:
+                        changed = await to_thread.run_sync(self.tail.look)
+                        for listener in self._listeners:
+                            listener.hear(changed)
+                    else:
+                        await to_thread.run_sync(self.tail.start)
+                        started = True
+                except SQLAlchemyError as error:
+                    log.warning("live pages cannot read the database; trying again", error=str(error))
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._tailing = None
+
+    def _id(self) -> str | None:
+        return f"{self.tail.clock:.3f}" if self.tail.clock else None

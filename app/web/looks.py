@@ -1,0 +1,126 @@
+"""States as a person sees them: an icon, a word and a tone; and a run's story in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.domain.datasets import DatasetStatus
+from app.domain.runs import ENDED, LEASED, REQUESTS, RunStatus
+from app.web import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.db import Run
+    from app.db.metrics import Point
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a state is shown; colour only repeats what icon and word say."""
+
+    word: str
+    icon: str
+    tone: str = ""
+
+
+RUN_LOOKS = {
+    RunStatus.QUEUED: Look("Waiting", "waiting", "wait"),
+    RunStatus.STARTING: Look("Starting", "running", "run"),
+    RunStatus.RUNNING: Look("Running", "running", "run"),
+    RunStatus.FINALIZING: Look("Finishing", "running", "run"),
+    RunStatus.SUCCEEDED: Look("Done", "done", "ok"),
+    RunStatus.PAUSING: Look("Pausing", "pause", "wait"),
+    RunStatus.PAUSED: Look("Paused", "pause", "wait"),
+    RunStatus.STOPPING: Look("Stopping", "stop", "wait"),
+    RunStatus.STOPPED: Look("Stopped", "stop"),
+    RunStatus.CANCELLING: Look("Cancelling", "cancel", "wait"),
+    RunStatus.CANCELLED: Look("Cancelled", "cancel"),
+    RunStatus.FAILED: Look("Failed", "failed", "bad"),
+}
+DATASET_LOOKS = {
+    DatasetStatus.IMPORTING: Look("Importing", "running", "run"),
+    DatasetStatus.NEEDS_MAPPING: Look("Needs mapping", "waiting", "wait"),
+    DatasetStatus.READY: Look("Ready", "done", "ok"),
+    DatasetStatus.FAILED: Look("Failed", "failed", "bad"),
+}
+WORKER_IDLE, WORKER_BUSY, WORKER_SILENT = Look("Idle", "check", "ok"), Look("Busy", "running", "run"), Look("Silent", "failed", "bad")
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something one may ask of a run now."""
+
+    name: str
+    label: str
+    icon: str
+    help: str
+    kind: str = ""
+
+
+ACTIONS = (
+    Action("pause", "Pause", "pause", "Keeps a checkpoint and frees the worker; resume goes on from there."),
+    Action("stop", "Stop and keep", "stop", "Ends here. What was learned becomes a usable model, and a checkpoint stays to resume from."),
+    Action("resume", "Resume", "resume", "Goes on from the newest checkpoint.", "go"),
+    Action("cancel", "Cancel", "cancel", "Ends at once; nothing but the record is kept.", "bad"),
+)
+
+
+def actions_for(status: str) -> list[Action]:
+    """Return what may be asked of a run in this state."""
+    return [action for action in ACTIONS if RunStatus(status) in REQUESTS[action.name]]
+
+
+def run_look(status: str) -> Look:
+    """Return how a run's state is shown."""
+    return RUN_LOOKS[RunStatus(status)]
+
+
+def dataset_look(status: str) -> Look:
+    """Return how a dataset's state is shown."""
+    return DATASET_LOOKS[DatasetStatus(status)]
+
+
+def is_live(status: str) -> bool:
+    """Return whether a run's page still changes by itself."""
+    return RunStatus(status) not in ENDED
+
+
+def is_working(status: str) -> bool:
+    """Return whether a worker holds the run."""
+    return RunStatus(status) in LEASED
+
+
+def trend(points: Sequence[Point]) -> str:
+    """Return how held-out loss moves, in words: by its last check against the one before and the best."""
+    if len(points) < 2:  # noqa: PLR2004 - one value has no direction
+        return ""
+    last, before, best = points[-1].value, points[-2].value, min(point.value for point in points)
+    if last <= best:
+        return " and still falling" if before - last > 0.01 * abs(before) else ", its best so far"
+    return f", after its best of {words.number(best)}"
+
+
+def sentence(run: Run, latest: Mapping[str, Point], held_out: Sequence[Point], waiting: str | None) -> str:
+    """Return a run's state as a sentence for its heading."""
+    status = RunStatus(run.status)
+    loss = latest.get("eval/loss")
+    tail = f", held-out loss {words.number(loss.value)}{trend(held_out)}" if loss else ""
+    done = words.plural(run.step, "step")
+    return {
+        RunStatus.QUEUED: f"Waiting to {'go on' if run.step else 'start'}. {waiting or ''}".strip(),
+        RunStatus.STARTING: "Starting: loading the base model and the rows",
+        RunStatus.RUNNING: f"Step {words.count(run.step)} of {words.count(run.total_steps)}{tail}",
+        RunStatus.FINALIZING: "All steps done, packing the adapter",
+        RunStatus.SUCCEEDED: f"Done after {done}{tail}",
+        RunStatus.PAUSING: "Pausing: the last step is being saved",
+        RunStatus.PAUSED: f"Paused at step {words.count(run.step)} of {words.count(run.total_steps)}",
+        RunStatus.STOPPING: "Stopping: what was learned so far is being saved",
+        RunStatus.STOPPED: f"Stopped after {done}{tail}",
+        RunStatus.CANCELLING: "Cancelling",
+        RunStatus.CANCELLED: f"Cancelled after {done}; nothing was kept",
+        RunStatus.FAILED: f"Failed at step {words.count(run.step)} of {words.count(run.total_steps)}"
+        if run.step
+        else "Failed before the first step",
+    }[status]

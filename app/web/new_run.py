@@ -1,0 +1,194 @@
+"""The new-run form: what was typed, what it would train, and what is still missing."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import ValidationError
+
+from app.domain.datasets import DatasetStatus
+from app.domain.errors import Invalid, StudioError
+from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, settings_for
+from app.web.forms import Form, messages_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.db import Dataset, Run
+    from app.domain.base_models import BaseModel
+    from app.domain.specs import TrainingSpec
+    from app.web.visit import Visit
+
+OWN_FIELDS = ("name", "base_model", "dataset_id", "eval_dataset_id", "preset")
+ALL_FIELDS = frozenset(OWN_FIELDS) | TrainingSettings.model_fields.keys()
+PRESET_WORDS = {
+    Preset.QUICK: "To see whether it learns at all.",
+    Preset.BALANCED: "What suits most: enough passes to learn, checks on the way.",
+    Preset.THOROUGH: "More passes and a larger adapter, for when the answer must be exact.",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of "All settings"."""
+
+    name: str
+    label: str
+    help: str
+    placeholder: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What stands between the form and a start: the button says it and leads there."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A run that has not been launched."""
+
+    form: Form
+    preset: Preset
+    datasets: Sequence[Dataset]
+    request: RunRequest | None = None
+    base: BaseModel | None = None
+    dataset: Dataset | None = None
+    spec: TrainingSpec | None = None
+    training_rows: int = 0
+    missing: Missing | None = None
+    changed: list[str] = field(default_factory=list)
+
+    @property
+    def total_steps(self) -> int | None:
+        """How many steps it would take."""
+        return self.spec.settings.total_steps(self.training_rows) if self.spec else None
+
+    @property
+    def spec_yaml(self) -> str:
+        """The run as a file for `hone train`."""
+        return yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True) if self.spec else ""
+
+
+def all_settings() -> list[Setting]:
+    """Return every setting with its help, as the one model of settings has it."""
+    return [
+        Setting(
+            name, name.replace("_", " ").capitalize(), info.description or "", _placeholder(name, info.default), _options(info.annotation)
+        )
+        for name, info in TrainingSettings.model_fields.items()
+    ]
+
+
+def _placeholder(name: str, default: Any) -> str:
+    if any(name in preset for preset in PRESETS.values()):
+        return ", ".join(f"{preset} {settings[name]}" for preset, settings in PRESETS.items())
+    return "no limit" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _options(annotation: Any) -> tuple[str, ...]:
+    """Return the choices of a closed set; none for numbers, even those that may also be `auto`."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    parts = get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else ()
+    return tuple(option for part in parts for option in _options(part)) if all(get_origin(p) is Literal for p in parts) else ()
+
+
+def draft(visit: Visit, given: Mapping[str, str]) -> Draft:
+    """Return what the form's fields come to, with errors beside fields and the next missing thing."""
+    datasets = visit.datasets.newest(visit.identity, limit=200).items
+    values = {name: given[name].strip() for name in ALL_FIELDS if given.get(name, "").strip()}
+    ready = [dataset for dataset in datasets if dataset.status == DatasetStatus.READY]
+    values.setdefault("base_model", STARTER)
+    if ready:
+        values.setdefault("dataset_id", ready[0].id)
+    preset = Preset(values["preset"]) if values.get("preset") in set(Preset) else Preset.BALANCED
+    values["preset"] = preset
+    errors: dict[str, str] = {}
+    chosen = next((dataset for dataset in ready if dataset.id == values.get("dataset_id")), None)
+    base = _find_base(visit, values["base_model"], errors)
+    settings = {name: values[name] for name in TrainingSettings.model_fields if name in values}
+    try:
+        settings_for(preset, settings)
+    except ValidationError as error:
+        errors |= messages_of(error)
+    form = Form(values, errors)
+    missing = _missing(form, datasets, chosen)
+    if missing or base is None or chosen is None:
+        return Draft(form, preset, datasets, None, base, chosen, missing=missing, changed=sorted(settings))
+    return _planned(visit, Draft(form, preset, datasets, None, base, chosen, changed=sorted(settings)), settings)
+
+
+def _planned(visit: Visit, found: Draft, settings: dict[str, str]) -> Draft:
+    """Return the draft with its spec, its number of rows and the request that would launch it."""
+    values = found.form.values
+    if found.base is None or found.dataset is None:
+        return found
+    try:
+        request = RunRequest(
+            name=values.get("name") or f"{found.dataset.name} {found.preset}", base_model=values["base_model"], dataset_id=found.dataset.id,
+            eval_dataset_id=values.get("eval_dataset_id"), preset=found.preset, settings=settings,
+        )  # fmt: skip
+        held_out = visit.datasets.get(visit.identity, request.eval_dataset_id) if request.eval_dataset_id else None
+        spec, rows = visit.runs.plan(request, found.base, found.dataset, held_out)
+    except ValidationError as error:
+        form = Form(values, found.form.errors | messages_of(error))
+        return Draft(
+            form, found.preset, found.datasets, None, found.base, found.dataset, missing=_missing(form, found.datasets, found.dataset)
+        )
+    except StudioError as error:
+        form = found.form.refused(error, ALL_FIELDS)
+        return Draft(form, found.preset, found.datasets, None, found.base, found.dataset, missing=Missing(error.message, "#run-form"))
+    return Draft(found.form, found.preset, found.datasets, request, found.base, found.dataset, spec, rows, None, found.changed)
+
+
+def _find_base(visit: Visit, name: str, errors: dict[str, str]) -> BaseModel | None:
+    try:
+        return visit.studio.bases.find(name)
+    except Invalid as error:
+        errors["base_model"] = error.message
+        return None
+
+
+def _missing(form: Form, datasets: Sequence[Dataset], chosen: Dataset | None) -> Missing | None:
+    """Return the next missing thing, in the order a person would see to it."""
+    if chosen is None:
+        return _missing_data(datasets)
+    for name in ALL_FIELDS:
+        if name in form.errors:
+            return Missing(f"Mend {'the base model' if name == 'base_model' else name.replace('_', ' ')}", f"#{name}")
+    return None
+
+
+def _missing_data(datasets: Sequence[Dataset]) -> Missing:
+    for dataset in datasets:
+        if dataset.status == DatasetStatus.READY:
+            return Missing("Choose a dataset", "#dataset_id")
+    for dataset in datasets:
+        if dataset.status == DatasetStatus.NEEDS_MAPPING:
+            return Missing(f"Map the columns of {dataset.name}", f"/datasets/{dataset.id}")
+        if dataset.status == DatasetStatus.IMPORTING:
+            return Missing(f"{dataset.name} is still being read", f"/datasets/{dataset.id}")
+    return Missing("Upload a file of examples", "/datasets")
+
+
+def values_like(visit: Visit, run: Run) -> dict[str, str]:
+    """Return the form's fields for a new run like an earlier one: only what differs from its preset is filled in."""
+    preset = Preset(run.preset) if run.preset else Preset.BALANCED
+    rows = run.version.rows if run.eval_version else run.version.train_rows
+    try:
+        parameters = visit.studio.bases.find(run.base_model).parameters
+    except StudioError:
+        parameters = None
+    usual = settings_for(preset, {}).filled_in(training_rows=rows, parameters=parameters).model_dump(mode="json")
+    differing = {name: str(value) for name, value in run.spec["settings"].items() if value is not None and value != usual.get(name)}
+    return {
+        **differing, "name": run.name, "base_model": run.base_model, "dataset_id": run.version.dataset_id, "preset": preset,
+        "eval_dataset_id": run.eval_version.dataset_id if run.eval_version else "",
+    }  # fmt: skip

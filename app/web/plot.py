@@ -1,0 +1,91 @@
+"""Curves drawn by the server, for readers without scripts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.db.metrics import Point
+
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 700.0, 14.0, 232.0
+LABEL_GAP = 15.0
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labelled place on an axis."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line, and its label at the line's end."""
+
+    css: str
+    path: str
+    end_x: float
+    label_y: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """All the numbers an SVG needs."""
+
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    curves: list[Curve]
+
+
+def finite(value: float) -> float | None:
+    """Return the value, or None where JSON and axes have no word for it."""
+    return value if math.isfinite(value) else None
+
+
+def step_of(width: float, parts: int) -> float:
+    """Return a round step (1, 2, 2.5, 5 × 10^n) that cuts `width` into about that many parts."""
+    raw = width / parts
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
+
+
+def ticks(low: float, high: float, parts: int = 5) -> list[float]:
+    """Return round numbers between `low` and `high`."""
+    if not high > low:
+        return [low]
+    step = step_of(high - low, parts)
+    first = math.ceil(low / step - 1e-9)
+    return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def draw(named: Mapping[str, Sequence[Point]], total_steps: int) -> Drawing:
+    """Return the drawing of some curves over steps."""
+    points = {name: [p for p in found if math.isfinite(p.value)] for name, found in named.items()}
+    values = [p.value for found in points.values() for p in found]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    low, high = (min(0.0, low) if low < high * 0.3 else low), high + (0.0 if high > low else 1.0)
+    steps = max(total_steps, 1)
+
+    def x(step: float) -> float:
+        return round(LEFT + (RIGHT - LEFT) * min(step / steps, 1), 1)
+
+    def y(value: float) -> float:
+        return round(BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low), 1)
+
+    curves: list[Curve] = []
+    for name, found in points.items():
+        if found:
+            path = "M" + " L".join(f"{x(p.step)} {y(p.value)}" for p in found)
+            at = y(found[-1].value) + 4
+            # Two labels on the same spot cannot be read.
+            at += LABEL_GAP if any(abs(at - other.label_y) < LABEL_GAP for other in curves) else 0
+            curves.append(Curve(name, path, x(found[-1].step), at, f"{name} {found[-1].value:.3f}"))
+    return Drawing(
+        [Tick(x(step), f"{step:g}") for step in ticks(0, steps)], [Tick(y(value), f"{value:g}") for value in ticks(low, high)], curves
+    )

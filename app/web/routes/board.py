@@ -1,0 +1,40 @@
+"""The board: everything that runs or waits, and who works on it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from app.web import runs_view, workers_view
+from app.web.dependencies import Look
+
+router = APIRouter(include_in_schema=False)
+PAGE_ROWS = 100
+
+
+@router.get("/board")
+def show_board(visit: Look, after: Annotated[str | None, Query(max_length=64)] = None) -> Response:
+    """Show all runs with state, owner, progress and reason, and the workers with their heartbeats."""
+    page = visit.runs.newest(visit.identity, limit=PAGE_ROWS, after=after)
+    live = visit.runs.live(visit.identity) if after is None else []
+    shown = {run.id for run in live}
+    rest = [run for run in page.items if run.id not in shown]
+    waiting = visit.runs.waiting_reasons(live)
+    return visit.page(
+        "board/board.html",
+        also=("board_workers", "board_counts"),
+        live_lines=runs_view.lines(visit.overview.lines(live), waiting),
+        lines=runs_view.lines(visit.overview.lines(rest), waiting),
+        has_more=page.has_more,
+        last=page.items[-1].id if page.items else "",
+        counts=visit.runs.counts(visit.identity),
+        workers=workers_view.read(visit),
+    )
+
+
+@router.get("/workers")
+def show_workers(visit: Look) -> Response:
+    """Show who works here, and on what."""
+    return visit.page("workers/workers.html", workers=workers_view.read(visit))

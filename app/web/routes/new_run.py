@@ -1,0 +1,48 @@
+"""The page that starts a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from app.domain.errors import StudioError
+from app.domain.specs import PRESETS
+from app.web import new_run
+from app.web.dependencies import Act, Look, Posted
+from app.web.new_run import Draft
+from app.web.visit import Visit
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/runs/new")
+def show_form(visit: Look, like: Annotated[str | None, Query(max_length=64)] = None) -> Response:
+    """Show the form; as fields change, its card is drawn anew."""
+    given = dict(visit.request.query_params)
+    if like:
+        given = new_run.values_like(visit, visit.runs.get(visit.identity, like)) | given
+    return _page(visit, new_run.draft(visit, given))
+
+
+@router.post("/runs")
+def launch(visit: Act, fields: Posted) -> Response:
+    """Launch the run; or show the form again, as it was typed, with the errors beside the fields."""
+    draft = new_run.draft(visit, fields)
+    if draft.request is None:
+        return _page(visit, draft, status=422)
+    try:
+        run = visit.runs.launch(visit.identity, draft.request)
+    except StudioError as error:
+        if error.status >= 500:  # noqa: PLR2004 - a failure of ours is no fault of the form
+            raise
+        return _page(visit, Draft(draft.form.refused(error, new_run.ALL_FIELDS), draft.preset, draft.datasets), status=error.status)
+    return visit.go(f"/runs/{run.id}")
+
+
+def _page(visit: Visit, draft: Draft, status: int = 200) -> Response:
+    return visit.page(
+        "runs/new.html", status=status, draft=draft, form=draft.form, presets=PRESETS, preset_words=new_run.PRESET_WORDS,
+        bases=visit.studio.bases.listed(), all_settings=new_run.all_settings(), workers=visit.workers.alive(),
+    )  # fmt: skip

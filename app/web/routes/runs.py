@@ -1,0 +1,114 @@
+"""Pages of runs: the list, one run live, its actions, its files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import FileResponse, PlainTextResponse
+from starlette.responses import Response
+
+from app.db import metrics
+from app.domain.errors import NotFound
+from app.domain.specs import TrainingSettings
+from app.services.runs import export_name
+from app.web import looks, runs_view
+from app.web.dependencies import Act, Look
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.db import Run
+    from app.db.metrics import Point
+    from app.web.visit import Visit
+
+router = APIRouter(include_in_schema=False)
+Id = Annotated[str, Path(max_length=64)]
+PAGE_ROWS = 50
+EVENTS_SHOWN = 200
+LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_lineage")
+REMEDIES = {
+    "out_of_memory": "Take a smaller batch_size or max_length, or QLoRA, in a new run like this one.",
+    "unknown_model": "Choose a base model that lies on this machine, in a new run like this one.",
+}
+
+
+@router.get("/runs")
+def show_runs(visit: Look, after: Annotated[str | None, Query(max_length=64)] = None) -> Response:
+    """List the project's runs, newest first."""
+    page = visit.runs.newest(visit.identity, limit=PAGE_ROWS, after=after)
+    lines = runs_view.lines(visit.overview.lines(page.items), visit.runs.waiting_reasons(page.items))
+    return visit.page("runs/list.html", lines=lines, has_more=page.has_more, after=after)
+
+
+@router.get("/runs/{run_id}")
+def show_run(visit: Look, run_id: Id) -> Response:
+    """Show one run; while it lives, its page follows it."""
+    return _page(visit, visit.runs.get(visit.identity, run_id))
+
+
+@router.post("/runs/{run_id}/{action}")
+def act_on_run(visit: Act, run_id: Id, action: Literal["stop", "pause", "resume", "cancel"]) -> Response:
+    """Stop, pause, resume or cancel."""
+    run = visit.runs.act(visit.identity, run_id, action)
+    visit.session.flush()
+    return _page(visit, run) if visit.is_fragment else visit.go(f"/runs/{run.id}")
+
+
+@router.get("/runs/{run_id}/log")
+def show_log(visit: Look, run_id: Id) -> PlainTextResponse:
+    """Show the trainer's log."""
+    log = visit.studio.log_of(visit.runs.get(visit.identity, run_id).id)
+    return PlainTextResponse(log.read_bytes().decode("utf-8", "replace") if log.is_file() else "The log is empty: no worker has begun.\n")
+
+
+@router.get("/runs/{run_id}/spec.yaml")
+def take_spec(visit: Look, run_id: Id) -> PlainTextResponse:
+    """Hand out the run as a file for `hone train`."""
+    run = visit.runs.get(visit.identity, run_id)
+    headers = {"Content-Disposition": 'attachment; filename="spec.yaml"'}
+    return PlainTextResponse(visit.runs.spec_yaml(run), media_type="application/yaml", headers=headers)
+
+
+@router.get("/runs/{run_id}/adapter.zip")
+def take_adapter(visit: Look, run_id: Id) -> FileResponse:
+    """Hand out the adapter."""
+    run = visit.runs.get(visit.identity, run_id)
+    if run.adapter is None:
+        raise NotFound("This run has made no adapter yet.", code="adapter_not_found")
+    return FileResponse(visit.studio.storage.path(run.adapter.sha256), media_type="application/zip", filename=run.adapter.filename)
+
+
+def _page(visit: Visit, run: Run) -> Response:
+    points = runs_view.read_points(visit.session, run.id)
+    latest = metrics.latest(visit.session, run.id)
+    waiting = visit.runs.waiting_reasons([run])
+    [line] = runs_view.lines(visit.overview.lines([run]), waiting)
+    live = looks.is_live(run.status)
+    return visit.page(
+        "runs/show.html",
+        # The stream stands beside what it refreshes: it ends with the run, and begins again when the run is resumed.
+        also=LIVE_BLOCKS if live and visit.request.method == "GET" else (*LIVE_BLOCKS, "live"),
+        run=run, line=line, live=live, points=points, whole=not visit.is_fragment, worker=visit.overview.worker_of(run),
+        sentence=looks.sentence(run, latest, points.held_out, waiting.get(run.id)), left=visit.overview.seconds_left(run),
+        best_loss=_best(points.held_out), latest_value=lambda name: latest[name].value if name in latest else None,
+        actions=looks.actions_for(run.status), remedy=REMEDIES.get(run.error_code or ""), settings=TrainingSettings(**run.spec["settings"]),
+        events=visit.runs.events(visit.identity, run.id, limit=EVENTS_SHOWN).items, spec_yaml=visit.runs.spec_yaml(run),
+        folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
+        training_rows=run.version.rows if run.eval_version else run.version.train_rows,
+        held_out_rows=run.eval_version.rows if run.eval_version else run.version.test_rows,
+    )  # fmt: skip
+
+
+def _best(held_out: list[Point]) -> str:
+    """Say at which check held-out loss was lowest, once there are two to choose from."""
+    if len(held_out) < 2:  # noqa: PLR2004 - one check has no rival
+        return ""
+    best = min(held_out, key=lambda point: point.value)
+    return "best so far" if best is held_out[-1] else f"best {best.value:.3f} at step {best.step}"
+
+
+def _facts(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the trainer chose (device, precision …) as short texts."""
+    shown = {name.replace("_", " ").capitalize(): value for name, value in found.items() if isinstance(value, str | int | float | bool)}
+    return {name: "yes" if value is True else "no" if value is False else str(value)[:200] for name, value in shown.items()}

@@ -1,0 +1,94 @@
+"""All pages, hung into the application: routes, static files, and what a failure looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from app.db.session import journal_mode
+from app.domain.errors import StudioError, Unavailable
+from app.web import errors
+from app.web.headers import HEADERS
+from app.web.live import Live
+from app.web.pages import Pages
+from app.web.parts import Web
+from app.web.routes import account, board, chat, datasets, docs, home, live, new_run, runs, settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+ROOT = Path(__file__).resolve().parents[2]
+# /runs/new stands before /runs/{id}.
+ROUTES = (home, datasets, new_run, runs, board, chat, settings, account, docs, live)
+log = structlog.get_logger()
+
+
+class Deployment(Protocol):
+    """What the settings page tells of a deployment."""
+
+    home: Path
+    host: str
+    redis_url: str | None
+    inference_url: str | None
+
+    @property
+    def database(self) -> str:
+        """The database's address."""
+
+    @property
+    def store(self) -> Path:
+        """The store's folder."""
+
+
+def add_pages(app: FastAPI, deployment: Deployment) -> None:
+    """Add every page to the application, whose `state.studio` is set."""
+    app.state.web = Web(Pages(ROOT / "templates", ROOT / "static"), Live(app.state.studio.engine), about(deployment))
+    app.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
+    for module in ROUTES:
+        app.include_router(module.router)
+
+
+def about(deployment: Deployment) -> dict[str, str]:
+    """Return the facts of a deployment as the settings page shows them; no secrets."""
+    is_sqlite = deployment.database.startswith("sqlite")
+    return {
+        "Home": str(deployment.home.resolve()),
+        "Database": f"SQLite, journal mode {journal_mode()}" if is_sqlite else "PostgreSQL",
+        "Store": str(deployment.store),
+        "Workers are rung by": "Redis" if deployment.redis_url else "nobody: they look every second",
+        "Inference server": deployment.inference_url or "none",
+        "Listens on": deployment.host,
+        "Outside addresses": "none: Hone contacts nobody by itself",
+    }
+
+
+def answer_error(request: Request, error: Exception) -> Response:
+    """Turn any failure into a page, or into a notice on the page one is on; the log gets what nobody foresaw."""
+    response = errors.page_for(request, _in_words(request, error))
+    # The outermost handler answers beyond the middleware that adds these.
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _in_words(request: Request, error: Exception) -> StudioError:
+    if isinstance(error, StudioError):
+        return error
+    if isinstance(error, HTTPException):
+        return errors.for_status(error.status_code)
+    if isinstance(error, RequestValidationError):
+        return errors.unreadable(error)
+    if isinstance(error, DBAPIError | PoolTimeout):
+        log.warning("the database did not answer", path=request.scope["path"], error=str(error))
+        return Unavailable("The database does not answer just now. Try again in a moment.")
+    log.error("a page failed", path=request.scope["path"], exc_info=error)
+    return errors.broken()

@@ -1,0 +1,91 @@
+"""One request of a person: who it is, the services, and how to answer with a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from app.services.accounts import Accounts
+from app.services.changes import Changes
+from app.services.overview import Overview
+from app.services.workers import Workers
+from app.web.frame import Frame
+from app.web.pages import is_fragment_request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+    from starlette.requests import Request
+
+    from app.services.accounts import Identity
+    from app.services.datasets import Datasets
+    from app.services.models import Models
+    from app.services.runs import Runs
+    from app.services.studio import Studio
+    from app.web.parts import Web
+
+
+@dataclass
+class Visit:
+    """What a handler of pages works with."""
+
+    request: Request
+    studio: Studio
+    web: Web
+    session: Session
+    identity: Identity
+    signed_in: bool
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """The datasets' service."""
+        return self.studio.datasets(self.session)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The runs' service."""
+        return self.studio.runs(self.session)
+
+    @cached_property
+    def models(self) -> Models:
+        """The models' service."""
+        return self.studio.models(self.session)
+
+    @cached_property
+    def workers(self) -> Workers:
+        """The workers' service."""
+        return Workers(self.session)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """The accounts' service."""
+        return Accounts(self.session)
+
+    @cached_property
+    def overview(self) -> Overview:
+        """What lists show."""
+        return Overview(self.session)
+
+    @property
+    def is_fragment(self) -> bool:
+        """Whether htmx asks for a part of a page."""
+        return is_fragment_request(self.request.headers)
+
+    def since(self) -> str:
+        """Return the moment this page is drawn at, for the stream to begin with."""
+        return f"{Changes(self.session).clock():.3f}"
+
+    def page(self, name: str, /, *, also: Sequence[str] = (), status: int = 200, **context: Any) -> HTMLResponse:
+        """Answer with a page, or the block of it that was asked for."""
+        frame = Frame(self.identity, self.overview, signed_in=self.signed_in)
+        return self.web.pages.render(self.request, name, also=also, status=status, frame=frame, since=self.since(), **context)
+
+    def go(self, address: str) -> Response:
+        """Send the browser on to another page after something was done."""
+        if self.is_fragment:
+            return Response(status_code=204, headers={"HX-Redirect": address})
+        return RedirectResponse(address, 303)

@@ -1,0 +1,116 @@
+"""Numbers and times as people say them: the filters of the templates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+KILO = 1000
+LARGE, SMALL = 100, 0.01
+
+
+def count(value: float | None) -> str:
+    """Return a whole number with thin groups: 12,340."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    """Return bytes as 1.2 GB."""
+    if value is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < KILO:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= LARGE else f"{value:.1f} {unit}"
+        value /= KILO
+    return f"{value:.1f} TB"
+
+
+def span(seconds: float | None) -> str:
+    """Return a stretch of time in its two largest units: 3 min 20 s."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < MINUTE:
+        return f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s" if whole < 10 * MINUTE else f"{whole // MINUTE} min"
+    if whole < DAY:
+        return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
+    return f"{whole // DAY} d {whole % DAY // HOUR} h"
+
+
+def ago(moment: datetime | None) -> str:
+    """Return how long ago something was."""
+    if moment is None:
+        return "never"
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    if seconds < 5:  # noqa: PLR2004 - shorter than anybody cares
+        return "just now"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s ago"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE:.0f} min ago"
+    if seconds < DAY:
+        return f"{seconds // HOUR:.0f} h ago"
+    return f"{seconds // DAY:.0f} d ago" if seconds < 30 * DAY else moment.strftime("%Y-%m-%d")
+
+
+def between(start: datetime | None, end: datetime | None) -> str:
+    """Return how long something took, or has taken so far."""
+    if start is None:
+        return "–"
+    return span(((end or datetime.now(UTC)) - start) / timedelta(seconds=1))
+
+
+def number(value: float | None) -> str:
+    """Return a measured number with the digits that mean something: 0.781, 12.3, 0.000200."""
+    if value is None:
+        return "–"
+    if value == 0 or abs(value) >= LARGE:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < SMALL else f"{value:.3f}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share as 84.3 %."""
+    return "–" if value is None else f"{value * 100:.1f} %"
+
+
+def iso(moment: datetime | None) -> str:
+    """Return RFC 3339 in UTC, for <time datetime>."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if moment else ""
+
+
+def clock(moment: datetime | None) -> str:
+    """Return the moment as a person reads it, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "–"
+
+
+def short(identifier: str | None) -> str:
+    """Return the end of an id: the start of a UUIDv7 is only its time."""
+    return identifier[-8:] if identifier else "–"
+
+
+def plural(amount: float | None, one: str, many: str = "") -> str:
+    """Return `1 row`, `12 rows`."""
+    return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
+
+
+def twice(option: str) -> tuple[str, str]:
+    """Return a choice as value and label."""
+    return option, option
+
+
+def named(thing: Any) -> tuple[str, str]:
+    """Return anything with an id and a name as value and label."""
+    return thing.id, thing.name
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "count": count, "size": size, "span": span, "ago": ago, "number": number, "percent": percent, "iso": iso, "clock": clock,
+    "short": short, "plural": plural, "twice": twice, "named": named,
+}  # fmt: skip

@@ -1,0 +1,82 @@
+// What every page shares: copy buttons, local times, the word on a lost stream, and on requests that never arrived.
+"use strict";
+(() => {
+  const STALE_AFTER_MS = 1500;
+  const RETRY_AFTER_MS = 2000;
+
+  function enliven(root) {
+    for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const moment = new Date(time.dateTime);
+      if (!Number.isNaN(moment.getTime())) time.title = moment.toLocaleString();
+    }
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const label = button.textContent;
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(button.previousElementSibling);
+      button.textContent = "Press Ctrl+C";
+    }
+    setTimeout(() => { button.textContent = label; }, 1600);
+  });
+
+  // A lost stream is said in words, but only once it has been lost for a moment: a reload also ends one.
+  let waiting = 0;
+  const stale = () => document.getElementById("stale");
+  function lost() {
+    if (document.hidden || waiting) return;
+    waiting = setTimeout(() => { const word = stale(); if (word) word.hidden = false; }, STALE_AFTER_MS);
+  }
+  function found() {
+    clearTimeout(waiting);
+    waiting = 0;
+    const word = stale();
+    if (word) word.hidden = true;
+  }
+  document.addEventListener("htmx:sse:after:connection", found);
+  document.addEventListener("htmx:sse:error", lost);
+  document.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt > 0) lost(); });
+  document.addEventListener("htmx:sse:close", (event) => { if (event.detail.reason === "removed" || event.detail.reason === "message") found(); });
+  document.addEventListener("signed-out", () => location.reload());
+
+  const isStream = (event) => event.target instanceof Element && event.target.id === "live";
+  function again(event) {
+    // The extension reconnects streams that were open once; the first connection is ours to try again.
+    if (!isStream(event)) return false;
+    lost();
+    setTimeout(() => { if (event.target.isConnected) htmx.trigger(event.target, "reconnect"); }, RETRY_AFTER_MS);
+    return true;
+  }
+  function notice(text) {
+    const place = document.getElementById("notice");
+    if (!place) return;
+    const box = document.createElement("div");
+    box.className = "say bad";
+    const line = document.createElement("p");
+    line.textContent = text;
+    box.append(line);
+    place.replaceChildren(box);
+  }
+  document.addEventListener("htmx:error", (event) => {
+    const byHand = event.detail.ctx?.sourceEvent?.type;
+    if (again(event) || !event.detail.ctx) return;
+    // What a doorbell or a clock asked for will be asked again; only a person's own action deserves a word.
+    if (byHand === "click" || byHand === "submit") notice("The studio does not answer. Is it still running? Nothing was changed.");
+    else lost();
+  });
+  document.addEventListener("htmx:response:error", (event) => {
+    if (again(event)) return;
+    if (event.detail.ctx.response.status >= 500) notice("The studio could not answer that just now. Try again in a moment.");
+  });
+  document.addEventListener("htmx:after:swap", (event) => {
+    enliven(document);
+    if (event.detail.ctx?.sourceElement?.id !== "live" && stale() && !document.querySelector("#live[hx-sse\\:connect]")) found();
+  });
+  enliven(document);
+})();

@@ -1,0 +1,74 @@
+// A file dropped anywhere on the page, or chosen, is sent while a bar shows how far it is. Without this script the form does the same, barless.
+"use strict";
+(() => {
+  const form = document.querySelector("form[data-upload]");
+  const input = form.querySelector("input[type=file]");
+  const progress = form.querySelector("[data-upload-progress]");
+  const bar = progress.querySelector("progress");
+  const words = form.querySelector("[data-upload-words]");
+  const error = form.querySelector("[data-upload-error]");
+  const button = form.querySelector("button");
+  const limit = Number(form.dataset.maxBytes);
+
+  const megabytes = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
+
+  function refuse(text) {
+    error.textContent = text;
+    error.hidden = false;
+    progress.hidden = true;
+    button.disabled = false;
+    input.value = "";
+  }
+
+  function send(file) {
+    error.hidden = true;
+    if (file.size > limit) return refuse(`${file.name} has ${megabytes(file.size)}; this studio takes up to ${megabytes(limit)}.`);
+    if (file.size === 0) return refuse(`${file.name} is empty.`);
+    progress.hidden = false;
+    button.disabled = true;
+    const began = performance.now();
+    const body = new FormData();
+    body.append("file", file, file.name);
+    const request = new XMLHttpRequest();
+    request.open("POST", form.action);
+    request.setRequestHeader("Accept", "application/json");
+    request.responseType = "json";
+    request.upload.addEventListener("progress", (event) => {
+      if (!event.lengthComputable) return;
+      bar.value = event.loaded / event.total;
+      const speed = event.loaded / Math.max(0.001, (performance.now() - began) / 1000);
+      words.textContent = event.loaded < event.total
+        ? `${file.name}: ${megabytes(event.loaded)} of ${megabytes(event.total)}, ${megabytes(speed)}/s`
+        : `${file.name}: all of it is here, being put away`;
+    });
+    request.addEventListener("load", () => {
+      if (request.status === 201) location.assign(request.response.href);
+      else if (request.status === 401 || !request.response) location.reload();
+      else refuse(request.response.message || "The file was not taken.");
+    });
+    // A server that refuses at the first bytes may close the line before the rest is sent.
+    request.addEventListener("error", () => refuse(`${file.name} could not be sent: the studio closed the line. It may be of a kind it does not take, or the studio has ended.`));
+    request.send(body);
+  }
+
+  form.addEventListener("submit", (event) => {
+    if (!input.files.length) return;
+    event.preventDefault();
+    send(input.files[0]);
+  });
+  input.addEventListener("change", () => { if (input.files.length) send(input.files[0]); });
+
+  let depth = 0;
+  const carriesFile = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+  const mark = () => document.body.classList.toggle("dropping", depth > 0);
+  document.addEventListener("dragenter", (event) => { if (carriesFile(event)) { event.preventDefault(); depth += 1; mark(); } });
+  document.addEventListener("dragleave", (event) => { if (carriesFile(event)) { depth = Math.max(0, depth - 1); mark(); } });
+  document.addEventListener("dragover", (event) => { if (carriesFile(event)) event.preventDefault(); });
+  document.addEventListener("drop", (event) => {
+    if (!carriesFile(event)) return;
+    event.preventDefault();
+    depth = 0;
+    mark();
+    if (event.dataTransfer.files.length) send(event.dataTransfer.files[0]);
+  });
+})();
