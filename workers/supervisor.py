@@ -14,6 +14,7 @@ from app.config import Settings
 from app.gateways.lifeline import follow_parent
 from app.gateways.logs import configure_logging
 from workers.claim import claim_and_run
+from workers.sweep import sweep
 from workers.worker import Worker, make_worker
 
 log = structlog.get_logger()
@@ -37,7 +38,7 @@ def main() -> None:
     )
     if not wanted.alone:
         follow_parent()
-    worker.register()
+    worker.register(sweep)
     log.info("ready", device=worker.device, worker=worker.id)
     if wanted.alone and settings.redis_url:
         from workers.celery_app import listen

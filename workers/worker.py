@@ -20,9 +20,10 @@ from app.db.base import database_clock, utc_now
 from app.db.session import make_engine, reading, unit_of_work
 from app.domain.ids import new_id
 from app.gateways.storage import LocalStorage
-from workers.sweep import sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Engine
 
     from app.config import Settings
@@ -52,8 +53,8 @@ class Worker:
     def __post_init__(self) -> None:
         self.free = threading.Semaphore(self.slots)
 
-    def register(self) -> None:
-        """Enter the process into the list of workers, and begin to give signs of life."""
+    def register(self, sweep: Callable[[Worker], object]) -> None:
+        """Enter the process into the list of workers, and begin to give signs of life and to sweep."""
         facts = {"slots": self.slots, "process_space": process_space()}
         with unit_of_work(self.engine) as session:
             session.add(
@@ -62,7 +63,7 @@ class Worker:
                     has_gpu=self.has_gpu, facts=facts,
                 )
             )  # fmt: skip
-        threading.Thread(target=self._live, name="sign of life", daemon=True).start()
+        threading.Thread(target=self._live, args=(sweep,), name="sign of life", daemon=True).start()
 
     def busy_with(self, work_id: str | None) -> None:
         """Say what this worker is at."""
@@ -78,7 +79,7 @@ class Worker:
             if row:
                 row.left_at, row.busy_with = utc_now(), None
 
-    def _live(self) -> None:
+    def _live(self, sweep: Callable[[Worker], object]) -> None:
         turn = 0
         while True:
             try:
