@@ -45,7 +45,6 @@ BROWSER_FILES = (
     "uplot/dist/uPlot.min.css",
     "swagger-ui-dist/swagger-ui-bundle.js",
     "swagger-ui-dist/swagger-ui.css",
-    "swagger-ui-dist/favicon-32x32.png",
 )
 
 
