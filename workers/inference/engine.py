@@ -58,12 +58,14 @@ class Engine:
         return job
 
     def yield_device(self, device: str, run: str) -> Future[None]:
-        """Leave a device to a run; the future is done when its memory is free."""
-        return self._command(lambda: self._leave(device, run))
+        """Leave a device to a run; the future is done when its memory is free, at once if nothing was ever loaded."""
+        self._yielded[device] = run
+        return self._command(lambda: self._leave(device, run)) if self._answering else _done()
 
-    def resume(self, device: str | None) -> Future[None]:
-        """Use a device (or all) again."""
-        return self._command(lambda: self._come_back(device))
+    def resume(self, device: str | None) -> None:
+        """Use a device (or all) again; models move back with the next request."""
+        for left in [device] if device else list(self._yielded):
+            self._yielded.pop(left, None)
 
     def status(self) -> dict[str, Any]:
         """Return what is loaded, and which device is left to whom."""
@@ -73,15 +75,24 @@ class Engine:
             "loaded": answering.loaded_folder if answering else None,
             "adapters": answering.adapter_folders if answering else [],
             "yielded_to": yielded,
-            "device": answering.device if answering else self._wish,
+            "device": answering.device if answering else None,
         }
 
-    def _command(self, act: Callable[[], None]) -> Future[None]:
+    def warm_up(self) -> None:
+        """Import what is heavy, so that the first answer waits for its model only."""
+        if self._answering is None and not self._commands.qsize():
+            self._command(self._ready)
+
+    def _command(self, act: Callable[[], object]) -> Future[None]:
         future: Future[None] = Future()
 
         def run() -> None:
-            act()
-            future.set_result(None)
+            try:
+                act()
+            except Exception as error:  # noqa: BLE001 - the thread's outer edge: whoever waits is told, and others go on
+                future.set_exception(error)
+            else:
+                future.set_result(None)
 
         self._commands.put(run)
         return future
@@ -156,13 +167,14 @@ class Engine:
         return "cpu"
 
     def _leave(self, device: str, run: str) -> None:
-        self._yielded[device] = run
         if self._answering:
             self._answering.unload(device, yielded(run))
 
-    def _come_back(self, device: str | None) -> None:
-        for left in [device] if device else list(self._yielded):
-            self._yielded.pop(left, None)
+
+def _done() -> Future[None]:
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
 
 
 def yielded(run: str) -> Unavailable:

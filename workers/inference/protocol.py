@@ -104,7 +104,7 @@ class Reply:
         return server_sent_event({**self._head("chat.completion.chunk"), "choices": [], "usage": usage.body()})
 
     def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "system_fingerprint": None}
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
 def server_sent_event(body: dict[str, Any]) -> bytes:

@@ -76,7 +76,8 @@ class Server:
         self._engine = engine
 
     async def status(self, _: Request) -> Response:
-        """Say what is loaded and which device is left to a run."""
+        """Say what is loaded and which device is left to a run; whoever wants to know is likely to ask something soon."""
+        self._engine.warm_up()
         return JSONResponse(self._engine.status())
 
     async def leave(self, request: Request) -> Response:
@@ -88,7 +89,7 @@ class Server:
     async def come_back(self, request: Request) -> Response:
         """Use a device again."""
         wanted = read_body(ResumeRequest, await body_of(request) or b"{}")
-        await asyncio.wrap_future(self._engine.resume(wanted.device))
+        self._engine.resume(wanted.device)
         return JSONResponse(self._engine.status())
 
     async def chat(self, request: Request) -> Response:

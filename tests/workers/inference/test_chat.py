@@ -36,8 +36,8 @@ def said(server: Running, base: Path, adapter: Path | None = None, **fields: Any
 
 def expected(base: Path, adapter: Path | None = None, tokens: int = 24) -> tuple[str, int]:
     """What transformers' own generate says, and the prompt's length."""
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(base)
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, adapter) if adapter else model
     prompt = tokenizer.apply_chat_template(ASKED, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     out = model.generate(**prompt, do_sample=False, max_new_tokens=tokens)
@@ -128,8 +128,8 @@ def test_a_stop_string_ends_the_answer_before_it(server: Running, tiny_base: Pat
 def test_an_answer_ends_at_the_end_of_its_turn(server: Running, tiny_base: Path, tmp_path: Path, where: str) -> None:
     """The fourth token of the greedy answer is declared to be the end."""
     base = make_base(tmp_path / "ends")
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base)
+    tokenizer: Any = AutoTokenizer.from_pretrained(base)
+    model: Any = AutoModelForCausalLM.from_pretrained(base)
     prompt = tokenizer.apply_chat_template(ASKED, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     produced = model.generate(**prompt, do_sample=False, max_new_tokens=24)[0, prompt["input_ids"].shape[1] :].tolist()
     if where == "generation_config.json":

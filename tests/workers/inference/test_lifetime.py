@@ -33,7 +33,7 @@ def huge_base(folder: Path) -> Path:
 def test_it_says_that_it_lives_before_anything_is_loaded() -> None:
     with running() as server:
         assert httpx.get(f"{server.url}/livez").json() == {"status": "ok"}
-        assert server.status() == {"loaded": None, "adapters": [], "yielded_to": None, "device": "auto"}
+        assert server.status() == {"loaded": None, "adapters": [], "yielded_to": None, "device": None}
 
 
 def test_it_leaves_when_its_parent_does() -> None:

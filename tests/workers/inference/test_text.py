@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
@@ -17,7 +18,7 @@ def pieces_of(stops: list[str], pieces: list[str]) -> tuple[str, bool]:
 
 
 def test_characters_come_whole_and_add_up_to_the_text(tiny_base: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_base)
     text = AnswerText(tokenizer, [])
     pieces = [text.push(token) for token in tokenizer(SENTENCE, add_special_tokens=False)["input_ids"]]
     assert len([piece for piece in pieces if piece]) > 5
@@ -26,7 +27,7 @@ def test_characters_come_whole_and_add_up_to_the_text(tiny_base: Path) -> None:
 
 
 def test_a_torn_character_at_the_end_is_shown_as_such(tiny_base: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_base)
     ids = tokenizer("ok 🜁", add_special_tokens=False)["input_ids"]
     text = AnswerText(tokenizer, [])
     assert "".join(text.push(token) for token in ids[:-1]) + text.rest() == "ok \ufffd"
