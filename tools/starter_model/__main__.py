@@ -21,6 +21,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from tools.starter_model.corpus import DOCUMENT_END, conversations, documents
 
 VOCABULARY, CONTEXT = 4096, 2048
+LONG_EVERY = 6
+"""Every how many steps rows of the whole context are read, so that far positions are learned too."""
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -132,7 +134,7 @@ def train(model: LlamaForCausalLM, stream: np.ndarray, folder: Path, *, minutes:
 def batch_at(stream: np.ndarray, step: int) -> torch.Tensor:
     """Return step `step`'s 4,096 tokens: rows of 512, and every sixth step rows of the whole context."""
     rng = np.random.default_rng(step)
-    length = CONTEXT if step % 6 == 5 else 512
+    length = CONTEXT if step % LONG_EVERY == LONG_EVERY - 1 else 512
     starts = rng.integers(0, len(stream) - length - 1, size=4096 // length)
     return torch.from_numpy(np.stack([stream[s : s + length + 1] for s in starts]).astype(np.int64))
 

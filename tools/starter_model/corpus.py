@@ -10,6 +10,7 @@ import gzip
 import json
 import random
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,11 +57,11 @@ def _repeat(rng: random.Random, here: str, _after: str) -> tuple[str, str]:
 
 
 def _first_word(_rng: random.Random, here: str, _after: str) -> tuple[str, str]:
-    return f"What is the first word? {here}", here.split()[0]
+    return f"What is the first word? {here}", here.split(maxsplit=1)[0]
 
 
 def _last_word(_rng: random.Random, here: str, _after: str) -> tuple[str, str]:
-    return f"What is the last word? {here}", here.split()[-1].strip('.,!?"')
+    return f"What is the last word? {here}", here.rsplit(maxsplit=1)[-1].strip('.,!?"')
 
 
 def _as_json(_rng: random.Random, here: str, _after: str) -> tuple[str, str]:
@@ -106,7 +107,7 @@ def conversations(texts: list[str], count: int, seed: int) -> Iterator[list[Mess
         text = rng.choice(texts)
         start = rng.randrange(max(1, len(text) - 800))
         sentences = [s.strip() for s in SENTENCE.split(" ".join(text[start : start + 800].split()))[1:-1]]
-        pairs = [(a, b) for a, b in zip(sentences, sentences[1:], strict=False) if _fits(a) and _fits(b)]
+        pairs = [(a, b) for a, b in pairwise(sentences) if _fits(a) and _fits(b)]
         if not pairs:
             continue
         user, assistant = rng.choice(RULES)(rng, *rng.choice(pairs))

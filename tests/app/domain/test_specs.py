@@ -1,0 +1,41 @@
+"""Specs: presets, defaults, and what is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from app.domain.specs import Preset, TrainingSettings, settings_for
+
+
+def test_no_preset_is_balanced_and_settings_go_over_it() -> None:
+    assert settings_for(None, {}) == settings_for(Preset.BALANCED, {})
+    assert settings_for(Preset.QUICK, {"epochs": 7}).epochs == 7
+    assert settings_for(Preset.THOROUGH, {}).rank > settings_for(Preset.QUICK, {}).rank
+
+
+def test_alpha_is_twice_the_rank_unless_given() -> None:
+    assert TrainingSettings(rank=8).alpha == 16
+    assert TrainingSettings(rank=8, alpha=4).alpha == 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "steps"), [(600, {"epochs": 2, "batch_size": 16}, 75), (7, {"epochs": 1, "batch_size": 4}, 2)]
+)
+def test_steps_cover_the_rows(rows: int, settings: dict[str, int], steps: int) -> None:
+    assert TrainingSettings.model_validate(settings).total_steps(rows) == steps
+    assert TrainingSettings.model_validate({**settings, "max_steps": 3}).total_steps(rows) == 3
+
+
+def test_small_bases_learn_faster_and_unknown_ones_wait() -> None:
+    settings = TrainingSettings()
+    assert settings.filled_in(training_rows=100, parameters=6_000_000).learning_rate == 3e-3
+    assert settings.filled_in(training_rows=100, parameters=600_000_000).learning_rate == 2e-4
+    assert settings.filled_in(training_rows=100, parameters=None).learning_rate == "auto"
+    assert settings.filled_in(training_rows=800, parameters=None).eval_every_steps == 25
+
+
+@pytest.mark.parametrize("given", [{"lr": 1}, {"tuning": "full"}, {"rank": 0}, {"epochs": 0}, {"learning_rate": "fast"}, {"device": "tpu"}])
+def test_nonsense_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        TrainingSettings.model_validate(given)

@@ -1,0 +1,148 @@
+"""A whole studio for tests and benchmarks: `hone up` on a free port, with a key, ended and checked at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HONE = Path(sys.executable).parent / "hone"
+READY = "Hone is ready at "
+READY_SECONDS = 180.0
+
+
+@dataclass
+class RunningStudio:
+    """A studio that is up."""
+
+    home: Path
+    address: str
+    key: str
+    process: subprocess.Popen[str]
+
+    @property
+    def rest(self) -> httpx.Client:
+        """A client of REST with the key."""
+        return httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {self.key}"}, timeout=60, trust_env=False)
+
+    def wait_for(self, path: str, is_done: Callable[[dict[str, Any]], bool], seconds: float = 600.0) -> dict[str, Any]:
+        """Ask for `path` until the answer is as wanted."""
+        deadline = time.monotonic() + seconds
+        with self.rest as rest:
+            while True:
+                answer: dict[str, Any] = rest.get(path).raise_for_status().json()
+                if is_done(answer):
+                    return answer
+                if time.monotonic() > deadline:
+                    message = f"{path} did not get there within {seconds:g} s: {answer}"
+                    raise TimeoutError(message)
+                time.sleep(0.25)
+
+    def upload(self, file: Path, mapping: dict[str, str] | None = None, system: str | None = None) -> dict[str, Any]:
+        """Upload a file, map its columns if need be, and return the dataset once it is ready."""
+
+        def is_read(dataset: dict[str, Any]) -> bool:
+            return bool(dataset["status"] != "importing")
+
+        with self.rest as rest:
+            with file.open("rb") as opened:
+                made = (
+                    rest.post("/api/v1/datasets", files={"file": (file.name, opened)}, data={"name": file.stem}).raise_for_status().json()
+                )
+            path = f"/api/v1/datasets/{made['id']}"
+            dataset = self.wait_for(path, is_read)
+            if mapping or system:
+                rest.patch(path, json={"mapping": mapping, "system": system}).raise_for_status()
+                dataset = self.wait_for(path, is_read)
+        if dataset["status"] != "ready":
+            message = f"{file.name}: {dataset['status']}: {dataset['reason']}"
+            raise RuntimeError(message)
+        return dataset
+
+    def launch(self, **wanted: Any) -> str:
+        """Launch a run and return its id."""
+        with self.rest as rest:
+            return str(rest.post("/api/v1/runs", json=wanted).raise_for_status().json()["id"])
+
+    def finish(self, run_id: str, seconds: float = 1800.0) -> dict[str, Any]:
+        """Wait for a run's end and return it."""
+        ended = {"succeeded", "failed", "stopped", "cancelled", "paused"}
+        return self.wait_for(f"/api/v1/runs/{run_id}", lambda run: run["status"] in ended, seconds)
+
+
+def make_token(home: Path, name: str = "tests") -> str:
+    """Make an API key by the command line."""
+    made = subprocess.run([HONE, "token", "create", "--home", home, "--name", name], capture_output=True, text=True, check=True)
+    return made.stdout.strip()
+
+
+def start(home: Path, **environment: str) -> RunningStudio:
+    """Start a studio and return it when it says that it is ready."""
+    key = make_token(home)
+    process = subprocess.Popen(
+        [HONE, "up", "--home", home, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | environment, start_new_session=True,
+    )  # fmt: skip
+    talk: list[str] = []
+    assert process.stdout  # noqa: S101 - asked for above
+    assert process.stderr  # noqa: S101
+    threading.Thread(target=_collect, args=(process.stderr, talk), daemon=True).start()
+    stuck = threading.Timer(READY_SECONDS, process.kill)
+    stuck.start()
+    line = process.stdout.readline()
+    stuck.cancel()
+    if not line.startswith(READY):
+        process.kill()
+        log = home / "logs" / "hone.log"
+        message = f"The studio did not start. {line!r} {''.join(talk)} {log.read_text()[-3000:] if log.exists() else ''}"
+        raise RuntimeError(message)
+    return RunningStudio(home, line.removeprefix(READY).strip(), key, process)
+
+
+def _collect(stream: IO[str], into: list[str]) -> None:
+    into.extend(stream)
+
+
+def stop(studio: RunningStudio) -> int:
+    """End a studio as Ctrl-C does and return its exit code."""
+    studio.process.send_signal(signal.SIGINT)
+    try:
+        return studio.process.wait(30)
+    finally:
+        studio.process.kill()
+
+
+@contextmanager
+def running_studio(home: Path, **environment: str) -> Iterator[RunningStudio]:
+    """Run a studio for the time of a with block."""
+    studio = start(home, **environment)
+    try:
+        yield studio
+    finally:
+        stop(studio)
+
+
+def processes_of(home: Path) -> list[str]:
+    """Return the command lines of all processes that work on `home` (Linux)."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                environment, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if command and (str(home).encode() in command or f"HONE_HOME={home}".encode() in environment):
+                found.append(command.replace(b"\0", b" ").decode(errors="replace").strip())
+    return found
