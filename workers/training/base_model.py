@@ -65,7 +65,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
 def stay_offline() -> None:
     """Keep every library from the Hub from here on: all that is needed lies in a checked folder."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    from huggingface_hub import constants  # noqa: PLC0415 - reads the environment when it is imported
+    from huggingface_hub import constants
 
     constants.HF_HUB_OFFLINE = True
 
@@ -78,8 +78,8 @@ def _local_folder(name: str, beside: Path) -> Path | None:
 
 
 def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - needed for Hub bases only
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError  # noqa: PLC0415
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=HUB_PATTERNS))

@@ -22,7 +22,7 @@ STRENGTH: dict[Wish, int] = {"pause": 1, "stop": 2, "cancel": 3}
 PR_SET_PDEATHSIG = 1
 
 
-class Leave(Exception):  # noqa: N818 - a request, not an error
+class Leave(Exception):
     """Raised at the next safe point after somebody asked this process to leave."""
 
     def __init__(self, wish: Wish) -> None:

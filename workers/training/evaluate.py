@@ -98,11 +98,16 @@ class HeldOut:
 
     def _may_be_right(self, question: Question, ids: list[int]) -> bool:
         """Say whether an answer begun like this can still become a right one; most wrong answers end after a token or two."""
-        begun = self._tokenizer.decode(ids, skip_special_tokens=True).lstrip().rstrip("\ufffd")
+        begun = plain_text(self._tokenizer, ids).lstrip().rstrip("\ufffd")
         return any(text.startswith(begun) or begun.rstrip() == text for text in question.right)
 
     def _text(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids, skip_special_tokens=True).strip()
+        return plain_text(self._tokenizer, ids).strip()
+
+
+def plain_text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    """Return what some tokens say, without special ones."""
+    return str(tokenizer.decode(ids, skip_special_tokens=True))
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -125,7 +130,7 @@ def _question(number: int, row: Row, masked: MaskedRow, masker: Masker, tokenize
         return Question(number, prompt, frozenset({content}), len(tokenizer(content, add_special_tokens=False)["input_ids"]), False)
     begins = int((~masked.trained).nonzero()[0][-1]) + 1 if not masked.trained.all() else 0
     expected = masked.ids[begins:].tolist()
-    texts = {content, tokenizer.decode(expected, skip_special_tokens=True).strip()}
+    texts = {content, plain_text(tokenizer, expected).strip()}
     same = masked.ids[:begins].tolist() == prompt
     return Question(number, prompt, frozenset(texts), len(expected), same)
 

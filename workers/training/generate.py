@@ -32,9 +32,7 @@ def greedy_answers(model: PreTrainedModel, prompts: Sequence[list[int]], limits:
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = None
     for _ in range(limits.most):
-        out = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
+        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache, chosen = out.past_key_values, out.logits[:, -1].argmax(-1)
         kept = [place for place, token in enumerate(chosen.tolist()) if _take(answers, alive[place], token, limits, go_on)]
         if not kept:

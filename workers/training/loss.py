@@ -30,7 +30,9 @@ class _ChunkedLoss(torch.autograd.Function):
     """Sum of the cross-entropy over positions; the backward pass only scales what the forward pass has formed."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Callable[[torch.Tensor], torch.Tensor], chunk: int) -> torch.Tensor:  # noqa: ANN401
+    def forward(
+        ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Callable[[torch.Tensor], torch.Tensor], chunk: int
+    ) -> torch.Tensor:
         total = torch.zeros((), dtype=torch.float64, device=hidden.device if hidden.device.type != "mps" else "cpu")
         gradient = torch.empty_like(hidden)
         for start in range(0, len(hidden), chunk):
@@ -44,7 +46,7 @@ class _ChunkedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * outer[0].to(gradient.dtype), None, None, None
 
@@ -72,7 +74,8 @@ class TrainedTokenLoss:
     def summed(self, batch: Batch) -> torch.Tensor:
         """Return the sum of the loss over the batch's trained tokens, ready for backward()."""
         chunk = max(1, CHUNK_LOGITS // self._vocabulary)
-        summed: torch.Tensor = _ChunkedLoss.apply(self._hidden(batch), batch.targets.to(self.device), self.logits, chunk)
+        apply: Any = _ChunkedLoss.apply
+        summed: torch.Tensor = apply(self._hidden(batch), batch.targets.to(self.device), self.logits, chunk)
         return summed
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ MARK = "\ufdd0\ufdd1\ufdd0"
 """Put behind an answer to see where it ends: noncharacters, which no text holds (Unicode 23.7)."""
 
 
-class NotTrainable(Exception):  # noqa: N818 - reads as what happened
+class NotTrainable(Exception):
     """No honest mask can be made for this conversation; the text says why."""
 
 
@@ -125,7 +126,7 @@ class Masker:
         borders = [0, *(place for span in spans for place in span), len(text)]
         ids: list[int] = []
         trained: list[bool] = []
-        for index, (start, end) in enumerate(zip(borders, borders[1:], strict=False)):
+        for index, (start, end) in enumerate(pairwise(borders)):
             piece = self._ids(text[start:end])
             ids += piece
             trained += [index % 2 == 1] * len(piece)

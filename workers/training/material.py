@@ -38,7 +38,9 @@ def make_material(base: BaseModel, rows: Rows, max_length: int, *, reporter: Rep
         reporter.notice("This base has no chat template. Hone's plain default is used: each role's name on a line, then its text.")
     context = context_length(base.config)
     if context is not None and context < max_length:
-        reporter.notice(f"max_length is {max_length}, but this base reads {context} tokens at most; rows are cut there.", max_length=context)
+        reporter.notice(
+            f"max_length is {max_length}, but this base reads {context} tokens at most; rows are cut there.", max_length=context
+        )
         max_length = context
     masker = Masker(tokenizer, template)
     train = prepare(rows.train, masker, max_length, check=check)

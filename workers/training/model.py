@@ -109,11 +109,13 @@ def context_length(config: dict[str, Any]) -> int | None:
 
 
 def _load_plain(base: BaseModel, precision: Precision, device: torch.device) -> PreTrainedModel:
-    return _from_pretrained(base, dtype=precision.dtype).to(device)
+    model: Any = _from_pretrained(base, dtype=precision.dtype)
+    moved: PreTrainedModel = model.to(device)
+    return moved
 
 
 def _load_quantised(base: BaseModel, precision: Precision, device: torch.device) -> tuple[PreTrainedModel, float]:
-    from workers.training.nf4 import check_nf4, prepare_for_cpu  # noqa: PLC0415 - bitsandbytes takes a second to import
+    from workers.training.nf4 import check_nf4, prepare_for_cpu
 
     quantisation = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=precision.dtype

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from bitsandbytes.functional import dequantize_4bit
-from bitsandbytes.nn import Linear4bit
+from bitsandbytes.nn.modules import Linear4bit
 from torch.nn import functional
 
 from app.domain.errors import Invalid
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LEAST_SHARE = 0.8
 BLOCK = 64
+VECTOR = 16
+"""The CPU kernel reads rows of a multiple of this many weights as if each began a new block (measured, bitsandbytes 0.50)."""
 
 
 def quiet_kernel_search() -> None:
@@ -46,18 +48,21 @@ def prepare_for_cpu(model: PreTrainedModel) -> None:
         if isinstance(module, Linear4bit):
             # Repacked weights have no backward pass, and the repacking happens at the first look without gradients.
             module.support_avx512bf16_for_cpu = False
-            if module.in_features % BLOCK:
+            if module.in_features % BLOCK and module.in_features % VECTOR == 0:
                 module.__class__ = RaggedLinear4bit
 
 
-class RaggedLinear4bit(Linear4bit):  # type: ignore[misc]
-    """A four-bit layer whose rows are no whole number of blocks: the CPU kernel reads those wrongly row by row, so read them flat."""
+class RaggedLinear4bit(Linear4bit):
+    """A four-bit layer whose rows are no whole number of blocks, which the CPU kernel misreads; here they are read flat."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply in the compute type and give back the input's."""
         states = x.to(self.compute_dtype) if self.compute_dtype is not None else x
-        product: torch.Tensor = _FlatProduct.apply(states, self.weight, self.weight.quant_state)
-        return (product if self.bias is None else product + self.bias.to(product.dtype)).to(x.dtype)
+        apply: Any = _FlatProduct.apply
+        packed: Any = self.weight
+        product: torch.Tensor = apply(states, packed, packed.quant_state)
+        bias: torch.Tensor | None = self.bias
+        return (product if bias is None else product + bias.to(product.dtype)).to(x.dtype)
 
 
 class _FlatProduct(torch.autograd.Function):
@@ -74,10 +79,11 @@ class _FlatProduct(torch.autograd.Function):
 
 
 def _unpacked(packed: torch.Tensor, quant_state: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Return the weights, read as rows of exactly one block; the last block may be short and is read alone."""
+    """Return the weights, read as rows of exactly one block, or of two weights where blocks do not come out even."""
     numel = quant_state.shape.numel()
+    width = BLOCK if numel % BLOCK == 0 else 2
     flat = copy.copy(quant_state)
-    flat.shape = torch.Size((numel // BLOCK, BLOCK))
+    flat.shape = torch.Size((numel // width, width))
     weights = dequantize_4bit(packed.data.reshape(-1, 1), flat)
     return weights.reshape(quant_state.shape).to(dtype)
 

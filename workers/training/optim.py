@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.domain.specs import TrainingSettings
 
@@ -19,7 +19,7 @@ def make_optimiser(parameters: Sequence[torch.nn.Parameter], settings: TrainingS
     """Return AdamW; on a GPU and with QLoRA the paged 8-bit one, whose state leaves the GPU when memory is short."""
     rate = learning_rate(settings, 1, 1)
     if settings.tuning == "qlora" and device.type == "cuda":
-        from bitsandbytes.optim import PagedAdamW8bit  # noqa: PLC0415 - slow to import, needed here only
+        from bitsandbytes.optim.adamw import PagedAdamW8bit
 
         paged: torch.optim.Optimizer = PagedAdamW8bit(parameters, lr=rate, betas=BETAS, weight_decay=settings.weight_decay)
         return paged
@@ -39,7 +39,7 @@ def learning_rate(settings: TrainingSettings, step: int, total_steps: int) -> fl
     return peak * SCHEDULES[settings.schedule](passed)
 
 
-SCHEDULES = {
+SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _passed: 1.0,
     "linear": lambda passed: 1.0 - passed,
     "cosine": lambda passed: 0.5 * (1.0 + math.cos(math.pi * passed)),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSettings
 
 PROBE_SIZE = 512
-PROBE_REPEATS = 5
+PROBE_REPEATS = 6
 WORTHWHILE = 1.3
 """bf16 must be this much faster to be worth its rounding."""
 
@@ -40,18 +40,22 @@ def choose_precision(settings: TrainingSettings, device: torch.device, *, earlie
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Precision("bf16", "the GPU computes it natively")
         return Precision("fp32", "the GPU has no bf16 units")
-    gain = _seconds(torch.float32) / _seconds(torch.bfloat16)
+    gain = _gain()
     if gain >= WORTHWHILE:
         return Precision("bf16", f"this processor multiplies it {gain:.1f} times as fast as float32")
     return Precision("fp32", f"bf16 would be only {gain:.1f} times as fast on this processor")
 
 
-def _seconds(dtype: torch.dtype) -> float:
-    """Return the best time of a matrix product; the first one pays for warm-up and does not count."""
-    left = torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=dtype)
-    times = []
-    for _ in range(PROBE_REPEATS + 1):
-        began = time.perf_counter()
-        left @ left
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
+def _gain() -> float:
+    """Return how many times as fast bf16 products are; in turns and on one thread, so that a busy machine blurs it least."""
+    operands = {kind: torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=kind) for kind in (torch.float32, torch.bfloat16)}
+    best = dict.fromkeys(operands, float("inf"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for _ in range(PROBE_REPEATS):
+        for kind, operand in operands.items():
+            began = time.perf_counter()
+            torch.nn.functional.linear(operand, operand)
+            best[kind] = min(best[kind], time.perf_counter() - began)
+    torch.set_num_threads(threads)
+    return best[torch.float32] / best[torch.bfloat16]

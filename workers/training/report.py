@@ -55,7 +55,7 @@ class Reporter:
         """Say that a whole checkpoint lies at `path`."""
         self.emit(Checkpoint(step=step, path=path))
 
-    def notice(self, message: str, **data: Any) -> None:  # noqa: ANN401 - free-form facts for a page
+    def notice(self, message: str, **data: Any) -> None:
         """Tell something a person should know."""
         self.emit(Notice(message=message, data=data))
 

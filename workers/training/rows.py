@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from app.domain.datasets import Message, Split, row_hash, split_by_hash
 from app.domain.errors import Invalid
@@ -62,7 +61,7 @@ def _checked(rows: Rows, dataset: Path) -> Rows:
 
 
 def _from_parquet(path: Path) -> list[Row]:
-    from pyarrow import ArrowInvalid, parquet  # noqa: PLC0415 - half a second that other formats don't pay
+    from pyarrow import ArrowInvalid, parquet
 
     try:
         table = parquet.read_table(path, columns=["messages", "split", "hash"])
@@ -73,13 +72,6 @@ def _from_parquet(path: Path) -> list[Row]:
 
 
 def _from_file(path: Path) -> list[tuple[Message, ...]]:
-    conversations = []
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    conversations.append(_messages.validate_python(json.loads(line)["messages"]))
-                except (ValueError, KeyError, TypeError, ValidationError) as error:
-                    message = f"{path.name}, line {number}: not a row of chat messages."
-                    raise Invalid(message, param="dataset", code="unreadable_dataset") from error
-    return conversations
+    from workers.curation.read import read_conversations
+
+    return [tuple(messages) for _line, messages in read_conversations(path)]

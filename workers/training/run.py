@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from workers.training.control import Control
     from workers.training.material import Material
     from workers.training.model import LoadedModel
-    from workers.training.precision import Precision
     from workers.training.progress import ProgressLine
     from workers.training.report import Reporter
     from workers.training.rows import Rows
@@ -86,9 +85,10 @@ class Run:
     def _leave(self, loop: StepLoop, leave: Leave) -> Finished:
         if leave.wish != "cancel":
             loop.checkpoint()
-        if leave.wish == "stop" and loop.standing.step:
+        if leave.wish == "stop" and loop.standing.step > 0:
             publish_adapter(self._job.out, loop.model.peft, self._lineage(loop.standing))
-        return Finished(status="interrupted", reason=f"asked to {leave.wish} after step {loop.standing.step}", data={"step": loop.standing.step})
+        step = loop.standing.step
+        return Finished(status="interrupted", reason=f"asked to {leave.wish} after step {step}", data={"step": step})
 
     def _set_up(self) -> StepLoop:
         spec = self._job.spec
@@ -226,4 +226,3 @@ class Run:
         rows = hashlib.sha256("".join(row.hash for row in self._job.rows.train).encode()).hexdigest()
         parts = [self._revision.result(), rows, settings.model_dump(exclude=MAY_DIFFER)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-

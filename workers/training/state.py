@@ -49,7 +49,7 @@ class RandomState:
     def now(cls) -> RandomState:
         """Take the present state."""
         gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-        state: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]  # noqa: NPY002 - the global one is what libraries draw from
+        state: dict[str, Any] = np.random.get_state(legacy=False)  # noqa: NPY002 - the global one is what libraries draw from
         return cls(random.getstate(), state, torch.get_rng_state(), gpu)
 
     def restore(self) -> None:

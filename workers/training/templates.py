@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jinja2.exceptions import TemplateError
-from transformers.utils.chat_template_utils import render_jinja_template
+from transformers.utils import chat_template_utils
 
 from app.domain.errors import Invalid
 
@@ -36,10 +35,11 @@ MAX_RENDERED_CHARACTERS = 16 * 1024 * 1024
 MAX_RENDER_SECONDS = 2.0
 FIXED_DATE = "26 Jul 2024"
 """Some templates print today's date, which would make a run depend on the day it runs on; this is Llama's own fallback."""
+TemplateError: type[Exception] = chat_template_utils.jinja2.exceptions.TemplateError  # type: ignore[attr-defined]
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
-class TemplateRefused(Exception):  # noqa: N818 - reads as what happened
+class TemplateRefused(Exception):
     """The template cannot render this conversation; the text says why."""
 
 
@@ -66,12 +66,13 @@ class ChatTemplate:
         given = {"date_string": FIXED_DATE, **self.special_tokens}
         try:
             with _limited():
-                rendered, spans = render_jinja_template(
+                made: Any = chat_template_utils.render_jinja_template(
                     [conversation], chat_template=self.text, add_generation_prompt=prompt, return_assistant_tokens_mask=mark, **given
                 )
         except (TemplateError, TypeError, ValueError, KeyError, AttributeError, RecursionError, MemoryError, OverflowError) as error:
             message = f"the chat template refuses it: {str(error) or type(error).__name__}"
             raise TemplateRefused(message) from error
+        rendered, spans = made
         if len(rendered[0]) > MAX_RENDERED_CHARACTERS:
             message = "the chat template makes more than 16 million characters of it"
             raise TemplateRefused(message)
@@ -82,7 +83,7 @@ def chat_template(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
     """Return the tokenizer's own chat template, or Hone's plain default when it has none."""
     own = tokenizer.chat_template
     text = own.get("default") if isinstance(own, dict) else own
-    tokens = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    tokens = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     if text is None:
         if tokenizer.eos_token is None:
             message = "The base's tokenizer has neither a chat template nor an end-of-sequence token, so an answer could never end."

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from app.domain.datasets import Message
+from app.domain.events import AnyEvent, Finished, Metric, parse_event
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n"
@@ -15,11 +24,10 @@ SPECIAL = ["<|endoftext|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 CONTEXT = 256
 
 
-def make_tokenizer(special=SPECIAL, *, eos="<|end|>", bos=None, template=TEMPLATE):
+def make_tokenizer(
+    special: Sequence[str] = SPECIAL, *, eos: str | None = "<|end|>", bos: str | None = None, template: str | None = TEMPLATE
+) -> PreTrainedTokenizerFast:
     """Return a byte-level tokenizer that knows `special` as single tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -63,3 +71,34 @@ def write_rows(path: Path, count: int = 60) -> Path:
             ]
             file.write(json.dumps({"messages": messages}) + "\n")
     return path
+
+
+def write_spec(folder: Path, base: Path, rows: Path, **settings: Any) -> Path:
+    """Write a spec that trains a tiny model for a few steps."""
+    small = {"max_steps": 6, "batch_size": 8, "learning_rate": 3e-3, "precision": "fp32", "device": "cpu", "max_length": 128, "rank": 4}
+    path = folder / "spec.yaml"
+    path.write_text(yaml.safe_dump({"base_model": str(base), "dataset": str(rows), "settings": small | settings}))
+    return path
+
+
+def read_events(out: Path) -> list[AnyEvent]:
+    """Return what a run has reported."""
+    return [parse_event(line) for line in (out / "events.jsonl").read_bytes().splitlines()]
+
+
+def curve(events: Sequence[AnyEvent], name: str = "train/loss") -> dict[int, float]:
+    """Return a metric by step; the last report of a step wins."""
+    return {event.step: event.value for event in events if isinstance(event, Metric) and event.name == name}
+
+
+def last(events: Sequence[AnyEvent]) -> Finished:
+    """Return the last event, which must say how the run ended."""
+    assert isinstance(events[-1], Finished)
+    return events[-1]
+
+
+def chat(*turns: str, system: str | None = None) -> tuple[Message, ...]:
+    """Return a conversation of alternating turns, the user's first."""
+    roles = ("user", "assistant")
+    begun = [Message(role="system", content=system)] if system else []
+    return (*begun, *(Message(role=roles[index % 2], content=text) for index, text in enumerate(turns)))  # type: ignore[arg-type]
