@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from charset_normalizer import from_bytes
@@ -14,8 +15,11 @@ SCAN_BYTES = 1024 * 1024
 SAMPLE_BYTES = 64 * 1024
 FIRST_SPECIAL_BYTE = 0x80
 WESTERN = "cp1252"
+CENTRAL = "cp1250"
 OTHER_SCRIPTS = ("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "cp949", "euc_kr")
-CANDIDATES = [WESTERN, "cp1250", *OTHER_SCRIPTS]
+TWO_SPECIAL_LETTERS = re.compile(r"[^\W\d_\x00-\x7f]{2}")
+"""What any word in another script has; a lone special character amid plain letters is Western."""
+CANDIDATES = [WESTERN, CENTRAL, *OTHER_SCRIPTS]
 
 
 def guess_encoding(path: Path) -> str:
@@ -60,11 +64,11 @@ def _guess_older(sample: bytes) -> str:
     """Prefer another script when the statistics are for one; Western European otherwise, which they often take for cp1250."""
     matches = from_bytes(sample, cp_isolation=CANDIDATES)
     best = matches.best()
-    if best is not None and best.encoding in OTHER_SCRIPTS:
+    if best is not None and best.encoding in OTHER_SCRIPTS and TWO_SPECIAL_LETTERS.search(str(best)):
         return best.encoding
     try:
         western = sample.decode(WESTERN)
     except UnicodeDecodeError:
         return best.encoding if best is not None else "latin-1"
-    known = {str(match) for match in matches}
-    return best.encoding if best is not None and known and western not in known else WESTERN
+    is_central = best is not None and best.encoding == CENTRAL and western not in {str(match) for match in matches}
+    return CENTRAL if is_central else WESTERN

@@ -48,7 +48,7 @@ class Findings:
         """Count what was found, and list it while there is room."""
         if isinstance(found, Conversation):
             self.shapes[found.shape] += 1
-            self.weighted += found.ignores_weights
+            self.weighted += found.has_unused_answers
         elif isinstance(found, Problem):
             self.problem_count += 1
             if len(self.problems) < MAX_PROBLEMS_LISTED:

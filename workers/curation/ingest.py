@@ -18,7 +18,7 @@ from workers.curation.importing import ImportSpec, import_file
 from workers.curation.parquet import part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 log = logging.getLogger("hone.ingest")
 OUT_OF_MEMORY = "Reading the file needed more memory than an import may use. Split it, or shorten its longest rows."
@@ -37,16 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValidationError) as error:
         log.error("The spec %s cannot be used: %s", given.spec, error)  # noqa: TRY400 - the sentence is enough, a trace is not for people
         return UNUSABLE_SPEC
-    leave_on_sigterm()
-    if given.events_fd is not None:
-        die_with_parent()
-        leave_with(sys.stdin, lambda: remove([part_of(spec.out), part_of(part_of(spec.out))]))
-    return run(spec, Reporter(sys.stdout.fileno() if given.events_fd is None else given.events_fd))
+    if given.events_fd is None:
+        return run(spec, Reporter(sys.stdout.fileno()))
+    die_with_parent()
+    return run(spec, Reporter(given.events_fd), commands=sys.stdin)
 
 
-def run(spec: ImportSpec, reporter: Reporter) -> int:
+def run(spec: ImportSpec, reporter: Reporter, *, commands: Iterable[str] | None = None) -> int:
     """Import, and report how it ended whatever happens: this is the process's outer edge."""
     try:
+        leave_on_sigterm()
+        if commands is not None:
+            leave_with(commands, lambda: remove([part_of(spec.out), part_of(part_of(spec.out))]))
         _bound_resources()
         reporter.emit(Started(message=f"Reading {spec.filename}"))
         report, reason = import_file(spec, reporter.progress)

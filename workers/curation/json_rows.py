@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.domain.datasets import MAX_LINE_BYTES, Problem
 from workers.curation.json_text import JsonReader, NotJson, skip_space
 from workers.curation.rows import TOO_LONG, RawRow, as_row, problem
-from workers.curation.shapes import has_known_shape
+from workers.curation.shapes import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,6 +75,13 @@ class _Text:
         self.text, self.at, self._counted = self.text[self.at :] + self._decode(block), 0, 0
         return True
 
+    def _double(self) -> bool:
+        """Read on until twice as much lies ahead: a long value is then tried a few times instead of once a block."""
+        target, before = 2 * (len(self.text) - self.at), len(self.text) - self.at
+        while len(self.text) - self.at < target and self.more():
+            pass
+        return len(self.text) - self.at > before
+
     def line_of(self, place: int) -> int:
         """Return the line of a place at or after every place asked for before."""
         self._line += self.text.count("\n", self._counted, place)
@@ -111,7 +118,7 @@ class _Text:
                 line = self.line_of(self.at)
                 if cut_off and len(self.text) - self.at > MAX_LINE_BYTES:
                     raise _Broken(line, f"a value is {TOO_LONG}") from None
-                if cut_off and self.more():
+                if cut_off and self._double():
                     continue
                 column = found.at - self.text.rfind("\n", 0, found.at)
                 where = line + self.text.count("\n", self.at, found.at)
@@ -156,7 +163,7 @@ def _object(text: _Text) -> Iterator[RawRow | Problem]:
     except _Broken:
         pass  # too long for a row, or broken somewhere inside: its lists are read element by element
     else:
-        if flaw or has_known_shape(value) or not any(_holds_rows(member) for member in value.values()):
+        if flaw or shape_of(value) or not any(_holds_rows(member) for member in value.values()):
             text.value()
             yield problem(line, flaw) if flaw else as_row(line, value)
             return
@@ -172,7 +179,7 @@ def _members(text: _Text) -> Iterator[RawRow | Problem]:
     while True:
         name, _ = text.value() if text.peek() == '"' else ("", None)
         text.skip(":")
-        if has_known_shape({name: [{}]}):
+        if shape_of({name: [{}]}):
             raise _Broken(text.line_of(text.at), f"a row that is broken or {TOO_LONG}")
         if text.peek() == "[":
             yield from _elements(text)

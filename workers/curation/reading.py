@@ -12,7 +12,7 @@ from app.domain.errors import Invalid
 from workers.curation.columns import MISSING, SAMPLE_ROWS, Columns, has_columns, look_up, map_columns, mapped_names
 from workers.curation.json_rows import document_rows, jsonl_rows
 from workers.curation.rows import RawRow, problem
-from workers.curation.shapes import SetAside, UnknownShape, fits_as_table, has_known_shape, ignores_weights, to_turns, with_system
+from workers.curation.shapes import SetAside, UnknownShape, fits_as_table, has_unused_answers, to_turns, with_system
 from workers.curation.sniff import Kind, sniff
 from workers.curation.source import Source, physical_lines
 from workers.curation.table_rows import Table
@@ -30,7 +30,7 @@ class Conversation:
     line: int
     turns: list[Turn]
     shape: DatasetFormat
-    ignores_weights: bool = False
+    has_unused_answers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +80,24 @@ class Reading:
         return islice((row for row in table if isinstance(row, RawRow)), SAMPLE_ROWS)  # it needs a mapping; a look at it is enough
 
     def _understood(self, row: RawRow) -> Conversation | Problem | Unknown:
-        self._missing -= {name for name in self._missing if look_up(row.cells, name) is not MISSING}
+        if self._missing:
+            self._missing -= {name for name in self._missing if look_up(row.cells, name) is not MISSING}
         try:
             if self._mapping and has_columns(row.cells, self._mapping):
                 self.columns.note(row.cells)
-                shape, turns = DatasetFormat.TABLE, map_columns(row.cells, self._mapping)
-            elif has_known_shape(row.cells):
-                self.columns.note_keys(row.cells)
-                shape, turns = to_turns(row.cells)
-            else:
-                self.columns.note(row.cells)
-                shape, turns = to_turns(row.cells)
+                return self._usable(row, DatasetFormat.TABLE, map_columns(row.cells, self._mapping))
+            conversation = self._usable(row, *to_turns(row.cells))
         except SetAside as found:
+            self.columns.note_keys(row.cells)
             return problem(row.line, str(found))
         except UnknownShape:
+            self.columns.note(row.cells)
             return Unknown(row.line, tuple(islice(row.cells, MAX_NAMES_TOLD)))
-        return Conversation(row.line, with_system(turns, self._system), shape, ignores_weights(row.cells))
+        self.columns.note_keys(row.cells)
+        return conversation
+
+    def _usable(self, row: RawRow, shape: DatasetFormat, turns: list[Turn]) -> Conversation:
+        return Conversation(row.line, with_system(turns, self._system), shape, has_unused_answers(row.cells))
 
 
 def _in_lower_case(row: RawRow | Problem) -> RawRow | Problem:

@@ -20,7 +20,6 @@ ROLES: dict[str, Role] = {
     "bot": "assistant",
 }
 TOOL_ROLES = frozenset({"tool", "function", "function_call", "function_response", "tool_call", "tool_response", "observation", "ipython"})
-TOOL_KEYS = ("tool_calls", "function_call")
 NO_TOOLS = "it holds a tool call; rows with tool calls cannot be used yet"
 NO_TEXT = "the content of turn {} is no text"
 NO_PAIRS = "it compares a chosen with a rejected answer; such preference rows cannot be used yet"
@@ -38,47 +37,54 @@ Row = Lookup[str, Any]
 Converter = Callable[[Row], list[Turn]]
 
 
+def shape_of(row: Row) -> tuple[DatasetFormat, Converter] | None:
+    """Return the shape that a row's keys show, and what turns such a row into a conversation."""
+    return next(((shape, convert) for fits, shape, convert in SHAPES if fits(row)), None)
+
+
 def to_turns(row: Row) -> tuple[DatasetFormat, list[Turn]]:
     """Return a row's shape and its conversation; SetAside or UnknownShape where there is none."""
-    for fits, shape, convert in SHAPES:
-        if fits(row):
-            return shape, finish(convert(row))
-    if _is_preference(row):
-        raise SetAside(NO_PAIRS)
-    raise UnknownShape
-
-
-def has_known_shape(row: Row) -> bool:
-    """Whether the row's keys are those of a known shape."""
-    return any(fits(row) for fits, _, _ in SHAPES)
+    known = shape_of(row)
+    if known is None:
+        if _is_preference(row):
+            raise SetAside(NO_PAIRS)
+        raise UnknownShape
+    return known[0], finish(known[1](row))
 
 
 def fits_as_table(columns: list[str]) -> bool:
     """Whether a table with these columns needs no mapping."""
-    return has_known_shape(dict.fromkeys((column.casefold() for column in columns), ""))
+    return shape_of(dict.fromkeys((column.casefold() for column in columns), "")) is not None
 
 
 def finish(turns: list[Turn]) -> list[Turn]:
     """Return a conversation one can learn from: one system turn at most, at its head, and an answer at its end."""
-    systems = [turn.content for turn in turns if turn.role == "system" and turn.content.strip()]
-    spoken = [turn for turn in turns if turn.role != "system"]
+    systems, spoken = [], []
+    for turn in turns:
+        if turn.role != "system":
+            spoken.append(turn)
+        elif spoken:
+            raise SetAside("a system turn stands in the middle of the conversation")
+        elif turn.content.strip():
+            systems.append(turn)
     if not spoken:
         raise SetAside("it has no turns of a user and an assistant")
-    first_spoken = next(place for place, turn in enumerate(turns) if turn.role != "system")
-    if any(turn.role == "system" for turn in turns[first_spoken:]):
-        raise SetAside("a system turn stands in the middle of the conversation")
     _check_spoken(spoken)
-    return [Turn("system", "\n\n".join(systems)), *spoken] if systems else spoken
+    if len(systems) > 1:
+        systems = [Turn("system", "\n\n".join(turn.content for turn in systems))]
+    return systems + spoken
 
 
 def _check_spoken(spoken: list[Turn]) -> None:
     if spoken[-1].role != "assistant":
         raise SetAside("the last turn is the user's; it must be the assistant's answer")
-    if all(turn.role == "assistant" for turn in spoken):
+    asked = False
+    for role, content in spoken:
+        asked = asked or role == "user"
+        if not content or content.isspace():
+            raise SetAside("the assistant's answer is empty" if role == "assistant" else "the user's turn is empty")
+    if not asked:
         raise SetAside("there is no user's turn to answer")
-    for turn in spoken:
-        if not turn.content.strip():
-            raise SetAside("the assistant's answer is empty" if turn.role == "assistant" else "the user's turn is empty")
 
 
 def with_system(turns: list[Turn], system: str | None) -> list[Turn]:
@@ -86,13 +92,15 @@ def with_system(turns: list[Turn], system: str | None) -> list[Turn]:
     return [Turn("system", system), *turns] if system and turns[0].role != "system" else turns
 
 
-def ignores_weights(row: Row) -> bool:
-    """Whether the row asks not to learn from one of its answers, which is not followed yet."""
+def has_unused_answers(row: Row) -> bool:
+    """Whether the row asks not to learn from one of its answers (weight 0), which is not followed yet."""
     turns = row.get("messages")
-    if not isinstance(turns, list):
-        return False
-    answers = [turn for turn in turns if isinstance(turn, dict) and turn.get("role") == "assistant"]
-    return any(0 in {answer.get("weight", 1), answer.get("loss_weight", 1)} for answer in answers)
+    for turn in turns if isinstance(turns, list) else ():
+        if isinstance(turn, dict) and ("weight" in turn or "loss_weight" in turn):
+            weight = turn.get("weight", turn.get("loss_weight"))
+            if weight == 0 and turn.get("role") == "assistant":
+                return True
+    return False
 
 
 def _from_messages(row: Row) -> list[Turn]:
@@ -157,9 +165,9 @@ def _turn(message: Any, place: int) -> Turn:
     if not isinstance(message, dict):
         raise SetAside(f"turn {place} is no object with a role and a content")
     role = message.get("role", message.get("from"))
-    if role in TOOL_ROLES or any(message.get(key) for key in TOOL_KEYS):
+    if (isinstance(role, str) and role in TOOL_ROLES) or message.get("tool_calls") or message.get("function_call"):
         raise SetAside(NO_TOOLS)
-    known = ROLES.get(role.casefold()) if isinstance(role, str) else None
+    known = ROLES.get(role) or ROLES.get(role.casefold()) if isinstance(role, str) else None
     if known is None:
         raise SetAside(f"turn {place} has no role" if role is None else f"turn {place} has the unknown role {str(role)[:40]!r}")
     return Turn(known, _content(message.get("content", message.get("value")), place))

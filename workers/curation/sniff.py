@@ -95,8 +95,10 @@ def _kind_of_json(head: str, *, whole: bool, single_line: bool) -> Kind | None:
     if single_line:
         return Kind.JSON
     parsed = sum(_is_json(line) for line in openers)
-    first = lines[0].strip()
-    return Kind.JSONL if parsed * 2 >= len(openers) or first.endswith("}") or len(lines) == 1 else Kind.JSON
+    # A document's elements may stand one a line too, but then commas separate them.
+    rows = sum(line.startswith("{") and not line.rstrip().endswith(",") for line in lines)
+    is_lines = parsed * 2 >= len(openers) or rows * 2 > len(lines) or lines[0].rstrip().endswith("}")
+    return Kind.JSONL if is_lines else Kind.JSON
 
 
 def _is_json(line: str) -> bool:

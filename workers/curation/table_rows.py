@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from app.domain.datasets import MAX_LINE_BYTES, Problem
+from app.domain.errors import Invalid
 from workers.curation.rows import TOO_LONG, RawRow, column_name, problem
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from workers.curation.source import Line
 
+MAX_HEADER_CELLS = 10_000
+BROKEN_QUOTES = "a quote is opened and not closed where it should be"
 MAX_BYTES_READ_AGAIN = 256 * 1024 * 1024
 """Beyond this, lines behind an unclosed quote are given up: a file made of such quotes would else be read over and over."""
 
@@ -24,38 +27,59 @@ class Table:
     def __init__(self, lines: Iterable[Line], delimiter: str) -> None:
         self._feed = _Feed(lines)
         csv.field_size_limit(MAX_LINE_BYTES)
-        self._reader = csv.reader(self._feed, delimiter=delimiter)
+        self._delimiter = delimiter
+        # Strict, since otherwise a quote left open ends at the next one, wherever that is, and two rows become one.
+        self._reader = csv.reader(self._feed, delimiter=delimiter, strict=True)
         self.columns = _distinct(self._header())
 
     def __iter__(self) -> Iterator[RawRow | Problem]:
         while True:
-            self._feed.begin_row()
             try:
-                cells = next(self._reader)
+                cells = self._next_cells()
             except StopIteration:
                 yield from self._feed.problems()
                 return
-            except csv.Error as error:
-                yield from self._feed.problems()
-                yield from self._set_aside(str(error))
-                continue
             yield from self._feed.problems()
-            if cells:
+            if cells is None:
+                yield from self._set_aside(BROKEN_QUOTES)
+            elif cells:
                 yield from self._checked(cells)
 
     def _header(self) -> list[str]:
+        cells: list[str] | None = []
+        try:
+            while cells is not None and not any(cell.strip() for cell in cells):
+                cells = self._next_cells()
+        except StopIteration:
+            return []
+        for unread in self._feed.problems():
+            raise Invalid(f"The table's header (line {unread.line}) cannot be read: {unread.reason}.", param="file", code="no_header")
+        if cells is None or len(cells) > MAX_HEADER_CELLS:
+            why = BROKEN_QUOTES if cells is None else f"it names more than {MAX_HEADER_CELLS:,} columns"
+            raise Invalid(f"The table's header (line {self._feed.first_line}) cannot be read: {why}.", param="file", code="no_header")
+        return cells
+
+    def _next_cells(self) -> list[str] | None:
+        """Return the next row's cells; None when its quotes are broken beyond its own line."""
         self._feed.begin_row()
-        for cells in self._reader:
-            if any(cell.strip() for cell in cells):
-                return cells
-            self._feed.begin_row()
-        return []
+        try:
+            return next(self._reader)
+        except csv.Error:
+            return self._read_leniently()
+
+    def _read_leniently(self) -> list[str] | None:
+        """Return the cells of a single line whose quotes are merely untidy, as in `"so" it goes,1`; None for an open quote."""
+        if len(self._feed.row) > 1:
+            return None
+        try:
+            cells = next(csv.reader([self._feed.row[0][1]], delimiter=self._delimiter))
+        except csv.Error:
+            return None
+        return None if cells[-1].endswith("\n") else cells
 
     def _checked(self, cells: list[str]) -> Iterator[RawRow | Problem]:
         if len(cells) != len(self.columns):
             yield from self._set_aside(f"{_columns(len(cells))} where the header has {len(self.columns)}")
-        elif self._feed.ended and self._feed.has_open_quote():
-            yield from self._set_aside("unexpected end of data")
         elif any("\0" in cell for cell in cells):
             yield problem(self._feed.first_line, "a NUL character")
         else:
@@ -63,8 +87,7 @@ class Table:
 
     def _set_aside(self, why: str) -> Iterator[Problem]:
         """Set the row's first line aside and, if it ran over several, read the others again as rows of their own."""
-        several = self._feed.lines_of_row > 1
-        yield problem(self._feed.first_line, "a quote is opened and not closed where it should be" if several else why)
+        yield problem(self._feed.first_line, why)
         self._feed.read_again_after_first()
 
 
@@ -73,14 +96,14 @@ def _columns(count: int) -> str:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Return the header's names, each one distinct: unnamed columns by their place, doubled ones numbered."""
-    found: list[str] = []
+    """Return the header's names, each one distinct: unnamed and doubled ones by their place."""
+    found: dict[str, None] = {}
     for place, given in enumerate(names):
-        name, count = column_name(given.strip(), place), 2
+        name = column_name(given.strip().replace("\0", ""), place)
         while name in found:
-            name, count = f"{column_name(given.strip(), place)} ({count})", count + 1
-        found.append(name)
-    return found
+            name = f"{name} ({place + 1})"
+        found[name] = None
+    return list(found)
 
 
 class _Feed:
@@ -89,17 +112,19 @@ class _Feed:
     def __init__(self, lines: Iterable[Line]) -> None:
         self._lines = iter(lines)
         self._again: deque[tuple[int, str]] = deque()
-        self._row: list[tuple[int, str]] = []
+        self.row: list[tuple[int, str]] = []
         self._problems: list[Problem] = []
-        self._read_again_bytes = 0
-        self.ended = False
+        self._read_again_bytes = self._row_characters = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else self._fresh()
-        self._row.append(line)
+        self.row.append(line)
+        self._row_characters += len(line[1])
+        if self._row_characters > MAX_LINE_BYTES and len(self.row) > 1:
+            raise csv.Error(TOO_LONG)
         return line[1]
 
     def _fresh(self) -> tuple[int, str]:
@@ -112,35 +137,26 @@ class _Feed:
             except UnicodeDecodeError as error:
                 byte = line.content[error.start]
                 self._problems.append(problem(line.number, f"byte 0x{byte:02X} is not UTF-8 (column {error.start + 1})"))
-        self.ended = True
         raise StopIteration
 
     @property
     def first_line(self) -> int:
         """The line the row begins on."""
-        return self._row[0][0]
-
-    @property
-    def lines_of_row(self) -> int:
-        """How many physical lines the row spans so far."""
-        return len(self._row)
+        return self.row[0][0]
 
     def begin_row(self) -> None:
         """Forget the lines of the row before."""
-        self._row.clear()
+        self.row.clear()
+        self._row_characters = 0
 
     def problems(self) -> list[Problem]:
         """Return, once, the lines that could not be handed over."""
         found, self._problems = self._problems, []
         return found
 
-    def has_open_quote(self) -> bool:
-        """Whether the row's quotes do not pair up."""
-        return len(self._row) > 1 and sum(text.count('"') for _, text in self._row) % 2 == 1
-
     def read_again_after_first(self) -> None:
         """Hand over the row's lines after its first once more, within bounds."""
-        others = self._row[1:]
+        others = self.row[1:]
         self._read_again_bytes += sum(len(text) for _, text in others)
         if self._read_again_bytes <= MAX_BYTES_READ_AGAIN:
             self._again.extendleft(reversed(others))

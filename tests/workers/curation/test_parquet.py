@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from app.domain.datasets import Split, Turn, row_hash, split_by_hash
+from workers.curation import parquet
+from workers.curation.parquet import SCHEMA, RowWriter
+
+
+def turns(number: int) -> list[Turn]:
+    return [Turn("user", f"question {number}"), Turn("assistant", f"answer {number}")]
+
+
+def write(out: Path, numbers: list[int]) -> RowWriter:
+    with RowWriter(out) as writer:
+        for place, number in enumerate(numbers):
+            writer.add(turns(number), place + 1)
+        assert writer.finish() == hashlib.sha256(out.read_bytes()).hexdigest()
+    return writer
+
+
+def test_rows_come_back_in_groups_of_five_thousand(tmp_path: Path) -> None:
+    write(tmp_path / "rows", list(range(12_000)))
+    with pq.ParquetFile(tmp_path / "rows") as file:
+        assert file.schema_arrow == SCHEMA
+        assert [file.metadata.row_group(group).num_rows for group in range(3)] == [5_000, 5_000, 2_000]
+        assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+        last = file.read().to_pylist()[-1]
+    assert (last["row"], last["line"], last["hash"]) == (11_999, 12_000, row_hash(turns(11_999)))
+    assert last["messages"][1] == {"role": "assistant", "content": "answer 11999"}
+
+
+def test_long_rows_make_smaller_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "GROUP_CHARACTERS", 100)
+    write(tmp_path / "rows", list(range(20)))
+    with pq.ParquetFile(tmp_path / "rows") as file:
+        assert file.metadata.num_row_groups > 2
+        assert file.read(columns=["row"]).column(0).to_pylist() == list(range(20))
+
+
+@pytest.mark.parametrize("numbers", [[1], [1, 1], [1, 2], [1, 2, 2], list(range(40)), list(range(3_000))])
+def test_the_split_is_that_of_the_domain_however_few_rows_there_are(tmp_path: Path, numbers: list[int]) -> None:
+    writer = write(tmp_path / "rows", numbers)
+    table = pq.read_table(tmp_path / "rows")
+    splits = split_by_hash([row_hash(turns(number)) for number in numbers])
+    assert table.column("split").to_pylist() == splits
+    assert writer.counts == {Split.TRAIN: splits.count(Split.TRAIN), Split.TEST: splits.count(Split.TEST)}
+    assert table.schema == SCHEMA
+
+
+def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
+    write(tmp_path / "one", [1, 2, 3])
+    write(tmp_path / "two", [1, 2, 3])
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_nothing_stays_when_it_was_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "GROUP_CHARACTERS", 1)
+    with RowWriter(tmp_path / "rows") as writer:
+        writer.add(turns(1), 1)
+        assert [file.name for file in tmp_path.iterdir()] == ["rows.part"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_rows_there_is_no_file(tmp_path: Path) -> None:
+    with RowWriter(tmp_path / "rows") as writer:
+        assert writer.finish() is None
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import UnsupportedType
+from workers.curation.sniff import Kind, find_delimiter, sniff
+from workers.curation.source import Source, physical_lines
+
+ROW = {"messages": [{"role": "user", "content": "Wie heißt du?"}]}
+LINE = json.dumps(ROW, ensure_ascii=False)
+
+
+def kind_of(tmp_path: Path, content: str | bytes, name: str = "upload.txt") -> Kind:
+    path = tmp_path / "upload"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return sniff(path, name).kind
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (f"{LINE}\n{LINE}\n", Kind.JSONL),
+        (f"\ufeff{LINE}\r\n{LINE}", Kind.JSONL),
+        (f"{LINE[:-5]}\n{LINE}\n", Kind.JSONL),
+        ("{'a': 1}\n{'a': 2}\n", Kind.JSONL),
+        (f"junk\n{LINE}\n{LINE}\n", Kind.JSONL),
+        ('["a", "b"]\n["c", "d"]\n', Kind.JSONL),
+        ('{"a": "' + "x" * 600_000 + f'"}}\n{LINE}\n', Kind.JSONL),
+        (LINE, Kind.JSON),
+        (f"[{LINE}]", Kind.JSON),
+        (f"[\n{LINE},\n{LINE}\n]", Kind.JSON),
+        (json.dumps([ROW, ROW], indent=2), Kind.JSON),
+        (json.dumps({"data": [ROW, ROW]}, indent=2), Kind.JSON),
+        (json.dumps({"data": [["a", "b"]] * 3}), Kind.JSON),
+        ('{"a": "' + "x" * 600_000 + '"}', Kind.JSON),
+        ("a,b\n1,2\n", Kind.TABLE),
+        ("a\tb\r1\t2\r", Kind.TABLE),
+        ("One morning.\nThe cat, who slept, woke.\n", Kind.TEXT),
+    ],
+)
+def test_content_tells_the_kind_of_file(tmp_path: Path, content: str, kind: Kind) -> None:
+    assert kind_of(tmp_path, content) is kind
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.csv", Kind.TABLE), ("a.TSV", Kind.TABLE), ("a.jsonl", Kind.JSONL), ("a.json", Kind.JSON)])
+def test_the_name_decides_where_content_says_nothing(tmp_path: Path, name: str, kind: Kind) -> None:
+    assert kind_of(tmp_path, "question\nWhat is it?\n", name) is kind
+
+
+def test_a_table_stays_a_table_whatever_its_name(tmp_path: Path) -> None:
+    assert kind_of(tmp_path, "a;b\n1;2\n3;4\n", "rows.jsonl") is Kind.TABLE
+
+
+def test_a_picture_stays_a_picture_whatever_its_name(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedType):
+        kind_of(tmp_path, b"\x89PNG\r\n\x1a\n\0\0", "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("head", "delimiter"),
+    [
+        ("a,b\n1,2\n", ","),
+        ("a;b\n1,5;2,5\n3,5;4,5\n", ";"),
+        ("text\tlabel\nHello, you, there\tx\nNo commas\ty\n", "\t"),
+        ("a|b|c\n1|2|3\n", "|"),
+        ('a,b\n"one; two; three","x\ny"\n', ","),
+        ("a,b\n", ","),
+        ("question\nOne, two\nThree\n", None),
+        ("", None),
+    ],
+)
+def test_the_delimiter_is_the_one_that_gives_steady_columns(head: str, delimiter: str | None) -> None:
+    assert find_delimiter(head) == delimiter
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Où est la bibliothèque? Ça va très bien\n" * 3, "cp1252"),
+        ("Schöne Grüße aus München\n", "cp1252"),
+        ("“smart” – €5\n", "cp1252"),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy\n" * 3, "cp1250"),
+        ("Привет, как дела? Это простой пример текста.\n" * 4, "cp1251"),
+        ("これは日本語のテキストです。質問に答えてください。\n" * 4, "cp932"),
+        ("这是一个中文的例子,请回答问题。\n" * 4, "gb18030"),
+    ],
+)
+def test_older_encodings_are_guessed_so_that_the_text_comes_out_right(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(("a,b\n" + text).encode(encoding))
+    found = sniff(path, "a.csv").encoding
+    assert b"".join(Source(path, found).blocks()).decode() == "a,b\n" + text
+
+
+def test_a_few_broken_bytes_do_not_turn_utf_8_into_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(("Grüße,1\n" * 10).encode() + b"Gr\xfc\xdfe,1\n")
+    assert sniff(path, "a.csv").encoding == "utf-8"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_other_unicode_encodings_come_out_as_utf_8(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(f"{LINE}\n{LINE}\n".encode(encoding))
+    found = sniff(path, "a.jsonl")
+    assert b"".join(Source(path, found.encoding).blocks()).decode() == f"{LINE}\n{LINE}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"a\nb", [b"a", b"b"]),
+        (b"a\r\nb\r\n", [b"a", b"b"]),
+        (b"a\rb\rc", [b"a", b"b", b"c"]),
+        (b"\n\na\n", [b"", b"", b"a"]),
+        (b"", []),
+        (b"a\r\n\r\nb", [b"a", b"", b"b"]),
+    ],
+)
+@pytest.mark.parametrize("block", [1, 2, 3, 100])
+def test_lines_end_as_they_end_anywhere(content: bytes, lines: list[bytes], block: int) -> None:
+    if b"\r" in content and b"\n" not in content and block < 3:
+        block = 100  # whether carriage returns end lines shows in the first block
+    found = list(physical_lines(content[start : start + block] for start in range(0, len(content), block)))
+    assert [line.content for line in found] == lines
+    assert [line.number for line in found] == list(range(1, len(lines) + 1))
