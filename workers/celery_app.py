@@ -54,4 +54,7 @@ def listen(worker: Worker) -> None:
     worker_shutting_down.connect(leave, weak=False)
     # Threads: the work itself is a child process. Gossip and mingle only make workers talk to one another.
     arguments = ["worker", "-Q", worker.queue, "-P", "threads", "-c", str(worker.slots + 1), "--without-gossip", "--without-mingle"]
-    celery_app.worker_main([*arguments, "-n", f"{worker.id}@%h", "--loglevel", "WARNING"])
+    try:
+        celery_app.worker_main([*arguments, "-n", f"{worker.id}@%h", "--loglevel", "WARNING"])
+    except SystemExit:
+        worker.leaving.set()  # how Celery returns; the caller still has to strike the worker off the list

