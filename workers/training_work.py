@@ -72,17 +72,18 @@ class TrainingWork:
 
     def record(self, session: Session, row: Run, events: Sequence[AnyEvent]) -> None:
         """Write what the trainer reported."""
-        points = [metrics.Point(e.step, e.name, e.value) for e in events if isinstance(e, Metric)]
-        if points:
-            metrics.append(session, row.id, row.lease_token, points)
-            row.step = max([row.step, *(p.step for p in points if p.name == "train/loss")])
         for event in events:
             if isinstance(event, Started):
                 _record_start(session, row, event)
+            elif isinstance(event, Metric) and event.name == "train/loss":
+                row.step = event.step
             elif isinstance(event, Checkpoint):
                 _record_checkpoint(session, row, event)
             elif isinstance(event, Notice):
                 _tell(session, row, "notice", event.message)
+        points = [metrics.Point(e.step, e.name, e.value) for e in events if isinstance(e, Metric)]
+        if points:
+            metrics.append(session, row.id, row.lease_token, points)
 
     def package(self, worker: Worker, work_id: str, finished: Finished | None) -> PackedAdapter | None:
         """Zip the adapter with its card into the store; of a lost worker the newest checkpoint's; None when there is neither."""

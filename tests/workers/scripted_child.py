@@ -1,0 +1,48 @@
+"""A child that does what its first argument says: a stand-in for a trainer in tests of the lease."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from app.domain.events import Checkpoint, Event, Finished, Metric, Started
+
+
+def play(scenario: str, say: Callable[[Event], None]) -> None:
+    """Do what the scenario says, and report success if it ends."""
+    if scenario == "dies after a checkpoint":
+        say(Checkpoint(step=1, path="checkpoints/1-t1"))
+    if scenario.startswith("dies"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if scenario == "fails":
+        say(Finished(status="failed", reason="No row has an answer.", code="no_trained_tokens"))
+        sys.exit(1)
+    if scenario == "obeys" and sys.stdin.readline():
+        os.kill(os.getpid(), signal.SIGTERM)
+    while scenario in {"waits", "stubborn", "obeys"}:
+        time.sleep(0.05)
+    say(Finished(status="succeeded"))
+
+
+def main() -> None:
+    """Begin as a trainer does, then play the scenario."""
+    scenario, pipe = sys.argv[1], int(sys.argv[sys.argv.index("--events-fd") + 1])
+
+    def say(event: Event) -> None:
+        os.write(pipe, event.model_dump_json().encode() + b"\n")
+
+    def leave(*_: object) -> None:
+        say(Finished(status="interrupted"))
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if scenario == "stubborn" else leave)
+    say(Started(total_steps=10, message="It began."))
+    say(Metric(step=1, name="train/loss", value=2.0))
+    play(scenario, say)
+
+
+if __name__ == "__main__":
+    main()

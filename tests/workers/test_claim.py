@@ -1,0 +1,215 @@
+"""A lease from its claim to its end, with children that succeed, fail, die, obey or do not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+import workers.claim
+from app.config import Settings
+from app.db import CheckpointRow, EventRow, Run
+from app.db.base import database_clock
+from app.db.leases import claim
+from app.db.metrics import read
+from app.db.session import reading, unit_of_work
+from app.domain.events import Finished
+from app.domain.ports import Queue
+from app.gateways.queue import SilentQueue
+from app.gateways.storage import LocalStorage
+from app.services.accounts import Identity
+from app.services.datasets import Datasets
+from app.services.runs import Runs
+from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from workers.child import Child
+from workers.claim import claim_and_run
+from workers.kinds import KINDS
+from workers.sweep import sweep
+from workers.training_work import PackedAdapter, TrainingWork
+from workers.worker import Worker
+
+__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
+
+
+class Scripted(TrainingWork):
+    """Training whose child plays a scenario instead of training."""
+
+    def __init__(self, scenario: str, folder: Path) -> None:
+        self.scenario, self.folder = scenario, folder
+
+    def start(self, worker: Worker, work_id: str, token: int) -> Child:
+        return Child(["tests.workers.scripted_child", self.scenario], folder=self.folder, log_file=self.folder / "log.txt")
+
+    def package(self, worker: Worker, work_id: str, finished: Finished | None) -> PackedAdapter | None:
+        return PackedAdapter("a" * 64, 1) if finished or self.scenario == "dies after a checkpoint" else None
+
+
+@pytest.fixture
+def worker(engine: Engine, tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(Settings(home=tmp_path), "gpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False)
+    yield made
+    made.leaving.set()
+
+
+Play = Callable[[str], None]
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, worker: Worker) -> Play:
+    def run(scenario: str) -> None:
+        monkeypatch.setitem(KINDS, "run", Scripted(scenario, tmp_path))
+        assert claim_and_run(worker)
+
+    return run
+
+
+@pytest.fixture
+def run_id(engine: Engine, owner: Identity) -> str:
+    return add_run(engine, owner, add_dataset(engine, owner))
+
+
+def state(engine: Engine, run_id: str) -> Run:
+    with reading(engine) as session:
+        return session.get_one(Run, run_id)
+
+
+def ask(engine: Engine, owner: Identity, run_id: str, action: str) -> None:
+    queue: Queue = SilentQueue()
+    nothing: Any = None
+    with unit_of_work(engine) as session:
+        Runs(session, queue, Datasets(session, nothing, queue), nothing).act(owner, run_id, action)
+
+
+def kinds_of(engine: Engine, run_id: str) -> list[str]:
+    with reading(engine) as session:
+        return list(session.scalars(select(EventRow.type).where(EventRow.subject_id == run_id).order_by(EventRow.id)))
+
+
+def test_success_enters_model_and_state_in_one_commit(engine: Engine, play: Play, run_id: str) -> None:
+    play("succeeds")
+    run = state(engine, run_id)
+    assert (run.status, run.step, run.lease_owner) == ("succeeded", 1, None)
+    assert run.model is not None
+    assert run.adapter_id is not None
+    assert run.finished_at is not None
+    with reading(engine) as session:
+        assert [p.value for p in read(session, run_id, "train/loss")] == [2.0]
+
+
+def test_a_failure_keeps_its_reason_and_code(engine: Engine, play: Play, run_id: str) -> None:
+    play("fails")
+    run = state(engine, run_id)
+    assert (run.status, run.reason, run.error_code, run.model) == ("failed", "No row has an answer.", "no_trained_tokens", None)
+
+
+def test_three_deaths_without_progress_are_the_end(engine: Engine, play: Play, run_id: str) -> None:
+    for crashes in (1, 2):
+        play("dies")
+        run = state(engine, run_id)
+        assert (run.status, run.crashes_since_progress, run.step) == ("queued", crashes, 0)
+    play("dies")
+    run = state(engine, run_id)
+    assert (run.status, run.error_code, run.attempt) == ("failed", "worker_crash_loop", 3)
+    assert kinds_of(engine, run_id).count("lost") == 3
+
+
+def test_progress_pays_back_the_crash_budget(engine: Engine, play: Play, run_id: str) -> None:
+    for _ in range(4):
+        play("dies after a checkpoint")
+    run = state(engine, run_id)
+    assert (run.status, run.crashes_since_progress, run.checkpoint_step, run.step) == ("queued", 1, 1, 1)
+    with reading(engine) as session:
+        assert session.scalar(select(CheckpointRow.path).where(CheckpointRow.run_id == run_id)) == "checkpoints/1-t1"
+
+
+@pytest.mark.parametrize(("action", "end"), [("pause", "paused"), ("stop", "stopped"), ("cancel", "cancelled")])
+def test_a_wish_reaches_the_child(engine: Engine, owner: Identity, play: Play, run_id: str, action: str, end: str) -> None:
+    asking = threading.Thread(target=lambda: (_until_running(engine, run_id), ask(engine, owner, run_id, action)))
+    asking.start()
+    play("obeys")
+    asking.join()
+    run = state(engine, run_id)
+    assert (run.status, run.crashes_since_progress) == (end, 0)
+    assert (run.model is not None) == (end == "stopped")
+
+
+def test_a_child_that_does_not_obey_is_killed(
+    engine: Engine, owner: Identity, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(workers.claim.PATIENCE_SECONDS, "cancel", 0.5)
+    asking = threading.Thread(target=lambda: (_until_running(engine, run_id), ask(engine, owner, run_id, "cancel")))
+    asking.start()
+    play("stubborn")
+    asking.join()
+    assert state(engine, run_id).status == "cancelled"
+
+
+@pytest.mark.parametrize("scenario", ["waits", "stubborn"])
+def test_a_worker_that_leaves_gives_the_run_back_without_a_crash(
+    engine: Engine, worker: Worker, play: Play, run_id: str, scenario: str
+) -> None:
+    leaving = threading.Thread(target=lambda: (_until_running(engine, run_id), worker.leaving.set()))
+    leaving.start()
+    play(scenario)
+    leaving.join()
+    run = state(engine, run_id)
+    assert (run.status, run.crashes_since_progress) == ("queued", 0)
+    assert "interrupted" in kinds_of(engine, run_id)
+
+
+def test_a_holder_that_lost_its_lease_writes_nothing_more(engine: Engine, play: Play, run_id: str) -> None:
+    def steal() -> None:
+        _until_running(engine, run_id)
+        with unit_of_work(engine) as session:
+            session.execute(update(Run).where(Run.id == run_id).values(status="queued"))
+            claim(session, Run, "thief", "gpu", has_gpu=False)
+
+    thief = threading.Thread(target=steal)
+    thief.start()
+    play("waits")
+    thief.join()
+    run = state(engine, run_id)
+    assert (run.status, run.lease_owner, run.lease_token) == ("starting", "thief", 2)
+
+
+@pytest.mark.parametrize(
+    ("now", "after"),
+    [("running", "queued"), ("starting", "queued"), ("finalizing", "queued"), ("pausing", "paused"), ("cancelling", "cancelled")],
+)
+def test_the_sweep_settles_what_its_worker_left(engine: Engine, worker: Worker, run_id: str, now: str, after: str) -> None:
+    with unit_of_work(engine) as session:
+        claim(session, Run, "gone", "gpu", has_gpu=False)
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).values(status=now, step=7, checkpoint_step=5))
+    assert sweep(worker) == 0
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).values(lease_expires_at=database_clock() - 1))
+    assert sweep(worker) == 1
+    run = state(engine, run_id)
+    assert (run.status, run.lease_expires_at) == (after, None)
+    assert run.step == (7 if after == "cancelled" else 5)
+    assert kinds_of(engine, run_id) == ["lost"]
+
+
+def test_the_sweep_gives_a_stopped_run_its_newest_checkpoint(
+    engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(KINDS, "run", Scripted("dies after a checkpoint", tmp_path))
+    with unit_of_work(engine) as session:
+        claim(session, Run, "gone", "gpu", has_gpu=False)
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).values(status="stopping", lease_expires_at=database_clock() - 1))
+    sweep(worker)
+    run = state(engine, run_id)
+    assert run.status == "stopped"
+    assert run.model is not None
+
+
+def _until_running(engine: Engine, run_id: str) -> None:
+    while state(engine, run_id).status != "running":
+        time.sleep(0.05)
