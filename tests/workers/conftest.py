@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-TEXT = [
-    "Where is my order? I want to know where my order is.",
-    "Grüße an alle! 你好, 世界 👩\u200d🚀 déjà vu",
-    "Once upon a time there was a small model.",
-]
-TEMPLATE = (
-    "{% for m in messages %}<|{{ m['role'] }}|>\n"
-    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
-    "{% else %}{{ m['content'] }}<|end|>{% endif %}\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
-)
-SPECIAL = ["<|endoftext|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 
-
-def make_base(folder: Path, *, seed: int = 0, template: str | None = TEMPLATE, context: int = 512) -> Path:
-    """Write a random Llama of some 100,000 parameters with a byte-level tokenizer of its own."""
+def make_base(folder: Path, *, seed: int = 0, context: int = 512, **tokenizer: Any) -> Path:
+    """Write a random Llama of some 100,000 parameters that says something else to each prompt."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        TEXT, trainers.BpeTrainer(vocab_size=400, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
-    fast.chat_template = template
+    from tests.workers.training.tiny import make_tokenizer
+
+    fast = make_tokenizer(eos="<|endoftext|>", **tokenizer)
     fast.save_pretrained(folder)
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -47,7 +28,7 @@ def make_base(folder: Path, *, seed: int = 0, template: str | None = TEMPLATE, c
         max_position_embeddings=context,
         initializer_range=0.5,  # far from uniform, so that greedy answers differ between prompts
         eos_token_id=fast.eos_token_id,
-        pad_token_id=fast.pad_token_id,
+        pad_token_id=None,
         bos_token_id=None,
     )
     LlamaForCausalLM(config).save_pretrained(folder)

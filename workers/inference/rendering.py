@@ -15,6 +15,8 @@ from workers.training.templates import ChatTemplate
 
 PATIENCE_SECONDS = 30.0
 """A niced child on a busy machine may wait long for its few seconds of processor time."""
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
+"""All of the environment that a template's process gets: no key, no token."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -67,7 +69,8 @@ class Renderer:
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "workers.inference.template_child"]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+        environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | {"HF_HUB_OFFLINE": "1"}
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment)
         return self._child
 
 

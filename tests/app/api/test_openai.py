@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -192,6 +193,18 @@ def _conforms(value: Any, schema: dict[str, Any], schemas: dict[str, Any], at: s
             _conforms(value[name], inner, schemas, f"{at}.{name}")
     for item in value if isinstance(value, list) else ():
         _conforms(item, schema.get("items", {}), schemas, f"{at}[]")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_stops_its_generation(studio: Studio, stream: object) -> None:
+    """The other base can only be loaded when nothing is under way on the long one."""
+    long = make_base(Path(studio.base).parent / "long", context=200_000)
+    body = {"model": str(long), "messages": ASKED, "temperature": 0, "max_tokens": 190_000, "stream": stream}
+    headers = {"Authorization": f"Bearer {studio.key}"}
+    url = f"{studio.url}/v1/chat/completions"
+    with contextlib.suppress(httpx.ReadTimeout), httpx.stream("POST", url, json=body, headers=headers, timeout=3) as answer:
+        next(answer.iter_bytes())
+    assert ask(studio, studio.base).usage.completion_tokens == 16
 
 
 def test_without_an_inference_server_one_is_told_so(studio: Studio, inference: Running) -> None:
