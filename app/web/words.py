@@ -111,6 +111,6 @@ def named(thing: Any) -> tuple[str, str]:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "count": count, "size": size, "span": span, "ago": ago, "number": number, "percent": percent, "iso": iso, "clock": clock,
-    "short": short, "plural": plural, "twice": twice, "named": named,
+    "count": count, "size": size, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
+    "clock": clock, "short": short, "plural": plural, "twice": twice, "named": named,
 }  # fmt: skip

@@ -48,6 +48,7 @@
     context.save();
     context.font = `${11 * ratio}px ${mono}`;
     context.textBaseline = "middle";
+    context.textAlign = "left";
     for (const end of ends) {
       context.fillStyle = token(end.curve.colour);
       context.fillText(`${end.curve.name} ${say(end.value)}`, Math.min(end.x + 8 * ratio, u.bbox.left + u.bbox.width + 6 * ratio), end.y);
@@ -80,7 +81,7 @@
       cursor: { y: false, points: { size: 6 } },
       scales: { x: { time: false, range: () => [0, total] }, y: { range: (u, low, high) => [low > high * 0.3 ? Math.max(0, low - (high - low) * 0.15) : 0, high + (high - low || 1) * 0.06] } },
       axes: [
-        { ...axis, grid: { show: false }, label: "steps", values: (u, ticks) => ticks.map((t) => (Number.isInteger(t) ? t : "")) },
+        { ...axis, grid: { show: false }, size: 24, label: "steps", values: (u, ticks) => ticks.map((t) => (Number.isInteger(t) ? t : "")) },
         { ...axis, grid: { stroke: () => token("--line"), width: 1 }, size: 46, label: "loss (nats)" },
       ],
       series: [{}, ...CURVES.map((curve) => ({ label: curve.name, stroke: () => token(curve.colour), width: curve.width, dash: curve.dash, spanGaps: true, points: { show: curve.key === "held_out", size: 4, fill: () => token(curve.colour) } }))],

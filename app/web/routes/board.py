@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.web import runs_view, workers_view
+from app.web import looks, runs_view, workers_view
 from app.web.dependencies import Look
 
 router = APIRouter(include_in_schema=False)
@@ -25,7 +25,7 @@ def show_board(visit: Look, after: Annotated[str | None, Query(max_length=64)] =
     return visit.page(
         "board/board.html",
         also=("board_workers", "board_counts"),
-        live_lines=runs_view.lines(visit.overview.lines(live), waiting),
+        live_lines=runs_view.lines(visit.overview.lines(sorted(live, key=looks.urgency)), waiting),
         lines=runs_view.lines(visit.overview.lines(rest), waiting),
         has_more=page.has_more,
         last=page.items[-1].id if page.items else "",

@@ -109,7 +109,7 @@ def _list(visit: Visit, after: str | None) -> Response:
     lines = [datasets_view.Line(dataset) for dataset in page.items]
     return visit.page(
         "datasets/list.html", lines=lines, has_more=page.has_more, after=after,
-        live=any(line.dataset.status == DatasetStatus.IMPORTING for line in lines), max_bytes=visit.studio.max_upload_bytes,
+        max_bytes=visit.studio.max_upload_bytes,
     )  # fmt: skip
 
 
