@@ -53,7 +53,7 @@ def _all_queues_are_served(studio: Studio) -> bool:
 @router.get("/metrics", operation_id="metrics", response_class=PlainTextResponse)
 def metrics(session: ReadSession) -> PlainTextResponse:
     """Give Prometheus its numbers (text format 0.0.4)."""
-    counted = dict(session.execute(select(Run.status, func.count()).group_by(Run.status)).tuples().all())
+    counted = dict(session.execute(select(Run.status, func.count()).group_by(Run.status)).all())
     lines = ["# HELP hone_runs Runs by state.", "# TYPE hone_runs gauge"]
     lines += [f'hone_runs{{status="{status}"}} {counted.get(status, 0)}' for status in RunStatus]
     oldest = session.scalar(select(func.min(Run.created_at)).where(Run.status == RunStatus.QUEUED))

@@ -97,7 +97,7 @@ class Runs:
     def counts(self, by: Identity) -> dict[str, int]:
         """Return how many runs are in each state."""
         counted = select(Run.status, func.count()).where(Run.project_id == by.project_id).group_by(Run.status)
-        return dict(self.session.execute(counted).tuples().all())
+        return dict(self.session.execute(counted).all())
 
     def act(self, by: Identity, run_id: str, action: str) -> Run:
         """Stop, pause, resume or cancel a run; Conflict when its state does not allow it."""
