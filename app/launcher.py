@@ -148,7 +148,7 @@ class Child:
         """Note when to start again, later each time it fails quickly; return the pause in seconds."""
         steady = time.monotonic() - self.started > STEADY_SECONDS
         self.failures = 0 if steady else self.failures + 1
-        pause = min(LONGEST_PAUSE_SECONDS, 0.5 * 2**self.failures)
+        pause: float = min(LONGEST_PAUSE_SECONDS, 0.5 * 2**self.failures)
         self.process, self.start_at = None, time.monotonic() + pause
         return pause
 

@@ -10,7 +10,7 @@ import structlog
 
 def configure_logging(part: str) -> None:
     """Send structlog's and the libraries' entries to stderr; `part` names the process."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -25,7 +25,7 @@ def configure_logging(part: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     line = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "part", "event"], drop_missing=True)
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove, line]))  # type: ignore[arg-type]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove, line]))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)

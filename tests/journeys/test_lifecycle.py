@@ -60,7 +60,7 @@ def test_a_key_can_be_made_beside_a_running_studio(studio: RunningStudio) -> Non
 
 
 def test_others_can_reach_it_only_when_somebody_can_sign_in(tmp_path: Path) -> None:
-    command = [HONE, "up", "--home", str(tmp_path / "home"), "--host", "0.0.0.0", "--port", "0", "--no-workers"]  # noqa: S104 - what must be refused
+    command = [str(HONE), "up", "--home", str(tmp_path / "home"), "--host", "0.0.0.0", "--port", "0", "--no-workers"]  # noqa: S104 - what must be refused
     refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert refused.returncode == 1
     assert "hone token create" in refused.stderr

@@ -85,6 +85,19 @@ def ask(engine: Engine, owner: Identity, run_id: str, action: str) -> None:
         Runs(session, queue, Datasets(session, nothing, queue), nothing).act(owner, run_id, action)
 
 
+def once_it_runs(engine: Engine, run_id: str, act: Callable[[], None]) -> threading.Thread:
+    """Do something from another thread as soon as the run runs."""
+
+    def wait_and_act() -> None:
+        while state(engine, run_id).status != "running":
+            time.sleep(0.05)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
+
+
 def kinds_of(engine: Engine, run_id: str) -> list[str]:
     with reading(engine) as session:
         return list(session.scalars(select(EventRow.type).where(EventRow.subject_id == run_id).order_by(EventRow.id)))
@@ -129,8 +142,7 @@ def test_progress_pays_back_the_crash_budget(engine: Engine, play: Play, run_id:
 
 @pytest.mark.parametrize(("action", "end"), [("pause", "paused"), ("stop", "stopped"), ("cancel", "cancelled")])
 def test_a_wish_reaches_the_child(engine: Engine, owner: Identity, play: Play, run_id: str, action: str, end: str) -> None:
-    asking = threading.Thread(target=lambda: (_until_running(engine, run_id), ask(engine, owner, run_id, action)))
-    asking.start()
+    asking = once_it_runs(engine, run_id, lambda: ask(engine, owner, run_id, action))
     play("obeys")
     asking.join()
     run = state(engine, run_id)
@@ -142,8 +154,7 @@ def test_a_child_that_does_not_obey_is_killed(
     engine: Engine, owner: Identity, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(workers.claim.PATIENCE_SECONDS, "cancel", 0.5)
-    asking = threading.Thread(target=lambda: (_until_running(engine, run_id), ask(engine, owner, run_id, "cancel")))
-    asking.start()
+    asking = once_it_runs(engine, run_id, lambda: ask(engine, owner, run_id, "cancel"))
     play("stubborn")
     asking.join()
     assert state(engine, run_id).status == "cancelled"
@@ -153,8 +164,7 @@ def test_a_child_that_does_not_obey_is_killed(
 def test_a_worker_that_leaves_gives_the_run_back_without_a_crash(
     engine: Engine, worker: Worker, play: Play, run_id: str, scenario: str
 ) -> None:
-    leaving = threading.Thread(target=lambda: (_until_running(engine, run_id), worker.leaving.set()))
-    leaving.start()
+    leaving = once_it_runs(engine, run_id, worker.leaving.set)
     play(scenario)
     leaving.join()
     run = state(engine, run_id)
@@ -164,13 +174,11 @@ def test_a_worker_that_leaves_gives_the_run_back_without_a_crash(
 
 def test_a_holder_that_lost_its_lease_writes_nothing_more(engine: Engine, play: Play, run_id: str) -> None:
     def steal() -> None:
-        _until_running(engine, run_id)
         with unit_of_work(engine) as session:
             session.execute(update(Run).where(Run.id == run_id).values(status="queued"))
             claim(session, Run, "thief", "gpu", has_gpu=False)
 
-    thief = threading.Thread(target=steal)
-    thief.start()
+    thief = once_it_runs(engine, run_id, steal)
     play("waits")
     thief.join()
     run = state(engine, run_id)
@@ -208,8 +216,3 @@ def test_the_sweep_gives_a_stopped_run_its_newest_checkpoint(
     run = state(engine, run_id)
     assert run.status == "stopped"
     assert run.model is not None
-
-
-def _until_running(engine: Engine, run_id: str) -> None:
-    while state(engine, run_id).status != "running":
-        time.sleep(0.05)

@@ -51,7 +51,7 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 def make_stream(tokenizer: PreTrainedTokenizerFast, texts: list[str], chats: int, seed: int) -> np.ndarray:
     """Return all tokens, documents and conversations shuffled together, each ended by `<|endoftext|>`."""
     pieces = [text[at : at + 8000] for text in texts for at in range(0, len(text), 8000)]
-    lines = [tokenizer.apply_chat_template(c, tokenize=False) for c in conversations(texts, chats, seed)]
+    lines = [str(tokenizer.apply_chat_template(c, tokenize=False)) for c in conversations(texts, chats, seed)]
     pieces += ["".join(lines[at : at + 8]) for at in range(0, len(lines), 8)]
     np.random.default_rng(seed).shuffle(pieces)
     ids: list[int] = []
@@ -172,7 +172,7 @@ def main() -> None:
     print(f"{model.num_parameters():,} parameters, {len(stream):,} tokens of text", flush=True)
     facts = train(model, stream, wanted.work, minutes=wanted.minutes, peak=wanted.rate)
     tokenizer.save_pretrained(wanted.out)
-    model.to(torch.bfloat16).save_pretrained(wanted.out)
+    model.bfloat16().save_pretrained(wanted.out)
     (wanted.out / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
