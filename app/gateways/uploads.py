@@ -47,10 +47,15 @@ class _Receiver:
         self.parser = MultipartParser(
             boundary,
             {
-                "on_part_begin": self._begin, "on_header_field": self._header_name, "on_header_value": self._header_value,
-                "on_header_end": self._header_end, "on_headers_finished": self._headers, "on_part_data": self._data, "on_part_end": self._end,
+                "on_part_begin": self._begin,
+                "on_header_field": self._header_name,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers,
+                "on_part_data": self._data,
+                "on_part_end": self._end,
             },
-        )  # fmt: skip
+        )
 
     def _begin(self) -> None:
         self.parts += 1
