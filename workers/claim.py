@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,10 @@ PATIENCE_SECONDS = {"cancel": 10.0, "pause": 60.0, "stop": 60.0}
 """How long a child may take to follow a command before it is killed."""
 SELF_FENCE_SECONDS = LEASE_SECONDS - 2 * HEARTBEAT_SECONDS
 """Without the database for this long a holder must assume that others will take over."""
+GPU = "cuda:0"
+"""What a worker's trainer sees as its GPU."""
+YIELD_SECONDS = 60.0
+"""The server answers once the memory is free, which may wait for a large base that is just being loaded."""
 COMMANDS: dict[RunStatus, Command] = {
     RunStatus.PAUSING: Command(command="pause"),
     RunStatus.STOPPING: Command(command="stop"),
@@ -213,11 +216,15 @@ class Hold:
         url, key = self.worker.settings.inference_url, self.worker.settings.inference_key
         if not (self.worker.has_gpu and url and key):
             return
-        path, body = (
-            ("/resume", {}) if give_back else ("/yield", {"device": f"cuda:{os.environ.get('HONE_DEVICE', '0')}", "run": self.work_id})
-        )
+        body = {"device": GPU} if give_back else {"device": GPU, "run": self._name()}
+        headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
+        path = "/resume" if give_back else "/yield"
         try:
-            headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
-            httpx.post(url + path, json=body, headers=headers, timeout=10, trust_env=False).raise_for_status()
+            httpx.post(url + path, json=body, headers=headers, timeout=YIELD_SECONDS, trust_env=False).raise_for_status()
         except httpx.HTTPError as error:
             self.log.warning("the inference server could not be told", path=path, error=str(error))
+
+    def _name(self) -> str:
+        with reading(self.worker.engine) as session:
+            row = session.get_one(self.kind.table, self.work_id)
+            return str(getattr(row, "name", "an import"))
