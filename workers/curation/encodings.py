@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 SCAN_BYTES = 1024 * 1024
 SAMPLE_BYTES = 64 * 1024
-FIRST_SPECIAL_BYTE = 0x80
+FIRST_LEAD_BYTE = 0xC0
+LONGEST_CHARACTER_BYTES = 4
 WESTERN = "cp1252"
 CENTRAL = "cp1250"
 OTHER_SCRIPTS = ("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "cp949", "euc_kr")
@@ -43,13 +44,19 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(SCAN_BYTES):
             joined = rest + block
-            cut = joined.rfind(b"\n") + 1 or len(joined)
-            while cut > max(0, len(joined) - 4) and joined[cut - 1] >= FIRST_SPECIAL_BYTE:
-                cut -= 1
+            cut = joined.rfind(b"\n") + 1 or _before_last_character(joined)
             rest = joined[cut:]
             yield joined[:cut]
     if rest:
         yield rest
+
+
+def _before_last_character(piece: bytes) -> int:
+    """Return where a last character of several bytes begins, since it may not be whole; the end if there is none."""
+    for back in range(1, min(LONGEST_CHARACTER_BYTES, len(piece)) + 1):
+        if piece[-back] >= FIRST_LEAD_BYTE:
+            return len(piece) - back
+    return len(piece)
 
 
 def _is_utf8(piece: bytes) -> bool:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from app.domain.datasets import Turn
 
-GROUP_CHARACTERS = 16 * 1024 * 1024
+GROUP_BYTES = 16 * 1024 * 1024
 """Rows of several megabytes make smaller groups, so that memory stays bounded."""
+WIDEST_CHARACTER_BYTES = 4
 COMPRESSION = "zstd"
 MESSAGE = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
 SCHEMA = pa.schema(
@@ -44,7 +45,7 @@ class RowWriter:
     def __init__(self, out: Path) -> None:
         self.out, self.part = out, part_of(out)
         self.counts = dict.fromkeys(Split, 0)
-        self._written = self._characters = 0
+        self._written = self._held_bytes = 0
         self._group: list[tuple[Sequence[Turn], int]] = []
         self._file: pq.ParquetWriter | None = None
 
@@ -66,8 +67,8 @@ class RowWriter:
     def add(self, turns: Sequence[Turn], line: int) -> None:
         """Take a row."""
         self._group.append((turns, line))
-        self._characters += sum(len(turn.content) for turn in turns)
-        if len(self._group) >= ROW_GROUP_ROWS or self._characters >= GROUP_CHARACTERS:
+        self._held_bytes += sum(len(content) if content.isascii() else len(content) * WIDEST_CHARACTER_BYTES for _, content in turns)
+        if len(self._group) >= ROW_GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
             self._flush()
 
     def finish(self) -> str | None:
@@ -107,7 +108,7 @@ class RowWriter:
         self._file.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
         self._written += len(self._group)
         self._group.clear()
-        self._characters = 0
+        self._held_bytes = 0
 
     def _close(self) -> None:
         if self._file is not None:

@@ -41,7 +41,7 @@ class Table:
                 return
             yield from self._feed.problems()
             if cells is None:
-                yield from self._set_aside(BROKEN_QUOTES)
+                yield from self._literally()
             elif cells:
                 yield from self._checked(cells)
 
@@ -76,6 +76,15 @@ class Table:
         except csv.Error:
             return None
         return None if cells[-1].endswith("\n") else cells
+
+    def _literally(self) -> Iterator[RawRow | Problem]:
+        """Take a tab-separated line with an open quote as it stands, since such files often know no quoting; set others aside."""
+        cells = self._feed.row[0][1].rstrip("\n").split("\t")
+        if self._delimiter != "\t" or len(cells) != len(self.columns):
+            yield from self._set_aside(BROKEN_QUOTES)
+            return
+        yield from self._checked(cells)
+        self._feed.read_again_after_first()
 
     def _checked(self, cells: list[str]) -> Iterator[RawRow | Problem]:
         if len(cells) != len(self.columns):

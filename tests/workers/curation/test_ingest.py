@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,23 +61,15 @@ def started(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def endless(tmp_path: Path) -> Iterator[Path]:
-    """A file whose end never comes: an import of it is still at work when the test asks it to leave."""
+def long_file(tmp_path: Path) -> Iterator[Path]:
+    """A file that takes many seconds to read: its import is still at work when the test asks it to leave."""
     path = tmp_path / "upload"
-    block = "".join(chat_line(str(number)) for number in range(6_000))
-    path.write_text(block)
-    stop = threading.Event()
-
-    def grow() -> None:
-        with path.open("a") as file:
-            while not stop.is_set() and file.tell() < 10**9:
-                file.write(block)
-
-    writer = threading.Thread(target=grow)
-    writer.start()
+    block = "".join(chat_line(str(number)) for number in range(10_000))
+    with path.open("w") as file:
+        for _ in range(100):
+            file.write(block)
     yield path
-    stop.set()
-    writer.join()
+    path.unlink()
 
 
 def left_in(tmp_path: Path) -> list[str]:
@@ -123,8 +114,8 @@ def test_an_unusable_spec_is_refused(tmp_path: Path, content: str) -> None:
     assert subprocess.run(argv, cwd=ROOT, check=False, capture_output=True).returncode == UNUSABLE_SPEC
 
 
-def test_sigterm_ends_an_import_and_leaves_nothing(tmp_path: Path, started: Any, endless: Path) -> None:
-    child = started(endless)
+def test_sigterm_ends_an_import_and_leaves_nothing(tmp_path: Path, started: Any, long_file: Path) -> None:
+    child = started(long_file)
     events = []
     for event in child.events():
         events.append(event)
@@ -135,8 +126,8 @@ def test_sigterm_ends_an_import_and_leaves_nothing(tmp_path: Path, started: Any,
     assert left_in(tmp_path) == []
 
 
-def test_a_command_ends_an_import_too(tmp_path: Path, started: Any, endless: Path) -> None:
-    child = started(endless)
+def test_a_command_ends_an_import_too(tmp_path: Path, started: Any, long_file: Path) -> None:
+    child = started(long_file)
     child.process.stdin.write(b'{"command": "cancel"}\n')
     child.process.stdin.flush()
     code, events = child.wait()
@@ -144,8 +135,8 @@ def test_a_command_ends_an_import_too(tmp_path: Path, started: Any, endless: Pat
     assert left_in(tmp_path) == []
 
 
-def test_an_import_whose_supervisor_is_gone_leaves_at_once_and_leaves_nothing(tmp_path: Path, started: Any, endless: Path) -> None:
-    child = started(endless)
+def test_an_import_whose_supervisor_is_gone_leaves_at_once_and_leaves_nothing(tmp_path: Path, started: Any, long_file: Path) -> None:
+    child = started(long_file)
     for event in child.events():
         if isinstance(event, Progress) and event.rows >= 5_000:
             child.process.stdin.close()
@@ -187,6 +178,7 @@ def test_two_hundred_megabytes_in_one_piece_are_set_aside_in_bounded_memory(tmp_
             file.write("x" * 2**20)
         file.write('"}]}' + after)
     code, last, peak_mebibytes = measured(tmp_path)
+    (tmp_path / "upload").unlink()
     assert (code, last.data["problem_count"]) == (DONE, 1)
     assert last.data["rows"] == (0 if inside == "a lone value" else 2)
     assert "longer than 8 MiB" in last.data["problems"][0]["reason"]

@@ -35,7 +35,7 @@ def test_rows_come_back_in_groups_of_five_thousand(tmp_path: Path) -> None:
 
 
 def test_long_rows_make_smaller_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "GROUP_CHARACTERS", 100)
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 100)
     write(tmp_path / "rows", list(range(20)))
     with pq.ParquetFile(tmp_path / "rows") as file:
         assert file.metadata.num_row_groups > 2
@@ -59,7 +59,7 @@ def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
 
 
 def test_nothing_stays_when_it_was_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "GROUP_CHARACTERS", 1)
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 1)
     with RowWriter(tmp_path / "rows") as writer:
         writer.add(turns(1), 1)
         assert [file.name for file in tmp_path.iterdir()] == ["rows.part"]

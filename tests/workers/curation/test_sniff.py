@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import UnsupportedType
+from workers.curation.encodings import guess_encoding
 from workers.curation.sniff import Kind, find_delimiter, sniff
 from workers.curation.source import Source, physical_lines
 
@@ -99,6 +100,14 @@ def test_a_few_broken_bytes_do_not_turn_utf_8_into_something_else(tmp_path: Path
     path = tmp_path / "upload"
     path.write_bytes(("Grüße,1\n" * 10).encode() + b"Gr\xfc\xdfe,1\n")
     assert sniff(path, "a.csv").encoding == "utf-8"
+
+
+@pytest.mark.parametrize("character", ["é", "字", "😀"])
+@pytest.mark.parametrize("shift", range(4))
+def test_a_line_of_many_special_characters_is_utf_8_wherever_it_is_cut(tmp_path: Path, character: str, shift: int) -> None:
+    path = tmp_path / "upload"
+    path.write_text("a" * shift + character * 600_000)
+    assert guess_encoding(path) == "utf-8"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])

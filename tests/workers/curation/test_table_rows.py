@@ -68,6 +68,11 @@ def test_untidy_quotes_inside_a_line_are_read_as_they_stand() -> None:
     assert [each.cells for each in found if isinstance(each, RawRow)] == [{"a": "so it goes", "b": 'say "hi"'}]
 
 
+def test_tab_separated_lines_may_hold_lone_quotes() -> None:
+    _, found = read('a\tb\nham\t"oh, well\nspam\t"win" now\nham\t"why\n', "\t")
+    assert [each.cells["b"] for each in found if isinstance(each, RawRow)] == ['"oh, well', "win now", '"why']
+
+
 def test_columns_without_a_name_or_with_the_same_get_one_of_their_own() -> None:
     assert read("v1,v2,,,v1\n")[0] == ["v1", "v2", "column 3", "column 4", "v1 (5)"]
 
