@@ -78,8 +78,8 @@ def add_ready(session: Session, studio: Studio, by: Identity, name: str, rows: i
     splits = split_by_hash(hashes)
     table = pa.table(
         {
-            "row": range(rows), "messages": [[message.model_dump() for message in talk] for talk in talks], "split": [str(s) for s in splits],
-            "hash": hashes, "line": range(1, rows + 1),
+            "row": range(rows), "messages": [[message.model_dump() for message in talk] for talk in talks],
+            "split": [str(split) for split in splits], "hash": hashes, "line": range(1, rows + 1),
         },
         schema=SCHEMA,
     )  # fmt: skip
@@ -95,9 +95,17 @@ def add_ready(session: Session, studio: Studio, by: Identity, name: str, rows: i
         "problem_count": len(problems), "problems": [p.model_dump() for p in problems], "sample": [], "sha256": sha256, "encoding": "utf-8",
     }  # fmt: skip
     dataset = _dataset(session, by, name, f"{name}.jsonl", status="ready", report=report, format="chat")
-    artifact = Artifact(project_id=by.project_id, created_by=by.user_id, kind="rows", filename="rows.parquet", sha256=sha256, size_bytes=size)
+    artifact = Artifact(
+        project_id=by.project_id, created_by=by.user_id, kind="rows", filename="rows.parquet", sha256=sha256, size_bytes=size
+    )
     version = DatasetVersion(
-        project_id=by.project_id, created_by=by.user_id, dataset=dataset, artifact=artifact, rows=rows, train_rows=rows - test, test_rows=test
+        project_id=by.project_id,
+        created_by=by.user_id,
+        dataset=dataset,
+        artifact=artifact,
+        rows=rows,
+        train_rows=rows - test,
+        test_rows=test,
     )
     session.add_all([artifact, version])
     session.flush()
@@ -168,7 +176,7 @@ def add_run(
     queued = _tell(session, by, run.id, "queued", f"{by.user_name} launched the run.")
     queued.time = (run.started_at or utc_now()) - timedelta(seconds=2)
     if step:
-        event = _tell(session, by, run.id, "started", "Training on the CPU with 2 threads, fp32, 27 linear layers adapted.", {"step": 0})
+        event = _tell(session, by, run.id, "started", "Training on the CPU with 2 threads, fp32, 27 linear layers adapted.", step=0)
         event.time = run.started_at or utc_now()
         _curves(session, run, step)
         _tell(session, by, run.id, "checkpoint", f"Checkpoint at step {step}.")
@@ -232,7 +240,12 @@ def _curves(session: Session, run: Run, step: int) -> None:
 
 def _dataset(session: Session, by: Identity, name: str, filename: str, **columns: Any) -> Dataset:
     upload = Artifact(
-        project_id=by.project_id, created_by=by.user_id, kind="upload", filename=filename, sha256=f"{abs(hash(name)):064x}"[:64], size_bytes=112_840
+        project_id=by.project_id,
+        created_by=by.user_id,
+        kind="upload",
+        filename=filename,
+        sha256=f"{abs(hash(name)):064x}"[:64],
+        size_bytes=112_840,
     )
     dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name, filename=filename, upload=upload, **columns)
     session.add_all([upload, dataset])
@@ -240,7 +253,7 @@ def _dataset(session: Session, by: Identity, name: str, filename: str, **columns
     return dataset
 
 
-def _tell(session: Session, by: Identity, subject: str, kind: str, message: str, data: dict[str, Any] | None = None) -> EventRow:
-    event = EventRow(project_id=by.project_id, subject_id=subject, type=kind, message=message, data=data or {})
+def _tell(session: Session, by: Identity, subject: str, kind: str, message: str, **data: Any) -> EventRow:
+    event = EventRow(project_id=by.project_id, subject_id=subject, type=kind, message=message, data=data)
     session.add(event)
     return event

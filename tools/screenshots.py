@@ -84,7 +84,9 @@ def walk(address: str, pages: dict[str, str], folder: Path, only: str) -> None:
         for width, height in WIDTHS.items():
             for scheme in ("light", "dark"):
                 context = browser.new_context(
-                    viewport={"width": width, "height": height}, color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
+                    viewport={"width": width, "height": height},
+                    color_scheme="dark" if scheme == "dark" else "light",
+                    reduced_motion="reduce",
                 )
                 page = context.new_page()
                 page.on("console", lambda message: print(f"console: {message.text}") if message.type == "error" else None)

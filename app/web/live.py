@@ -20,7 +20,7 @@ from app.db.session import reading
 from app.services.changes import DATASET, RUN, WORKER, Changes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from sqlalchemy import Engine
 
@@ -100,16 +100,18 @@ class Live:
         self.tail = Tail(engine)
         self._listeners: set[Listener] = set()
         self._tailing: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
 
     def close(self) -> None:
         """End every stream, so that a server that wants to leave need not wait for its readers."""
         self.closed = True
+        self._started.set()
         for listener in self._listeners:
             listener.bell.set()
 
     async def stream(
         self, project_id: str, topics: frozenset[str], since: float | None, still_allowed: Callable[[], bool]
-    ) -> AsyncIterator[ServerSentEvent]:
+    ) -> AsyncGenerator[ServerSentEvent, None]:
         """Yield a doorbell for each change of `topics`, first for what changed after `since`; ends with the reader's right to look."""
         listener = Listener(project_id, topics)
         self._listeners.add(listener)
@@ -133,6 +135,8 @@ class Live:
     async def _begin(self, listener: Listener, since: float | None) -> None:
         if self._tailing is None:
             self._tailing = asyncio.create_task(self._tail())
+        # Who is told "open" misses nothing that comes later.
+        await self._started.wait()
         if since is not None:
             listener.hear(await to_thread.run_sync(self._missed, since))
 
@@ -151,22 +155,25 @@ class Live:
 
     async def _tail(self) -> None:
         """Look, tell, sleep: until nobody listens."""
-        started = False
         try:
             while self._listeners and not self.closed:
                 try:
-                    if started:
-                        changed = await to_thread.run_sync(self.tail.look)
-                        for listener in self._listeners:
-                            listener.hear(changed)
-                    else:
-                        await to_thread.run_sync(self.tail.start)
-                        started = True
+                    await self._turn()
                 except SQLAlchemyError as error:
                     log.warning("live pages cannot read the database; trying again", error=str(error))
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self._tailing = None
+            self._started.clear()
+
+    async def _turn(self) -> None:
+        if not self._started.is_set():
+            await to_thread.run_sync(self.tail.start)
+            self._started.set()
+            return
+        changed = await to_thread.run_sync(self.tail.look)
+        for listener in self._listeners:
+            listener.hear(changed)
 
     def _id(self) -> str | None:
         return f"{self.tail.clock:.3f}" if self.tail.clock else None

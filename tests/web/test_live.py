@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from fastapi.sse import ServerSentEvent
+from fastapi.testclient import TestClient
+
+from app.db import EventRow, Import, Run, WorkerRow, metrics
+from app.db.session import reading, unit_of_work
+from app.services.accounts import Accounts
+from app.services.changes import Changes
+from app.services.studio import Studio
+from app.web import live
+from app.web.live import Live, Tail
+from tools.sample_project import Sample
+
+
+def step_on(studio: Studio, run_id: str) -> None:
+    with unit_of_work(studio.engine) as session:
+        run = session.get_one(Run, run_id)
+        run.step += 1
+        metrics.append(session, run_id, 1, [metrics.Point(run.step, "train/loss", 0.5)])
+
+
+def project_of(studio: Studio) -> str:
+    with reading(studio.engine) as session:
+        owner = Accounts(session).owner()
+    assert owner
+    return owner.project_id
+
+
+@pytest.fixture
+def tail(studio: Studio) -> Tail:
+    tail = Tail(studio.engine)
+    tail.start()
+    return tail
+
+
+def test_what_was_before_is_no_news(tail: Tail) -> None:
+    assert tail.look() == []
+
+
+def test_a_run_that_moves_rings_itself_and_the_list_once(tail: Tail, studio: Studio, sample: Sample) -> None:
+    step_on(studio, sample.runs["running"])
+    project = project_of(studio)
+    assert set(tail.look()) == {(project, "runs"), (project, f"run:{sample.runs['running']}")}
+    assert tail.look() == []
+
+
+def test_an_import_rings_its_dataset(tail: Tail, studio: Studio, sample: Sample) -> None:
+    with unit_of_work(studio.engine) as session:
+        session.query(Import).one().rows_read += 1
+    assert (project_of(studio), f"dataset:{sample.datasets['importing']}") in tail.look()
+
+
+def test_a_worker_belongs_to_no_project(tail: Tail, studio: Studio) -> None:
+    with unit_of_work(studio.engine) as session:
+        session.query(WorkerRow).first().pid += 1  # type: ignore[union-attr]
+    assert (None, "workers") in tail.look()
+
+
+def test_an_event_rings_its_subject_alone(tail: Tail, studio: Studio, sample: Sample) -> None:
+    run_id, project = sample.runs["done"], project_of(studio)
+    with unit_of_work(studio.engine) as session:
+        session.add(EventRow(project_id=project, subject_id=run_id, type="notice", message="x"))
+    assert (project, f"run:{run_id}") in tail.look()
+
+
+class Reader:
+    """Someone who follows a page."""
+
+    def __init__(
+        self, hub: Live, studio: Studio, *topics: str, since: float | None = None, allowed: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.stream = hub.stream(project_of(studio), frozenset(topics), since, allowed)
+
+    async def next(self) -> ServerSentEvent:
+        return await asyncio.wait_for(anext(self.stream), 20)
+
+
+def test_a_page_hears_of_what_it_shows_and_of_nothing_else(studio: Studio, sample: Sample) -> None:
+    async def follow() -> None:
+        hub = Live(studio.engine)
+        reader = Reader(hub, studio, f"run:{sample.runs['running']}")
+        assert (await reader.next()).comment == "open"
+        step_on(studio, sample.runs["paused"])
+        step_on(studio, sample.runs["running"])
+        rung = await reader.next()
+        assert (rung.event, rung.raw_data) == ("run-changed", f"run:{sample.runs['running']}")
+        assert float(rung.id or 0) > 0
+
+    asyncio.run(follow())
+
+
+def test_who_comes_back_is_told_what_was_missed(studio: Studio, sample: Sample) -> None:
+    with reading(studio.engine) as session:
+        before = Changes(session).clock()
+    step_on(studio, sample.runs["running"])
+
+    async def follow() -> None:
+        reader = Reader(Live(studio.engine), studio, "runs", since=before)
+        await reader.next()
+        assert (await reader.next()).event == "runs-changed"
+
+    asyncio.run(follow())
+
+
+def test_another_project_hears_nothing(studio: Studio, sample: Sample) -> None:
+    listener = live.Listener("another", frozenset({"runs", "workers"}))
+    listener.hear([(project_of(studio), "runs")])
+    assert listener.rung == set()
+    listener.hear([(None, "workers")])
+    assert listener.rung == {"workers"}
+
+
+def test_who_may_look_no_longer_is_shut_out(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.05)
+
+    async def follow() -> list[str | None]:
+        reader = Reader(Live(studio.engine), studio, "runs", allowed=lambda: False)
+        return [event.event async for event in reader.stream]
+
+    assert asyncio.run(asyncio.wait_for(follow(), 20)) == [None, "signed-out"]
+
+
+def test_closing_ends_every_stream(studio: Studio) -> None:
+    async def follow() -> None:
+        hub = Live(studio.engine)
+        reader = Reader(hub, studio, "runs")
+        await reader.next()
+        hub.close()
+        with pytest.raises(StopAsyncIteration):
+            await reader.next()
+
+    asyncio.run(follow())
+
+
+def test_the_tail_rests_when_nobody_listens(studio: Studio) -> None:
+    async def follow() -> None:
+        hub = Live(studio.engine)
+        stream = hub.stream(project_of(studio), frozenset({"runs"}), None, lambda: True)
+        await anext(stream)
+        tailing = hub._tailing
+        assert tailing is not None
+        await stream.aclose()
+        await tailing
+        assert hub._tailing is None
+
+    asyncio.run(asyncio.wait_for(follow(), 20))
+
+
+@pytest.mark.parametrize("topics", ["passwords", "runs,", "run:../..", ",".join(f"run:{n}" for n in range(20))])
+def test_there_is_no_stream_of_anything_else(browser: TestClient, topics: str) -> None:
+    assert browser.get("/live", params={"topics": topics}).status_code in {404, 422}
+
+
+def test_a_stream_is_authorised_like_its_page(browser: TestClient) -> None:
+    assert browser.get("/live?topics=run:00000000").status_code == 404

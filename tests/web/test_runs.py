@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+from markupsafe import escape
+
+from app.db import Dataset, Run
+from app.db.session import reading, unit_of_work
+from app.domain.specs import TrainingSettings
+from app.services.studio import Studio
+from tests.web.walk import part
+from tools.sample_project import Sample
+
+
+def run_in(studio: Studio, run_id: str) -> Run:
+    with reading(studio.engine) as session:
+        return session.get_one(Run, run_id)
+
+
+def test_three_clicks_start_a_run(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    answer = browser.post("/runs", data={"base_model": "hone-starter", "dataset_id": sample.datasets["ready"], "preset": "quick"})
+    assert answer.status_code == 303
+    run = run_in(studio, answer.headers["Location"].removeprefix("/runs/"))
+    assert (run.status, run.preset, run.name, run.spec["settings"]["epochs"]) == ("queued", "quick", "support-emails quick", 2)
+
+
+def test_settings_go_over_the_preset(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    fields = {
+        "dataset_id": sample.datasets["ready"],
+        "name": "mine",
+        "max_steps": "20",
+        "tuning": "qlora",
+        "learning_rate": "0.001",
+        "rank": "",
+    }
+    run = run_in(studio, browser.post("/runs", data=fields).headers["Location"].removeprefix("/runs/"))
+    settings = run.spec["settings"]
+    assert (run.name, run.total_steps, settings["tuning"], settings["learning_rate"], settings["rank"]) == ("mine", 20, "qlora", 0.001, 16)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("rank", "-4", "greater than or equal to 1"),
+        ("epochs", "many", "valid number"),
+        ("learning_rate", "7", "less than or equal to 1"),
+        ("base_model", "no such base", "is neither hone-starter"),
+        ("base_model", "/nowhere/at/all", "There is no folder"),
+    ],
+)
+def test_what_is_wrong_stands_beside_the_field_with_what_was_typed(
+    browser: TestClient, sample: Sample, field: str, value: str, says: str
+) -> None:
+    answer = browser.post("/runs", data={"dataset_id": sample.datasets["ready"], "name": "kept", field: value})
+    assert answer.status_code == 422
+    assert f'id="{field}-error"' in answer.text
+    assert says in answer.text
+    assert f'value="{value}"' in answer.text
+    assert 'value="kept"' in answer.text
+    assert f'href="#{field}">Mend' in answer.text
+
+
+def test_the_button_names_what_is_missing(browser: TestClient, empty: TestClient, studio: Studio) -> None:
+    assert "Upload a file of examples</a>" in empty.get("/runs/new").text
+    with unit_of_work(studio.engine) as session:
+        for dataset in session.query(Dataset).filter(Dataset.status.in_(["ready", "importing"])):
+            dataset.status = "failed"
+    page = browser.get("/runs/new").text
+    assert "Map the columns of bitext</a>" in page
+    assert "Start training" not in page
+
+
+def test_the_card_follows_the_form(browser: TestClient, sample: Sample) -> None:
+    card = browser.get("/runs/new", params={"dataset_id": sample.datasets["ready"], "preset": "thorough"}, headers=part("run_card")).text
+    assert "LoRA, rank 32" in card
+    assert "Start training" in card
+    assert "epochs: 8" in card
+    assert "<!doctype" not in card
+
+
+def test_every_setting_has_a_field_with_its_help(browser: TestClient) -> None:
+    page = browser.get("/runs/new").text
+    for name, field in TrainingSettings.model_fields.items():
+        assert f'name="{name}"' in page
+        assert escape(str(field.description)) in page
+
+
+def test_a_run_can_be_cloned_with_what_differs_from_its_preset(browser: TestClient, sample: Sample) -> None:
+    page = browser.get(f"/runs/new?like={sample.runs['failed']}").text
+    assert 'value="emails-wide"' in page
+    assert 'name="rank" type="text" value="512"' in page
+    assert 'name="learning_rate" type="text" value=""' in page
+
+
+def test_a_run_tells_its_story_in_its_heading(browser: TestClient, sample: Sample) -> None:
+    heading = {name: browser.get(f"/runs/{run_id}").text.split("<h1>")[1].split("</h1>")[0] for name, run_id in sample.runs.items()}
+    assert heading["running"] == "Step 223 of 362, held-out loss 0.736, its best so far"
+    assert heading["done"].startswith("Done after 153 steps")
+    assert heading["queued"].startswith("Waiting to start.")
+    assert heading["paused"] == "Paused at step 40 of 153"
+    assert heading["failed"] == "Failed at step 12 of 153"
+
+
+def test_only_a_run_that_lives_has_a_stream(browser: TestClient, sample: Sample) -> None:
+    for name, run_id in sample.runs.items():
+        page = browser.get(f"/runs/{run_id}").text
+        lives = name in {"running", "queued", "paused"}
+        assert ("hx-sse:connect" in page) is lives, name
+        assert ('http-equiv="refresh"' in page) is lives, name
+
+
+def test_a_failure_says_why_and_what_to_do(browser: TestClient, sample: Sample) -> None:
+    page = browser.get(f"/runs/{sample.runs['failed']}").text
+    assert "Memory ran out at step 12" in page
+    assert "smaller batch_size" in page
+
+
+def test_actions_work_without_scripts_and_with(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    address = f"/runs/{sample.runs['running']}"
+    answer = browser.post(f"{address}/pause")
+    assert (answer.status_code, answer.headers["Location"]) == (303, address)
+    block = browser.post(f"{address}/cancel", headers=part("run_now")).text
+    assert "Cancelling" in block
+    assert 'id="live-slot" hx-swap-oob="true"' in block
+    assert run_in(studio, sample.runs["running"]).status == "cancelling"
+
+
+def test_an_action_that_comes_too_late_changes_nothing(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    address = f"/runs/{sample.runs['done']}/pause"
+    assert browser.post(address).status_code == 409
+    late = browser.post(address, headers=part("run_now"))
+    assert (late.status_code, late.headers["HX-Retarget"]) == (409, "#notice")
+    assert run_in(studio, sample.runs["done"]).status == "succeeded"
+
+
+def test_values_stand_in_a_table_and_as_a_drawing_for_readers_without_scripts(browser: TestClient, sample: Sample) -> None:
+    page = browser.get(f"/runs/{sample.runs['running']}").text
+    assert '<svg class="plot"' in page.split("<noscript>")[-1]
+    assert page.count('<td class="num mono"') > 100
+
+
+def test_a_run_is_taken_away_as_a_file(browser: TestClient, sample: Sample) -> None:
+    answer = browser.get(f"/runs/{sample.runs['done']}/spec.yaml")
+    assert "base_model: hone-starter" in answer.text
+    assert "spec.yaml" in answer.headers["Content-Disposition"]
+    assert browser.get(f"/runs/{sample.runs['paused']}/adapter.zip").status_code == 404
+
+
+def test_the_board_shows_everything_by_urgency(browser: TestClient) -> None:
+    page = browser.get("/board").text
+    live = page.split('id="live-title"')[1].split('id="ended-title"')[0]
+    assert live.index("emails-long") < live.index("emails-qlora") < live.index("emails-slow")
+    assert "emails-wide" in page.split('id="ended-title"')[1]
+
+
+def test_lists_are_paged(browser: TestClient, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.routes.runs.PAGE_ROWS", 2)
+    page = browser.get("/runs").text
+    assert "Older runs" in page
+    after = page.split("/runs?after=")[1].split('"')[0]
+    assert "emails-long" in browser.get(f"/runs?after={after}").text

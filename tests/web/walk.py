@@ -1,0 +1,30 @@
+"""Every page by address, and how htmx asks for a part of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tools.sample_project import Sample
+
+PAGES = {
+    "/": "home/home.html",
+    "/datasets": "datasets/list.html",
+    "/runs": "runs/list.html",
+    "/runs/new": "runs/new.html",
+    "/board": "board/board.html",
+    "/chat": "chat/chat.html",
+    "/workers": "workers/workers.html",
+    "/settings": "settings/settings.html",
+}
+
+
+def all_pages(sample: Sample) -> dict[str, str]:
+    """Return every page and state with its template."""
+    datasets = {f"/datasets/{dataset_id}": "datasets/show.html" for dataset_id in sample.datasets.values()}
+    return PAGES | datasets | {f"/runs/{run_id}": "runs/show.html" for run_id in sample.runs.values()}
+
+
+def part(block: str) -> dict[str, str]:
+    """Return the headers htmx sends for a block."""
+    return {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": f"div#{block.replace('_', '-')}"}
