@@ -42,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         control.pause_on(signal.SIGINT)
     _set_threads()
-    reporter = _reporter(arguments)
+    with _reporter(arguments) as reporter:
+        return _run(arguments, reporter, control)
+
+
+def _run(arguments: argparse.Namespace, reporter: Reporter, control: Control) -> int:
     try:
         spec = load_spec(arguments.spec)
     except StudioError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from app.domain.events import Checkpoint, Event, Finished, Metric, Notice, Started
 
@@ -32,6 +32,12 @@ class Reporter:
                 whole = file.read().rfind(b"\n") + 1
                 file.truncate(whole)
         return cls(path.open("a", encoding="utf-8"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
 
     def emit(self, event: Event) -> None:
         """Write one event. A reader that is gone means that nobody wants this work any more: leave at once."""

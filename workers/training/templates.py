@@ -69,7 +69,7 @@ class ChatTemplate:
                 made: Any = chat_template_utils.render_jinja_template(
                     [conversation], chat_template=self.text, add_generation_prompt=prompt, return_assistant_tokens_mask=mark, **given
                 )
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError, RecursionError, MemoryError, OverflowError) as error:
+        except (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
             message = f"the chat template refuses it: {str(error) or type(error).__name__}"
             raise TemplateRefused(message) from error
         rendered, spans = made

@@ -50,7 +50,7 @@ def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, template: str
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers,
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=CONTEXT, tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=None, bos_token_id=None,
+        initializer_range=0.2, eos_token_id=tokenizer.eos_token_id, pad_token_id=None, bos_token_id=None,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder

@@ -1,0 +1,214 @@
+"""Whole runs on a tiny model: what is reported, what is written, what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from app.domain.events import Checkpoint, Notice, Started
+from tests.workers.training.conftest import Train
+from tests.workers.training.tiny import CONTEXT, curve, last, make_model, write_rows
+from workers.training import loop
+
+
+def notices(events: list[object]) -> str:
+    return "\n".join(event.message for event in events if isinstance(event, Notice))
+
+
+def test_a_run_learns_and_reports_every_step(train_here: Train) -> None:
+    code, events = train_here(max_steps=60, eval_every_steps=20, learning_rate=0.01)
+    assert (code, last(events).status) == (0, "succeeded")
+    losses = curve(events)
+    assert sorted(losses) == list(range(1, 61))
+    assert losses[60] < losses[1] / 2
+    assert sorted(curve(events, "eval/loss")) == sorted(curve(events, "eval/exact_match")) == [0, 20, 40, 60]
+    assert curve(events, "eval/exact_match")[60] > curve(events, "eval/exact_match")[0]
+    for name in ("train/learning_rate", "train/grad_norm", "train/tokens_per_second"):
+        assert sorted(curve(events, name)) == list(range(1, 61))
+    assert max(curve(events, "memory/peak_bytes").values()) > 10**7
+
+
+def test_the_started_event_says_what_was_chosen_and_why(train_here: Train) -> None:
+    _, events = train_here(max_steps=1)
+    started = next(event for event in events if isinstance(event, Started))
+    expected = {"device": "cpu", "precision": "fp32", "precision_reason": "the spec says so", "template": "tokenizer", "total_steps": 1}
+    assert started.data.items() >= expected.items()
+    assert started.data["rows"] + started.data["held_out_rows"] == 60
+    assert 0 < started.data["trainable_parameters"] < started.data["total_parameters"]
+    assert started.data["settings"]["alpha"] == 8
+
+
+def test_the_adapter_loads_with_plain_peft_and_gives_the_reported_loss(train_here: Train, base: Path, tmp_path: Path) -> None:
+    _, events = train_here()
+    folder = tmp_path / "out" / "adapter"
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == base.name
+    assert config["revision"].startswith("sha256:")
+    assert str(base.parent) not in (folder / "README.md").read_text() + (folder / "adapter_config.json").read_text()
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    tuned = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder)
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        assert not torch.equal(plain(ids).logits, tuned(ids).logits)
+
+
+def test_the_adapter_s_card_names_its_lineage(train_here: Train, tmp_path: Path) -> None:
+    train_here()
+    card = (tmp_path / "out" / "adapter" / "README.md").read_text()
+    for word in ("library_name: peft", '"base_model:adapter:tiny-base"', "rows.jsonl", "PeftModel.from_pretrained", "held-out"):
+        assert word in card
+
+
+def test_two_checkpoints_are_kept_and_reported_once_they_are_whole(train_here: Train, tmp_path: Path) -> None:
+    _, events = train_here(max_steps=7, checkpoint_every_steps=2)
+    assert [event.path for event in events if isinstance(event, Checkpoint)] == [f"checkpoints/{step}-t0" for step in (2, 4, 6, 7)]
+    kept = {folder.name for folder in (tmp_path / "out" / "checkpoints").iterdir() if folder.name != ".staging"}
+    assert kept == {"6-t0", "7-t0"}
+    suffixes = {file.suffix for file in (tmp_path / "out" / "checkpoints" / "7-t0").iterdir()}
+    assert suffixes == {".safetensors", ".json", ".md"}
+
+
+def test_time_makes_a_checkpoint_due(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    _, events = train_here(max_steps=3)
+    assert [event.step for event in events if isinstance(event, Checkpoint)] == [1, 2, 3]
+
+
+def test_the_number_of_steps_follows_from_rows_and_epochs(train_here: Train) -> None:
+    _, events = train_here(max_steps=None, epochs=0.5, batch_size=7)
+    started = next(event for event in events if isinstance(event, Started))
+    assert max(curve(events)) == started.total_steps == math.ceil(started.data["rows"] * 0.5 / 7)
+
+
+def test_a_run_goes_on_from_the_newest_checkpoint_that_verifies(train_here: Train, tmp_path: Path) -> None:
+    _, whole = train_here(max_steps=8, checkpoint_every_steps=3, out="whole")
+    checkpoints = tmp_path / "whole" / "checkpoints"
+    weights = checkpoints / "8-t0" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    (checkpoints / "9-t0").mkdir()
+    _, again = train_here(max_steps=8, checkpoint_every_steps=3, out="whole")
+    fresh = again[len(whole) :]
+    assert next(event for event in fresh if isinstance(event, Started)).step == 6
+    assert curve(fresh) == {step: loss for step, loss in curve(whole).items() if step > 6}
+
+
+def test_a_finished_run_started_again_only_writes_its_adapter(train_here: Train, tmp_path: Path) -> None:
+    _, first = train_here()
+    shutil.rmtree(tmp_path / "out" / "adapter")
+    code, both = train_here()
+    assert code == 0
+    assert not curve(both[len(first) :])
+    assert (tmp_path / "out" / "adapter" / "README.md").is_file()
+
+
+def test_checkpoints_of_another_spec_are_not_taken_up(train_here: Train) -> None:
+    train_here()
+    code, events = train_here(learning_rate=1e-3)
+    assert (code, last(events).code) == (1, "checkpoint_of_another_run")
+
+
+def test_a_loss_that_is_no_number_fails_and_keeps_the_last_checkpoint(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_loss = loop.StepLoop._gradient
+
+    def explode(self: loop.StepLoop, batches: list[object]) -> tuple[float, float]:
+        found = true_loss(self, batches)  # type: ignore[arg-type]
+        return (math.nan, found[1]) if self.standing.step == 4 else found
+
+    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
+    code, events = train_here(checkpoint_every_steps=2)
+    assert (code, last(events).code) == (1, "diverged")
+    assert "Step 5" in last(events).reason
+    assert (tmp_path / "out" / "checkpoints" / "4-t0" / "manifest.json").is_file()
+
+
+def test_answers_beyond_max_length_are_a_failure_that_names_the_setting(train_here: Train) -> None:
+    code, events = train_here(max_length=16)
+    assert (code, last(events).code) == (1, "no_trained_tokens")
+    assert "max_length" in last(events).reason
+
+
+def test_rows_without_a_trained_token_keep_their_place_and_leave_the_weights_alone(train_here: Train, tmp_path: Path) -> None:
+    lines = write_rows(tmp_path / "some.jsonl", 12).read_text().splitlines()
+    long = [
+        json.dumps({"messages": [{"role": "user", "content": "x" * 200 + str(n)}, {"role": "assistant", "content": "y"}]})
+        for n in range(12)
+    ]
+    (tmp_path / "mixed.jsonl").write_text("\n".join(lines + long))
+    code, events = train_here(rows=tmp_path / "mixed.jsonl", max_steps=None, epochs=1, batch_size=1, max_length=64)
+    started = next(event for event in events if isinstance(event, Started))
+    assert code == 0
+    assert started.data["untrained_rows"] >= 8
+    losses = curve(events)
+    assert len(losses) == started.data["rows"] == started.total_steps
+    assert sum(loss == 0.0 for loss in losses.values()) == started.data["untrained_rows"]
+    assert "longer than max_length" in notices(events)
+
+
+def test_an_empty_dataset_is_a_clear_failure(train_here: Train, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    code, events = train_here(rows=tmp_path / "empty.jsonl")
+    assert code == 1
+    assert "empty" in last(events).reason
+
+
+def test_max_length_is_clamped_to_what_the_base_reads(train_here: Train) -> None:
+    _, events = train_here(max_length=1024)
+    assert f"reads {CONTEXT} tokens at most" in notices(events)
+
+
+def test_one_distinct_row_trains_without_a_check(train_here: Train, tmp_path: Path) -> None:
+    code, events = train_here(rows=write_rows(tmp_path / "one.jsonl", 1), max_steps=2)
+    assert code == 0
+    assert not curve(events, "eval/loss")
+    assert "no held-out rows" in notices(events)
+
+
+@pytest.mark.parametrize(("error", "code"), [(MemoryError(), "out_of_memory_host"), (torch.OutOfMemoryError("CUDA"), "out_of_memory_gpu")])
+def test_memory_that_runs_out_names_what_to_change(error: Exception, code: str, train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(_loop: loop.StepLoop, _batches: object) -> tuple[float, float]:
+        raise error
+
+    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
+    exit_code, events = train_here()
+    assert (exit_code, last(events).code) == (1, code)
+    assert "micro_batch_size" in last(events).reason
+
+
+def test_a_pickled_base_is_refused_before_it_is_touched(train_here: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
+    code, events = train_here(base=folder)
+    assert (code, last(events).code) == (1, "unsafe_format")
+
+
+@pytest.mark.material
+def test_a_real_foreign_base_without_a_template_trains(train_here: Train, material: Path) -> None:
+    code, events = train_here(base=material / "models" / "stories260k", max_steps=10, precision="auto", eval_every_steps=5)
+    assert code == 0, last(events).reason
+    assert "no chat template" in notices(events)
+    losses = curve(events, "eval/loss")
+    assert losses[10] < losses[0]
+
+
+@pytest.mark.parametrize("hidden", [64, 96])
+def test_qlora_follows_lora(hidden: int, train_here: Train, tmp_path: Path) -> None:
+    base = make_model(tmp_path / "base", hidden=hidden)
+    _, plain = train_here(base=base, out="lora", max_steps=12, eval_every_steps=4)
+    code, four_bit = train_here(base=base, out="qlora", max_steps=12, eval_every_steps=4, tuning="qlora", precision="bf16")
+    assert code == 0, last(four_bit).reason
+    started = next(event for event in four_bit if isinstance(event, Started))
+    assert started.data["nf4_share"] >= 0.8
+    expected, found = curve(plain, "eval/loss"), curve(four_bit, "eval/loss")
+    for step, loss in expected.items():
+        assert abs(found[step] - loss) <= max(0.05 * loss, 0.03)
