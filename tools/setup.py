@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -201,7 +202,8 @@ def set_up(*, dev: bool) -> int:
     steps.once("torch", TORCH, install_torch)
     if dev or steps.done.get("packages-dev") != digest(locks / "dev.txt"):  # the dev lock holds all of the other
         steps.once(f"packages-{lock}", digest(locks / f"{lock}.txt"), lambda: install_packages(lock))
-    steps.once("hone", digest(ROOT / "pyproject.toml"), install_hone)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    steps.once("hone", digest(json.dumps([project["build-system"], project["project"]])), install_hone)
     if not all((VENDOR / Path(name).name).exists() for name in BROWSER_FILES):
         steps.done.pop("browser-files", None)
     steps.once("browser-files", digest(ROOT / "package-lock.json", *BROWSER_FILES), install_browser_files)
