@@ -96,7 +96,8 @@ class ImportWork:
             drop(session, upload, package.worker.storage)
         word = {DatasetStatus.READY: f"{report.rows:,} rows were read.", DatasetStatus.NEEDS_MAPPING: "Columns want to be mapped."}
         message = word.get(report.status, package.reason)
-        session.add(EventRow(project_id=row.project_id, subject_id=dataset.id, type=report.status, message=message))
+        for kind, words in [(str(report.status), message), *(("notice", note) for note in report.notes)]:
+            session.add(EventRow(project_id=row.project_id, subject_id=dataset.id, type=kind, message=words))
         _clean_up(session, package.worker, row.id)
 
     def ended(self, session: Session, worker: Worker, row: Import) -> None:
