@@ -7,6 +7,7 @@ standard input. Either way it is the same run.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -112,6 +113,8 @@ def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter
     from workers.training.rows import load_rows
 
     rows = load_rows(beside / spec.dataset, beside / spec.eval_dataset if spec.eval_dataset else None)
+    # bitsandbytes advises to fetch kernels from the Hub when it is imported, which Hone never does.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Only now the heavy libraries: a wrong path is told at once.
     from workers.training.checkpoints import KEPT, Checkpoints
     from workers.training.progress import ProgressLine

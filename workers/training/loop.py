@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workers.training.model import LoadedModel
     from workers.training.report import Reporter
 
+ROWS_NAMED = 20
 CHECKPOINT_SECONDS = 120.0
 """With checkpoint_every_steps auto, no more training than this is ever lost."""
 
@@ -121,7 +122,10 @@ class StepLoop:
         rate = learning_rate(self.settings, number, self.total_steps)
         loss, norm = self._gradient(batches)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            message = f"Step {number}: the loss is no number any more (rows {chosen}). Lower the learning rate, or look at these rows."
+            rows = ", ".join(map(str, chosen[:ROWS_NAMED])) + (" …" if len(chosen) > ROWS_NAMED else "")
+            message = (
+                f"Step {number}: the loss is no number any more (training rows {rows}). Lower the learning rate, or look at these rows."
+            )
             raise Diverged(message)
         if batches:  # a step without trained tokens leaves weights and optimiser alone
             for group in self.optimiser.param_groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,8 @@ def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision
         target_modules="all-linear",
         task_type=TaskType.CAUSAL_LM,
     )
-    peft = get_peft_model(model, config, autocast_adapter_dtype=True)
+    with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft asks the model by a name that is going out of use
+        peft = get_peft_model(model, config, autocast_adapter_dtype=True)
     peft.eval()
     return LoadedModel(peft, model, TrainedTokenLoss(model), device, parameters, share)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,11 +19,6 @@ LEAST_SHARE = 0.8
 BLOCK = 64
 VECTOR = 16
 """The CPU kernel reads rows of a multiple of this many weights as if each began a new block (measured, bitsandbytes 0.50)."""
-
-
-def quiet_kernel_search() -> None:
-    """Silence the library's advice to fetch kernels from the Hub, which Hone never does."""
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def nf4_share(model: torch.nn.Module) -> float:

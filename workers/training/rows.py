@@ -13,6 +13,7 @@ from app.domain.errors import Invalid
 if TYPE_CHECKING:
     from pathlib import Path
 
+PARQUET_MARK = b"PAR1"
 _messages = TypeAdapter(tuple[Message, ...])
 
 
@@ -44,10 +45,10 @@ def load_rows(dataset: Path, eval_dataset: Path | None) -> Rows:
 def read_rows(path: Path) -> list[Row]:
     """Return the usable rows of a file, in its order."""
     if not path.is_file():
-        message = f"There is no file {path.name!r} where the spec says."
-        raise Invalid(message, param="dataset", code="no_such_dataset")
-    if path.suffix == ".parquet":
-        return _from_parquet(path)
+        raise Invalid(f"There is no file {path.name!r} where the spec says.", param="dataset", code="no_such_dataset")
+    with path.open("rb") as file:
+        if file.read(len(PARQUET_MARK)) == PARQUET_MARK:
+            return _from_parquet(path)
     conversations = _from_file(path)
     hashes = [row_hash(messages) for messages in conversations]
     return [Row(*row) for row in zip(conversations, hashes, split_by_hash(hashes), strict=True)]

@@ -12,16 +12,31 @@ from tests.workers.training.tiny import TEMPLATE, chat, make_tokenizer
 from workers.training.masks import Masker, NotTrainable
 from workers.training.templates import chat_template
 
-WORDS: dict[str, tuple[list[str], str, str | None, str]] = {
+Words = tuple[list[str], str, str | None, str]
+"""A tokenizer's special tokens, its end of sequence, its beginning, and what ends a turn."""
+WORDS: dict[str, Words] = {
     "google-gemma-2-2b-it": (["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"], "<eos>", "<bos>", "<end_of_turn>"),
     "HuggingFaceTB-SmolLM3-3B": (["<|im_start|>", "<|im_end|>", "<think>", "</think>"], "<|im_end|>", None, "<|im_end|>"),
     "meta-llama-Llama-3.2-3B-Instruct": (
-        ["<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"], "<|eot_id|>", "<|begin_of_text|>", "<|eot_id|>",
+        ["<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"],
+        "<|eot_id|>",
+        "<|begin_of_text|>",
+        "<|eot_id|>",
     ),
-    "mistralai-Ministral-3-14B-Reasoning-2512": (["<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"], "</s>", "<s>", "</s>"),
+    "mistralai-Ministral-3-14B-Reasoning-2512": (
+        ["<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"],
+        "</s>",
+        "<s>",
+        "</s>",
+    ),
     "Qwen-Qwen3-0.6B": (["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>"], "<|im_end|>", None, "<|im_end|>"),
-    "microsoft-Phi-3.5-mini-instruct": (["<s>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"], "<|endoftext|>", "<s>", "<|end|>"),
-}  # fmt: skip
+    "microsoft-Phi-3.5-mini-instruct": (
+        ["<s>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"],
+        "<|endoftext|>",
+        "<s>",
+        "<|end|>",
+    ),
+}
 
 
 def real_masker(name: str, material: Path) -> tuple[Masker, str]:
@@ -38,7 +53,8 @@ def masker(template: str | None, special: Sequence[str], *, eos: str | None, bos
 def trained_text(masker: Masker, messages: Sequence[Message]) -> list[str]:
     """Return the runs of trained tokens, as text."""
     masked = masker.mask(messages)
-    runs, open_run = [], False
+    runs: list[list[int]] = []
+    open_run = False
     for token, trained in zip(masked.ids.tolist(), masked.trained.tolist(), strict=True):
         if trained and not open_run:
             runs.append([])
@@ -120,7 +136,7 @@ def test_a_template_that_changes_answers_is_refused() -> None:
 def test_the_default_template_ends_answers_with_the_end_of_sequence_token() -> None:
     masked = masker(None, ["<s>", "</s>"], eos="</s>", bos="<s>")
     assert trained_text(masked, chat("a", "b", "c", "\n d")) == ["b</s>", "\n d</s>"]
-    assert masked._tokenizer.decode(masked.mask(chat("a", "b")).ids.tolist()).startswith("<s>User:\na\n\nAssistant:\nb</s>")
+    assert str(masked._tokenizer.decode(masked.mask(chat("a", "b")).ids.tolist())).startswith("<s>User:\na\n\nAssistant:\nb</s>")
 
 
 def test_where_a_token_would_straddle_the_border_prompt_and_answer_are_tokenised_apart() -> None:

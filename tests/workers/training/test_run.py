@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,21 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from app.domain.events import Checkpoint, Notice, Started
+from app.domain.events import AnyEvent, Checkpoint, Notice, Started
 from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import CONTEXT, curve, last, make_model, write_rows
 from workers.training import loop
 
 
-def notices(events: list[object]) -> str:
+def write_long_rows(path: Path) -> Path:
+    """Write rows whose prompts alone are longer than 200 tokens."""
+    turns = [(f"{number}" + "x" * 200, "y") for number in range(12)]
+    lines = [{"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]} for ask, answer in turns]
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    return path
+
+
+def notices(events: Sequence[AnyEvent]) -> str:
     return "\n".join(event.message for event in events if isinstance(event, Notice))
 
 
@@ -45,8 +54,8 @@ def test_the_started_event_says_what_was_chosen_and_why(train_here: Train) -> No
     assert started.data["settings"]["alpha"] == 8
 
 
-def test_the_adapter_loads_with_plain_peft_and_gives_the_reported_loss(train_here: Train, base: Path, tmp_path: Path) -> None:
-    _, events = train_here()
+def test_the_adapter_loads_with_plain_peft_and_changes_what_the_base_says(train_here: Train, base: Path, tmp_path: Path) -> None:
+    train_here()
     folder = tmp_path / "out" / "adapter"
     config = json.loads((folder / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == base.name
@@ -130,18 +139,15 @@ def test_a_loss_that_is_no_number_fails_and_keeps_the_last_checkpoint(
     assert (tmp_path / "out" / "checkpoints" / "4-t0" / "manifest.json").is_file()
 
 
-def test_answers_beyond_max_length_are_a_failure_that_names_the_setting(train_here: Train) -> None:
-    code, events = train_here(max_length=16)
+def test_answers_beyond_max_length_are_a_failure_that_names_the_setting(train_here: Train, tmp_path: Path) -> None:
+    code, events = train_here(rows=write_long_rows(tmp_path / "long.jsonl"), max_length=16)
     assert (code, last(events).code) == (1, "no_trained_tokens")
     assert "max_length" in last(events).reason
 
 
 def test_rows_without_a_trained_token_keep_their_place_and_leave_the_weights_alone(train_here: Train, tmp_path: Path) -> None:
     lines = write_rows(tmp_path / "some.jsonl", 12).read_text().splitlines()
-    long = [
-        json.dumps({"messages": [{"role": "user", "content": "x" * 200 + str(n)}, {"role": "assistant", "content": "y"}]})
-        for n in range(12)
-    ]
+    long = write_long_rows(tmp_path / "long.jsonl").read_text().splitlines()
     (tmp_path / "mixed.jsonl").write_text("\n".join(lines + long))
     code, events = train_here(rows=tmp_path / "mixed.jsonl", max_steps=None, epochs=1, batch_size=1, max_length=64)
     started = next(event for event in events if isinstance(event, Started))
@@ -203,7 +209,7 @@ def test_a_real_foreign_base_without_a_template_trains(train_here: Train, materi
 
 @pytest.mark.parametrize("hidden", [64, 96])
 def test_qlora_follows_lora(hidden: int, train_here: Train, tmp_path: Path) -> None:
-    base = make_model(tmp_path / "base", hidden=hidden)
+    base = make_model(tmp_path / "base", hidden=hidden, spread=0.05)  # near enough to a trained model's weights
     _, plain = train_here(base=base, out="lora", max_steps=12, eval_every_steps=4)
     code, four_bit = train_here(base=base, out="qlora", max_steps=12, eval_every_steps=4, tuning="qlora", precision="bf16")
     assert code == 0, last(four_bit).reason

@@ -172,7 +172,8 @@ def test_an_unusable_spec_exits_with_2_and_a_sentence(
 
 def test_a_wrong_path_is_told_before_anything_heavy_is_imported(root: Path, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump({"base_model": "nowhere", "dataset": "rows.jsonl"}))
-    look = f"import sys; from workers.train import main; code = main([{str(tmp_path / 'spec.yaml')!r}, '--out', {str(tmp_path)!r}]); print(code, 'torch' in sys.modules)"
+    command = [str(tmp_path / "spec.yaml"), "--out", str(tmp_path)]
+    look = f"import sys; from workers.train import main; code = main({command!r}); print(code, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "False"]
     assert "no folder 'nowhere'" in done.stderr

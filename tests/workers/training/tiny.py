@@ -39,7 +39,7 @@ def make_tokenizer(
     return fast
 
 
-def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, template: str | None = TEMPLATE) -> Path:
+def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, spread: float = 0.2, template: str | None = TEMPLATE) -> Path:
     """Write a tiny base model into `folder` and return it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -50,7 +50,7 @@ def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, template: str
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers,
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=CONTEXT, tie_word_embeddings=True,
-        initializer_range=0.2, eos_token_id=tokenizer.eos_token_id, pad_token_id=None, bos_token_id=None,
+        initializer_range=spread, eos_token_id=tokenizer.eos_token_id, pad_token_id=None, bos_token_id=None,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
@@ -101,4 +101,4 @@ def chat(*turns: str, system: str | None = None) -> tuple[Message, ...]:
     """Return a conversation of alternating turns, the user's first."""
     roles = ("user", "assistant")
     begun = [Message(role="system", content=system)] if system else []
-    return (*begun, *(Message(role=roles[index % 2], content=text) for index, text in enumerate(turns)))  # type: ignore[arg-type]
+    return (*begun, *(Message(role=roles[index % 2], content=text) for index, text in enumerate(turns)))

@@ -1,0 +1,60 @@
+"""A checkpoint is whole, or it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workers.training.checkpoints import CheckpointBroken, Checkpoints, verify
+
+
+def write(folder: Path) -> None:
+    (folder / "weights").write_text("numbers")
+    (folder / "state").write_text("more")
+
+
+def test_the_newest_one_that_verifies_is_found_not_the_highest_name(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, lease_token=3, keep=None)
+    for step in (9, 10, 100):
+        checkpoints.save(step, write)
+    (tmp_path / "100-t3" / "weights").write_text("Numbers")
+    (tmp_path / "200-t3").mkdir()
+    (tmp_path / ".staging" / "300-t3").mkdir(parents=True)
+    assert checkpoints.newest_good() == tmp_path / "10-t3"
+
+
+@pytest.mark.parametrize("damage", ["missing", "longer", "changed", "no manifest"])
+def test_any_damage_is_noticed(damage: str, tmp_path: Path) -> None:
+    folder = Checkpoints(tmp_path, lease_token=0, keep=None).save(1, write)
+    harm: dict[str, Callable[[], object]] = {
+        "missing": (folder / "state").unlink,
+        "longer": lambda: (folder / "state").write_text("more!"),
+        "changed": lambda: (folder / "state").write_text("mOre"),
+        "no manifest": lambda: (folder / "manifest.json").write_text("{}"),
+    }
+    harm[damage]()
+    with pytest.raises(CheckpointBroken):
+        verify(folder)
+
+
+def test_a_failing_save_leaves_the_earlier_one(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, lease_token=0, keep=1)
+    checkpoints.save(1, write)
+
+    def full(folder: Path) -> None:
+        write(folder)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save(2, full)
+    assert checkpoints.newest_good() == tmp_path / "1-t0"
+
+
+def test_older_ones_go_only_when_asked(tmp_path: Path) -> None:
+    for keep, left in ((2, {"2-t0", "3-t0"}), (None, {"1-t0", "2-t0", "3-t0"})):
+        folder = tmp_path / str(keep)
+        for step in (1, 2, 3):
+            Checkpoints(folder, lease_token=0, keep=keep).save(step, write)
+        assert {path.name for path in folder.iterdir()} - {".staging"} == left
