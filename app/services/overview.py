@@ -92,6 +92,11 @@ class Overview:
             return None
         return (utc_now() - start.time).total_seconds() / done * (run.total_steps - run.step)
 
+    def newest_events(self, subject_id: str, limit: int) -> list[EventRow]:
+        """Return what happened to a run or a dataset, newest first."""
+        found = select(EventRow).where(EventRow.subject_id == subject_id).order_by(EventRow.id.desc()).limit(limit)
+        return list(self.session.scalars(found))
+
     def totals(self, by: Identity) -> Totals:
         """Count what the project has."""
         states = select(Run.status, func.count(), func.count(Run.model)).where(Run.project_id == by.project_id).group_by(Run.status)

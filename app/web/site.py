@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,11 +26,24 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Scope
 
 ROOT = Path(__file__).resolve().parents[2]
 # /runs/new stands before /runs/{id}.
 ROUTES = (home, datasets, new_run, runs, board, chat, settings, account, docs, live)
 log = structlog.get_logger()
+
+
+class Assets(StaticFiles):
+    """Static files; an address that names its content's version may be kept for good."""
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Answer with a file."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if b"v=" in scope["query_string"] else "no-cache"
+        return response
 
 
 class Deployment(Protocol):
@@ -52,7 +66,7 @@ class Deployment(Protocol):
 def add_pages(app: FastAPI, deployment: Deployment) -> None:
     """Add every page to the application, whose `state.studio` is set."""
     app.state.web = Web(Pages(ROOT / "templates", ROOT / "static"), Live(app.state.studio.engine), about(deployment))
-    app.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
+    app.mount("/static", Assets(directory=ROOT / "static"), name="static")
     for module in ROUTES:
         app.include_router(module.router)
 

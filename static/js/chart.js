@@ -44,6 +44,8 @@
       return last < 0 ? null : { curve, value: values[last], x: u.valToPos(u.data[0][last], "x", true), y: u.valToPos(values[last], "y", true) };
     }).filter(Boolean).sort((a, b) => a.y - b.y);
     for (let n = 1; n < ends.length; n += 1) ends[n].y = Math.max(ends[n].y, ends[n - 1].y + LABEL_GAP * ratio);
+    const beyond = ends.length ? ends[ends.length - 1].y - (u.bbox.top + u.bbox.height - 4 * ratio) : 0;
+    if (beyond > 0) for (const end of ends) end.y -= beyond;
     const context = u.ctx;
     context.save();
     context.font = `${11 * ratio}px ${mono}`;

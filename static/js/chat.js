@@ -64,7 +64,8 @@
     const { first, whole, usage, finish } = figures;
     const parts = [first == null ? "" : `first token ${seconds(first)}`, `whole answer ${seconds(whole)}`];
     if (usage) {
-      const speed = whole > (first ?? 0) ? usage.completion_tokens / (whole / 1000) : 0;
+      // The first token also waits for the model to be loaded and the prompt to be read, so the pace is that of the rest.
+      const speed = first != null && whole > first ? (usage.completion_tokens - 1) / ((whole - first) / 1000) : 0;
       parts.push(`${usage.completion_tokens} tokens${speed ? `, ${speed.toFixed(0)}/s` : ""}`, `prompt ${usage.prompt_tokens}`);
     }
     if (finish === "length") parts.push("cut at the longest answer");
@@ -128,6 +129,7 @@
     for (const column of columns) if (!stopper.signal.aborted) await ask(column, stopper.signal);
     stopper = null;
     expected = "";
+    htmx.trigger(document.body, "answered");
     sendButton.hidden = false;
     stopButton.hidden = true;
     prompt.focus();

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.db import Dataset
@@ -123,3 +125,9 @@ def test_names_are_shown_and_never_run(browser: TestClient, payload: str) -> Non
         page = browser.get(address).text
         assert payload not in page or payload == "{{ 7*7 }}", address
         assert "49" not in re.findall(r"<h1>(.*?)</h1>", page)
+
+
+def test_a_file_beyond_the_limit_is_refused_before_it_is_read(make_app: Callable[..., FastAPI]) -> None:
+    with TestClient(make_app(max_upload_bytes=1000), base_url="http://127.0.0.1") as browser:
+        answer = browser.post("/datasets", files={"file": ("a.jsonl", LINE * 2000)}, headers={"Accept": "application/json"})
+    assert (answer.status_code, "1,000 bytes" in answer.json()["message"]) == (413, True)

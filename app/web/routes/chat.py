@@ -64,7 +64,9 @@ def _in_words(status: dict[str, Any]) -> Answering:
         return Answering(is_there=True, text=text, tone="wait")
     loaded = status.get("loaded")
     held = f"{PurePath(str(loaded)).name} is in memory." if loaded else "The first answer loads its base model."
-    return Answering(is_there=True, text=f"Answers come from {status.get('device') or 'this machine'}. {held}")
+    device = status.get("device")
+    place = "the CPU" if device == "cpu" else f"the GPU ({device})" if str(device).startswith("cuda") else "this machine"
+    return Answering(is_there=True, text=f"Answers come from {place}. {held}")
 
 
 @router.get("/chat")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import PurePath
 from typing import Annotated
 from urllib.parse import quote
 
+import anyio
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
@@ -28,6 +31,7 @@ Id = Annotated[str, Path(max_length=64)]
 After = Annotated[int, Query(ge=-1, le=2**53)]
 LIST_ROWS, PAGE_ROWS = 50, 20
 FORM_BYTES = 64 * 1024
+DRAIN_SECONDS = 20.0
 BLOCKS = ("dataset_mapping", "dataset_problems", "dataset_rows", "dataset_events")
 
 
@@ -41,13 +45,14 @@ def show_datasets(visit: Look, after: Annotated[str | None, Query(max_length=64)
 async def upload(request: Request, caller: Caller) -> Response:
     """Take a file as it streams in; the page's script gets JSON, a plain form is sent on to the new dataset."""
     studio = studio_of(request)
-    if int(request.headers.get("content-length") or 0) > studio.max_upload_bytes + FORM_BYTES:
-        raise too_large(studio.max_upload_bytes)
-    content_type = request.headers.get("content-type", "")
+    body, content_type = request.stream(), request.headers.get("content-type", "")
     by_script = request.headers.get("accept", "") == "application/json"
     try:
-        received = await receive_upload(request.stream(), content_type, studio.incoming, studio.max_upload_bytes)
+        if int(request.headers.get("content-length") or 0) > studio.max_upload_bytes + FORM_BYTES:
+            raise too_large(studio.max_upload_bytes)
+        received = await receive_upload(body, content_type, studio.incoming, studio.max_upload_bytes)
     except StudioError as error:
+        await _let_go(body)
         # The page's script shows the reason beside the file; a plain form gets the error page.
         if by_script:
             return JSONResponse({"message": error.message}, error.status)
@@ -95,8 +100,15 @@ def delete(visit: Act, dataset_id: Id) -> Response:
     return visit.go("/datasets")
 
 
+async def _let_go(body: AsyncIterator[bytes]) -> None:
+    """Take what the browser still sends of a refused file, for a while: a line closed in its face hides the reason."""
+    with anyio.move_on_after(DRAIN_SECONDS):
+        async for _ in body:
+            pass
+
+
 def _keep(studio: Studio, by: Identity, received: Upload) -> str:
-    name = received.fields.get("name", "").strip() or received.filename
+    name = received.fields.get("name", "").strip() or PurePath(received.filename).stem
     try:
         with unit_of_work(studio.engine) as session:
             return studio.datasets(session).create(by, name=name, filename=received.filename, upload=received.path).id

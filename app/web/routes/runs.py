@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
+from fastapi import Path as InPath
 from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.responses import Response
 
@@ -23,10 +26,11 @@ if TYPE_CHECKING:
     from app.web.visit import Visit
 
 router = APIRouter(include_in_schema=False)
-Id = Annotated[str, Path(max_length=64)]
+Id = Annotated[str, InPath(max_length=64)]
 PAGE_ROWS = 50
-EVENTS_SHOWN = 200
-LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_lineage")
+EVENTS_SHOWN = 100
+LOG_BYTES = 16 * 1024
+LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_log", "run_facts", "run_lineage")
 REMEDIES = {
     "out_of_memory": "Take a smaller batch_size or max_length, or QLoRA, in a new run like this one.",
     "unknown_model": "Choose a base model that lies on this machine, in a new run like this one.",
@@ -59,7 +63,7 @@ def act_on_run(visit: Act, run_id: Id, action: Literal["stop", "pause", "resume"
 def show_log(visit: Look, run_id: Id) -> PlainTextResponse:
     """Show the trainer's log."""
     log = visit.studio.log_of(visit.runs.get(visit.identity, run_id).id)
-    return PlainTextResponse(log.read_bytes().decode("utf-8", "replace") if log.is_file() else "The log is empty: no worker has begun.\n")
+    return PlainTextResponse(log.read_bytes().decode("utf-8", "replace") if log.is_file() else "")
 
 
 @router.get("/runs/{run_id}/spec.yaml")
@@ -93,8 +97,9 @@ def _page(visit: Visit, run: Run) -> Response:
         sentence=looks.sentence(run, latest, points.held_out, waiting.get(run.id)), left=visit.overview.seconds_left(run),
         best_loss=_best(points.held_out), latest_value=lambda name: latest[name].value if name in latest else None,
         actions=looks.actions_for(run.status), remedy=REMEDIES.get(run.error_code or ""), settings=TrainingSettings(**run.spec["settings"]),
-        events=visit.runs.events(visit.identity, run.id, limit=EVENTS_SHOWN).items, spec_yaml=visit.runs.spec_yaml(run),
+        events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=visit.runs.spec_yaml(run),
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
+        log=_end_of_log(visit.studio.log_of(run.id)),
         training_rows=run.version.rows if run.eval_version else run.version.train_rows,
         held_out_rows=run.eval_version.rows if run.eval_version else run.version.test_rows,
     )  # fmt: skip
@@ -108,7 +113,24 @@ def _best(held_out: list[Point]) -> str:
     return "best so far" if best is held_out[-1] else f"best {best.value:.3f} at step {best.step}"
 
 
+def _end_of_log(log: Path) -> str:
+    """Return the last whole lines of a log, and no more of a long one than a page wants."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LOG_BYTES))
+        text = file.read().decode("utf-8", "replace")
+    return text if size <= LOG_BYTES else text.partition("\n")[2]
+
+
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:
     """Return what the trainer chose (device, precision …) as short texts."""
     shown = {name.replace("_", " ").capitalize(): value for name, value in found.items() if isinstance(value, str | int | float | bool)}
-    return {name: "yes" if value is True else "no" if value is False else str(value)[:200] for name, value in shown.items()}
+    return {name: _told(value) for name, value in shown.items()}
+
+
+def _told(value: str | float | bool) -> str:  # noqa: FBT001 - any fact a trainer tells
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value[:200]
