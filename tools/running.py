@@ -112,7 +112,8 @@ def start(home: Path, **environment: str) -> RunningStudio:
 
 
 def _collect(stream: IO[str], into: list[str]) -> None:
-    into.extend(stream)
+    with stream:
+        into.extend(stream)
 
 
 def stop(studio: RunningStudio) -> int:
@@ -121,7 +122,15 @@ def stop(studio: RunningStudio) -> int:
     try:
         return studio.process.wait(30)
     finally:
-        studio.process.kill()
+        kill(studio)
+
+
+def kill(studio: RunningStudio) -> None:
+    """End a studio's first process by force, and let go of its pipes."""
+    studio.process.kill()
+    studio.process.wait()
+    if studio.process.stdout:
+        studio.process.stdout.close()
 
 
 @contextmanager

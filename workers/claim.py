@@ -10,11 +10,12 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from app.db.leases import HEARTBEAT_SECONDS, LEASE_SECONDS, claim, extend, held
+from app.db.leases import claim, held
 from app.db.session import reading, unit_of_work
 from app.domain.errors import LeaseLost, StudioError
 from app.domain.events import Command, Finished
 from app.domain.runs import WANTED_END, RunStatus
+from workers.heartbeat import Heartbeat
 from workers.kinds import KINDS, lose, settle, tell
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ ASK_SECONDS = 1.0
 """How often the wishes of people are read."""
 PATIENCE_SECONDS = {"cancel": 10.0, "pause": 60.0, "stop": 60.0}
 """How long a child may take to follow a command before it is killed."""
-SELF_FENCE_SECONDS = LEASE_SECONDS - 2 * HEARTBEAT_SECONDS
-"""Without the database for this long a holder must assume that others will take over."""
 GPU = "cuda:0"
 """What a worker's trainer sees as its GPU."""
 YIELD_SECONDS = 60.0
@@ -70,27 +69,34 @@ class Hold:
         self.kill_at: float | None = None
         self.interrupted = False
         self.unwritten: list[AnyEvent] = []
-        self.beaten = self.asked = time.monotonic()
+        self.asked = time.monotonic()
+        self.heartbeat = Heartbeat(worker.engine, kind.table, work_id, token)
         self.log = log.bind(work=work_id, token=token)
 
     def run(self) -> None:
         """Run the child, relay what it says, follow what people ask, and settle the end."""
         self.log.info("claimed")
         self._lend_gpu(give_back=False)
-        child: Child | None = None
         try:
-            child = self.kind.start(self.worker, self.work_id, self.token)
-            self._watch(child)
-            child.kill()
-            self._settle(child.process.returncode)
+            with self.heartbeat:
+                self._settle(self._run_child())
         except LeaseLost:
             self.log.warning("the lease was lost; the child was ended and nothing was written")
         except StudioError as error:
             self._fail(error.message, error.code)
+        except OSError as error:
+            self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage")
         finally:
-            if child:
-                child.kill()
             self._lend_gpu(give_back=True)
+
+    def _run_child(self) -> int:
+        """Start the child and stay with it until it has gone; return its exit code."""
+        child = self.kind.start(self.worker, self.work_id, self.token)
+        try:
+            self._watch(child)
+        finally:
+            child.kill()
+        return child.process.returncode
 
     def _watch(self, child: Child) -> None:
         """Relay events until the child has closed its pipe; LeaseLost when somebody else holds the work."""
@@ -99,14 +105,12 @@ class Hold:
             events, ended = child.drain(LOOK_SECONDS)
             self.unwritten += events
             self.finished = next((e for e in events if isinstance(e, Finished)), self.finished)
+            self.heartbeat.check()
             try:
-                self._keep_hold(child)
+                self._hear_wishes(child)
                 self._write()
             except DBAPIError as error:
                 self.log.warning("the database does not answer", error=str(error.orig))
-                if time.monotonic() - self.beaten > SELF_FENCE_SECONDS:
-                    message = "The database was away for too long; somebody else may have taken over."
-                    raise LeaseLost(message) from None
             self._leave_if_asked(child)
             if self.kill_at is not None and time.monotonic() > self.kill_at:
                 self.log.warning("the child did not leave in time and was killed")
@@ -115,18 +119,13 @@ class Hold:
     def _write(self) -> None:
         if self.unwritten:
             with unit_of_work(self.worker.engine) as session:
-                self.kind.record(session, held(session, self.kind.table, self.work_id, self.token), self.unwritten)
+                row = held(session, self.kind.table, self.work_id, self.token)
+                self.kind.record(session, self.worker, row, self.unwritten)
             self.unwritten = []
-            self.beaten = max(self.beaten, time.monotonic() - HEARTBEAT_SECONDS)
 
-    def _keep_hold(self, child: Child) -> None:
-        now = time.monotonic()
-        if now - self.beaten >= HEARTBEAT_SECONDS:
-            with unit_of_work(self.worker.engine) as session:
-                extend(session, self.kind.table, self.work_id, self.token)
-            self.beaten = now
-        if now - self.asked >= ASK_SECONDS:
-            self.asked = now
+    def _hear_wishes(self, child: Child) -> None:
+        if time.monotonic() - self.asked >= ASK_SECONDS:
+            self.asked = time.monotonic()
             self._follow(child, self._status())
 
     def _status(self) -> RunStatus:

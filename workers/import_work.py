@@ -58,7 +58,7 @@ class ImportWork:
         spec_file.write_text(json.dumps(spec), encoding="utf-8")
         return Child(["workers.curation.ingest", str(spec_file)], folder=folder, log_file=folder / "log.txt")
 
-    def record(self, session: Session, row: Import, events: Sequence[AnyEvent]) -> None:
+    def record(self, session: Session, _worker: Worker, row: Import, events: Sequence[AnyEvent]) -> None:
         """Note how far the reading is."""
         if row.status == RunStatus.STARTING:
             row.move_to(RunStatus.RUNNING)
@@ -89,8 +89,8 @@ class ImportWork:
         _drop_version(session, row, package.worker)
         if package.sha256:
             _add_version(session, row, package)
-        if report.status == DatasetStatus.FAILED and not report.columns and dataset.upload:
-            # Nothing in it can be mapped either, so nothing is kept of it but the report.
+        if report.status == DatasetStatus.FAILED and dataset.mapping is None and dataset.upload:
+            # A table fails only once it is mapped, and may be mapped better; of anything else nothing is kept but the report.
             upload, dataset.upload_id, dataset.upload = dataset.upload, None, None
             session.flush()
             drop(session, upload, package.worker.storage)

@@ -29,7 +29,7 @@ class Kind(Protocol):
     def start(self, worker: Worker, work_id: str, token: int, /) -> Child:
         """Start the child process; Invalid when the work cannot be done at all."""
 
-    def record(self, session: Session, row: Any, events: Sequence[AnyEvent]) -> None:
+    def record(self, session: Session, worker: Worker, row: Any, events: Sequence[AnyEvent]) -> None:
         """Write what the child reported; the lease is held."""
 
     def package(self, worker: Worker, work_id: str, finished: Finished | None) -> Any:

@@ -68,6 +68,10 @@ def _poll(worker: Worker, every: float) -> None:
         except DBAPIError as error:
             log.warning("the database does not answer; trying again", error=str(error.orig))
             found = False
+        except Exception:
+            # The outer edge of a slot: whatever it was, the lease runs out and the work is taken up again.
+            log.exception("a slot failed")
+            found = False
         if not found:
             worker.leaving.wait(every)
 

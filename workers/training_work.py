@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ class TrainingWork:
             arguments += ["--resume", str(checkpoint)]
         return Child(arguments, folder=folder, log_file=folder / "log.txt")
 
-    def record(self, session: Session, row: Run, events: Sequence[AnyEvent]) -> None:
+    def record(self, session: Session, worker: Worker, row: Run, events: Sequence[AnyEvent]) -> None:
         """Write what the trainer reported."""
         for event in events:
             if isinstance(event, Started):
@@ -78,7 +79,7 @@ class TrainingWork:
             elif isinstance(event, Metric) and event.name == "train/loss":
                 row.step = event.step
             elif isinstance(event, Checkpoint):
-                _record_checkpoint(session, row, event)
+                _record_checkpoint(session, run_folder(worker, row.id), row, event)
             elif isinstance(event, Notice):
                 _tell(session, row, "notice", event.message)
         points = [metrics.Point(e.step, e.name, e.value) for e in events if isinstance(e, Metric)]
@@ -155,8 +156,8 @@ def pack_adapter(folder: Path, card: str, target: Path) -> None:
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
 
 
-def _tell(session: Session, run: Run, kind: str, message: str) -> None:
-    session.add(EventRow(project_id=run.project_id, subject_id=run.id, type=kind, message=message, lease_token=run.lease_token))
+def _tell(session: Session, run: Run, kind: str, message: str, **data: int) -> None:
+    session.add(EventRow(project_id=run.project_id, subject_id=run.id, type=kind, message=message, data=data, lease_token=run.lease_token))
 
 
 def _record_start(session: Session, run: Run, event: Started) -> None:
@@ -165,10 +166,10 @@ def _record_start(session: Session, run: Run, event: Started) -> None:
     run.started_at = run.started_at or utc_now()
     run.facts, run.step = event.data, event.step
     run.total_steps = event.total_steps or run.total_steps
-    _tell(session, run, "started", event.message)
+    _tell(session, run, "started", event.message, step=event.step)
 
 
-def _record_checkpoint(session: Session, run: Run, event: Checkpoint) -> None:
+def _record_checkpoint(session: Session, folder: Path, run: Run, event: Checkpoint) -> None:
     """Make a checkpoint real, and let those beyond the newest two go."""
     if event.step < run.checkpoint_step:
         return
@@ -179,3 +180,4 @@ def _record_checkpoint(session: Session, run: Run, event: Checkpoint) -> None:
     newest = select(CheckpointRow).where(CheckpointRow.run_id == run.id, CheckpointRow.state == "good")
     for old in session.scalars(newest.order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc()).offset(KEPT_CHECKPOINTS)):
         old.state = "removed"
+        after_commit(session, partial(shutil.rmtree, folder / old.path, ignore_errors=True))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, IdMixin, utc_now
 
@@ -22,3 +22,8 @@ class AuditEntry(IdMixin, Base):
     action: Mapped[str] = mapped_column(String(60))
     subject: Mapped[str | None] = mapped_column(String(100))
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+def note(session: Session, project_id: str, user_id: str, action: str, subject: str | None = None) -> None:
+    """Write down who did what."""
+    session.add(AuditEntry(project_id=project_id, user_id=user_id, action=action, subject=subject))

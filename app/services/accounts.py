@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from app.db import ApiKey, AuditEntry, Project, User, WebSession
+from app.db import ApiKey, Project, User, WebSession
+from app.db.audit import note
 from app.db.base import utc_now
 from app.domain.errors import NotFound, Unauthenticated
 
@@ -145,4 +146,4 @@ class Accounts:
         return Identity(user.id, user.name, project.id, project.name, key.id)
 
     def _audit(self, by: Identity, action: str, subject: str | None) -> None:
-        self.session.add(AuditEntry(project_id=by.project_id, user_id=by.user_id, action=action, subject=subject))
+        note(self.session, by.project_id, by.user_id, action, subject)

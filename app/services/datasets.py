@@ -8,6 +8,7 @@ from sqlalchemy import or_, select
 
 from app.db import Artifact, Dataset, DatasetVersion, EventRow, Import, Run
 from app.db.artifacts import drop
+from app.db.audit import note
 from app.db.base import utc_now
 from app.db.session import after_commit
 from app.domain.datasets import DatasetStatus, Mapping
@@ -105,6 +106,7 @@ class Datasets:
             message = f"The run {in_use!r} still uses this dataset. Cancel it, or wait until it has ended."
             raise Conflict(message, code="dataset_in_use")
         dataset.deleted_at = utc_now()
+        note(self.session, by.project_id, by.user_id, "dataset.deleted", dataset.id)
         live = select(Import).where(Import.dataset_id == dataset.id, Import.status.not_in(ENDED))
         for reading in self.session.scalars(live.with_for_update()):
             reading.move_to(after_request("cancel", RunStatus(reading.status)), "The dataset was deleted.")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 
 from app.db import EventRow, Run, WorkerRow
+from app.db.audit import note
 from app.db.base import database_clock, utc_now
 from app.db.leases import LEASE_SECONDS
 from app.db.session import after_commit
@@ -56,6 +57,7 @@ class Runs:
         for version in filter(None, [run.version, run.eval_version]):
             version.frozen_at = version.frozen_at or utc_now()
         self.session.flush()
+        note(self.session, by.project_id, by.user_id, "run.launched", run.id)
         self._tell(run, "queued", f"{by.user_name} launched the run.")
         after_commit(self.session, lambda: self.queue.ring(TRAINING_QUEUE))
         return run
@@ -112,6 +114,7 @@ class Runs:
             after_commit(self.session, lambda: self.queue.ring(TRAINING_QUEUE))
         if run.status in ENDED:
             run.finished_at = utc_now()
+        note(self.session, by.project_id, by.user_id, f"run.{action}", run.id)
         self._tell(run, action, f"{by.user_name} asked to {action} the run.")
         return run
 

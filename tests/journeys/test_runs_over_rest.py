@@ -54,11 +54,15 @@ def test_the_adapter_is_in_peft_layout_with_its_lineage(studio: RunningStudio, t
 
 
 def test_the_official_client_lists_models_and_streams_from_the_tuned_one(studio: RunningStudio, tuned: dict[str, Any]) -> None:
-    client = OpenAI(base_url=f"{studio.address}/v1", api_key=studio.key)
-    assert {"hone-starter", tuned["model"]} <= {model.id for model in client.models.list()}
+    with OpenAI(base_url=f"{studio.address}/v1", api_key=studio.key) as client:
+        ask_and_check(client, tuned["model"])
+
+
+def ask_and_check(client: OpenAI, model: str) -> None:
+    assert {"hone-starter", model} <= {listed.id for listed in client.models.list()}
     chunks = list(
         client.chat.completions.create(
-            model=tuned["model"], messages=[{"role": "user", "content": "I want to cancel order 5."}], temperature=0, max_tokens=5,
+            model=model, messages=[{"role": "user", "content": "I want to cancel order 5."}], temperature=0, max_tokens=5,
             stream=True, stream_options={"include_usage": True},
         )
     )  # fmt: skip
@@ -114,7 +118,7 @@ def test_a_foreign_base_trains_by_its_folder_and_says_that_it_has_no_template(
         config = zipfile.ZipFile(io.BytesIO(rest.get(f"/api/v1/runs/{run['id']}/adapter.zip").content)).read("adapter_config.json")
     assert any("template" in event["message"] for event in events)
     assert json.loads(config)["base_model_name_or_path"] == "stories260k"
-    client = OpenAI(base_url=f"{studio.address}/v1", api_key=studio.key)
-    answer = client.chat.completions.create(model=run["model"], messages=[{"role": "user", "content": "Hello"}], max_tokens=4)
+    with OpenAI(base_url=f"{studio.address}/v1", api_key=studio.key) as client:
+        answer = client.chat.completions.create(model=run["model"], messages=[{"role": "user", "content": "Hello"}], max_tokens=4)
     assert answer.usage is not None
     assert answer.usage.completion_tokens <= 4
