@@ -72,7 +72,9 @@ def add_dataset(engine: Engine, by: Identity, *, rows: int = 20) -> str:
     """Put a ready dataset with one version straight into the database; return its id."""
     with unit_of_work(engine) as session:
         artifact = Artifact(project_id=by.project_id, kind="rows", filename="x.parquet", sha256="0" * 64, size_bytes=1)
-        dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name="e-mails", filename="x.jsonl", status="ready", report={"rows": rows})
+        dataset = Dataset(
+            project_id=by.project_id, created_by=by.user_id, name="e-mails", filename="x.jsonl", status="ready", report={"rows": rows}
+        )
         session.add_all([artifact, dataset])
         session.flush()
         version = DatasetVersion(
