@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
@@ -18,7 +16,7 @@ from starlette.responses import Response
 from app.api import datasets, health, openai, runs
 from app.api import errors as api_errors
 from app.config import PROJECT_ROOT, Settings
-from app.db.session import make_engine
+from app.db.session import UNREACHABLE, make_engine
 from app.domain.errors import Forbidden, StudioError
 from app.domain.specs import STARTER
 from app.gateways.inference import Inference
@@ -88,7 +86,7 @@ def _add_errors(app: FastAPI) -> None:
             return api_errors.answer(request, error)
         return site.answer_error(request, error)
 
-    for kind in (StudioError, RequestValidationError, HTTPException, DBAPIError, PoolTimeout, Exception):
+    for kind in (StudioError, RequestValidationError, HTTPException, *UNREACHABLE, Exception):
         app.add_exception_handler(kind, failed)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from app.db import Base, Dataset, DatasetVersion, Import, Run
 from app.db.artifacts import Artifact
+from app.db.base import utc_now
 from app.db.migrate import migrate
 from app.db.session import make_engine, unit_of_work
 from app.services.accounts import Accounts, Identity
@@ -90,6 +91,8 @@ def add_run(engine: Engine, by: Identity, dataset_id: str, **columns: object) ->
     """Put a queued run straight into the database; return its id."""
     with unit_of_work(engine) as session:
         version = session.get_one(Dataset, dataset_id).version
+        assert version is not None
+        version.frozen_at = version.frozen_at or utc_now()
         wanted = {"name": "run", "method": "sft", "base_model": "hone-starter", "spec": {}, "total_steps": 10, "queue": "gpu"} | columns
         run = Run(project_id=by.project_id, created_by=by.user_id, version=version, **wanted)
         session.add(run)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from app.db.session import UNREACHABLE
 from app.domain.chat import invalid_field
 from app.domain.errors import StudioError
 
@@ -43,7 +42,7 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, HTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
         return JSONResponse(shape(str(error.detail), "invalid_request_error", None, code), error.status_code, error.headers)
-    if isinstance(error, DBAPIError | PoolTimeout):
+    if isinstance(error, UNREACHABLE):
         log.warning("the database did not answer", path=request.scope["path"], error=str(error))
         return JSONResponse(
             shape("The database does not answer just now; try again.", "server_error", None, "unavailable"), 503, RETRY_AFTER

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 SAFE_WAL_SQLITE = (3, 51, 3)
 """Older libraries can corrupt a WAL database when one connection checkpoints while another writes (sqlite.org/changes)."""
 AFTER_COMMIT = "hone_after_commit"
+UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
+"""How a database that is away, locked or overrun shows itself; trying again later may work."""
 
 
 def journal_mode() -> str:

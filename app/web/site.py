@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from app.db.session import journal_mode
+from app.db.session import UNREACHABLE, journal_mode
 from app.domain.errors import StudioError, Unavailable
 from app.web import errors
 from app.web.headers import HEADERS
@@ -101,7 +99,7 @@ def _in_words(request: Request, error: Exception) -> StudioError:
         return errors.for_status(error.status_code)
     if isinstance(error, RequestValidationError):
         return errors.unreadable(error)
-    if isinstance(error, DBAPIError | PoolTimeout):
+    if isinstance(error, UNREACHABLE):
         log.warning("the database did not answer", path=request.scope["path"], error=str(error))
         return Unavailable("The database does not answer just now. Try again in a moment.")
     log.error("a page failed", path=request.scope["path"], exc_info=error)
