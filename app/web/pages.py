@@ -45,7 +45,9 @@ class Pages:
             self._assets[name] = f"/static/{name}?v={digest}"
         return self._assets[name]
 
-    def render(self, request: Request, name: str, /, *, also: Sequence[str] = (), status: int = 200, **context: Any) -> HTMLResponse:
+    def render(
+        self, request: Request, name: str, /, *, also: Sequence[str] = (), status: int = 200, with_rail: bool = False, **context: Any
+    ) -> HTMLResponse:
         """Return the whole page; or, when htmx targets a block of it, that block and, out of band, any in `also`."""
         template = self.environment.get_template(name)
         target = wanted_block(request.headers, template.blocks)
@@ -54,6 +56,7 @@ class Pages:
             layout="layouts/fragments.html" if target else "layouts/page.html",
             fragments=[target, *beside],
             oob=lambda block: Markup(' hx-swap-oob="true"') if block in beside else "",
+            rail_oob=Markup(' hx-swap-oob="outerMorph"') if target and with_rail else "",
             path=request.scope["path"],
             **context,
         )

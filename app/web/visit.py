@@ -82,7 +82,11 @@ class Visit:
     def page(self, name: str, /, *, also: Sequence[str] = (), status: int = 200, **context: Any) -> HTMLResponse:
         """Answer with a page, or the block of it that was asked for."""
         frame = Frame(self.identity, self.overview, signed_in=self.signed_in)
-        return self.web.pages.render(self.request, name, also=also, status=status, frame=frame, since=self.since(), **context)
+        # A doorbell's answer carries the rail too: what rang may have changed its counts.
+        refetch = self.request.headers.get("hx-source", "").startswith("a#refetch")
+        return self.web.pages.render(
+            self.request, name, also=also, status=status, with_rail=refetch, frame=frame, since=self.since(), **context
+        )
 
     def go(self, address: str) -> Response:
         """Send the browser on to another page after something was done."""

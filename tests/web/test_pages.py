@@ -111,3 +111,11 @@ def test_blocks_beside_the_target_are_swapped_out_of_band(browser: TestClient, s
     alone = browser.get(f"/runs/{sample.runs['running']}", headers=part("run_now")).text
     assert '<div id="run-chart" hx-swap-oob="true">' in alone
     assert "hx-swap-oob" not in browser.get(f"/runs/{sample.runs['running']}").text
+
+
+def test_what_a_doorbell_fetches_brings_the_counts_of_the_rail(browser: TestClient) -> None:
+    asked = part("runs_table")
+    assert 'id="rail"' not in browser.get("/runs", headers=asked).text
+    rung = browser.get("/runs", headers=asked | {"HX-Source": "a#refetch-runs-table"}).text
+    assert '<nav id="rail" aria-label="Studio" hx-swap-oob="outerMorph">' in rung
+    assert "1 running" in rung

@@ -159,3 +159,8 @@ def test_lists_are_paged(browser: TestClient, sample: Sample, monkeypatch: pytes
     assert "Older runs" in page
     after = page.split("/runs?after=")[1].split('"')[0]
     assert "emails-long" in browser.get(f"/runs?after={after}").text
+
+
+def test_the_board_says_how_many_wait_behind_those_it_shows(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.routes.board.LIVE_ROWS", 1)
+    assert "2 more runs wait behind these." in browser.get("/board").text
