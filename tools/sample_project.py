@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from app.db import Artifact, Dataset, DatasetVersion, EventRow, Import, Run, WorkerRow, metrics
 from app.db.base import utc_now
 from app.db.session import unit_of_work
-from app.domain.datasets import Mapping, Message, Problem, row_hash, split_by_hash
+from app.domain.datasets import ROW_GROUP_ROWS, Mapping, Message, Problem, row_hash, split_by_hash
 from app.domain.runs import ENDED, RunStatus
 from app.domain.specs import STARTER, Preset, TrainingSpec, settings_for
 from app.services.accounts import Accounts, Identity
@@ -75,38 +75,18 @@ def add_ready(session: Session, studio: Studio, by: Identity, name: str, rows: i
     """Put a ready dataset with real rows into the store and the database."""
     talks = conversations(rows)
     hashes = [row_hash(talk) for talk in talks]
-    splits = split_by_hash(hashes)
-    table = pa.table(
-        {
-            "row": range(rows), "messages": [[message.model_dump() for message in talk] for talk in talks],
-            "split": [str(split) for split in splits], "hash": hashes, "line": range(1, rows + 1),
-        },
-        schema=SCHEMA,
-    )  # fmt: skip
-    studio.incoming.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=studio.incoming, suffix=".parquet", delete=False) as made:
-        path = Path(made.name)
-    pq.write_table(table, path, row_group_size=5000, compression="zstd")
-    sha256, size = studio.storage.put(path)
-    test = sum(split == "test" for split in splits)
+    splits = [str(split) for split in split_by_hash(hashes)]
+    sha256, size = _store_rows(studio, talks, splits, hashes)
+    test = splits.count("test")
     problems = [Problem(line=41, reason="The answer is empty."), Problem(line=318, reason="Not valid JSON: expected ',' at column 88.")]
     report = {
         "status": "ready", "format": "chat", "columns": ["messages"], "rows": rows, "train_rows": rows - test, "test_rows": test,
         "problem_count": len(problems), "problems": [p.model_dump() for p in problems], "sample": [], "sha256": sha256, "encoding": "utf-8",
     }  # fmt: skip
     dataset = _dataset(session, by, name, f"{name}.jsonl", status="ready", report=report, format="chat")
-    artifact = Artifact(
-        project_id=by.project_id, created_by=by.user_id, kind="rows", filename="rows.parquet", sha256=sha256, size_bytes=size
-    )
-    version = DatasetVersion(
-        project_id=by.project_id,
-        created_by=by.user_id,
-        dataset=dataset,
-        artifact=artifact,
-        rows=rows,
-        train_rows=rows - test,
-        test_rows=test,
-    )
+    owned = {"project_id": by.project_id, "created_by": by.user_id}
+    artifact = Artifact(kind="rows", filename="rows.parquet", sha256=sha256, size_bytes=size, **owned)
+    version = DatasetVersion(dataset=dataset, artifact=artifact, rows=rows, train_rows=rows - test, test_rows=test, **owned)
     session.add_all([artifact, version])
     session.flush()
     dataset.version_id = version.id
@@ -115,6 +95,17 @@ def add_ready(session: Session, studio: Studio, by: Identity, name: str, rows: i
     _tell(session, by, dataset.id, "uploaded", f"{dataset.filename} was uploaded (112,840 bytes).")
     _tell(session, by, dataset.id, "imported", f"{rows:,} rows are ready, 2 were set aside.")
     return dataset
+
+
+def _store_rows(studio: Studio, talks: list[list[Message]], splits: list[str], hashes: list[str]) -> tuple[str, int]:
+    """Write rows as an import does; return the blob's hash and size."""
+    messages = [[message.model_dump() for message in talk] for talk in talks]
+    columns = {"row": range(len(talks)), "messages": messages, "split": splits, "hash": hashes, "line": range(1, len(talks) + 1)}
+    studio.incoming.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=studio.incoming, suffix=".parquet", delete=False) as made:
+        path = Path(made.name)
+    pq.write_table(pa.table(columns, schema=SCHEMA), path, row_group_size=ROW_GROUP_ROWS, compression="zstd")
+    return studio.storage.put(path)
 
 
 def add_unmapped(session: Session, by: Identity) -> Dataset:

@@ -20,14 +20,20 @@ from playwright.sync_api import Page, sync_playwright
 
 from app.config import Settings
 from app.db.migrate import migrate
+from app.db.session import unit_of_work
 from app.main import create_app
-from tools.sample_project import fill
+from app.services.accounts import Accounts
+from tools.sample_project import Sample, fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WIDTHS = {1440: 900, 768: 1024, 390: 844}
 START_SECONDS = 20.0
+PAGES = {
+    "home": "/", "datasets": "/datasets", "runs": "/runs", "new-run": "/runs/new", "board": "/board", "chat": "/chat",
+    "workers": "/workers", "settings": "/settings", "signin": "/signin", "docs": "/docs", "missing": "/nowhere",
+}  # fmt: skip
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -40,28 +46,28 @@ def main() -> None:
     arguments = given.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.address:
-        walk(arguments.address, list_pages({}, {}), arguments.folder, arguments.only)
+        walk(arguments.address, PAGES, arguments.folder, arguments.only)
         return
-    with tempfile.TemporaryDirectory() as home, sample_studio(Path(home)) as (address, pages):
-        walk(address, pages, arguments.folder, arguments.only)
+    for is_empty in (False, True):
+        with tempfile.TemporaryDirectory() as home, studio(Path(home), is_empty=is_empty) as (address, pages):
+            walk(address, pages, arguments.folder, arguments.only)
 
 
-def list_pages(datasets: dict[str, str], runs: dict[str, str]) -> dict[str, str]:
+def pages_of(sample: Sample) -> dict[str, str]:
     """Return every page and state by name."""
-    plain = {
-        "home": "/", "datasets": "/datasets", "runs": "/runs", "new-run": "/runs/new", "board": "/board", "chat": "/chat",
-        "workers": "/workers", "settings": "/settings", "signin": "/signin", "docs": "/docs", "missing": "/nowhere",
-    }  # fmt: skip
-    plain |= {f"dataset-{name}": f"/datasets/{dataset_id}" for name, dataset_id in datasets.items()}
-    return plain | {f"run-{name}": f"/runs/{run_id}" for name, run_id in runs.items()}
+    datasets = {f"dataset-{name}": f"/datasets/{dataset_id}" for name, dataset_id in sample.datasets.items()}
+    return PAGES | datasets | {f"run-{name}": f"/runs/{run_id}" for name, run_id in sample.runs.items()}
 
 
 @contextmanager
-def sample_studio(home: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Serve a sample project, and an empty one's pages too."""
+def studio(home: Path, *, is_empty: bool) -> Iterator[tuple[str, dict[str, str]]]:
+    """Serve a studio that holds nothing yet, or a sample project."""
     app = create_app(Settings(home=home))
     migrate(app.state.studio.engine)
-    sample = fill(app.state.studio)
+    if is_empty:
+        with unit_of_work(app.state.studio.engine) as session:
+            Accounts(session).ensure_owner()
+    pages = {f"empty-{name}": path for name, path in PAGES.items()} if is_empty else pages_of(fill(app.state.studio))
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -70,7 +76,7 @@ def sample_studio(home: Path) -> Iterator[tuple[str, dict[str, str]]]:
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.05)
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", list_pages(sample.datasets, sample.runs)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", pages
     finally:
         server.should_exit = True
         thread.join()
