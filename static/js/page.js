@@ -3,6 +3,7 @@
 (() => {
   const STALE_AFTER_MS = 1500;
   const RETRY_AFTER_MS = 2000;
+  const SENT_FOR_MS = 5000;
 
   function enliven(root) {
     for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
@@ -44,6 +45,15 @@
   document.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt > 0) lost(); });
   document.addEventListener("htmx:sse:close", (event) => { if (event.detail.reason === "removed" || event.detail.reason === "message") found(); });
   document.addEventListener("signed-out", () => location.reload());
+
+  // A form that leads to another page is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented || event.target.hasAttribute("hx-post")) return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+    setTimeout(() => delete event.target.dataset.sent, SENT_FOR_MS);
+  });
+  addEventListener("pageshow", () => { for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent; });
 
   const isStream = (event) => event.target instanceof Element && event.target.id === "live";
   function again(event) {

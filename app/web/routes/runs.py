@@ -60,10 +60,10 @@ def act_on_run(visit: Act, run_id: Id, action: Literal["stop", "pause", "resume"
 
 
 @router.get("/runs/{run_id}/log")
-def show_log(visit: Look, run_id: Id) -> PlainTextResponse:
-    """Show the trainer's log."""
+def show_log(visit: Look, run_id: Id) -> Response:
+    """Show the trainer's log, whole."""
     log = visit.studio.log_of(visit.runs.get(visit.identity, run_id).id)
-    return PlainTextResponse(log.read_bytes().decode("utf-8", "replace") if log.is_file() else "")
+    return FileResponse(log, media_type="text/plain; charset=utf-8") if log.is_file() else PlainTextResponse("")
 
 
 @router.get("/runs/{run_id}/spec.yaml")
