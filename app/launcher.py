@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
@@ -211,6 +212,7 @@ class Family:
             while time.monotonic() - began < READY_SECONDS and not self.leaving.is_set():
                 if self._is_ready(client):
                     print(f"Hone is ready at {self.address}", flush=True)  # noqa: T201 - scripts wait for this line
+                    _show(self.address)
                     return
                 time.sleep(0.1)
         if not self.leaving.is_set():
@@ -245,6 +247,13 @@ class Family:
 def _close(process: subprocess.Popen[bytes]) -> None:
     if process.stdin:
         process.stdin.close()
+
+
+def _show(address: str) -> None:
+    """Open the browser, but only for somebody who sits at this machine."""
+    has_display = sys.platform in {"darwin", "win32"} or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    if sys.stdout.isatty() and has_display:
+        webbrowser.open(address)
 
 
 def _free_port() -> int:

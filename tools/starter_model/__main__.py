@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tools.starter_model.card import write_card
 from tools.starter_model.corpus import DOCUMENT_END, conversations, documents
 
 VOCABULARY, CONTEXT = 4096, 2048
@@ -173,7 +174,7 @@ def main() -> None:
     facts = train(model, stream, wanted.work, minutes=wanted.minutes, peak=wanted.rate)
     tokenizer.save_pretrained(wanted.out)
     model.bfloat16().save_pretrained(wanted.out)
-    (wanted.out / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
+    write_card(wanted.out, wanted.text, facts | {"parameters": model.num_parameters()})
 
 
 if __name__ == "__main__":
