@@ -103,13 +103,14 @@ def main() -> None:
 
     from app.gateways.lifeline import follow_parent
     from app.gateways.logs import configure_logging
+    from app.web.server import Server
 
     settings = Settings()
     follow_parent()
     configure_logging("web")
     app = create_app(settings)
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, proxy_headers=False, server_header=False)
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(os.environ["HONE_WEB_FD"]))])
+    Server(config, app.state.web.live.close).run(sockets=[socket.socket(fileno=int(os.environ["HONE_WEB_FD"]))])
 
 
 if __name__ == "__main__":
