@@ -27,7 +27,7 @@ from app.gateways.tokens import TokenCounter
 from app.services.studio import Studio
 from app.web import site
 from app.web.csrf import SameOrigin
-from app.web.headers import SecurityHeaders
+from app.web.headers import HEADERS, SecurityHeaders
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,8 +83,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _add_errors(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> Response:
         if api_errors.is_for_programs(request.scope["path"]):
-            return api_errors.answer(request, error)
-        return site.answer_error(request, error)
+            response: Response = api_errors.answer(request, error)
+        else:
+            response = site.answer_error(request, error)
+        # The outermost handler answers beyond the middleware that adds these.
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
 
     for kind in (StudioError, RequestValidationError, HTTPException, *UNREACHABLE, Exception):
         app.add_exception_handler(kind, failed)

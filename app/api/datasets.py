@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,16 +13,11 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.dependencies import After, Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
 from app.db import Dataset
-from app.db.session import unit_of_work
 from app.domain.datasets import DatasetFormat, DatasetStatus, Mapping, Message, Problem, Split
-from app.gateways.uploads import Upload, receive_upload, too_large
-from app.services.accounts import Identity
+from app.gateways.uploads import receive_upload
 from app.services.runs import export_name
-from app.services.studio import Studio
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
-FORM_BYTES = 64 * 1024
-"""What a multipart form may weigh beside its file."""
 
 
 class DatasetCreated(BaseModel):
@@ -110,21 +106,10 @@ FORM: dict[str, Any] = {
 @router.post("", status_code=201, operation_id="create_dataset", openapi_extra=FORM)
 async def create_dataset(request: Request, studio: StudioDep, identity: IdentityDep) -> DatasetCreated:
     """Upload a file of examples; a worker reads it, and GET shows how far it is. 413, 415 and 422 refuse at the first bytes."""
-    if int(request.headers.get("content-length") or 0) > studio.max_upload_bytes + FORM_BYTES:
-        raise too_large(studio.max_upload_bytes)
-    content_type = request.headers.get("content-type", "")
-    upload = await receive_upload(request.stream(), content_type, studio.incoming, studio.max_upload_bytes)
-    return await run_in_threadpool(_keep, studio, identity, upload)
-
-
-def _keep(studio: Studio, identity: Identity, upload: Upload) -> DatasetCreated:
-    name = upload.fields.get("name", "").strip() or upload.filename
-    try:
-        with unit_of_work(studio.engine) as session:
-            made = studio.datasets(session).create(identity, name=name, filename=upload.filename, upload=upload.path)
-            return DatasetCreated(id=made.id, name=made.name, status=DatasetStatus(made.status))
-    finally:
-        upload.path.unlink(missing_ok=True)
+    upload = await receive_upload(request.stream(), request.headers, studio.incoming, studio.max_upload_bytes)
+    keep = partial(studio.bring, identity, name=upload.fields.get("name", ""), filename=upload.filename, upload=upload.path)
+    made = await run_in_threadpool(keep)
+    return DatasetCreated(id=made.id, name=made.name, status=DatasetStatus(made.status))
 
 
 @router.get("", operation_id="list_datasets")

@@ -54,13 +54,14 @@ class ModelFolders:
         return resolved
 
     def _checked(self, name: str, folder: Path) -> BaseModel:
-        names = []
-        for entry in folder.iterdir():
-            kind = entry.stat().st_mode if entry.exists() else 0
-            if stat.S_ISREG(kind):
-                names.append(entry.name)
-        check_model_folder(names, lambda file: _small_file(folder / file))
-        return BaseModel(name, folder, count_parameters(folder), has_template(folder))
+        try:
+            # Regular files only: opening a pipe would wait for ever.
+            names = [entry.name for entry in folder.iterdir() if entry.exists() and stat.S_ISREG(entry.stat().st_mode)]
+            check_model_folder(names, lambda file: _small_file(folder / file))
+            return BaseModel(name, folder, count_parameters(folder), has_template(folder))
+        except OSError as error:
+            message = f"The folder cannot be read: {error.strerror}."
+            raise unknown_model(message) from None
 
 
 def has_template(folder: Path) -> bool:

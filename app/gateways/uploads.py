@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import anyio
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.domain.errors import Invalid, TooLarge
+from app.domain.errors import Invalid, StudioError, TooLarge, Unavailable
 from app.domain.uploads import check_first_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterator, Mapping
 
 HEAD_BYTES = 4096
 MAX_FIELD_BYTES = 64 * 1024
 MAX_PARTS = 20
+FORM_BYTES = 64 * 1024
+"""What a form may weigh beside its file."""
+DRAIN_SECONDS = 20.0
 
 
 @dataclass
@@ -121,8 +125,23 @@ def too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"The file is larger than {max_bytes:,} bytes, the most this studio takes (HONE_MAX_UPLOAD_BYTES).", param="file")
 
 
-async def receive_upload(body: AsyncIterable[bytes], content_type: str, folder: Path, max_bytes: int) -> Upload:
-    """Write the form's `file` part into `folder` as it arrives; whatever goes wrong leaves nothing there."""
+async def receive_upload(body: AsyncIterator[bytes], headers: Mapping[str, str], folder: Path, max_bytes: int) -> Upload:
+    """Write the form's `file` part into `folder` as it arrives; whatever goes wrong leaves nothing there.
+
+    Of a refused file the rest is taken for a while and dropped: a line closed in the sender's face hides the reason.
+    """
+    try:
+        if int(headers.get("content-length") or 0) > max_bytes + FORM_BYTES:
+            raise too_large(max_bytes)
+        return await _receive(body, headers.get("content-type", ""), folder, max_bytes)
+    except StudioError:
+        with anyio.move_on_after(DRAIN_SECONDS):
+            async for _ in body:
+                pass
+        raise
+
+
+async def _receive(body: AsyncIterator[bytes], content_type: str, folder: Path, max_bytes: int) -> Upload:
     kind, options = parse_options_header(content_type.encode("latin-1"))
     if kind != b"multipart/form-data" or b"boundary" not in options:
         message = "Send the file as multipart/form-data with a part named file."
@@ -140,5 +159,8 @@ async def receive_upload(body: AsyncIterable[bytes], content_type: str, folder: 
         if isinstance(error, FormParserError):
             message = "The upload broke off or is no valid multipart form."
             raise Invalid(message, param="file") from None
+        if isinstance(error, OSError):
+            message = f"The file could not be stored ({error.strerror or error}). Nothing was kept; free some space and upload it again."
+            raise Unavailable(message, param="file") from None
         raise
     return Upload(receiver.path, receiver.filename or "upload", receiver.fields)

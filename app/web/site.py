@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from app.db.session import UNREACHABLE, journal_mode
 from app.domain.errors import StudioError, Unavailable
 from app.web import errors
-from app.web.headers import HEADERS
 from app.web.live import Live
 from app.web.pages import Pages
 from app.web.parts import Web
@@ -85,11 +84,7 @@ def about(deployment: Deployment) -> dict[str, str]:
 
 def answer_error(request: Request, error: Exception) -> Response:
     """Turn any failure into a page, or into a notice on the page one is on; the log gets what nobody foresaw."""
-    response = errors.page_for(request, _in_words(request, error))
-    # The outermost handler answers beyond the middleware that adds these.
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+    return errors.page_for(request, _in_words(request, error))
 
 
 def _in_words(request: Request, error: Exception) -> StudioError:

@@ -20,14 +20,14 @@ pipeline_tag: text-generation
 # hone-starter
 
 A Llama of {parameters:,} parameters (hidden 256, 6 layers, context 2,048, byte-level BPE of 4,096 pieces), small enough to be fine-tuned
-on a laptop in a minute. It is there to try Hone with, not to answer questions: as it stands it knows children's stories and what a turn of a
-conversation is, and little else. What counts is how well it learns from a few hundred examples.
+on a laptop in a minute. It is there to try Hone with, not to answer questions: as it stands it knows children's stories and what a turn
+of a conversation is, and little else. What counts is how well it learns from a few hundred examples.
 
 ## How it was made
 
 `python -m tools.starter_model --text FOLDER --work FOLDER` on the text below and on short conversations that a script makes from its
-sentences (continue, repeat, first and last word, which word is missing, the same as JSON): {steps:,} steps of 4,096 tokens, {tokens:,} tokens read,
-loss {loss:g} nats a token at the end. No other data went in.
+sentences (continue, repeat, first and last word, which word is missing, the same as JSON): {steps:,} steps of 4,096 tokens, {tokens:,}
+tokens read, loss {loss:g} nats a token at the end. No other data went in.
 
 ## Limits
 

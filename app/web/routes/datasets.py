@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated
 from urllib.parse import quote
 
-import anyio
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app.db import Dataset
-from app.db.session import unit_of_work
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import StudioError
-from app.gateways.uploads import Upload, receive_upload, too_large
-from app.services.accounts import Identity
+from app.gateways.uploads import receive_upload
 from app.services.runs import export_name
-from app.services.studio import Studio
 from app.web import datasets_view, looks
 from app.web.dependencies import Act, Caller, Look, Posted, studio_of
 from app.web.forms import Form
@@ -30,8 +26,6 @@ router = APIRouter(include_in_schema=False)
 Id = Annotated[str, Path(max_length=64)]
 After = Annotated[int, Query(ge=-1, le=2**53)]
 LIST_ROWS, PAGE_ROWS = 50, 20
-FORM_BYTES = 64 * 1024
-DRAIN_SECONDS = 20.0
 BLOCKS = ("dataset_mapping", "dataset_problems", "dataset_rows", "dataset_events")
 
 
@@ -45,19 +39,17 @@ def show_datasets(visit: Look, after: Annotated[str | None, Query(max_length=64)
 async def upload(request: Request, caller: Caller) -> Response:
     """Take a file as it streams in; the page's script gets JSON, a plain form is sent on to the new dataset."""
     studio = studio_of(request)
-    body, content_type = request.stream(), request.headers.get("content-type", "")
     by_script = request.headers.get("accept", "") == "application/json"
     try:
-        if int(request.headers.get("content-length") or 0) > studio.max_upload_bytes + FORM_BYTES:
-            raise too_large(studio.max_upload_bytes)
-        received = await receive_upload(body, content_type, studio.incoming, studio.max_upload_bytes)
+        received = await receive_upload(request.stream(), request.headers, studio.incoming, studio.max_upload_bytes)
     except StudioError as error:
-        await _let_go(body)
         # The page's script shows the reason beside the file; a plain form gets the error page.
         if by_script:
             return JSONResponse({"message": error.message}, error.status)
         raise
-    address = f"/datasets/{await run_in_threadpool(_keep, studio, caller, received)}"
+    name = received.fields.get("name") or PurePath(received.filename).stem
+    keep = partial(studio.bring, caller, name=name, filename=received.filename, upload=received.path)
+    address = f"/datasets/{(await run_in_threadpool(keep)).id}"
     return JSONResponse({"href": address}, 201) if by_script else RedirectResponse(address, 303)
 
 
@@ -98,22 +90,6 @@ def delete(visit: Act, dataset_id: Id) -> Response:
     """Drop a dataset."""
     visit.datasets.delete(visit.identity, dataset_id)
     return visit.go("/datasets")
-
-
-async def _let_go(body: AsyncIterator[bytes]) -> None:
-    """Take what the browser still sends of a refused file, for a while: a line closed in its face hides the reason."""
-    with anyio.move_on_after(DRAIN_SECONDS):
-        async for _ in body:
-            pass
-
-
-def _keep(studio: Studio, by: Identity, received: Upload) -> str:
-    name = received.fields.get("name", "").strip() or PurePath(received.filename).stem
-    try:
-        with unit_of_work(studio.engine) as session:
-            return studio.datasets(session).create(by, name=name, filename=received.filename, upload=received.path).id
-    finally:
-        received.path.unlink(missing_ok=True)
 
 
 def _list(visit: Visit, after: str | None) -> Response:

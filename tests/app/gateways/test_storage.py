@@ -1,0 +1,39 @@
+"""The store: by content, and gone without a trace."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+from app.gateways.storage import LocalStorage
+
+
+def test_a_file_lies_under_its_hash_and_twins_are_one(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    for _ in range(2):
+        source = storage.incoming / "x"
+        source.write_bytes(b"hello")
+        sha256, size = storage.put(source)
+        assert not source.exists()
+    assert (sha256, size) == (hashlib.sha256(b"hello").hexdigest(), 5)
+    with storage.open(sha256) as file:
+        assert file.read() == b"hello"
+    assert len([p for p in (tmp_path / "blobs").rglob("*") if p.is_file()]) == 1
+    storage.remove(sha256)
+    storage.remove(sha256)
+    assert not storage.path(sha256).exists()
+
+
+def test_an_adapter_is_unpacked_once_and_cannot_climb_out(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "store")
+    packed = storage.incoming / "a.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("adapter_config.json", "{}")
+        archive.writestr("../../escaped", "x")
+    sha256, _ = storage.put(packed)
+    folder = storage.adapter_folder(sha256)
+    assert (folder / "adapter_config.json").read_text() == "{}"
+    assert storage.adapter_folder(sha256) == folder
+    assert not (tmp_path / "escaped").exists()
+    assert [p.name for p in folder.parent.iterdir()] == [sha256]
