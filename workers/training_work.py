@@ -166,6 +166,8 @@ def _record_start(session: Session, run: Run, event: Started) -> None:
     run.started_at = run.started_at or utc_now()
     run.facts, run.step = event.data, event.step
     run.total_steps = event.total_steps or run.total_steps
+    # What only the base decides (a Hub model's learning rate) is known now.
+    run.spec = run.spec | {"settings": event.data.get("settings", run.spec.get("settings"))}
     _tell(session, run, "started", event.message, step=event.step)
 
 

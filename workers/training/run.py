@@ -200,6 +200,7 @@ class Run:
             "total_steps": self._total_steps,
             "template": material.template_source,
             "max_length": material.max_length,
+            "base_dir": str(self._job.base.folder),
             "threads": torch.get_num_threads(),
             "settings": settings.model_dump(),
         }
