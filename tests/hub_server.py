@@ -48,7 +48,7 @@ class HubHandler(BaseHTTPRequestHandler):
         files = sorted(p for p in folder.iterdir() if p.is_file())
         siblings = [{"rfilename": p.name} for p in files]
         listed = [
-            {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": hashlib.sha256(p.read_bytes()).hexdigest()[:40]} for p in files
+            {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": hashlib.sha256(p.read_bytes()).hexdigest()} for p in files
         ]
         document = listed if tree else {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
         self._send(json.dumps(document).encode(), {"Content-Type": "application/json", "X-Repo-Commit": COMMIT}, head=head)

@@ -78,8 +78,9 @@ def _set_threads() -> None:
     threads = os.environ.get("HONE_TRAINER_THREADS", DEFAULT_THREADS)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ[name] = threads
-    # Threads that spin while they wait starve the studio beside them: on two busy cores a step took three times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin long while they wait starve the studio beside them: on two busy cores a step took three times as long. Not to
+    # spin at all costs a third of the speed of small steps on a quiet machine; a thousand turns cost neither (docs/engine.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def _reporter(arguments: argparse.Namespace) -> Reporter:
