@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 MEMORY_BYTES = 2 * 1024**3
 """Address space of the process: ordinary files need a tenth of it, and what needs more is an attack or a fault."""
 SECONDS_BETWEEN_PROGRESS = 0.5
-PR_SET_PDEATHSIG = 1
 
 
 class Leave(BaseException):
@@ -57,12 +55,6 @@ def bound_memory(limit_bytes: int = MEMORY_BYTES) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         bound = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
         resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, for the case that end-of-file is never read."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def leave_on_sigterm() -> None:

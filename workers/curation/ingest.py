@@ -13,9 +13,10 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from app.domain.events import Finished, Started
-from workers.curation.child import Leave, Reporter, bound_memory, die_with_parent, ignore_sigterm, leave_on_sigterm, leave_with, remove
+from workers.curation.child import Leave, Reporter, bound_memory, ignore_sigterm, leave_on_sigterm, leave_with, remove
 from workers.curation.importing import ImportSpec, import_file
 from workers.curation.parquet import part_of
+from workers.lifeline import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

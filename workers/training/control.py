@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 Wish = Literal["pause", "stop", "cancel"]
 STRENGTH: dict[Wish, int] = {"pause": 1, "stop": 2, "cancel": 3}
-PR_SET_PDEATHSIG = 1
 
 
 class Leave(Exception):
@@ -67,9 +65,3 @@ class Control:
             except ValidationError:
                 print(f"Not a command: {line[:200]!r}", file=sys.stderr, flush=True)
         os._exit(1)
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, for the case that end-of-file is never read."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
