@@ -26,7 +26,7 @@ class Storage(Protocol):
         """Move a finished file in; return its SHA-256 and size in bytes."""
 
     def path(self, sha256: str) -> Path:
-        """Return a local path to read it from."""
+        """Return a local path to read it from; NotFound when it is gone."""
 
     def open(self, sha256: str) -> BinaryIO:
         """Open it for reading."""

@@ -24,9 +24,10 @@ class ModelFolders:
         """Return the base `name` means, or raise Invalid: unknown_model, unsafe_format or remote_code."""
         if name == STARTER:
             return self._checked(STARTER, self.bundled)
-        path = Path(name).expanduser()
-        if path.is_absolute() or path.is_dir():
-            return self._checked(name, self._allowed(path))
+        path = _as_path(name)
+        if path is not None:
+            folder = self._allowed(path)
+            return self._checked(str(folder), folder)
         if HUB_ID.fullmatch(name):
             return BaseModel(name, None, None, None)
         message = f"{name[:200]!r} is neither {STARTER}, nor a folder on this machine, nor a Hub id like org/name."
@@ -44,7 +45,11 @@ class ModelFolders:
         return found
 
     def _allowed(self, path: Path) -> Path:
-        resolved = path.resolve()
+        try:
+            resolved = path.resolve()
+        except (OSError, ValueError, RuntimeError):
+            message = "That is no path of this machine."
+            raise unknown_model(message) from None
         if self.only_under and not any(resolved.is_relative_to(folder) for folder in self.known):
             message = "Model folders must lie under HONE_MODEL_DIRS, since this studio can be reached from other machines."
             raise unknown_model(message)
@@ -62,12 +67,24 @@ class ModelFolders:
         except OSError as error:
             message = f"The folder cannot be read: {error.strerror}."
             raise unknown_model(message) from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            message = "The folder's files are no model's: a header or a configuration makes no sense."
+            raise unknown_model(message) from None
+
+
+def _as_path(name: str) -> Path | None:
+    """Return the folder a name means, if it looks like one; what no file system takes is none."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.is_absolute() or path.is_dir() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def has_template(folder: Path) -> bool:
     """Return whether a model folder brings a chat template."""
     config = folder / "tokenizer_config.json"
-    in_config = config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8")
+    in_config = config.is_file() and b'"chat_template"' in _small_file(config)
     return in_config or (folder / "chat_template.jinja").is_file()
 
 

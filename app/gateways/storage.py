@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
+from app.domain.errors import NotFound
 from app.gateways.rows import ParquetRows
 
 
@@ -32,14 +33,21 @@ class LocalStorage:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         size = source.stat().st_size
-        target = self.path(sha256)
+        target = self._place(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
         return sha256, size
 
-    def path(self, sha256: str) -> Path:
-        """Return where a blob lies."""
+    def _place(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256[:2] / sha256
+
+    def path(self, sha256: str) -> Path:
+        """Return where a blob lies; NotFound when somebody took it away."""
+        place = self._place(sha256)
+        if not place.is_file():
+            message = "This file is not in the store any more. Restore the store from a backup, or make it again."
+            raise NotFound(message, code="file_missing")
+        return place
 
     def open(self, sha256: str) -> BinaryIO:
         """Open a blob for reading."""
@@ -47,7 +55,7 @@ class LocalStorage:
 
     def remove(self, sha256: str) -> None:
         """Drop a blob."""
-        self.path(sha256).unlink(missing_ok=True)
+        self._place(sha256).unlink(missing_ok=True)
 
     def rows(self, sha256: str) -> ParquetRows:
         """Open a dataset's Parquet file."""

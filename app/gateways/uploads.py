@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import anyio
+from anyio import to_thread
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -23,6 +24,7 @@ MAX_PARTS = 20
 FORM_BYTES = 64 * 1024
 """What a form may weigh beside its file."""
 DRAIN_SECONDS = 20.0
+PIECE_BYTES = 1024 * 1024
 
 
 @dataclass
@@ -141,6 +143,18 @@ async def receive_upload(body: AsyncIterator[bytes], headers: Mapping[str, str],
         raise
 
 
+async def _pieces(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Gather what arrives into pieces worth a thread's time; the first goes at once, since it may be refused."""
+    gathered, wanted = bytearray(), 1
+    async for chunk in body:
+        gathered += chunk
+        if len(gathered) >= wanted:
+            yield bytes(gathered)
+            gathered, wanted = bytearray(), PIECE_BYTES
+    if gathered:
+        yield bytes(gathered)
+
+
 async def _receive(body: AsyncIterator[bytes], content_type: str, folder: Path, max_bytes: int) -> Upload:
     kind, options = parse_options_header(content_type.encode("latin-1"))
     if kind != b"multipart/form-data" or b"boundary" not in options:
@@ -148,8 +162,9 @@ async def _receive(body: AsyncIterator[bytes], content_type: str, folder: Path, 
         raise Invalid(message, param="file")
     receiver = _Receiver(folder, options[b"boundary"], max_bytes)
     try:
-        async for chunk in body:
-            receiver.parser.write(chunk)
+        async for piece in _pieces(body):
+            # The disk may be slow, and other people's pages wait for this loop.
+            await to_thread.run_sync(receiver.parser.write, piece)
         receiver.parser.finalize()
         receiver.file.close()
         receiver.check_complete()

@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from app.db import Run
 from app.domain.errors import Invalid, NotFound
-from app.domain.specs import STARTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,22 +42,22 @@ class Models:
         return self.session.scalars(made.order_by(Run.id.desc())).all()
 
     def names(self, by: Identity) -> list[tuple[str, datetime | None]]:
-        """Return the name of every model one can ask, with the time it was made; bases first."""
-        bases = [(base.name, None) for base in self.folders.listed()]
-        return [*bases, *((run.model or "", run.finished_at) for run in self.tuned(by))]
+        """Return the name of every model one can ask, with the time it was made; bases first, those of tuned models among them."""
+        tuned = self.tuned(by)
+        bases = dict.fromkeys([base.name for base in self.folders.listed()] + [run.base_model for run in tuned])
+        return [*((name, None) for name in bases), *((run.model or "", run.finished_at) for run in tuned)]
 
     def resolve(self, by: Identity, name: str) -> Served:
-        """Return what answers to `name`: a tuned model of the project, the bundled base, or a listed folder."""
-        run = self.session.scalar(select(Run).where(Run.project_id == by.project_id, Run.model == name))
+        """Return what answers to `name`: a tuned model of the project, the bundled base, a listed folder, or a tuned model's base."""
+        mine = select(Run).where(Run.project_id == by.project_id, Run.adapter_id.is_not(None))
+        run = self.session.scalar(mine.where(Run.model == name))
         if run is not None and run.adapter is not None:
-            folder = self.folders.find(run.base_model).folder
-            if folder is None:
-                folder = self._downloaded(run)
-            return Served(name, folder, self.storage.adapter_folder(run.adapter.sha256))
-        if name == STARTER or any(base.name == name for base in self.folders.listed()):
-            found = self.folders.find(name).folder
-            if found is not None:
-                return Served(name, found, None)
+            return Served(name, self.base_of(run), self.storage.adapter_folder(run.adapter.sha256))
+        if any(base.name == name for base in self.folders.listed()):
+            return Served(name, self.folders.find(name).folder or Path(), None)
+        run = self.session.scalar(mine.where(Run.base_model == name).order_by(Run.id.desc()).limit(1))
+        if run is not None:
+            return Served(name, self.base_of(run), None)
         message = f"The model {name[:200]!r} does not exist here, or is not yours."
         raise NotFound(message, param="model", code="model_not_found")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from app.db import EventRow, Run, WorkerRow
 from app.db.audit import note
@@ -16,7 +16,7 @@ from app.db.leases import LEASE_SECONDS
 from app.db.session import after_commit
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid, NotFound
-from app.domain.runs import ENDED, RunStatus, after_request
+from app.domain.runs import ENDED, LEASED, RunStatus, after_request
 from app.domain.specs import RunRequest, TrainingSpec, settings_for
 from app.services.paging import Page, newest_first
 
@@ -49,7 +49,7 @@ class Runs:
         spec, training_rows = self.plan(request, base, dataset, held_out)
         run = Run(
             project_id=by.project_id, created_by=by.user_id, name=request.name, method=request.method, preset=request.preset,
-            base_model=request.base_model, spec=spec.model_dump(mode="json"), version=dataset.version,
+            base_model=base.name, spec=spec.model_dump(mode="json"), version=dataset.version,
             eval_version=held_out.version if held_out else None, total_steps=spec.settings.total_steps(training_rows),
             queue=TRAINING_QUEUE, needs_gpu=spec.settings.device == "gpu",
         )  # fmt: skip
@@ -71,7 +71,7 @@ class Runs:
             raise Conflict(message, param="dataset_id", code="dataset_not_ready")
         training_rows = version.rows if held_out else version.train_rows
         spec = TrainingSpec(
-            base_model=request.base_model,
+            base_model=base.name,
             dataset=export_name(dataset),
             eval_dataset=export_name(held_out) if held_out else None,
             method=request.method,
@@ -91,10 +91,16 @@ class Runs:
         """Return the project's runs, newest first."""
         return newest_first(self.session, select(Run).where(Run.project_id == by.project_id), Run.id, limit=limit, after=after)
 
-    def live(self, by: Identity) -> Sequence[Run]:
-        """Return the runs that have not ended, in the order they will be taken."""
+    def ended(self, by: Identity, *, limit: int = 50, after: str | None = None) -> Page[Run]:
+        """Return the runs that have ended, newest first."""
+        query = select(Run).where(Run.project_id == by.project_id, Run.status.in_(ENDED))
+        return newest_first(self.session, query, Run.id, limit=limit, after=after)
+
+    def live(self, by: Identity, *, limit: int) -> Sequence[Run]:
+        """Return the first runs that have not ended: at work, then waiting for a worker in the order they will be taken, then held."""
         mine = select(Run).where(Run.project_id == by.project_id, Run.status.not_in(ENDED))
-        return self.session.scalars(mine.order_by(Run.priority.desc(), Run.id)).all()
+        urgency = case((Run.status.in_(LEASED), 0), (Run.status == RunStatus.QUEUED, 1), else_=2)
+        return self.session.scalars(mine.order_by(urgency, Run.priority.desc(), Run.id).limit(limit)).all()
 
     def counts(self, by: Identity) -> dict[str, int]:
         """Return how many runs are in each state."""

@@ -6,6 +6,9 @@ import hashlib
 import zipfile
 from pathlib import Path
 
+import pytest
+
+from app.domain.errors import NotFound
 from app.gateways.storage import LocalStorage
 
 
@@ -22,7 +25,8 @@ def test_a_file_lies_under_its_hash_and_twins_are_one(tmp_path: Path) -> None:
     assert len([p for p in (tmp_path / "blobs").rglob("*") if p.is_file()]) == 1
     storage.remove(sha256)
     storage.remove(sha256)
-    assert not storage.path(sha256).exists()
+    with pytest.raises(NotFound):
+        storage.path(sha256)
 
 
 def test_an_adapter_is_unpacked_once_and_cannot_climb_out(tmp_path: Path) -> None:
