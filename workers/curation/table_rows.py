@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.domain.datasets import MAX_LINE_BYTES, Problem
 from app.domain.errors import Invalid
@@ -37,25 +37,22 @@ class Table:
             try:
                 cells = self._next_cells()
             except StopIteration:
-                yield from self._feed.problems()
                 return
-            yield from self._feed.problems()
             if cells is None:
                 yield from self._literally()
-            elif cells:
+            elif cells or self._feed.why_unread:
                 yield from self._checked(cells)
 
     def _header(self) -> list[str]:
         cells: list[str] | None = []
         try:
-            while cells is not None and not any(cell.strip() for cell in cells):
+            while cells is not None and not any(cell.strip() for cell in cells) and not self._feed.why_unread:
                 cells = self._next_cells()
         except StopIteration:
             return []
-        for unread in self._feed.problems():
-            raise Invalid(f"The table's header (line {unread.line}) cannot be read: {unread.reason}.", param="file", code="no_header")
-        if cells is None or len(cells) > MAX_HEADER_CELLS:
-            why = BROKEN_QUOTES if cells is None else f"it names more than {MAX_HEADER_CELLS:,} columns"
+        why = self._feed.why_unread
+        if why or cells is None or len(cells) > MAX_HEADER_CELLS:
+            why = why or (BROKEN_QUOTES if cells is None else f"it names more than {MAX_HEADER_CELLS:,} columns")
             raise Invalid(f"The table's header (line {self._feed.first_line}) cannot be read: {why}.", param="file", code="no_header")
         return cells
 
@@ -72,23 +69,25 @@ class Table:
         if len(self._feed.row) > 1:
             return None
         try:
-            cells = next(csv.reader([self._feed.row[0][1]], delimiter=self._delimiter))
+            cells = next(csv.reader([self._feed.row[0].text], delimiter=self._delimiter))
         except csv.Error:
             return None
         return None if cells[-1].endswith("\n") else cells
 
     def _literally(self) -> Iterator[RawRow | Problem]:
         """Take a tab-separated line with an open quote as it stands, since such files often know no quoting; set others aside."""
-        cells = self._feed.row[0][1].rstrip("\n").split("\t")
+        cells = self._feed.row[0].text.rstrip("\n").split("\t")
         if self._delimiter != "\t" or len(cells) != len(self.columns):
             yield from self._set_aside(BROKEN_QUOTES)
             return
-        yield from self._checked(cells)
         self._feed.read_again_after_first()
+        yield from self._checked(cells)
 
     def _checked(self, cells: list[str]) -> Iterator[RawRow | Problem]:
         if len(cells) != len(self.columns):
             yield from self._set_aside(f"{_columns(len(cells))} where the header has {len(self.columns)}")
+        elif why := self._feed.why_unread:
+            yield problem(self._feed.first_line, why)
         elif any("\0" in cell for cell in cells):
             yield problem(self._feed.first_line, "a NUL character")
         else:
@@ -96,8 +95,8 @@ class Table:
 
     def _set_aside(self, why: str) -> Iterator[Problem]:
         """Set the row's first line aside and, if it ran over several, read the others again as rows of their own."""
-        yield problem(self._feed.first_line, why)
         self._feed.read_again_after_first()
+        yield problem(self._feed.first_line, self._feed.why_unread or why)
 
 
 def _columns(count: int) -> str:
@@ -115,57 +114,70 @@ def _distinct(names: list[str]) -> list[str]:
     return list(found)
 
 
+class _Handed(NamedTuple):
+    """A physical line as the csv reader gets it, and why its row cannot be used, if so."""
+
+    number: int
+    text: str
+    why_unread: str | None = None
+
+
 class _Feed:
-    """Hands physical lines to the csv reader and remembers those of the row being read."""
+    """Hands physical lines to the csv reader and remembers those of the row being read.
+
+    Lines that cannot be read are handed over too, as well as may be: left out, they would be cut from the middle of a quoted cell, or
+    leave the rest of such a cell to be taken for rows.
+    """
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self._lines = iter(lines)
-        self._again: deque[tuple[int, str]] = deque()
-        self.row: list[tuple[int, str]] = []
-        self._problems: list[Problem] = []
+        self._again: deque[_Handed] = deque()
+        self.row: list[_Handed] = []
         self._read_again_bytes = self._row_characters = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._fresh()
+        line = self._again.popleft() if self._again else _handed(next(self._lines))
         self.row.append(line)
-        self._row_characters += len(line[1])
+        self._row_characters += len(line.text)
         if self._row_characters > MAX_LINE_BYTES and len(self.row) > 1:
             raise csv.Error(TOO_LONG)
-        return line[1]
+        return line.text
 
-    def _fresh(self) -> tuple[int, str]:
-        for line in self._lines:
-            if line.content is None:
-                self._problems.append(problem(line.number, f"the line is {TOO_LONG}"))
-                continue
-            try:
-                return line.number, line.content.decode() + "\n"
-            except UnicodeDecodeError as error:
-                byte = line.content[error.start]
-                self._problems.append(problem(line.number, f"byte 0x{byte:02X} is not UTF-8 (column {error.start + 1})"))
-        raise StopIteration
+    @property
+    def why_unread(self) -> str | None:
+        """What keeps a line of the row from being read."""
+        for line in self.row:
+            if line.why_unread:
+                return line.why_unread if line.number == self.first_line else f"on line {line.number}, {line.why_unread}"
+        return None
 
     @property
     def first_line(self) -> int:
         """The line the row begins on."""
-        return self.row[0][0]
+        return self.row[0].number
 
     def begin_row(self) -> None:
         """Forget the lines of the row before."""
         self.row.clear()
         self._row_characters = 0
 
-    def problems(self) -> list[Problem]:
-        """Return, once, the lines that could not be handed over."""
-        found, self._problems = self._problems, []
-        return found
-
     def read_again_after_first(self) -> None:
         """Hand over the row's lines after its first once more, within bounds."""
         others = self.row[1:]
-        self._read_again_bytes += sum(len(text) for _, text in others)
+        del self.row[1:]
+        self._read_again_bytes += sum(len(line.text) for line in others)
         if self._read_again_bytes <= MAX_BYTES_READ_AGAIN:
             self._again.extendleft(reversed(others))
+
+
+def _handed(line: Line) -> _Handed:
+    if line.content is None:
+        return _Handed(line.number, "", f"the line is {TOO_LONG}")
+    try:
+        return _Handed(line.number, line.content.decode() + "\n")
+    except UnicodeDecodeError as error:
+        why = f"byte 0x{line.content[error.start]:02X} is not UTF-8 (column {error.start + 1})"
+        return _Handed(line.number, line.content.decode(errors="replace") + "\n", why)

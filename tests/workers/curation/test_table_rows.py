@@ -77,6 +77,25 @@ def test_columns_without_a_name_or_with_the_same_get_one_of_their_own() -> None:
     assert read("v1,v2,,,v1\n")[0] == ["v1", "v2", "column 3", "column 4", "v1 (5)"]
 
 
+def test_a_bad_line_inside_a_quoted_cell_costs_the_whole_row_and_no_other() -> None:
+    _, found = read(b'a,b\n"hi","line one\nbad \xff line\nyes, line three"\n3,4\n')
+    assert [(each.line, each.reason) for each in found if isinstance(each, Problem)] == [
+        (2, "on line 3, byte 0xFF is not UTF-8 (column 5)")
+    ]
+    assert lines_of(found, RawRow) == [5]
+
+
+def test_a_bad_line_that_opens_a_quoted_cell_does_not_leave_the_rest_of_it_as_rows() -> None:
+    _, found = read(b'a,b\n"hi","bad \xff line\nyes, line two"\n3,4\n')
+    assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2], [4])
+
+
+def test_a_line_too_long_inside_a_quoted_cell_is_not_cut_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "MAX_LINE_BYTES", 20)
+    _, found = read('a,b\n"hi","one\n' + "x" * 30 + '\nthree"\n3,4\n')
+    assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2], [5])
+
+
 def test_lines_that_are_not_utf_8_or_hold_a_nul_are_set_aside() -> None:
     _, found = read(b"a,b\n1,\xff\n1,\0\n1,2\n")
     assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2, 3], [4])
