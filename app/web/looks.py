@@ -92,11 +92,6 @@ def is_working(status: str) -> bool:
     return RunStatus(status) in LEASED
 
 
-def urgency(run: Run) -> int:
-    """Return where a run stands on the board: at work, then waiting for a worker, then for a person."""
-    return 0 if is_working(run.status) else 1 if run.status == RunStatus.QUEUED else 2
-
-
 def trend(points: Sequence[Point]) -> str:
     """Return how held-out loss moves, in words: by its last check against the one before and the best."""
     if len(points) < 2:  # noqa: PLR2004 - one value has no direction

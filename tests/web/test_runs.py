@@ -153,6 +153,24 @@ def test_the_board_shows_everything_by_urgency(browser: TestClient) -> None:
     assert "emails-wide" in page.split('id="ended-title"')[1]
 
 
+def test_an_older_page_of_the_board_shows_ended_runs_alone(browser: TestClient, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.routes.board.PAGE_ROWS", 1)
+    after = browser.get("/board").text.split("/board?after=")[1].split('"')[0]
+    older = browser.get(f"/board?after={after}").text
+    assert "Running and waiting" not in older
+    assert "Nothing runs or waits" not in older
+    ended = older.split('id="ended-title"')[1]
+    assert any(sample.runs[name] in ended for name in ("done", "failed"))
+    assert all(sample.runs[name] not in ended for name in ("running", "queued", "paused"))
+    assert 'href="/board">Back to the newest' in older
+
+
+@pytest.mark.parametrize("address", ["/runs", "/board", "/datasets"])
+def test_no_doorbell_replaces_an_older_page_with_the_newest(browser: TestClient, sample: Sample, address: str) -> None:
+    assert 'id="live-slot"' in browser.get(address).text
+    assert 'id="live-slot"' not in browser.get(f"{address}?after={sample.runs['running']}").text
+
+
 def test_lists_are_paged(browser: TestClient, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.web.routes.runs.PAGE_ROWS", 2)
     page = browser.get("/runs").text

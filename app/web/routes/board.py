@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.web import looks, runs_view, workers_view
+from app.domain.runs import ENDED
+from app.web import runs_view, workers_view
 from app.web.dependencies import Look
 
 router = APIRouter(include_in_schema=False)
@@ -17,20 +18,19 @@ PAGE_ROWS, LIVE_ROWS = 100, 100
 @router.get("/board")
 def show_board(visit: Look, after: Annotated[str | None, Query(max_length=64)] = None) -> Response:
     """Show all runs with state, owner, progress and reason, and the workers with their heartbeats."""
-    page = visit.runs.newest(visit.identity, limit=PAGE_ROWS, after=after)
-    live = sorted(visit.runs.live(visit.identity), key=looks.urgency) if after is None else []
-    shown = {run.id for run in live}
-    rest = [run for run in page.items if run.id not in shown]
-    waiting = visit.runs.waiting_reasons(live[:LIVE_ROWS])
+    ended = visit.runs.ended(visit.identity, limit=PAGE_ROWS, after=after)
+    live = visit.runs.live(visit.identity, limit=LIVE_ROWS) if after is None else []
+    counts = visit.runs.counts(visit.identity)
+    unended = sum(number for status, number in counts.items() if status not in ENDED)
     return visit.page(
         "board/board.html",
         also=("board_workers", "board_counts"),
-        live_lines=runs_view.lines(visit.overview.lines(live[:LIVE_ROWS]), waiting),
-        more_live=max(0, len(live) - LIVE_ROWS),
-        lines=runs_view.lines(visit.overview.lines(rest), waiting),
-        has_more=page.has_more,
-        last=page.items[-1].id if page.items else "",
-        counts=visit.runs.counts(visit.identity),
+        after=after,
+        live_lines=runs_view.lines(visit.overview.lines(live), visit.runs.waiting_reasons(live)),
+        more_live=unended - len(live),
+        lines=runs_view.lines(visit.overview.lines(ended.items), {}),
+        has_more=ended.has_more,
+        counts=counts,
         workers=workers_view.read(visit),
     )
 
