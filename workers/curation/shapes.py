@@ -7,6 +7,7 @@ from collections.abc import Mapping as Lookup
 from typing import Any
 
 from app.domain.datasets import DatasetFormat, Role, Turn
+from workers.curation.json_text import JsonReader, NotJson
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -22,6 +23,7 @@ ROLES: dict[str, Role] = {
 TOOL_ROLES = frozenset({"tool", "function", "function_call", "function_response", "tool_call", "tool_response", "observation", "ipython"})
 NO_TOOLS = "it holds a tool call; rows with tool calls cannot be used yet"
 NO_TEXT = "the content of turn {} is no text"
+NO_HISTORY = "'history' is no list of question and answer pairs"
 NO_PAIRS = "it compares a chosen with a rejected answer; such preference rows cannot be used yet"
 
 
@@ -123,12 +125,26 @@ def _from_alpaca(row: Row) -> list[Turn]:
     instruction, extra = _text(row["instruction"], "instruction"), _text(row.get("input") or row.get("context"), "input")
     question = "\n\n".join(part for part in (instruction, extra) if part.strip())
     turns = [Turn("system", _text(row.get("system"), "system"))]
-    for pair in row.get("history") or []:
+    for pair in _history(row.get("history")):
         if not isinstance(pair, list | tuple) or len(pair) != 2:  # noqa: PLR2004 - a pair
-            raise SetAside("'history' is no list of question and answer pairs")
+            raise SetAside(NO_HISTORY)
         turns += [Turn("user", _text(pair[0], "history")), Turn("assistant", _text(pair[1], "history"))]
     answer = _text(row["output"] if "output" in row else row["response"], "output")
     return [*turns, Turn("user", question), Turn("assistant", answer)]
+
+
+def _history(given: Any) -> list[Any]:
+    """Return earlier turns; a table holds them as text, and writes none as `[]`."""
+    if isinstance(given, str):
+        try:
+            given, flaw = JsonReader().read_line(given.encode()) if given.strip() else (None, None)
+        except NotJson:
+            raise SetAside(NO_HISTORY) from None
+        if flaw:
+            raise SetAside(f"'history' cannot be used: {flaw}")
+    if given and not isinstance(given, list):
+        raise SetAside(NO_HISTORY)
+    return given or []
 
 
 def _from_prompt(row: Row) -> list[Turn]:
