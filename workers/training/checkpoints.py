@@ -45,12 +45,13 @@ class Manifest(BaseModel):
 
 
 class Checkpoints:
-    """The checkpoints of one run under one lease token."""
+    """The checkpoints of one run under one lease token; what an earlier attempt left half-written is dropped."""
 
     def __init__(self, folder: Path, *, lease_token: int, keep: int | None) -> None:
         self._folder = folder
         self._token = lease_token
         self._keep = keep
+        shutil.rmtree(folder / STAGING, ignore_errors=True)
 
     def save(self, step: int, write: Callable[[Path], None]) -> Path:
         """Let `write` fill a staging folder, then make it a checkpoint by a rename."""

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from workers.training.durable import write_durably
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 OPTIMISER, OPTIMISER_GROUPS, RANDOM, STATE = "optimizer.safetensors", "optimizer.json", "random.safetensors", "state.json"
@@ -63,9 +64,10 @@ class RandomState:
 
 def write_state(folder: Path, state: RunState, optimiser: torch.optim.Optimizer, generators: RandomState) -> None:
     """Write everything but the adapter into a checkpoint's folder."""
-    tensors, rest = _split(optimiser.state_dict()["state"])
+    found = optimiser.state_dict()
+    tensors, rest = _split(found["state"])
     save_file(tensors, folder / OPTIMISER)
-    write_durably(folder / OPTIMISER_GROUPS, json.dumps({"groups": optimiser.state_dict()["param_groups"], "state": rest}))
+    write_durably(folder / OPTIMISER_GROUPS, json.dumps({"groups": found["param_groups"], "state": rest}))
     words = generators.numpy["state"]
     numbers = {"torch_cpu": generators.torch_cpu, "numpy_key": torch.from_numpy(words["key"].astype(np.int64))}
     if generators.torch_gpu is not None:
@@ -102,9 +104,18 @@ def _split(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], d
     tensors: dict[str, torch.Tensor] = {}
     rest: dict[int, dict[str, Any]] = {}
     for index, entries in state.items():
-        for key, value in entries.items():
+        for key, value in _flat(entries):
             if isinstance(value, torch.Tensor):
                 tensors[f"{index}.{key}"] = value.detach().cpu().contiguous().clone()
             else:
                 rest.setdefault(index, {})[key] = value
     return tensors, rest
+
+
+def _flat(entries: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield a parameter's entries; bitsandbytes puts what it quantised into a mapping of its own, and takes it back without."""
+    for key, value in entries.items():
+        if isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield key, value

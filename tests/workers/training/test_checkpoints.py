@@ -58,3 +58,9 @@ def test_older_ones_go_only_when_asked(tmp_path: Path) -> None:
         for step in (1, 2, 3):
             Checkpoints(folder, lease_token=0, keep=keep).save(step, write)
         assert {path.name for path in folder.iterdir()} - {".staging"} == left
+
+
+def test_what_an_earlier_attempt_left_half_written_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / ".staging" / "300-t3").mkdir(parents=True)
+    Checkpoints(tmp_path, lease_token=4, keep=None)
+    assert not (tmp_path / ".staging").exists()

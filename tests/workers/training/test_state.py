@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from bitsandbytes.optim.adamw import PagedAdamW8bit
 
 from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
 
@@ -20,15 +23,28 @@ def draw() -> list[float]:
     return [random.gauss(0, 1), float(np.random.rand()), float(np.random.normal()), float(torch.rand(()))]  # noqa: NPY002
 
 
-def optimiser_after(steps: int) -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
+Make = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
+WIDTH = 5_000
+"""bitsandbytes keeps a state in 8 bits from 4,096 entries on."""
+OPTIMISERS: dict[str, Make] = {
+    "AdamW": lambda weights: torch.optim.AdamW(weights, lr=0.1, fused=True),
+    "PagedAdamW8bit": lambda weights: PagedAdamW8bit(weights, lr=0.1),
+}
+
+
+def optimiser_after(steps: int, make: Make = OPTIMISERS["AdamW"]) -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
     torch.manual_seed(0)
-    weight = torch.nn.Parameter(torch.ones(5))
-    optimiser = torch.optim.AdamW([weight], lr=0.1, fused=True)
-    for number in range(steps):
-        (weight * number).sum().backward()
+    weight = torch.nn.Parameter(torch.ones(WIDTH))
+    optimiser = make([weight])
+    move(weight, optimiser, range(steps))
+    return weight, optimiser
+
+
+def move(weight: torch.nn.Parameter, optimiser: torch.optim.Optimizer, steps: Iterable[int]) -> None:
+    for number in steps:
+        (weight * torch.arange(WIDTH) * number).sum().backward()
         optimiser.step()
         optimiser.zero_grad()
-    return weight, optimiser
 
 
 def test_generators_go_on_where_they_stood(tmp_path: Path) -> None:
@@ -42,16 +58,14 @@ def test_generators_go_on_where_they_stood(tmp_path: Path) -> None:
     assert standing == STANDING
 
 
-def test_the_optimiser_goes_on_where_it_stood(tmp_path: Path) -> None:
-    expected, _ = optimiser_after(5)
-    weight, optimiser = optimiser_after(3)
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")
+@pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_the_optimiser_goes_on_where_it_stood(make: Make, tmp_path: Path) -> None:
+    expected, _ = optimiser_after(5, make)
+    weight, optimiser = optimiser_after(3, make)
     write_state(tmp_path, STANDING, optimiser, RandomState.now())
-    _, fresh = optimiser_after(0)
-    fresh.param_groups[0]["params"][0].data.copy_(weight.data)
+    fresh_weight, fresh = optimiser_after(0, make)
+    fresh_weight.data.copy_(weight.data)
     read_optimiser(tmp_path, fresh)
-    for number in (3, 4):
-        parameter = fresh.param_groups[0]["params"][0]
-        (parameter * number).sum().backward()
-        fresh.step()
-        fresh.zero_grad()
-    assert torch.equal(parameter, expected)
+    move(fresh_weight, fresh, (3, 4))
+    assert torch.equal(fresh_weight, expected)
