@@ -32,10 +32,10 @@ class Precision:
 
 def choose_precision(settings: TrainingSettings, device: torch.device, *, earlier: str | None) -> Precision:
     """Return the precision of a run; one that goes on keeps the precision it began with (`earlier`)."""
-    if settings.precision != "auto":
-        return Precision(settings.precision, "the spec says so")
     if earlier is not None:
         return Precision(earlier, "the run began with it")
+    if settings.precision != "auto":
+        return Precision(settings.precision, "the spec says so")
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Precision("bf16", "the GPU computes it natively")

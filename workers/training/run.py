@@ -13,6 +13,7 @@ import torch
 from app.domain.cards import Lineage
 from app.domain.errors import Conflict
 from app.domain.events import Finished
+from app.domain.specs import TrainingSettings
 from workers.training.adapter import publish_adapter, read_weights, write_adapter
 from workers.training.batches import DataOrder
 from workers.training.checkpoints import CheckpointBroken, verify
@@ -27,7 +28,7 @@ from workers.training.state import RandomState, RunState, read_optimiser, read_s
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.domain.specs import TrainingSettings, TrainingSpec
+    from app.domain.specs import TrainingSpec
     from workers.training.base_model import BaseModel
     from workers.training.checkpoints import Checkpoints
     from workers.training.control import Control
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from workers.training.rows import Rows
 
 MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "device", "precision"}
-"""Settings that change nothing a checkpoint depends on."""
+"""Settings that change nothing a checkpoint depends on; the precision is the checkpoint's own, whatever they say."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,14 @@ class Run:
         material = make_material(
             self._job.base, self._job.rows, spec.settings.max_length, reporter=self._reporter, check=self._control.check
         )
-        self._fingerprint = self._fingerprint_of(spec.settings)
         earlier = self._earlier()
         precision = choose_precision(spec.settings, device, earlier=earlier[1].precision if earlier else None)
         torch.use_deterministic_algorithms(device.type == "cpu" and precision.name == "fp32")
         self._control.check()
         model = load_model(self._job.base, spec.settings, precision, device)
         self._settings = spec.settings.filled_in(training_rows=len(material.train.rows), parameters=model.base_parameters)
+        # The studio writes what was decided into the spec, so a later attempt's settings may say what this one's left open.
+        self._fingerprint = self._fingerprint_of(self._settings)
         self._precision = precision
         self._total_steps = self._settings.total_steps(len(material.train.rows))
         loop = self._loop(model, material)
@@ -160,13 +162,12 @@ class Run:
             verify(folder)
         except CheckpointBroken as error:
             raise Conflict(f"The checkpoint cannot be used: {error}", code="checkpoint_broken") from error
-        state, generators = read_state(folder)
+        return folder, *read_state(folder)
+
+    def _take_up(self, loop: StepLoop, folder: Path, state: RunState, generators: RandomState) -> None:
         if state.fingerprint != self._fingerprint:
             message = f"{folder.name} was made from another base, other rows or other settings. Choose an empty output folder."
             raise Conflict(message, code="checkpoint_of_another_run")
-        return folder, state, generators
-
-    def _take_up(self, loop: StepLoop, folder: Path, state: RunState, generators: RandomState) -> None:
         read_weights(folder, loop.model.peft)
         read_optimiser(folder, loop.optimiser)
         generators.restore()
@@ -225,5 +226,7 @@ class Run:
     def _fingerprint_of(self, settings: TrainingSettings) -> str:
         """Hash what a checkpoint depends on, so that it is never continued with something else."""
         rows = hashlib.sha256("".join(row.hash for row in self._job.rows.train).encode()).hexdigest()
-        parts = [self._revision.result(), rows, settings.model_dump(exclude=MAY_DIFFER)]
+        # Read once more, so that a default of 4 and a 4.0 from a file are the same.
+        read = TrainingSettings.model_validate(settings.model_dump())
+        parts = [self._revision.result(), rows, read.model_dump(exclude=MAY_DIFFER)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

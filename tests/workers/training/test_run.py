@@ -117,6 +117,22 @@ def test_a_finished_run_started_again_only_writes_its_adapter(train_here: Train,
     assert (tmp_path / "out" / "adapter" / "README.md").is_file()
 
 
+def test_a_run_goes_on_with_the_settings_that_its_first_attempt_decided(train_here: Train) -> None:
+    _, first = train_here(learning_rate="auto", max_steps=2)
+    started = next(event for event in first if isinstance(event, Started))
+    assert started.data["settings"]["learning_rate"] == 3e-3
+    code, both = train_here(**started.data["settings"])
+    assert code == 0, last(both).reason
+    assert not curve(both[len(first) :])
+
+
+def test_a_run_keeps_the_precision_it_began_with(train_here: Train) -> None:
+    _, first = train_here(max_steps=2, precision="fp32")
+    code, both = train_here(max_steps=2, precision="bf16")
+    started = next(event for event in both[len(first) :] if isinstance(event, Started))
+    assert (code, started.data["precision"]) == (0, "fp32")
+
+
 def test_checkpoints_of_another_spec_are_not_taken_up(train_here: Train) -> None:
     train_here()
     code, events = train_here(learning_rate=1e-3)
