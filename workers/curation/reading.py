@@ -76,7 +76,8 @@ class Reading:
         if self._mapping:
             return table
         if fits_as_table(table.columns):
-            return (_in_lower_case(row) for row in table)
+            folded = _in_lower_case(table.columns)
+            return (_renamed(row, folded) for row in table)
         return islice((row for row in table if isinstance(row, RawRow)), SAMPLE_ROWS)  # it needs a mapping; a look at it is enough
 
     def _understood(self, row: RawRow) -> Conversation | Problem | Unknown:
@@ -100,8 +101,19 @@ class Reading:
         return Conversation(row.line, with_system(turns, self._system), shape, has_unused_answers(row.cells))
 
 
-def _in_lower_case(row: RawRow | Problem) -> RawRow | Problem:
-    return RawRow(row.line, {name.casefold(): cell for name, cell in row.cells.items()}) if isinstance(row, RawRow) else row
+def _in_lower_case(columns: list[str]) -> dict[str, str]:
+    """Return each column's name in lower case; where several differ in case alone, one that is written so, else the first, has it."""
+    taken = set(columns)
+    names: dict[str, str] = {}
+    for column in columns:
+        folded = column.casefold()
+        names[column] = column if folded in taken else folded
+        taken.add(folded)
+    return names
+
+
+def _renamed(row: RawRow | Problem, names: dict[str, str]) -> RawRow | Problem:
+    return RawRow(row.line, {names[name]: cell for name, cell in row.cells.items()}) if isinstance(row, RawRow) else row
 
 
 def _no_such_column(name: str, there_are: list[str]) -> Invalid:

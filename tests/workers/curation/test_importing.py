@@ -147,3 +147,13 @@ def test_an_old_weight_is_noted(imported: Importer) -> None:
 def test_the_same_upload_gives_the_same_file(imported: Importer) -> None:
     content = "".join(chat_line(str(number)) for number in range(50))
     assert imported(content).report.sha256 == imported(content).report.sha256
+
+
+@pytest.mark.parametrize(
+    ("header", "question"),
+    [(("prompt", "Completion", "Prompt"), "1"), (("Prompt", "Completion", "prompt"), "3"), (("Prompt", "completion", "PROMPT"), "1")],
+)
+def test_of_columns_that_differ_in_case_alone_the_exact_one_counts_else_the_first(
+    imported: Importer, header: tuple[str, ...], question: str
+) -> None:
+    assert imported(table(header, ("1", "2", "3")), "a.csv").spoken == [[("user", question), ("assistant", "2")]]
