@@ -46,7 +46,8 @@ class Prompts:
 
 
 def _declared_ends(tokenizer: Any, model: Any) -> set[int]:
-    declared = [tokenizer.eos_token_id, model.config.eos_token_id]
+    # A model for pictures and text (Gemma 3) keeps its language model's settings one level down.
+    declared = [tokenizer.eos_token_id, getattr(model.config.get_text_config(), "eos_token_id", None)]
     if model.generation_config is not None:
         declared.append(model.generation_config.eos_token_id)
     ends: set[int] = set()

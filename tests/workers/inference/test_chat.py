@@ -11,7 +11,7 @@ import openai
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3Config, Gemma3ForConditionalGeneration
 
 from tests.workers.conftest import make_adapter, make_base
 from tests.workers.inference.conftest import Running
@@ -143,6 +143,22 @@ def test_an_answer_ends_at_the_end_of_its_turn(server: Running, tiny_base: Path,
     answer = ask(server, base)
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.completion_tokens == produced.index(produced[3]) + 1
+
+
+def make_nested_base(folder: Path) -> Path:
+    """A base that keeps its language model's configuration inside its own, as models for pictures and text do."""
+    size = len(AutoTokenizer.from_pretrained(make_base(folder)))
+    text = {"vocab_size": size + 3, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text |= {"num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 512, "eos_token_id": 0}
+    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28}
+    pictures = {"vision_config": {**vision, "patch_size": 14}, "mm_tokens_per_image": 4}
+    marks = {"boi_token_index": size, "eoi_token_index": size + 1, "image_token_index": size + 2}
+    Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, **pictures, **marks)).save_pretrained(folder)
+    return folder
+
+
+def test_a_base_that_can_see_answers_too(server: Running, tmp_path: Path) -> None:
+    assert ask(server, make_nested_base(tmp_path / "seeing"), max_tokens=4).choices[0].finish_reason in {"length", "stop"}
 
 
 def test_the_same_seed_gives_the_same_answers_and_another_gives_others(server: Running, tiny_base: Path) -> None:
