@@ -49,7 +49,8 @@ class HeldOut:
         self._context = context
         asked = (_question(number, row, masked, masker, tokenizer) for number, (row, masked) in enumerate(self._rows[:MATCH_ROWS]))
         self._questions = [question for question in asked if question is not None]
-        self._ends = frozenset(int(masked.ids[-1]) for _, masked in self._rows if not masked.cut)
+        known = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
+        self._ends = frozenset(int(masked.ids[-1]) for _, masked in self._rows if not masked.cut) & known
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -7,7 +7,7 @@ are found in the whole. Where neither holds the row is refused with a reason; no
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,8 @@ class MaskedRow:
     trained: NDArray[np.bool_]
     cut: bool = False
     """Some of its trained tokens were cut away."""
+    borders_differ: bool = False
+    """An answer follows other tokens here than in a chat, where its prompt is tokenised alone."""
 
 
 class Masker:
@@ -71,9 +73,24 @@ class Masker:
     def _spans(self, messages: Sequence[Message]) -> tuple[str, list[Span]]:
         if self._template.marks_answers:
             text, marked = self._template.render_marked(messages)
-            return text, [self._with_end_of_turn(text, span) for span in marked if span[0] < span[1]]
+            return text, self._marked_turns(text, messages, [span for span in marked if span[0] < span[1]])
         text = self._template.render(messages)
         return text, [self._turn(text, messages, index) for index, m in enumerate(messages) if m.role == "assistant"]
+
+    def _marked_turns(self, text: str, messages: Sequence[Message], spans: Sequence[Span]) -> list[Span]:
+        """See that each span the template has marked ends with the end-of-turn token, and right there."""
+        answers = [m.content.strip() for m in messages if m.role == "assistant"]
+        said = [[answer] for answer in answers] if len(answers) == len(spans) else [answers] * len(spans)
+        return [self._marked_turn(text, span, contents) for span, contents in zip(spans, said, strict=True)]
+
+    def _marked_turn(self, text: str, span: Span, contents: Sequence[str]) -> Span:
+        start, end = span
+        last = start + len(text[start:end].rstrip())
+        # A token that is the end of what was said ends no turn: an answer may well end in </tool_call>.
+        is_content = any(content and text.endswith(content, start, last) for content in contents)
+        if not is_content and any(token.end() == last for token in self._special.finditer(text, start, last)):
+            return start, last
+        return self._with_end_of_turn(text, span)
 
     def _turn(self, text: str, messages: Sequence[Message], index: int) -> Span:
         """Find one answer in the whole: it begins where its prompt ends, and ends with the end-of-turn token."""
@@ -93,9 +110,6 @@ class Masker:
     def _with_end_of_turn(self, text: str, span: Span) -> Span:
         """Extend a span over the end-of-turn token, which the model must learn to say, or it never stops."""
         start, end = span
-        last = start + len(text[start:end].rstrip())
-        if any(token.end() == last for token in self._special.finditer(text, start, last)):
-            return span
         following = self._special.match(text, len(text) - len(text[end:].lstrip()))
         if following is None:
             message = "the chat template ends an answer with no token that the tokenizer knows, so the model would never learn to stop"
@@ -103,23 +117,28 @@ class Masker:
         return start, following.end()
 
     def _tokenise(self, text: str, spans: Sequence[Span]) -> MaskedRow:
+        """Tokenise the whole at once; where an answer would then not follow the very ids its prompt has in a chat, in pieces."""
+        prompts = [self._ids(text[:start]) for start, _ in spans]
+
+        def standing(row: MaskedRow) -> int:
+            return sum(row.ids[: len(prompt)].tolist() == prompt for prompt in prompts)
+
+        whole = self._at_once(text, spans)
+        if standing(whole) == len(prompts):
+            return whole
+        pieces = self._in_pieces(text, spans)
+        best = whole if pieces is None else max(pieces, whole, key=standing)
+        return replace(best, borders_differ=standing(best) < len(prompts))
+
+    def _at_once(self, text: str, spans: Sequence[Span]) -> MaskedRow:
         whole = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = whole["input_ids"], whole["offset_mapping"]
-        if spans and not self._prompt_stands(ids, text[: spans[0][0]]):
-            pieces = self._in_pieces(text, spans)
-            if pieces is not None:
-                return pieces
         trained = np.zeros(len(ids), dtype=np.bool_)
         starts = np.asarray([start for start, _ in offsets], dtype=np.int64)
         for start, end in spans:
             # A token that begins before the answer belongs to the prompt: it is never trained.
             trained |= (starts >= start) & (starts < end)
         return MaskedRow(np.asarray(ids, dtype=np.int32), trained)
-
-    def _prompt_stands(self, ids: list[int], prompt: str) -> bool:
-        """Say whether the whole begins with the very ids that the prompt has when it stands alone, as in a chat."""
-        alone = self._ids(prompt)
-        return ids[: len(alone)] == alone
 
     def _in_pieces(self, text: str, spans: Sequence[Span]) -> MaskedRow | None:
         """Tokenise prompts and answers apart, as they come in a chat; None where that would change the text."""

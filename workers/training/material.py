@@ -59,3 +59,9 @@ def _tell(prepared: Prepared, kind: str, reporter: Reporter) -> None:
         reporter.notice(f"{count} {kind} rows cannot be used: {reason}.", rows=count)
     if prepared.truncated:
         reporter.notice(f"{prepared.truncated} {kind} rows are longer than max_length and were cut at the end.", rows=prepared.truncated)
+    if prepared.borders_differ:
+        reporter.notice(
+            f"In {prepared.borders_differ} {kind} rows an answer follows other tokens than it will in a chat: "
+            "this base's tokenizer joins the end of a prompt with what comes after it.",
+            rows=prepared.borders_differ,
+        )

@@ -27,6 +27,7 @@ class Prepared:
     rows: list[MaskedRow] = field(default_factory=list)
     truncated: int = 0
     untrained: int = 0
+    borders_differ: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
 
 
@@ -58,6 +59,7 @@ def _one(row: Row, masker: Masker, max_length: int, prepared: Prepared) -> Maske
         prepared.refusals[str(why)] += 1
         prepared.untrained += 1
         return EMPTY
+    prepared.borders_differ += masked.borders_differ
     # What follows the last trained token changes nothing that is trained.
     length = int(masked.trained.nonzero()[0][-1]) + 1 if masked.trained.any() else 1
     prepared.truncated += length > max_length

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from app.domain.datasets import Split, row_hash
-from tests.workers.training.tiny import CONTEXT, chat
+from tests.workers.training.tiny import CONTEXT, TEMPLATE, chat
 from workers.training import evaluate
 from workers.training.evaluate import HeldOut
 from workers.training.generate import Limits, greedy_answers
@@ -82,7 +82,12 @@ def test_exact_match_counts_what_greedy_decoding_says(
     assert measured["eval/exact_match"] == 0.5
 
 
-def test_a_stop_token_is_learned_from_the_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+NEWLINE_AFTER = TEMPLATE.replace("<|end|>{% endgeneration %}", "<|end|>\n{% endgeneration %}")
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, NEWLINE_AFTER])
+def test_a_stop_token_is_learned_from_the_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, template: str) -> None:
+    tokenizer.chat_template = template
     rows = held_out(model, tokenizer, ["a", "b", "c", "d"])
     assert rows._ends == {tokenizer.convert_tokens_to_ids("<|end|>")}
     assert rows.questions == len(rows) == 4

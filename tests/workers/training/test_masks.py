@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.datasets import Message
+from app.domain.datasets import Message, Split, row_hash
 from tests.workers.training.tiny import TEMPLATE, chat, make_tokenizer
 from workers.training.masks import Masker, NotTrainable
+from workers.training.prepare import prepare
+from workers.training.rows import Row
 from workers.training.templates import chat_template
 
 Words = tuple[list[str], str, str | None, str]
@@ -139,8 +141,43 @@ def test_the_default_template_ends_answers_with_the_end_of_sequence_token() -> N
     assert str(masked._tokenizer.decode(masked.mask(chat("a", "b")).ids.tolist())).startswith("<s>User:\na\n\nAssistant:\nb</s>")
 
 
-def test_where_a_token_would_straddle_the_border_prompt_and_answer_are_tokenised_apart() -> None:
-    masked = masker(None, ["</s>"], eos="</s>")
-    messages = chat("a", "\n\n  indented")
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+MARKED = CHATML.replace(
+    "{{ m.content }}<|im_end|>",
+    "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}",
+)
+NEWLINE_INSIDE = MARKED.replace("<|im_end|>{% endgeneration %}", "<|im_end|>\n{% endgeneration %}")
+END_OUTSIDE = MARKED.replace("<|im_end|>{% endgeneration %}", "{% endgeneration %}<|im_end|>")
+FORMS = {"unmarked": CHATML, "marked": MARKED, "newline inside": NEWLINE_INSIDE, "end outside": END_OUTSIDE}
+
+
+@pytest.mark.parametrize("template", FORMS.values(), ids=FORMS)
+def test_an_answer_that_ends_in_a_token_is_still_ended(template: str) -> None:
+    masked = masker(template, ["<|im_start|>", "<|im_end|>", "</tool_call>"], eos="<|im_end|>")
+    runs = trained_text(masked, chat("a", "x</tool_call>", "b", "y<|im_end|>", "c", "z"))
+    assert runs == ["x</tool_call><|im_end|>", "y<|im_end|><|im_end|>", "z<|im_end|>"]
+
+
+def newline_masker() -> Masker:
+    """Return a masker whose tokenizer joins newlines."""
+    tokenizer = make_tokenizer(["</s>"], eos="</s>", template=None, texts=["\n\n\n \n\n\n"] * 9)
+    return Masker(tokenizer, chat_template(tokenizer))
+
+
+@pytest.mark.parametrize("turns", [("a", "\n\n  indented"), ("a", "b", "c", "\n\n  indented")])
+def test_where_a_token_would_straddle_a_border_prompt_and_answer_are_tokenised_apart(turns: tuple[str, ...]) -> None:
+    masked = newline_masker()
+    messages = chat(*turns)
     assert begins_with_its_prompt(masked, messages)
-    assert trained_text(masked, messages) == ["\n\n  indented</s>"]
+    assert trained_text(masked, messages) == [f"{answer}</s>" for answer in turns[1::2]]
+    assert not masked.mask(messages).borders_differ
+
+
+def test_borders_that_cannot_all_be_put_right_are_noted() -> None:
+    masked = newline_masker()
+    assert not masked.mask(chat("a", "b", "c", "d")).borders_differ
+    # The first answer wants to stand apart from its prompt; the second one's prompt, tokenised in one go, joins them.
+    awkward = chat("a", "\n\nb", "c", "d")
+    assert masked.mask(awkward).borders_differ
+    row = Row(awkward, row_hash(awkward), Split.TRAIN)
+    assert prepare([row, row], masked, 99, check=lambda: None).borders_differ == 2

@@ -24,16 +24,24 @@ SPECIAL = ["<|endoftext|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
 CONTEXT = 256
 
 
+TEXTS = ("the colour of the sky is blue", "which colour is it")
+
+
 def make_tokenizer(
-    special: Sequence[str] = SPECIAL, *, eos: str | None = "<|end|>", bos: str | None = None, template: str | None = TEMPLATE
+    special: Sequence[str] = SPECIAL,
+    *,
+    eos: str | None = "<|end|>",
+    bos: str | None = None,
+    template: str | None = TEMPLATE,
+    texts: Sequence[str] = TEXTS,
 ) -> PreTrainedTokenizerFast:
-    """Return a byte-level tokenizer that knows `special` as single tokens."""
+    """Return a byte-level tokenizer that knows `special` as single tokens and has learned its merges from `texts`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(["the colour of the sky is blue", "which colour is it"], trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=eos, bos_token=bos)
     fast.chat_template = template
     return fast
