@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """Templates, static files, migrations and the bundled model lie beside the packages (an editable install or the image)."""
+OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Settings(BaseSettings):
@@ -30,7 +31,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: bool = Field(True, description="Whether this studio runs workers of its own (hone up --no-workers turns it off).")
-    allowed_hosts: str = Field("", description="Further Host headers to answer to, separated by commas.")
+    allowed_hosts: str = Field("", description="Further Host headers to answer to, separated by commas; with any, everybody signs in.")
+    trusted_proxies: str = Field(
+        "", description="Addresses of reverse proxies that are believed about https and the caller, separated by commas."
+    )
 
     @property
     def database(self) -> str:
@@ -66,6 +70,16 @@ class Settings(BaseSettings):
         return self.host in {"127.0.0.1", "localhost", "::1"} or self.host.startswith("127.")
 
     @property
+    def local_owner(self) -> bool:
+        """Return whether whoever opens a page is the owner; a proxy on this machine speaks for others, so with one everybody signs in."""
+        return self.is_loopback and not _parts(self.allowed_hosts) and not _parts(self.trusted_proxies)
+
+    @property
+    def forwarders(self) -> list[str]:
+        """Return the proxies of HONE_TRUSTED_PROXIES."""
+        return _parts(self.trusted_proxies)
+
+    @property
     def model_folders(self) -> list[Path]:
         """Return the folders of HONE_MODEL_DIRS."""
         return [Path(part).expanduser().resolve() for part in self.model_dirs.split(":") if part]
@@ -73,5 +87,9 @@ class Settings(BaseSettings):
     @property
     def trusted_hosts(self) -> list[str]:
         """Return the Host headers answered to (against DNS rebinding)."""
-        extra = [part.strip() for part in self.allowed_hosts.split(",") if part.strip()]
-        return extra + (["127.0.0.1", "localhost", "[::1]", "testserver"] if self.is_loopback else extra or ["*"])
+        extra = _parts(self.allowed_hosts)
+        return [*extra, *OWN_HOSTS] if extra or self.is_loopback else ["*"]
+
+
+def _parts(listed: str) -> list[str]:
+    return [part.strip() for part in listed.split(",") if part.strip()]

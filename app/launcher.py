@@ -102,14 +102,15 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
 
 
 def _may_listen(settings: Settings) -> None:
-    if settings.is_loopback:
+    if settings.local_owner:
         return
     engine = make_engine(settings.database)
     with unit_of_work(engine) as session:
         has_keys = Accounts(session).has_keys()
     engine.dispose()
     if not has_keys:
-        message = f"Others could reach Hone on {settings.host}, and nobody can sign in yet. First run: hone token create --name you"
+        where = settings.allowed_hosts or settings.host
+        message = f"Others could reach Hone on {where}, and nobody can sign in yet. First run: hone token create --name you"
         raise CannotStart(message)
 
 

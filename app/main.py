@@ -7,6 +7,7 @@ import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -45,12 +46,12 @@ def make_studio(settings: Settings) -> Studio:
         engine=make_engine(settings.database),
         storage=storage,
         queue=make_queue(settings.redis_url),
-        bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.is_loopback),
+        bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.local_owner),
         count_tokens=TokenCounter(STARTER_FOLDER).count,
         incoming=storage.incoming,
         run_folders=settings.runs,
         max_upload_bytes=settings.max_upload_bytes,
-        is_loopback=settings.is_loopback,
+        local_owner=settings.local_owner,
         expects_workers=settings.workers,
     )
 
@@ -102,10 +103,16 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(request, error)(scope, receive, send)
 
 
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how the application is served; who forwards requests is believed only when the settings name it."""
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=3, server_header=False,
+        proxy_headers=bool(settings.forwarders), forwarded_allow_ips=settings.forwarders,
+    )  # fmt: skip
+
+
 def main() -> None:
     """Serve on the socket that `hone up` bound (HONE_WEB_FD), until the parent is gone."""
-    import uvicorn
-
     from app.gateways.lifeline import follow_parent
     from app.gateways.logs import configure_logging
     from app.web.server import Server
@@ -114,8 +121,7 @@ def main() -> None:
     follow_parent()
     configure_logging("web")
     app = create_app(settings)
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, proxy_headers=False, server_header=False)
-    Server(config, app.state.web.live.close).run(sockets=[socket.socket(fileno=int(os.environ["HONE_WEB_FD"]))])
+    Server(server_config(app, settings), app.state.web.live.close).run(sockets=[socket.socket(fileno=int(os.environ["HONE_WEB_FD"]))])
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Studio:
     incoming: Path
     run_folders: Path
     max_upload_bytes: int
-    is_loopback: bool
+    local_owner: bool
     expects_workers: bool
 
     def datasets(self, session: Session) -> Datasets:

@@ -32,14 +32,15 @@ def web_of(request: Request) -> Web:
 def who(request: Request, studio: Studio, session: Session) -> tuple[Identity, bool]:
     """Return who a browser belongs to, and whether by signing in; Unauthenticated for a stranger.
 
-    A studio only this machine can reach works at once as its local owner; another site cannot use that (Host and origin are checked).
+    A studio only this machine can reach, and no proxy serves to others, works at once as its local owner; another site cannot use that
+    (Host and origin are checked).
     """
     accounts = Accounts(session)
     token = session_token(request)
     found = accounts.by_session(token) if token else None
     if found:
         return found, True
-    owner = accounts.owner() if studio.is_loopback else None
+    owner = accounts.owner() if studio.local_owner else None
     if owner is None:
         raise Unauthenticated("Sign in with an API key to see this page.")
     return owner, False

@@ -55,6 +55,6 @@ def _own_page(destination: str) -> str:
 
 
 def _page(request: Request, destination: str, *, error: str = "", status: int = 200) -> Response:
-    insecure = not cookies.is_secure(request) and not studio_of(request).is_loopback
+    insecure = not cookies.is_secure(request) and not studio_of(request).local_owner
     body = web_of(request).pages.bare("settings/signin.html", destination=_own_page(destination), error=error, insecure=insecure)
     return HTMLResponse(body, status, headers={"Cache-Control": "no-store"})
