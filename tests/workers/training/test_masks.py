@@ -141,10 +141,13 @@ def test_the_default_template_ends_answers_with_the_end_of_sequence_token() -> N
     assert str(masked._tokenizer.decode(masked.mask(chat("a", "b")).ids.tolist())).startswith("<s>User:\na\n\nAssistant:\nb</s>")
 
 
-CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SAID = "{{ m.content }}<|im_end|>"
 MARKED = CHATML.replace(
-    "{{ m.content }}<|im_end|>",
-    "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}",
+    SAID, f"{{% if m.role == 'assistant' %}}{{% generation %}}{SAID}{{% endgeneration %}}{{% else %}}{SAID}{{% endif %}}"
 )
 NEWLINE_INSIDE = MARKED.replace("<|im_end|>{% endgeneration %}", "<|im_end|>\n{% endgeneration %}")
 END_OUTSIDE = MARKED.replace("<|im_end|>{% endgeneration %}", "{% endgeneration %}<|im_end|>")
