@@ -119,6 +119,8 @@ class Engine:
             return
 
     def _queue(self, job: Job) -> None:
+        # Whoever gave up keeps nobody out: those behind the first would else be counted until it has its turn.
+        self._waiting = deque(other for other in self._waiting if not other.is_cancelled)
         if len(self._waiting) >= MAX_WAITING:
             job.tell(Failed(Unavailable(f"{MAX_WAITING} requests are waiting already; try again later.", code="overloaded")))
         else:

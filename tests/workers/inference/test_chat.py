@@ -148,11 +148,11 @@ def test_an_answer_ends_at_the_end_of_its_turn(server: Running, tiny_base: Path,
 def make_nested_base(folder: Path) -> Path:
     """A base that keeps its language model's configuration inside its own, as models for pictures and text do."""
     size = len(AutoTokenizer.from_pretrained(make_base(folder)))
-    text = {"vocab_size": size + 3, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text |= {"num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 512, "eos_token_id": 0}
-    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28}
-    pictures = {"vision_config": {**vision, "patch_size": 14}, "mm_tokens_per_image": 4}
-    marks = {"boi_token_index": size, "eoi_token_index": size + 1, "image_token_index": size + 2}
+    sizes: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64}
+    text = {**sizes, "vocab_size": size + 3, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 512, "eos_token_id": 0}
+    vision = {**sizes, "image_size": 28, "patch_size": 14}
+    pictures: dict[str, Any] = {"vision_config": vision, "mm_tokens_per_image": 4}
+    marks: dict[str, Any] = {"boi_token_index": size, "eoi_token_index": size + 1, "image_token_index": size + 2}
     Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, **pictures, **marks)).save_pretrained(folder)
     return folder
 
