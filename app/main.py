@@ -16,9 +16,10 @@ from starlette.responses import Response
 
 from app.api import datasets, health, openai, runs
 from app.api import errors as api_errors
+from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.config import PROJECT_ROOT, Settings
 from app.db.session import UNREACHABLE, make_engine
-from app.domain.errors import Forbidden, StudioError
+from app.domain.errors import Forbidden, StudioError, TooLarge
 from app.domain.specs import STARTER
 from app.gateways.inference import Inference
 from app.gateways.model_folders import ModelFolders
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from app.api.body_limit import Refuse
+
 ABOUT = "A fine-tuning studio for small language models. Everything here wants an API key: `hone token create --name me`."
+CROSS_SITE = Forbidden("Another site caused this request, so it was refused.", code="cross_site")
+TOO_LARGE = TooLarge(f"A request may hold {MAX_BODY_BYTES // 2**20} MiB at most; only uploads of datasets may be larger.")
 STARTER_FOLDER = PROJECT_ROOT / "models" / STARTER
 
 
@@ -75,7 +80,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     site.add_pages(app, settings)
     _add_errors(app)
-    app.add_middleware(SameOrigin, refuse=_refuse)
+    app.add_middleware(BodyLimit, refuse=_refusing(TOO_LARGE))
+    app.add_middleware(SameOrigin, refuse=_refusing(CROSS_SITE))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)
     app.add_middleware(SecurityHeaders)
     return app
@@ -96,11 +102,12 @@ def _add_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, failed)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    request = Request(scope)
-    error = Forbidden("Another site caused this request, so it was refused.", code="cross_site")
-    respond = api_errors.answer if api_errors.is_for_programs(scope["path"]) else site.answer_error
-    await respond(request, error)(scope, receive, send)
+def _refusing(error: StudioError) -> Refuse:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        respond = api_errors.answer if api_errors.is_for_programs(scope["path"]) else site.answer_error
+        await respond(Request(scope), error)(scope, receive, send)
+
+    return refuse
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
