@@ -37,7 +37,7 @@ class Engine:
         self._wish, self._threads = device, threads
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Job] = deque()
-        self._yielded: dict[str, str] = {}
+        self._yielded: dict[tuple[str, str], None] = {}  # device and run, in the order they came
         self._answering: Answering | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -59,18 +59,19 @@ class Engine:
 
     def yield_device(self, device: str, run: str) -> Future[None]:
         """Leave a device to a run; the future is done when its memory is free, at once if nothing was ever loaded."""
-        self._yielded[device] = run
+        self._yielded[device, run] = None
         return self._command(lambda: self._leave(device, run)) if self._answering else _done()
 
-    def resume(self, device: str | None) -> None:
-        """Use a device (or all) again; models move back with the next request."""
-        for left in [device] if device else list(self._yielded):
-            self._yielded.pop(left, None)
+    def resume(self, device: str | None, run: str | None) -> None:
+        """Take a device (or all) back from a run (or all); it is used again when no run has it, with the next request."""
+        for left in list(self._yielded):
+            if device in (None, left[0]) and run in (None, left[1]):
+                self._yielded.pop(left, None)
 
     def status(self) -> dict[str, Any]:
         """Return what is loaded, and which device is left to whom."""
         answering = self._answering
-        yielded = next(({"device": device, "run": run} for device, run in list(self._yielded.items())), None)
+        yielded = next(({"device": device, "run": run} for device, run in list(self._yielded)), None)
         return {
             "loaded": answering.loaded_folder if answering else None,
             "adapters": answering.adapter_folders if answering else [],
@@ -161,7 +162,7 @@ class Engine:
 
     def _device_for(self, job: Job, answering: Answering) -> str:
         """Return where a model runs now; while its device is left to a run, small ones answer on the CPU and others not at all."""
-        run = self._yielded.get(answering.device)
+        run = next((run for device, run in list(self._yielded) if device == answering.device), None)
         if run is None:
             return answering.device
         if not is_small(job.request.hone.base_dir):

@@ -45,11 +45,12 @@ class YieldRequest(BaseModel):
 
 
 class ResumeRequest(BaseModel):
-    """Training is over on one device, or (None) on all."""
+    """Training is over on one device, or (None) on all: that of one run, or (None) of all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     device: str | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True)

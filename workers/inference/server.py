@@ -89,7 +89,7 @@ class Server:
     async def come_back(self, request: Request) -> Response:
         """Use a device again."""
         wanted = read_body(ResumeRequest, await body_of(request) or b"{}")
-        self._engine.resume(wanted.device)
+        self._engine.resume(wanted.device, wanted.run)
         return JSONResponse(self._engine.status())
 
     async def chat(self, request: Request) -> Response:

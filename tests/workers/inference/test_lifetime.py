@@ -68,6 +68,17 @@ def test_while_a_run_has_the_gpu_small_models_answer_on_the_cpu_and_others_say_w
         assert server.post("/resume", {}).json()["yielded_to"] is None
 
 
+def test_a_device_left_to_two_runs_is_free_when_both_have_given_it_back() -> None:
+    with running("--device", FAKE_GPU) as server:
+        for run in ("mails", "notes", "names"):
+            server.post("/yield", {"device": FAKE_GPU, "run": run})
+        assert server.post("/resume", {"device": FAKE_GPU, "run": "mails"}).json()["yielded_to"] == {"device": FAKE_GPU, "run": "notes"}
+        assert server.post("/resume", {"device": "cuda:1"}).json()["yielded_to"]
+        assert server.post("/resume", {"device": FAKE_GPU, "run": "notes"}).json()["yielded_to"] == {"device": FAKE_GPU, "run": "names"}
+        server.post("/yield", {"device": FAKE_GPU, "run": "mails"})
+        assert server.post("/resume", {"device": FAKE_GPU}).json()["yielded_to"] is None
+
+
 def test_a_device_that_is_left_forgets_its_models(tiny_base: Path) -> None:
     with running("--device", "cpu") as server:
         ask(server, tiny_base)
