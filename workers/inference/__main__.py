@@ -19,6 +19,8 @@ from workers.inference.server import create_app
 NICENESS = 10
 GRACE_SECONDS = 2
 BACKLOG = 128
+SPINS = "1000"
+"""Turns a thread spins while it waits for others; as many as the trainer's (docs/engine.md)."""
 
 
 class Server(uvicorn.Server):
@@ -46,7 +48,7 @@ def main() -> None:
     if not key:
         sys.exit("HONE_INFERENCE_KEY is not set; the web process and this server share it.")
     threads = os.environ.get("HONE_INFERENCE_THREADS", "1")
-    os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+    _set_environment(threads)
     os.nice(NICENESS)
     follow_parent(signal.SIGKILL)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -59,6 +61,12 @@ def main() -> None:
     Server(config, engine, f"http://{given.host}:{listener.getsockname()[1]}").run(sockets=[listener])
     sys.stdout.flush()
     os._exit(0)  # the engine's thread may be inside torch, where a normal end of the interpreter would wait or crash
+
+
+def _set_environment(threads: str) -> None:
+    """Settle what libraries read when they are imported."""
+    os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def _arguments() -> argparse.Namespace:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.workers.conftest import make_base
 from tests.workers.inference.conftest import Running, running
+from workers.inference.__main__ import _set_environment
 
 PATH = "/v1/chat/completions"
 FAKE_GPU = "cuda:0"
@@ -77,6 +80,17 @@ def test_a_device_left_to_two_runs_is_free_when_both_have_given_it_back() -> Non
         assert server.post("/resume", {"device": FAKE_GPU, "run": "notes"}).json()["yielded_to"] == {"device": FAKE_GPU, "run": "names"}
         server.post("/yield", {"device": FAKE_GPU, "run": "mails"})
         assert server.post("/resume", {"device": FAKE_GPU}).json()["yielded_to"] is None
+
+
+def test_its_threads_spin_as_little_as_the_trainers_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_OFFLINE", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # so that all are put back afterwards
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    _set_environment("1")
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    os.environ["GOMP_SPINCOUNT"] = "5"
+    _set_environment("1")
+    assert os.environ["GOMP_SPINCOUNT"] == "5"
 
 
 def test_a_device_that_is_left_forgets_its_models(tiny_base: Path) -> None:
