@@ -68,7 +68,8 @@ def main() -> None:
     left, right = smoothed(losses(lora)), smoothed(losses(qlora))
     gaps = {step: abs(left[step] - right[step]) - max(SHARE * left[step], NATS) for step in left}
     figures = {"settings": settings, "lora": losses(lora), "qlora": losses(qlora), "follows": all(gap <= 0 for gap in gaps.values())}
-    figures |= {"widest_gap_beyond_tolerance": max(gaps.values()), "qlora_started": started["data"]}
+    chosen = {name: value for name, value in started["data"].items() if name != "base_dir"}
+    figures |= {"widest_gap_beyond_tolerance": max(gaps.values()), "qlora_started": chosen}
     print(json.dumps(figures, indent=2))
     keep("qlora_follows_lora", figures)
     sys.exit(0 if figures["follows"] else 1)

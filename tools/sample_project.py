@@ -105,7 +105,9 @@ def _store_rows(studio: Studio, talks: list[list[Message]], splits: list[str], h
     with tempfile.NamedTemporaryFile(dir=studio.incoming, suffix=".parquet", delete=False) as made:
         path = Path(made.name)
     pq.write_table(pa.table(columns, schema=SCHEMA), path, row_group_size=ROW_GROUP_ROWS, compression="zstd")
-    return studio.storage.put(path)
+    sealed = studio.storage.seal(path)
+    studio.storage.put(sealed)
+    return sealed.sha256, sealed.size_bytes
 
 
 def add_unmapped(session: Session, by: Identity) -> Dataset:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import httpx
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 
 from app.db.leases import claim, held
-from app.db.session import reading, unit_of_work
+from app.db.session import UNREACHABLE, reading, unit_of_work
 from app.domain.errors import LeaseLost, StudioError
 from app.domain.events import Command, Finished
 from app.domain.runs import WANTED_END, RunStatus
@@ -50,9 +49,8 @@ def claim_and_run(worker: Worker) -> bool:
             with unit_of_work(worker.engine) as session:
                 row = claim(session, kind.table, worker.id, worker.queue, has_gpu=worker.has_gpu)
             if row is not None:
-                worker.busy_with(row.id)
-                Hold(worker, kind, row.id, row.lease_token).run()
-                worker.busy_with(None)
+                with worker.busy_with(row.id):
+                    Hold(worker, kind, row.id, row.lease_token).run()
                 return True
         return False
     finally:
@@ -76,10 +74,12 @@ class Hold:
     def run(self) -> None:
         """Run the child, relay what it says, follow what people ask, and settle the end."""
         self.log.info("claimed")
-        self._lend_gpu(give_back=False)
+        lends_gpu = self._wants_gpu()
         try:
             with self.heartbeat:
-                self._settle(self._run_child())
+                self._lend_gpu("/yield", wanted=lends_gpu)
+                exit_code = self._run_child()
+                self._settle(exit_code)
         except LeaseLost:
             self.log.warning("the lease was lost; the child was ended and nothing was written")
         except StudioError as error:
@@ -87,7 +87,7 @@ class Hold:
         except OSError as error:
             self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage")
         finally:
-            self._lend_gpu(give_back=True)
+            self._lend_gpu("/resume", wanted=lends_gpu)
 
     def _run_child(self) -> int:
         """Start the child and stay with it until it has gone; return its exit code."""
@@ -109,8 +109,8 @@ class Hold:
             try:
                 self._hear_wishes(child)
                 self._write()
-            except DBAPIError as error:
-                self.log.warning("the database does not answer", error=str(error.orig))
+            except UNREACHABLE as error:
+                self.log.warning("the database does not answer", error=str(error))
             self._leave_if_asked(child)
             if self.kill_at is not None and time.monotonic() > self.kill_at:
                 self.log.warning("the child did not leave in time and was killed")
@@ -154,13 +154,25 @@ class Hold:
             self.kill_at = min(self.kill_at, deadline) if self.kill_at else deadline
 
     def _settle(self, exit_code: int) -> None:
-        """Bring the work to the state its end means."""
+        """Bring the work to the state its end means; a database that is away is waited for while the lease may hold."""
+        while True:
+            try:
+                self._end(exit_code)
+            except UNREACHABLE as error:
+                self.log.warning("the database does not answer; the end is entered later", error=str(error))
+                time.sleep(ASK_SECONDS)
+                self.heartbeat.check()
+            else:
+                return
+
+    def _end(self, exit_code: int) -> None:
+        self._write()
         finished = self.finished
         if finished and finished.status == "failed":
             self._fail(finished.reason, finished.code)
         elif finished and finished.status == "succeeded":
             self._succeed(finished)
-        elif finished and self.told == RunStatus.STOPPING:
+        elif self._status() == RunStatus.STOPPING:
             self._keep_and(RunStatus.STOPPED, finished)
         else:
             self._end_without_result(exit_code)
@@ -169,13 +181,13 @@ class Hold:
         with unit_of_work(self.worker.engine) as session:
             row = held(session, self.kind.table, self.work_id, self.token)
             wanted = WANTED_END.get(RunStatus(row.status))
-            if self.finished and wanted and RunStatus(row.status) == self.told:
+            if wanted and (self.finished or self.told):
                 settle(session, self.worker, self.kind, row, wanted)
-                tell(session, row, wanted, f"The run is {wanted}.")
+                tell(session, row, wanted, f"It is {wanted}.")
             elif self.interrupted or self.finished:
                 # No crash is counted: the worker was told to leave.
                 settle(session, self.worker, self.kind, row, wanted or RunStatus.QUEUED)
-                tell(session, row, "interrupted", "The worker was told to leave; the run goes on from its newest checkpoint.")
+                tell(session, row, "interrupted", "The worker was told to leave; another takes over where this one stood.")
             else:
                 how = f"signal {-exit_code}" if exit_code < 0 else f"exit {exit_code}"
                 lose(session, self.worker, self.kind, row, f"The process ended by itself ({how}).")
@@ -185,21 +197,22 @@ class Hold:
             row = held(session, self.kind.table, self.work_id, self.token)
             if row.status == RunStatus.STARTING:
                 row.move_to(RunStatus.RUNNING)
-            if row.status != RunStatus.CANCELLING:
+            if row.status not in {RunStatus.CANCELLING, RunStatus.FINALIZING}:
                 row.move_to(RunStatus.FINALIZING)
         self._keep_and(RunStatus.SUCCEEDED, finished)
 
-    def _keep_and(self, end: RunStatus, finished: Finished) -> None:
+    def _keep_and(self, end: RunStatus, finished: Finished | None) -> None:
         """Put what the child left into the store, and enter it together with the end state; a late cancel wins."""
-        package = self.kind.package(self.worker, self.work_id, finished)
+        package = self.kind.package(self.worker, self.work_id, self.token, finished)
         with unit_of_work(self.worker.engine) as session:
             row = held(session, self.kind.table, self.work_id, self.token)
             if row.status == RunStatus.CANCELLING:
                 end = RunStatus.CANCELLED
             elif package is not None:
-                self.kind.keep(session, row, package)
+                self.kind.keep(session, self.worker, row, package)
             settle(session, self.worker, self.kind, row, end)
-            tell(session, row, end, finished.reason or f"It {'was' if end == RunStatus.CANCELLED else 'has'} {end}.")
+            words = {RunStatus.SUCCEEDED: "It is done.", RunStatus.STOPPED: "It was stopped; what it had learned is kept."}
+            tell(session, row, end, words.get(end, f"It was {end}."))
 
     def _fail(self, reason: str, code: str | None) -> None:
         self.log.info("failed", reason=reason)
@@ -210,20 +223,30 @@ class Hold:
             settle(session, self.worker, self.kind, row, end, reason=why)
             tell(session, row, "failed", reason)
 
-    def _lend_gpu(self, *, give_back: bool) -> None:
-        """Have the inference server free the GPU for a run, and take it again afterwards."""
-        url, key = self.worker.settings.inference_url, self.worker.settings.inference_key
-        if not (self.worker.has_gpu and url and key):
-            return
-        body = {"device": GPU} if give_back else {"device": GPU, "run": self._name()}
-        headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
-        path = "/resume" if give_back else "/yield"
-        try:
-            httpx.post(url + path, json=body, headers=headers, timeout=YIELD_SECONDS, trust_env=False).raise_for_status()
-        except httpx.HTTPError as error:
-            self.log.warning("the inference server could not be told", path=path, error=str(error))
+    def _wants_gpu(self) -> bool:
+        """Return whether this work runs on the GPU that chats may be using."""
+        with reading(self.worker.engine) as session:
+            spec = getattr(session.get_one(self.kind.table, self.work_id), "spec", None) or {}
+        return self.worker.has_gpu and spec.get("settings", {}).get("device") != "cpu"
+
+    def _lend_gpu(self, path: str, *, wanted: bool) -> None:
+        """Have the inference server free the GPU for a run (/yield), or take it again (/resume)."""
+        if wanted:
+            tell_inference(self.worker, path, {"device": GPU, "run": self._name()})
 
     def _name(self) -> str:
         with reading(self.worker.engine) as session:
             row = session.get_one(self.kind.table, self.work_id)
             return str(getattr(row, "name", "an import"))
+
+
+def tell_inference(worker: Worker, path: str, body: dict[str, str]) -> None:
+    """Tell the inference server of this studio something about the GPU; a server that is away has none to give."""
+    url, key = worker.settings.inference_url, worker.settings.inference_key
+    if not (worker.has_gpu and url and key):
+        return
+    headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
+    try:
+        httpx.post(url + path, json=body, headers=headers, timeout=YIELD_SECONDS, trust_env=False).raise_for_status()
+    except httpx.HTTPError as error:
+        log.warning("the inference server could not be told", path=path, error=str(error))

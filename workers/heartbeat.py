@@ -7,10 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from app.db.leases import HEARTBEAT_SECONDS, LEASE_SECONDS, extend
-from app.db.session import unit_of_work
+from app.db.session import UNREACHABLE, unit_of_work
 from app.domain.errors import LeaseLost
 
 if TYPE_CHECKING:
@@ -59,8 +58,8 @@ class Heartbeat:
                 # Also when the work has just ended: then nobody asks any more.
                 self.lost.set()
                 return
-            except DBAPIError as error:
-                log.warning("the database does not answer", work=self.work_id, error=str(error.orig))
+            except UNREACHABLE as error:
+                log.warning("the database does not answer", work=self.work_id, error=str(error))
                 if time.monotonic() - extended > SELF_FENCE_SECONDS:
                     self.lost.set()
                     return

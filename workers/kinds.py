@@ -32,11 +32,11 @@ class Kind(Protocol):
     def record(self, session: Session, worker: Worker, row: Any, events: Sequence[AnyEvent]) -> None:
         """Write what the child reported; the lease is held."""
 
-    def package(self, worker: Worker, work_id: str, finished: Finished | None) -> Any:
-        """Put what the child left into the store, outside any transaction; None when it left nothing."""
+    def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> Any:
+        """Make what the child left ready for the store, slow as that may be, outside any transaction; None when it left nothing."""
 
-    def keep(self, session: Session, row: Any, package: Any) -> None:
-        """Enter the package; in the same commit as the end state."""
+    def keep(self, session: Session, worker: Worker, row: Any, package: Any) -> None:
+        """Move the package into the store and enter it; in the same commit as the end state."""
 
     def ended(self, session: Session, worker: Worker, row: Any) -> None:
         """Do what belongs to an end without success; the state is set already."""
@@ -62,19 +62,20 @@ def settle(session: Session, worker: Worker, kind: Kind, row: Run | Import, stat
         kind.ended(session, worker, row)
 
 
-def lose(session: Session, worker: Worker, kind: Kind, row: Run | Import, why: str) -> None:
-    """Settle work whose process died or whose worker fell silent: one crash is counted."""
+def lose(session: Session, worker: Worker, kind: Kind, row: Run | Import, why: str, *, package: Any = None) -> None:
+    """Settle work whose process died or whose worker fell silent: one crash is counted.
+
+    `package` is what can be kept of work that somebody asked to stop.
+    """
     row.crashes_since_progress += 1
     tell(session, row, "lost", why)
     after = after_lost_lease(RunStatus(row.status), row.crashes_since_progress)
-    reason = ""
-    if after == RunStatus.FAILED:
-        row.error_code = "worker_crash_loop"
-        reason = f"{why} That was the {MAX_CRASHES_WITHOUT_PROGRESS}rd time without progress, so it was given up. The log's end says more."
-    elif after == RunStatus.STOPPED:
-        package = kind.package(worker, row.id, None)
-        if package is not None:
-            kind.keep(session, row, package)
+    if after == RunStatus.STOPPED and package is not None:
+        kind.keep(session, worker, row, package)
+    if after != RunStatus.FAILED:
+        settle(session, worker, kind, row, after)
+        return
+    row.error_code = "worker_crash_loop"
+    reason = f"{why} That was the {MAX_CRASHES_WITHOUT_PROGRESS}rd time without progress, so it was given up. The log's end says more."
     settle(session, worker, kind, row, after, reason=reason)
-    if after == RunStatus.FAILED:
-        tell(session, row, "failed", reason)
+    tell(session, row, "failed", reason)

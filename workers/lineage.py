@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-def card_of(session: Session, run: Run, adapter: Path) -> Lineage:
-    """Return what the card of a run's adapter says; `adapter` is the folder with its configuration."""
+def card_of(session: Session, run: Run, adapter: Path, *, steps: int) -> Lineage:
+    """Return what the card of a run's adapter after `steps` steps says; `adapter` is the folder with its configuration."""
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     curves = {name: metrics.read(session, run.id, name) for name in METRIC_WORDS}
     version, held_out = run.version, run.eval_version
@@ -26,8 +26,10 @@ def card_of(session: Session, run: Run, adapter: Path) -> Lineage:
         training_rows=version.rows if held_out else version.train_rows,
         held_out_rows=held_out.rows if held_out else version.test_rows,
         tuning=run.spec["settings"]["tuning"],
-        steps=run.step,
+        steps=steps,
         settings=run.spec["settings"],
-        metrics={name: points[-1].value for name, points in curves.items() if points},
+        metrics={
+            name: [p.value for p in points if p.step <= steps][-1] for name, points in curves.items() if points and points[0].step <= steps
+        },
         base_metrics={name: points[0].value for name, points in curves.items() if points and points[0].step == 0},
     )

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from app.config import Settings
 from app.gateways.lifeline import follow_parent
 from app.gateways.logs import configure_logging
-from workers.claim import claim_and_run
-from workers.sweep import sweep
+from workers.claim import GPU, claim_and_run, tell_inference
+from workers.sweep import clear_leftovers, sweep
 from workers.worker import Worker, make_worker
 
 log = structlog.get_logger()
@@ -39,6 +39,9 @@ def main() -> None:
     if not wanted.alone:
         follow_parent()
     worker.register(sweep)
+    clear_leftovers(worker)
+    # Whoever died here with the GPU lent to it will not give it back.
+    tell_inference(worker, "/resume", {"device": GPU})
     log.info("ready", device=worker.device, worker=worker.id)
     if wanted.alone and settings.redis_url:
         from workers.celery_app import listen

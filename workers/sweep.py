@@ -1,40 +1,71 @@
 """Settle work whose worker was lost: back to the queue, to the end that was asked for, or failed after three crashes without progress.
 
-Runs in every worker and may run in several at once: rows are locked, and a settled row is no longer leased.
+Runs in every worker and may run in several at once: each row is locked and looked at again before it is settled.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from app.db import Import, Run
-from app.db.base import database_clock
+from app.db import WorkerRow
+from app.db.base import database_clock, utc_now
 from app.db.leases import expired
-from app.db.session import unit_of_work
-from app.domain.runs import LEASED
-from workers.kinds import KINDS, lose
+from app.db.session import reading, unit_of_work
+from app.domain.runs import LEASED, RunStatus
+from workers.kinds import KINDS, Kind, lose
 
 if TYPE_CHECKING:
     from workers.worker import Worker
 
 log = structlog.get_logger()
+WHY = "The worker was lost: no sign of life within its lease."
+LEFTOVER_SECONDS = 24 * 3600.0
 
 
 def sweep(worker: Worker) -> int:
     """Settle every lost lease and return how many there were."""
+    _expire_leases_of_the_dead(worker)
+    return sum(_settle_lost(worker, kind, work_id) for kind in KINDS.values() for work_id in _lost(worker, kind))
+
+
+def _expire_leases_of_the_dead(worker: Worker) -> None:
     gone = worker.dead_neighbours()
-    settled = 0
-    for kind in KINDS.values():
-        with unit_of_work(worker.engine) as session:
-            if gone:
-                mine = (kind.table.lease_owner.in_(gone), kind.table.status.in_(LEASED))
-                session.execute(update(kind.table).where(*mine).values(lease_expires_at=database_clock() - 1.0))
-            for row in expired(session, kind.table):
-                assert isinstance(row, Run | Import)  # noqa: S101 - for the type checker: these are the kinds
-                log.warning("a worker was lost", work=row.id, status=row.status)
-                lose(session, worker, kind, row, "The worker was lost: no sign of life within its lease.")
-                settled += 1
-    return settled
+    if not gone:
+        return
+    with unit_of_work(worker.engine) as session:
+        for kind in KINDS.values():
+            mine = (kind.table.lease_owner.in_(gone), kind.table.status.in_(LEASED))
+            session.execute(update(kind.table).where(*mine).values(lease_expires_at=database_clock() - 1.0))
+        session.execute(update(WorkerRow).where(WorkerRow.id.in_(gone)).values(left_at=utc_now(), busy_with=None))
+
+
+def _lost(worker: Worker, kind: Kind) -> list[str]:
+    silent = (kind.table.status.in_(LEASED), kind.table.lease_expires_at < database_clock())
+    with reading(worker.engine) as session:
+        return list(session.scalars(select(kind.table.id).where(*silent)))
+
+
+def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
+    with reading(worker.engine) as session:
+        row = session.get_one(kind.table, work_id)
+        token, was_stopping = row.lease_token, row.status == RunStatus.STOPPING
+    # Outside the transaction: gigabytes may have to be read, and others want to write.
+    package = kind.package(worker, work_id, token, None) if was_stopping else None
+    with unit_of_work(worker.engine) as session:
+        for row in expired(session, kind.table, work_id=work_id, token=token):
+            log.warning("a worker was lost", work=row.id, status=row.status)
+            lose(session, worker, kind, row, WHY, package=package)
+            return True
+    return False
+
+
+def clear_leftovers(worker: Worker) -> None:
+    """Remove what uploads and imports that were cut off a day ago have left before the store's door."""
+    for path in worker.storage.incoming.iterdir():
+        if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+            log.info("a leftover was removed", file=path.name)
+            path.unlink(missing_ok=True)

@@ -7,22 +7,22 @@ import shutil
 import socket
 import subprocess
 import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 
 from app.db import WorkerRow
 from app.db.base import database_clock, utc_now
-from app.db.session import make_engine, reading, unit_of_work
+from app.db.session import UNREACHABLE, make_engine, reading, unit_of_work
 from app.domain.ids import new_id
 from app.gateways.storage import LocalStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
 
@@ -65,8 +65,17 @@ class Worker:
             )  # fmt: skip
         threading.Thread(target=self._live, args=(sweep,), name="sign of life", daemon=True).start()
 
-    def busy_with(self, work_id: str | None) -> None:
-        """Say what this worker is at."""
+    @contextmanager
+    def busy_with(self, work_id: str) -> Iterator[None]:
+        """Say what this worker is at, for the time of a with block."""
+        self._note_work(work_id)
+        try:
+            yield
+        finally:
+            with suppress(*UNREACHABLE):
+                self._note_work(None)
+
+    def _note_work(self, work_id: str | None) -> None:
         with unit_of_work(self.engine) as session:
             row = session.get(WorkerRow, self.id)
             if row:
@@ -89,17 +98,22 @@ class Worker:
                         row.updated_at = database_clock()
                 if turn % SWEEP_EVERY == 0:
                     sweep(self)
-            except DBAPIError as error:
-                log.warning("the database does not answer; trying again", error=str(error.orig))
+            except UNREACHABLE as error:
+                log.warning("the database does not answer; trying again", error=str(error))
+            except Exception:
+                # The outer edge of this thread: a worker without signs of life would be taken for dead.
+                log.exception("the look for lost work failed")
             turn += 1
             if self.leaving.wait(SIGN_OF_LIFE_SECONDS):
                 return
 
     def dead_neighbours(self) -> list[str]:
         """Return workers of this very machine whose process is gone: their leases need not be waited for."""
+        here = process_space()
+        if not here:
+            return []  # this system does not say which processes there are
         with reading(self.engine) as session:
             rows = session.scalars(select(WorkerRow).where(WorkerRow.left_at.is_(None), WorkerRow.id != self.id)).all()
-        here = process_space()
         return [row.id for row in rows if row.facts.get("process_space") == here and not Path(f"/proc/{row.pid}").exists()]
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, String, select
+from sqlalchemy import BigInteger, String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, IdMixin, OwnedMixin
-from app.db.session import after_commit
+from app.db.session import after_commit, unit_of_work
 
 if TYPE_CHECKING:
-    from app.domain.ports import Storage
+    from app.domain.ports import Sealed, Storage
+
+STORE_LOCK = 0x686F6E65
+"""PostgreSQL's number for the lock on the store; any number nobody else uses will do."""
 
 
 class Artifact(IdMixin, OwnedMixin, Base):
@@ -25,10 +28,40 @@ class Artifact(IdMixin, OwnedMixin, Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
 
 
+def _lock_store(session: Session) -> None:
+    """Wait for whoever moves files of the store in or out; held until the transaction ends.
+
+    Otherwise a file could be removed in the moment between an equal one's arrival and the commit of its row.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(STORE_LOCK)))
+    else:
+        session.connection()  # begins, and with that takes SQLite's write lock
+
+
+def keep(session: Session, storage: Storage, sealed: Sealed, *, kind: str, filename: str, owner: OwnedMixin) -> Artifact:
+    """Move a file into the store and enter it, for the project and the person of `owner`."""
+    _lock_store(session)
+    storage.put(sealed)
+    artifact = Artifact(
+        project_id=owner.project_id, created_by=owner.created_by, kind=kind, filename=filename[-255:], sha256=sealed.sha256,
+        size_bytes=sealed.size_bytes,
+    )  # fmt: skip
+    session.add(artifact)
+    session.flush()
+    return artifact
+
+
 def drop(session: Session, artifact: Artifact, storage: Storage) -> None:
     """Forget a file; after the commit its bytes go too, unless another artifact has the same content."""
-    sha256 = artifact.sha256
+    engine, sha256 = session.get_bind(), artifact.sha256
     session.delete(artifact)
     session.flush()
-    if session.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
-        after_commit(session, lambda: storage.remove(sha256))
+
+    def remove() -> None:
+        with unit_of_work(engine) as later:
+            _lock_store(later)
+            if later.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
+                storage.remove(sha256)
+
+    after_commit(session, remove)

@@ -101,10 +101,11 @@ def extend(session: Session, table: type[Work], work_id: str, token: int, lease_
     held(session, table, work_id, token).lease_expires_at = database_clock() + lease_seconds
 
 
-def expired(session: Session, table: type[Work]) -> Sequence[Work]:
-    """Return, locked, the rows whose holder was silent for longer than its lease."""
+def expired(session: Session, table: type[Work], *, work_id: str, token: int) -> Sequence[Work]:
+    """Return the row, locked, if its holder of that token was silent for longer than its lease; else nothing."""
     return session.scalars(
         select(table)
+        .where(table.id == work_id, table.lease_token == token)  # type: ignore[attr-defined]
         .where(table.status.in_(LEASED), table.lease_expires_at < database_clock())
         .with_for_update(skip_locked=True)
         .execution_options(populate_existing=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ForeignKey, String
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.db.artifacts import Artifact
+from app.db.artifacts import Artifact, drop
 from app.db.base import Base, IdMixin, OwnedMixin
 from app.db.datasets import DatasetVersion
 from app.db.leases import LeaseMixin
+
+if TYPE_CHECKING:
+    from app.domain.ports import Storage
 
 
 class Run(IdMixin, OwnedMixin, LeaseMixin, Base):
@@ -38,3 +41,11 @@ class Run(IdMixin, OwnedMixin, LeaseMixin, Base):
     version: Mapped[DatasetVersion] = relationship(foreign_keys=[version_id])
     eval_version: Mapped[DatasetVersion | None] = relationship(foreign_keys=[eval_version_id])
     adapter: Mapped[Artifact | None] = relationship(foreign_keys=[adapter_id])
+
+
+def forget_model(session: Session, run: Run, storage: Storage) -> None:
+    """Drop the model a run has made so far, if any."""
+    adapter, run.model, run.adapter = run.adapter, None, None
+    if adapter:
+        session.flush()
+        drop(session, adapter, storage)

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SAFE_WAL_SQLITE = (3, 51, 3)
 """Older libraries can corrupt a WAL database when one connection checkpoints while another writes (sqlite.org/changes)."""
 AFTER_COMMIT = "hone_after_commit"
+log = structlog.get_logger()
 UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 """How a database that is away, locked or overrun shows itself; trying again later may work."""
 
@@ -50,7 +52,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def unit_of_work(engine: Engine) -> Iterator[Session]:
+def unit_of_work(engine: Engine | Connection) -> Iterator[Session]:
     """Commit everything done inside, or nothing; then do what waited for the commit."""
     with Session(engine, expire_on_commit=False) as session:
         with session.begin():
@@ -72,4 +74,8 @@ def after_commit(session: Session, action: Callable[[], Any]) -> None:
 
 def _after_commit(session: Session) -> None:
     for action in session.info.pop(AFTER_COMMIT, []):
-        action()
+        try:
+            action()
+        except Exception:
+            # What was asked is done and committed; a file that would not go away must not turn that into a failure.
+            log.exception("something that waited for a commit failed")

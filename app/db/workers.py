@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String
+from sqlalchemy import ColumnElement, String, and_
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.base import Base, IdMixin, TouchedMixin, utc_now
+from app.db.base import Base, IdMixin, TouchedMixin, database_clock, utc_now
+from app.db.leases import LEASE_SECONDS
 
 
 class WorkerRow(IdMixin, TouchedMixin, Base):
@@ -25,3 +26,8 @@ class WorkerRow(IdMixin, TouchedMixin, Base):
     busy_with: Mapped[str | None] = mapped_column(String(36))
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
     left_at: Mapped[datetime | None]
+
+
+def is_alive() -> ColumnElement[bool]:
+    """Return the condition that a worker has given a sign of life within a lease, and has not left."""
+    return and_(WorkerRow.left_at.is_(None), WorkerRow.updated_at > database_clock() - LEASE_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
@@ -19,11 +20,23 @@ class Queue(Protocol):
         """Wake the workers of a queue; a lost or doubled ring does no harm."""
 
 
+@dataclass(frozen=True)
+class Sealed:
+    """A finished file that is not yet in the store: where it lies, its SHA-256, and its size in bytes."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
 class Storage(Protocol):
     """Files by content: a file's name is its SHA-256."""
 
-    def put(self, source: Path) -> tuple[str, int]:
-        """Move a finished file in; return its SHA-256 and size in bytes."""
+    def seal(self, source: Path) -> Sealed:
+        """Flush and hash a finished file."""
+
+    def put(self, sealed: Sealed) -> None:
+        """Move a sealed file in."""
 
     def path(self, sha256: str) -> Path:
         """Return a local path to read it from; NotFound when it is gone."""

@@ -7,10 +7,12 @@ import os
 import shutil
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from app.domain.errors import NotFound
+from app.domain.ports import Sealed
 from app.gateways.rows import ParquetRows
 
 
@@ -27,16 +29,24 @@ class LocalStorage:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def put(self, source: Path) -> tuple[str, int]:
-        """Move `source` in and make it last; an equal blob that is there already is kept."""
+    def seal(self, source: Path) -> Sealed:
+        """Flush and hash a finished file; slow for large ones, so done before any lock is held."""
         with source.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
-        size = source.stat().st_size
-        target = self._place(sha256)
+        return Sealed(source, sha256, source.stat().st_size)
+
+    def put(self, sealed: Sealed) -> None:
+        """Move a sealed file in and make it last; a twin of the same content is replaced by it."""
+        target = self._place(sealed.sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
-        source.replace(target)
-        return sha256, size
+        sealed.path.replace(target)
+        # Without this the name could be gone after a power cut, though its row is there.
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _place(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256[:2] / sha256
@@ -67,12 +77,13 @@ class LocalStorage:
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             part = Path(tempfile.mkdtemp(dir=target.parent))
-            with zipfile.ZipFile(self.path(sha256)) as archive:
-                archive.extractall(part)
             try:
-                part.rename(target)
-            except OSError:  # another process was quicker
-                shutil.rmtree(part)
+                with zipfile.ZipFile(self.path(sha256)) as archive:
+                    archive.extractall(part)
+                with suppress(OSError):  # another process was quicker
+                    part.rename(target)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
         return target
 
     def is_writable(self) -> bool:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import or_, select
 
-from app.db import Artifact, Dataset, DatasetVersion, EventRow, Import, Run
-from app.db.artifacts import drop
+from app.db import Dataset, DatasetVersion, EventRow, Import, Run
+from app.db.artifacts import drop, keep
 from app.db.audit import note
 from app.db.base import utc_now
 from app.db.session import after_commit
@@ -38,20 +38,19 @@ class Datasets:
 
     def create(self, by: Identity, *, name: str, filename: str, upload: Path) -> Dataset:
         """Keep a finished upload and have it read; `upload` is moved into the store."""
-        sha256, size = self.storage.put(upload)
-        artifact = Artifact(
-            project_id=by.project_id, created_by=by.user_id, kind="upload", filename=filename[-255:], sha256=sha256, size_bytes=size
-        )
-        dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name[:200], filename=filename[-255:], upload=artifact)
-        self.session.add_all([artifact, dataset])
+        sealed = self.storage.seal(upload)
+        dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name[:200], filename=filename[-255:])
+        dataset.upload = keep(self.session, self.storage, sealed, kind="upload", filename=filename, owner=dataset)
+        self.session.add(dataset)
         self.session.flush()
-        self._tell(dataset, "uploaded", f"{filename} was uploaded ({size:,} bytes).")
-        self._import(by, dataset, size)
+        self._tell(dataset, "uploaded", f"{filename} was uploaded ({sealed.size_bytes:,} bytes).")
+        self._import(by, dataset, sealed.size_bytes)
         return dataset
 
-    def get(self, by: Identity, dataset_id: str) -> Dataset:
-        """Return a dataset of the project, or NotFound."""
-        dataset = self.session.scalar(self._mine(by).where(Dataset.id == dataset_id))
+    def get(self, by: Identity, dataset_id: str, *, to_change: bool = False) -> Dataset:
+        """Return a dataset of the project, locked if something is to be decided by its state, or NotFound."""
+        query = self._mine(by).where(Dataset.id == dataset_id)
+        dataset = self.session.scalar(query.with_for_update(of=Dataset) if to_change else query)
         if dataset is None:
             message = "There is no such dataset."
             raise NotFound(message, code="dataset_not_found")
@@ -63,7 +62,7 @@ class Datasets:
 
     def remap(self, by: Identity, dataset_id: str, mapping: Mapping | None, system: str | None) -> Dataset:
         """Say which columns hold question and answer, and read the upload again; Conflict once a run has used the rows."""
-        dataset = self.get(by, dataset_id)
+        dataset = self.get(by, dataset_id, to_change=True)
         if dataset.status == DatasetStatus.IMPORTING:
             message = "The file is still being read; wait until that has ended."
             raise Conflict(message, code="dataset_importing")
@@ -98,7 +97,7 @@ class Datasets:
 
     def delete(self, by: Identity, dataset_id: str) -> None:
         """Drop a dataset; Conflict while a run that has not ended uses it. Its frozen rows stay while a run's record names them."""
-        dataset = self.get(by, dataset_id)
+        dataset = self.get(by, dataset_id, to_change=True)
         versions = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
         used = or_(Run.version_id.in_(versions), Run.eval_version_id.in_(versions))
         in_use = self.session.scalar(select(Run.name).where(used, Run.status.not_in(ENDED)).limit(1))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from app.db import Dataset, DatasetVersion, EventRow, MetricLatest, Run, User, WorkerRow
-from app.db.base import database_clock, utc_now
-from app.db.leases import LEASE_SECONDS
+from app.db.base import utc_now
+from app.db.workers import is_alive
 from app.domain.runs import ENDED, RunStatus
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class Overview:
         states = select(Run.status, func.count(), func.count(Run.model)).where(Run.project_id == by.project_id).group_by(Run.status)
         runs = [(RunStatus(status), number, models) for status, number, models in self.session.execute(states)]
         datasets = select(func.count()).select_from(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
-        alive = WorkerRow.updated_at > database_clock() - LEASE_SECONDS
-        workers = select(func.count()).select_from(WorkerRow).where(alive, WorkerRow.left_at.is_(None))
+        workers = select(func.count()).select_from(WorkerRow).where(is_alive())
         return Totals(
             datasets=self.session.scalar(datasets) or 0,
             runs=sum(number for _, number, _ in runs),

@@ -11,9 +11,10 @@ from sqlalchemy import case, func, select
 
 from app.db import EventRow, Run, WorkerRow
 from app.db.audit import note
-from app.db.base import database_clock, utc_now
-from app.db.leases import LEASE_SECONDS
+from app.db.base import utc_now
+from app.db.runs import forget_model
 from app.db.session import after_commit
+from app.db.workers import is_alive
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.runs import ENDED, LEASED, RunStatus, after_request
@@ -73,7 +74,7 @@ class Runs:
         spec = TrainingSpec(
             base_model=base.name,
             dataset=export_name(dataset),
-            eval_dataset=export_name(held_out) if held_out else None,
+            eval_dataset=_held_out_name(dataset, held_out) if held_out else None,
             method=request.method,
             settings=settings.filled_in(training_rows=training_rows, parameters=base.parameters),
         )
@@ -120,6 +121,8 @@ class Runs:
             after_commit(self.session, lambda: self.queue.ring(TRAINING_QUEUE))
         if run.status in ENDED:
             run.finished_at = utc_now()
+        if run.status == RunStatus.CANCELLED:
+            forget_model(self.session, run, self.datasets.storage)
         note(self.session, by.project_id, by.user_id, f"run.{action}", run.id)
         self._tell(run, action, f"{by.user_name} asked to {action} the run.")
         return run
@@ -141,15 +144,14 @@ class Runs:
         queued = [run for run in runs if run.status == RunStatus.QUEUED]
         if not queued:
             return {}
-        alive = WorkerRow.updated_at > database_clock() - LEASE_SECONDS
-        workers = self.session.scalars(select(WorkerRow).where(alive, WorkerRow.left_at.is_(None), WorkerRow.queue == TRAINING_QUEUE)).all()
+        workers = self.session.scalars(select(WorkerRow).where(is_alive(), WorkerRow.queue == TRAINING_QUEUE)).all()
         order = select(Run.id).where(Run.status == RunStatus.QUEUED).order_by(Run.priority.desc(), Run.id)
         places = {run_id: place for place, run_id in enumerate(self.session.scalars(order))}
         return {run.id: _why_waiting(run, workers, places.get(run.id, 0)) for run in queued}
 
     def _ready(self, by: Identity, dataset_id: str, param: str) -> Dataset:
         try:
-            dataset = self.datasets.get(by, dataset_id)
+            dataset = self.datasets.get(by, dataset_id, to_change=True)
         except NotFound:
             message = f"There is no dataset {dataset_id[:60]!r}."
             raise Invalid(message, param=param, code="dataset_not_found") from None
@@ -178,6 +180,11 @@ def export_name(dataset: Dataset) -> str:
     """Return the file name a dataset's export has."""
     stem = re.sub(r"[^\w.-]+", "-", dataset.name).strip("-.")[:60] or "dataset"
     return f"{stem}.jsonl"
+
+
+def _held_out_name(dataset: Dataset, held_out: Dataset) -> str:
+    name = export_name(held_out)
+    return f"held-out-{name}" if name == export_name(dataset) else name
 
 
 def _why_waiting(run: Run, workers: Sequence[WorkerRow], place: int) -> str:

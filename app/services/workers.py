@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.db import WorkerRow
 from app.db.base import database_clock
-from app.db.leases import LEASE_SECONDS
+from app.db.workers import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +24,11 @@ class Workers:
 
     def alive(self) -> Sequence[WorkerRow]:
         """Return the workers heard of within a lease, by queue."""
-        recent = WorkerRow.updated_at > database_clock() - LEASE_SECONDS
-        return self.session.scalars(
-            select(WorkerRow).where(recent, WorkerRow.left_at.is_(None)).order_by(WorkerRow.queue, WorkerRow.id)
-        ).all()
+        return self.session.scalars(select(WorkerRow).where(is_alive()).order_by(WorkerRow.queue, WorkerRow.id)).all()
 
     def silent_seconds(self) -> dict[str, float]:
         """Return for each live worker how long ago its last sign of life was."""
         age = (database_clock() - WorkerRow.updated_at).label("age")
-        recent = select(WorkerRow.id, age).where(WorkerRow.left_at.is_(None), WorkerRow.updated_at > database_clock() - LEASE_SECONDS)
-        return {worker_id: max(0.0, float(seconds)) for worker_id, seconds in self.session.execute(recent)}
+        return {
+            worker_id: max(0.0, float(seconds)) for worker_id, seconds in self.session.execute(select(WorkerRow.id, age).where(is_alive()))
+        }

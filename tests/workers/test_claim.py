@@ -14,6 +14,7 @@ from sqlalchemy import Engine, select, update
 import workers.claim
 from app.config import Settings
 from app.db import CheckpointRow, EventRow, Run
+from app.db.artifacts import Artifact
 from app.db.base import database_clock
 from app.db.leases import claim
 from app.db.metrics import read
@@ -45,8 +46,12 @@ class Scripted(TrainingWork):
     def start(self, worker: Worker, work_id: str, token: int) -> Child:
         return Child(["tests.workers.scripted_child", self.scenario], folder=self.folder, log_file=self.folder / "log.txt")
 
-    def package(self, worker: Worker, work_id: str, finished: Finished | None) -> PackedAdapter | None:
-        return PackedAdapter("a" * 64, 1) if finished or self.scenario == "dies after a checkpoint" else None
+    def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
+        if finished is None and self.scenario != "dies after a checkpoint":
+            return None
+        adapter = worker.storage.incoming / f"adapter-{work_id}-t{token}.zip"
+        adapter.write_bytes(b"weights")
+        return PackedAdapter(worker.storage.seal(adapter), None if finished else 1)
 
 
 @pytest.fixture
@@ -78,11 +83,11 @@ def state(engine: Engine, run_id: str) -> Run:
         return session.get_one(Run, run_id)
 
 
-def ask(engine: Engine, owner: Identity, run_id: str, action: str) -> None:
+def ask(engine: Engine, owner: Identity, run_id: str, action: str, storage: Any = None) -> None:
     queue: Queue = SilentQueue()
     nothing: Any = None
     with unit_of_work(engine) as session:
-        Runs(session, queue, Datasets(session, nothing, queue), nothing).act(owner, run_id, action)
+        Runs(session, queue, Datasets(session, storage, queue), nothing).act(owner, run_id, action)
 
 
 def once_it_runs(engine: Engine, run_id: str, act: Callable[[], None]) -> threading.Thread:
@@ -213,6 +218,40 @@ def test_the_sweep_gives_a_stopped_run_its_newest_checkpoint(
     with unit_of_work(engine) as session:
         session.execute(update(Run).values(status="stopping", lease_expires_at=database_clock() - 1))
     sweep(worker)
+    run = state(engine, run_id)
+    assert (run.status, run.step) == ("stopped", 1)
+    assert run.model is not None
+
+
+def test_a_second_stop_replaces_the_first_adapter_and_a_cancel_leaves_only_the_record(
+    engine: Engine, worker: Worker, owner: Identity, play: Play, run_id: str
+) -> None:
+    for _ in range(2):
+        asking = once_it_runs(engine, run_id, lambda: ask(engine, owner, run_id, "stop"))
+        play("obeys")
+        asking.join()
+        ask(engine, owner, run_id, "resume")
+    with reading(engine) as session:
+        assert len(session.scalars(select(Artifact).where(Artifact.kind == "adapter")).all()) == 1
+    ask(engine, owner, run_id, "cancel", worker.storage)
+    run = state(engine, run_id)
+    assert (run.status, run.model, run.adapter_id) == ("cancelled", None, None)
+    assert not [path for path in (worker.storage.folder / "blobs").rglob("*") if path.is_file()]
+
+
+def test_a_person_who_stops_after_a_pause_was_passed_on_gets_the_model(
+    engine: Engine, owner: Identity, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pause_then_stop() -> None:
+        ask(engine, owner, run_id, "pause")
+        with unit_of_work(engine) as session:
+            session.execute(update(Run).where(Run.id == run_id).values(checkpoint_step=1))
+        time.sleep(workers.claim.ASK_SECONDS / 2)
+        ask(engine, owner, run_id, "stop")
+
+    asking = once_it_runs(engine, run_id, pause_then_stop)
+    play("obeys")
+    asking.join()
     run = state(engine, run_id)
     assert run.status == "stopped"
     assert run.model is not None

@@ -38,17 +38,17 @@ def until(is_so: Callable[[], bool]) -> None:
     assert is_so()
 
 
-def is_expired(engine: Engine) -> bool:
+def is_expired(engine: Engine, run_id: str) -> bool:
     with unit_of_work(engine) as session:
-        return bool(expired(session, Run))
+        return bool(expired(session, Run, work_id=run_id, token=1))
 
 
 def test_a_lease_is_extended_while_it_beats(engine: Engine, run_id: str) -> None:
     with unit_of_work(engine) as session:
         session.execute(update(Run).values(lease_expires_at=database_clock() - 1))
-    assert is_expired(engine)
+    assert is_expired(engine, run_id)
     with Heartbeat(engine, Run, run_id, 1) as heartbeat:
-        until(lambda: not is_expired(engine))
+        until(lambda: not is_expired(engine, run_id))
         heartbeat.check()
 
 

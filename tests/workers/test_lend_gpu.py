@@ -57,7 +57,10 @@ def test_the_gpu_is_lent_for_the_time_of_a_run(
     monkeypatch.setitem(KINDS, "run", Scripted("succeeds", tmp_path))
     settings = Settings(home=tmp_path, inference_url=address, inference_key="secret")
     assert claim_and_run(Worker(settings, "gpu", 1, 2.0, sqlite_engine, LocalStorage(tmp_path), "a GPU", has_gpu=has_gpu))
-    told = [("/yield", {"device": "cuda:0", "run": "nightly"}, "Bearer secret"), ("/resume", {"device": "cuda:0"}, "Bearer secret")]
+    told = [
+        ("/yield", {"device": "cuda:0", "run": "nightly"}, "Bearer secret"),
+        ("/resume", {"device": "cuda:0", "run": "nightly"}, "Bearer secret"),
+    ]
     assert heard == (told if has_gpu else [])
 
 

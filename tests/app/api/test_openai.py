@@ -77,12 +77,15 @@ def _fill(studio: Any, base: Path, adapter: Path) -> str:
     with zipfile.ZipFile(packed, "w") as archive:
         for file in adapter.iterdir():
             archive.write(file, file.name)
-    sha256, size = studio.storage.put(packed)
+    sealed = studio.storage.seal(packed)
     with unit_of_work(studio.engine) as session:
         accounts = Accounts(session)
         owner = accounts.ensure_owner()
         key: str = accounts.create_key(owner, "tests")[1]
-        kept = Artifact(project_id=owner.project_id, kind="adapter", filename="adapter.zip", sha256=sha256, size_bytes=size)
+        kept = Artifact(
+            project_id=owner.project_id, kind="adapter", filename="adapter.zip", sha256=sealed.sha256, size_bytes=sealed.size_bytes
+        )
+        studio.storage.put(sealed)
         session.add(kept)
         session.flush()
         artifact_id = kept.id

@@ -82,10 +82,12 @@ def test_only_a_silent_lease_expires(engine: Engine, owner: Identity) -> None:
     with unit_of_work(engine) as session:
         session.execute(update(Run).where(Run.id == silent).values(lease_expires_at=database_clock() - 1))
     with unit_of_work(engine) as session:
-        assert [run.id for run in expired(session, Run)] == [silent]
+        assert [run.id for run in expired(session, Run, work_id=silent, token=1)] == [silent]
+        assert not expired(session, Run, work_id=silent, token=2)
+        assert not expired(session, Run, work_id=alive, token=1)
         extend(session, Run, silent, 1)
     with unit_of_work(engine) as session:
-        assert not expired(session, Run)
+        assert not expired(session, Run, work_id=silent, token=1)
         assert held(session, Run, alive, 1).id == alive
 
 

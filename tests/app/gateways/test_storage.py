@@ -17,9 +17,11 @@ def test_a_file_lies_under_its_hash_and_twins_are_one(tmp_path: Path) -> None:
     for _ in range(2):
         source = storage.incoming / "x"
         source.write_bytes(b"hello")
-        sha256, size = storage.put(source)
+        sealed = storage.seal(source)
+        storage.put(sealed)
         assert not source.exists()
-    assert (sha256, size) == (hashlib.sha256(b"hello").hexdigest(), 5)
+    sha256 = sealed.sha256
+    assert (sha256, sealed.size_bytes) == (hashlib.sha256(b"hello").hexdigest(), 5)
     with storage.open(sha256) as file:
         assert file.read() == b"hello"
     assert len([p for p in (tmp_path / "blobs").rglob("*") if p.is_file()]) == 1
@@ -35,7 +37,9 @@ def test_an_adapter_is_unpacked_once_and_cannot_climb_out(tmp_path: Path) -> Non
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("adapter_config.json", "{}")
         archive.writestr("../../escaped", "x")
-    sha256, _ = storage.put(packed)
+    sealed = storage.seal(packed)
+    storage.put(sealed)
+    sha256 = sealed.sha256
     folder = storage.adapter_folder(sha256)
     assert (folder / "adapter_config.json").read_text() == "{}"
     assert storage.adapter_folder(sha256) == folder

@@ -1,0 +1,92 @@
+"""Checkpoints of a run as rows: only a row makes a folder a checkpoint, whatever its name says."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import func, select
+
+from app.db import CheckpointRow, Run
+from app.db.session import after_commit, reading, unit_of_work
+from workers.training.checkpoints import CheckpointBroken, verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
+
+    from app.domain.events import Checkpoint
+    from workers.worker import Worker
+
+log = structlog.get_logger()
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True)
+class GoodCheckpoint:
+    """A checkpoint whose manifest verified."""
+
+    folder: Path
+    step: int
+
+
+def run_folder(worker: Worker, run_id: str) -> Path:
+    """Return the folder a run works in."""
+    return worker.settings.runs / run_id
+
+
+def newest_good_checkpoint(worker: Worker, run_id: str) -> GoodCheckpoint | None:
+    """Return the newest checkpoint that verifies; a broken one is marked so and the next older is tried."""
+    newest = _good(run_id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
+    with reading(worker.engine) as session:
+        rows = session.scalars(newest).all()
+    for row in rows:
+        folder = run_folder(worker, run_id) / row.path
+        try:
+            return GoodCheckpoint(folder, verify(folder).step)
+        except CheckpointBroken as error:
+            log.warning("a checkpoint is broken", run=run_id, path=row.path, why=str(error))
+            _mark_broken(worker, run_id, row.id)
+        except OSError as error:
+            # The disk may answer again later; until then an older one will do.
+            log.warning("a checkpoint cannot be read", run=run_id, path=row.path, why=str(error))
+    return None
+
+
+def _good(run_id: str) -> Select[CheckpointRow]:
+    return select(CheckpointRow).where(CheckpointRow.run_id == run_id, CheckpointRow.state == "good")
+
+
+def _mark_broken(worker: Worker, run_id: str, checkpoint_id: str) -> None:
+    with unit_of_work(worker.engine) as session:
+        session.get_one(CheckpointRow, checkpoint_id).state = "corrupt"
+        session.flush()
+        good = (CheckpointRow.run_id == run_id, CheckpointRow.state == "good")
+        # New checkpoints count from here, or those before the broken one's step would be thought old.
+        session.get_one(Run, run_id).checkpoint_step = session.scalar(select(func.max(CheckpointRow.step)).where(*good)) or 0
+
+
+def enter_checkpoint(session: Session, folder: Path, run: Run, event: Checkpoint) -> bool:
+    """Make a checkpoint real, and let those beyond the newest two go; False for one older than what is known."""
+    if event.step < run.checkpoint_step:
+        return False
+    session.add(CheckpointRow(run_id=run.id, project_id=run.project_id, step=event.step, lease_token=run.lease_token, path=event.path))
+    run.checkpoint_step, run.crashes_since_progress = event.step, 0
+    session.flush()
+    drop_checkpoints(session, folder, run, keep=KEPT_CHECKPOINTS)
+    return True
+
+
+def drop_checkpoints(session: Session, folder: Path, run: Run, *, keep: int) -> None:
+    """Let all but the newest `keep` checkpoints go."""
+    newest = _good(run.id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
+    for old in session.scalars(newest.offset(keep)):
+        old.state = "removed"
+        after_commit(session, partial(shutil.rmtree, folder / old.path, ignore_errors=True))
+    if not keep:
+        run.checkpoint_step = 0
