@@ -7,6 +7,7 @@ Why each rule is there: SECURITY.md.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_generate"})
 
 
@@ -28,6 +30,11 @@ class BaseModel:
     folder: Path | None
     parameters: int | None
     has_template: bool | None
+
+
+def is_hub_id(name: str) -> bool:
+    """Return whether `name` has the form organisation/name."""
+    return HUB_ID.fullmatch(name) is not None
 
 
 def unknown_model(message: str) -> Invalid:

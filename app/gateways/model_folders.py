@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
+import math
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from app.domain.base_models import MAX_JSON_BYTES, BaseModel, check_model_folder, unknown_model
+from app.domain.base_models import MAX_JSON_BYTES, BaseModel, check_model_folder, is_hub_id, unknown_model
 from app.domain.errors import Invalid
 from app.domain.specs import STARTER
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+MAX_EDGES, MAX_EDGE = 16, 2**40
+"""No tensor has more dimensions, or longer ones; a header that says so would take for ever to multiply."""
 
 
 class ModelFolders:
@@ -28,20 +33,22 @@ class ModelFolders:
         if path is not None:
             folder = self._allowed(path)
             return self._checked(str(folder), folder)
-        if HUB_ID.fullmatch(name):
+        if is_hub_id(name):
             return BaseModel(name, None, None, None)
         message = f"{name[:200]!r} is neither {STARTER}, nor a folder on this machine, nor a Hub id like org/name."
         raise unknown_model(message)
 
     def listed(self) -> list[BaseModel]:
         """Return the bundled base and every good model folder right under the known folders."""
-        found = [self._checked(STARTER, self.bundled)] if self.bundled.is_dir() else []
+        places = [(STARTER, self.bundled)] if self.bundled.is_dir() else []
         for folder in self.known:
-            for path in sorted(p.parent for p in folder.glob("*/config.json")):
-                try:
-                    found.append(self._checked(str(path), path))
-                except Invalid:  # a bad folder is left out of the list; naming it says why
-                    continue
+            places += [(str(path), path) for path in sorted(p.parent for p in folder.glob("*/config.json"))]
+        found = []
+        for name, path in places:
+            try:
+                found.append(self._checked(name, path))
+            except Invalid:  # a bad folder is left out of the list; naming it says why
+                continue
         return found
 
     def _allowed(self, path: Path) -> Path:
@@ -63,11 +70,12 @@ class ModelFolders:
             # Regular files only: opening a pipe would wait for ever.
             names = [entry.name for entry in folder.iterdir() if entry.exists() and stat.S_ISREG(entry.stat().st_mode)]
             check_model_folder(names, lambda file: _small_file(folder / file))
-            return BaseModel(name, folder, count_parameters(folder), has_template(folder))
+            weights = [folder / file for file in names if file.endswith(".safetensors")]
+            return BaseModel(name, folder, sum(map(count_parameters, weights)), has_template(folder, names))
         except OSError as error:
             message = f"The folder cannot be read: {error.strerror}."
             raise unknown_model(message) from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             message = "The folder's files are no model's: a header or a configuration makes no sense."
             raise unknown_model(message) from None
 
@@ -81,11 +89,12 @@ def _as_path(name: str) -> Path | None:
         return None
 
 
-def has_template(folder: Path) -> bool:
-    """Return whether a model folder brings a chat template."""
-    config = folder / "tokenizer_config.json"
-    in_config = config.is_file() and b'"chat_template"' in _small_file(config)
-    return in_config or (folder / "chat_template.jinja").is_file()
+def has_template(folder: Path, names: Collection[str]) -> bool:
+    """Return whether a model folder, which holds files of these `names`, brings a chat template."""
+    if "chat_template.jinja" in names:
+        return True
+    config = json.loads(_small_file(folder / "tokenizer_config.json")) if "tokenizer_config.json" in names else None
+    return isinstance(config, dict) and bool(config.get("chat_template"))
 
 
 def _small_file(path: Path) -> bytes:
@@ -93,21 +102,19 @@ def _small_file(path: Path) -> bytes:
         return file.read(MAX_JSON_BYTES + 1)
 
 
-def count_parameters(folder: Path) -> int:
-    """Add up the shapes in the safetensors headers; no weight is read (format: 8 bytes of length, then JSON)."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
+def count_parameters(path: Path) -> int:
+    """Add up the shapes in a safetensors header; no weight is read (format: 8 bytes of length, then JSON)."""
+    try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            try:
-                header = json.loads(file.read(min(length, MAX_JSON_BYTES)))
-            except ValueError:
-                message = f"{path.name} is no safetensors file: its header cannot be read."
-                raise Invalid(message, param="base_model", code="unsafe_format") from None
-        for name, tensor in header.items():
-            if name != "__metadata__":
-                size = 1
-                for edge in tensor["shape"]:
-                    size *= edge
-                total += size
-    return total
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), MAX_JSON_BYTES)))
+        return sum(_elements(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        message = f"{path.name} is no safetensors file: its header cannot be read."
+        raise Invalid(message, param="base_model", code="unsafe_format") from None
+
+
+def _elements(shape: Any) -> int:
+    if not isinstance(shape, list) or len(shape) > MAX_EDGES or not all(type(edge) is int and 0 <= edge <= MAX_EDGE for edge in shape):
+        message = "a shape is no short list of sizes"
+        raise ValueError(message)
+    return math.prod(shape)

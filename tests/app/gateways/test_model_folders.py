@@ -66,3 +66,67 @@ def test_a_pipe_does_not_hang_and_garbage_is_no_weights(folders: ModelFolders, t
     with pytest.raises(Invalid) as refused:
         folders.find(str(odd))
     assert refused.value.code == "unsafe_format"
+
+
+def with_header(folder: Path, header: bytes) -> Path:
+    """Make a model folder whose weights begin with this header."""
+    make_folder(folder)
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    return folder
+
+
+HEADERS = {
+    "a list": b"[]", "a number": b"7", "no shape": b'{"a": {"dtype": "F32"}}', "a tensor that is none": b'{"a": 3}',
+    "a shape in words": b'{"a": {"shape": ["x"]}}', "a shape that is none": b'{"a": {"shape": 3}}', 
+    "a negative edge": b'{"a": {"shape": [-4]}}',
+    "nested too deep": b"[" * 100_000, "a shape without end": b'{"a": {"shape": [' + b"9" * 4000 + b"]}}",
+    "no header": b"", "not UTF-8": b"\xff\xfe\xfa",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
+def test_a_header_that_makes_no_sense_is_said_so_and_spoils_no_list(folders: ModelFolders, tmp_path: Path, header: bytes) -> None:
+    bad = with_header(tmp_path / "known" / "bad", header)
+    with pytest.raises(Invalid) as refused:
+        folders.find(str(bad))
+    assert refused.value.code == "unsafe_format"
+    assert [base.name for base in folders.listed()] == ["hone-starter", str(tmp_path / "known" / "good")]
+
+
+def test_pipes_and_links_into_nothing_beside_weights_are_passed_over(folders: ModelFolders, tmp_path: Path) -> None:
+    folder = tmp_path / "known" / "good"
+    os.mkfifo(folder / "more.safetensors")
+    os.mkfifo(folder / "tokenizer_config.json")
+    (folder / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    assert folders.find(str(folder)).parameters == 17
+    assert len(folders.listed()) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(("template", "is_there"), [("{{ x }}", True), (None, False), ("", False)])
+def test_a_chat_template_is_found_however_the_file_is_spelt(
+    folders: ModelFolders, tmp_path: Path, template: str | None, encoding: str, *, is_there: bool
+) -> None:
+    config = tmp_path / "known" / "good" / "tokenizer_config.json"
+    config.write_text(json.dumps({"chat_template": template, "note": "\u00fc"}, ensure_ascii=False), encoding=encoding)
+    assert folders.find(str(config.parent)).has_template is is_there
+
+
+@pytest.mark.parametrize("config", [b"[" * 100_000, b'{"chat_template": "\xff"}', "{}\ud800".encode("utf-16", "surrogatepass")])
+def test_a_tokenizer_that_cannot_be_read_spoils_no_list(folders: ModelFolders, tmp_path: Path, config: bytes) -> None:
+    (tmp_path / "known" / "good" / "tokenizer_config.json").write_bytes(config)
+    with pytest.raises(Invalid):
+        folders.find(str(tmp_path / "known" / "good"))
+    assert [base.name for base in folders.listed()] == ["hone-starter"]
+
+
+def test_a_damaged_bundled_model_spoils_no_list(folders: ModelFolders, tmp_path: Path) -> None:
+    (tmp_path / "bundled" / "model.safetensors").write_bytes(b"x")
+    assert [base.name for base in folders.listed()] == [str(tmp_path / "known" / "good")]
+
+
+@pytest.mark.parametrize("name", ["o" * 97 + "/n", "o/" + "n" * 97, "örg/name", "org/näme"])
+def test_hub_ids_are_short_and_plain(folders: ModelFolders, name: str) -> None:
+    assert folders.find("o" * 96 + "/" + "n" * 96).folder is None
+    with pytest.raises(Invalid):
+        folders.find(name)
