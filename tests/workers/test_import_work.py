@@ -1,0 +1,100 @@
+"""Imports from the claim to the rows, with the real reading child: read again, deleted, and twins of one content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from app.config import Settings
+from app.db import Dataset
+from app.db.session import reading, unit_of_work
+from app.domain.datasets import Mapping
+from app.gateways.queue import SilentQueue
+from app.gateways.storage import LocalStorage
+from app.services.accounts import Identity
+from app.services.datasets import Datasets
+from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from workers.claim import claim_and_run
+from workers.worker import Worker
+
+__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
+ROWS = '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
+
+
+@pytest.fixture
+def worker(engine: Engine, tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(Settings(home=tmp_path), "cpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False)
+    yield made
+    made.leaving.set()
+
+
+def bring(worker: Worker, by: Identity, content: str = ROWS, name: str = "rows.jsonl") -> str:
+    """Upload a file and have it read."""
+    upload = worker.storage.incoming / "upload"
+    upload.write_text(content)
+    with unit_of_work(worker.engine) as session:
+        made = Datasets(session, worker.storage, SilentQueue()).create(by, name=name, filename=name, upload=upload).id
+    assert claim_and_run(worker)
+    return made
+
+
+def state(worker: Worker, dataset_id: str) -> Dataset:
+    with reading(worker.engine) as session:
+        return session.get_one(Dataset, dataset_id)
+
+
+def row_count(worker: Worker, by: Identity, dataset_id: str) -> int:
+    with reading(worker.engine) as session:
+        return len(Datasets(session, worker.storage, SilentQueue()).rows(by, dataset_id).items)
+
+
+def blobs(worker: Worker) -> int:
+    return sum(path.is_file() for path in (worker.storage.folder / "blobs").rglob("*"))
+
+
+def test_reading_the_same_file_again_keeps_its_rows(worker: Worker, owner: Identity) -> None:
+    dataset_id = bring(worker, owner)
+    for number in (2, 3):
+        with unit_of_work(worker.engine) as session:
+            Datasets(session, worker.storage, SilentQueue()).remap(owner, dataset_id, None, None)
+        assert claim_and_run(worker)
+        with reading(worker.engine) as session:
+            version = session.get_one(Dataset, dataset_id).version
+            assert version is not None
+            assert version.number in {1, number}
+        assert row_count(worker, owner, dataset_id) == 2
+    assert blobs(worker) == 2
+
+
+def test_twins_share_their_bytes_until_the_last_is_deleted(worker: Worker, owner: Identity) -> None:
+    first, second = bring(worker, owner), bring(worker, owner)
+    assert blobs(worker) == 2
+    for dataset_id, left in ((first, 2), (second, 0)):
+        with unit_of_work(worker.engine) as session:
+            Datasets(session, worker.storage, SilentQueue()).delete(owner, dataset_id)
+        assert blobs(worker) == left
+    assert not list(worker.storage.incoming.iterdir())
+
+
+def test_a_mapping_that_leaves_no_row_can_be_mended(worker: Worker, owner: Identity) -> None:
+    dataset_id = bring(worker, owner, "x,y,z\n" + "".join(f"q{n},r{n},\n" for n in range(5)), "table.csv")
+    assert state(worker, dataset_id).status == "needs_mapping"
+    for answer, status in (("z", "failed"), ("y", "ready")):
+        with unit_of_work(worker.engine) as session:
+            Datasets(session, worker.storage, SilentQueue()).remap(owner, dataset_id, Mapping(user="x", assistant=answer), None)
+        assert claim_and_run(worker)
+        assert state(worker, dataset_id).status == status
+    assert row_count(worker, owner, dataset_id) == 5
+
+
+def test_a_dataset_deleted_before_it_was_read_leaves_nothing(worker: Worker, owner: Identity) -> None:
+    upload = worker.storage.incoming / "upload"
+    upload.write_text(ROWS)
+    with unit_of_work(worker.engine) as session:
+        datasets = Datasets(session, worker.storage, SilentQueue())
+        datasets.delete(owner, datasets.create(owner, name="x", filename="x.jsonl", upload=upload).id)
+    assert not claim_and_run(worker)
+    assert blobs(worker) == 0

@@ -1,0 +1,89 @@
+"""Checkpoints as rows: the newest whole one counts, broken ones are passed over, old ones go."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+from app.config import Settings
+from app.db import CheckpointRow, Run
+from app.db.base import database_clock
+from app.db.leases import claim
+from app.db.session import reading, unit_of_work
+from app.domain.events import Checkpoint
+from app.gateways.storage import LocalStorage
+from app.services.accounts import Identity
+from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from workers.run_checkpoints import enter_checkpoint, newest_good_checkpoint, run_folder
+from workers.sweep import sweep
+from workers.training.checkpoints import Checkpoints
+from workers.worker import Worker
+
+__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
+
+
+@pytest.fixture
+def worker(engine: Engine, tmp_path: Path) -> Worker:
+    return Worker(Settings(home=tmp_path), "gpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False)
+
+
+@pytest.fixture
+def run_id(worker: Worker, owner: Identity) -> str:
+    """A run that is held, with checkpoints at steps 10, 20 and 30."""
+    made = add_run(worker.engine, owner, add_dataset(worker.engine, owner))
+    with unit_of_work(worker.engine) as session:
+        claim(session, Run, "gone", "gpu", has_gpu=False)
+    for step in (10, 20, 30):
+        save(worker, made, step)
+    return made
+
+
+def save(worker: Worker, run_id: str, step: int) -> None:
+    folder = run_folder(worker, run_id)
+
+    def write(staging: Path) -> None:
+        (staging / "x").write_text("weights")
+
+    saved = Checkpoints(folder / "checkpoints", lease_token=1, keep=None).save(step, write)
+    with unit_of_work(worker.engine) as session:
+        event = Checkpoint(step=step, path=str(saved.relative_to(folder)))
+        assert enter_checkpoint(session, folder, session.get_one(Run, run_id), event)
+
+
+def damage(worker: Worker, run_id: str, step: int) -> None:
+    (run_folder(worker, run_id) / f"checkpoints/{step}-t1" / "x").write_text("rubbish")
+
+
+def test_two_are_kept_and_the_newest_is_taken(worker: Worker, run_id: str) -> None:
+    found = newest_good_checkpoint(worker, run_id)
+    assert found is not None
+    assert found.step == 30
+    assert {path.name for path in (run_folder(worker, run_id) / "checkpoints").iterdir() if path.name[0] != "."} == {"20-t1", "30-t1"}
+
+
+def test_a_broken_one_is_passed_over_and_later_ones_count_from_the_older(worker: Worker, run_id: str) -> None:
+    damage(worker, run_id, 30)
+    found = newest_good_checkpoint(worker, run_id)
+    assert found is not None
+    assert found.step == 20
+    with reading(worker.engine) as session:
+        assert session.get_one(Run, run_id).checkpoint_step == 20
+    save(worker, run_id, 25)
+    found = newest_good_checkpoint(worker, run_id)
+    assert found is not None
+    assert found.step == 25
+
+
+def test_a_stopping_run_whose_worker_and_checkpoint_are_lost_still_ends(worker: Worker, run_id: str) -> None:
+    damage(worker, run_id, 30)
+    shutil.rmtree(run_folder(worker, run_id) / "checkpoints" / "20-t1")
+    with unit_of_work(worker.engine) as session:
+        session.execute(update(Run).values(status="stopping", lease_expires_at=database_clock() - 1))
+    assert sweep(worker) == 1
+    with reading(worker.engine) as session:
+        run = session.get_one(Run, run_id)
+        assert (run.status, run.model) == ("stopped", None)
+        assert set(session.scalars(select(CheckpointRow.state))) == {"removed", "corrupt"}
