@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from workers.training.batches import TOKENS_PER_MICRO_BATCH, Batch, micro_batches
 from workers.training.generate import Limits, greedy_answers
 from workers.training.masks import MaskedRow, NotTrainable
 
@@ -16,15 +15,20 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from app.domain.specs import TrainingSettings
+    from workers.training.batches import Batch
+    from workers.training.budget import Budget
     from workers.training.loss import TrainedTokenLoss
     from workers.training.masks import Masker
     from workers.training.rows import Row
 
 LOSS_ROWS = 1_024
-"""Held-out rows whose loss is measured at most, so that checking never takes longer than training."""
+"""Held-out rows whose loss is measured at most."""
 MATCH_ROWS = 128
 MARGIN_TOKENS = 16
 ROWS_AT_ONCE = 32
+ANSWERING_SHARE = 4
+"""A token read for an answer takes about this much less memory than one read for a gradient."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,11 @@ class Question:
 class HeldOut:
     """The held-out rows of a run, always the same ones: those with the lowest hashes, which is as good as drawing lots."""
 
-    def __init__(self, rows: Sequence[tuple[Row, MaskedRow]], masker: Masker, tokenizer: PreTrainedTokenizerBase, context: int) -> None:
+    def __init__(
+        self, rows: Sequence[tuple[Row, MaskedRow]], masker: Masker, tokenizer: PreTrainedTokenizerBase, *, context: int, most: int
+    ) -> None:
         usable = [(row, masked) for row, masked in rows if masked.trained[1:].any()]
-        self._rows = sorted(usable, key=lambda pair: pair[0].hash)[:LOSS_ROWS]
+        self._rows = sorted(usable, key=lambda pair: pair[0].hash)[:most]
         self._tokenizer = tokenizer
         self._context = context
         asked = (_question(number, row, masked, masker, tokenizer) for number, (row, masked) in enumerate(self._rows[:MATCH_ROWS]))
@@ -60,41 +66,72 @@ class HeldOut:
         """Return on how many rows exact matches are counted."""
         return len(self._questions)
 
-    def check(self, model: PreTrainedModel, loss: TrainedTokenLoss, *, pause: Callable[[], None]) -> dict[str, float]:
-        """Return eval/loss and eval/exact_match; `pause` is called between batches and may raise to leave."""
+    def check(self, model: PreTrainedModel, loss: TrainedTokenLoss, *, budget: Budget, pause: Callable[[], None]) -> dict[str, float]:
+        """Return eval/loss and eval/exact_match; `pause` is called between batches and tokens, and may raise to leave."""
         if not self._rows:
             return {}
-        summed, count, hits = self._loss(loss, pause)
+        summed, count, hits = self._loss(loss, budget, pause)
         measured = {"eval/loss": summed / count}
         if self._questions:
-            measured["eval/exact_match"] = self._matches(model, hits, pause) / len(self._questions)
+            measured["eval/exact_match"] = self._matches(model, hits, budget, pause) / len(self._questions)
         return measured
 
-    def _loss(self, loss: TrainedTokenLoss, pause: Callable[[], None]) -> tuple[float, int, dict[int, torch.Tensor]]:
-        numbered = [(number, masked) for number, (_, masked) in enumerate(self._rows)]
-        summed, count, hits = 0.0, 0, dict[int, torch.Tensor]()
-        for batch in micro_batches(numbered, size=None, token_budget=TOKENS_PER_MICRO_BATCH[loss.device.type]):
-            pause()
-            scored = loss.score(batch)
-            summed, count = summed + scored.loss, count + len(batch.targets)
-            hits |= _by_row(batch, scored.hits)
-        return summed, count, hits
+    def _loss(self, loss: TrainedTokenLoss, budget: Budget, pause: Callable[[], None]) -> tuple[float, int, dict[int, torch.Tensor]]:
+        def compute(batches: list[Batch]) -> tuple[float, int, dict[int, torch.Tensor]]:
+            summed, count, hits = 0.0, 0, dict[int, torch.Tensor]()
+            for batch in batches:
+                pause()
+                scored = loss.score(batch)
+                summed, count = summed + scored.loss, count + len(batch.targets)
+                hits |= _by_row(batch, scored.hits)
+            return summed, count, hits
 
-    def _matches(self, model: PreTrainedModel, hits: dict[int, torch.Tensor], pause: Callable[[], None]) -> int:
+        numbered = [(number, masked) for number, (_, masked) in enumerate(self._rows)]
+        return budget.fitting(numbered, compute, undo=lambda: None)
+
+    def _matches(self, model: PreTrainedModel, hits: dict[int, torch.Tensor], budget: Budget, pause: Callable[[], None]) -> int:
         """Count right answers; where every token of the expected answer was the greedy choice, nothing needs to be generated."""
         known = {q.row for q in self._questions if q.teacher_forced and bool(hits[q.row][-q.answer_tokens :].all())}
-        rest = sorted((q for q in self._questions if q.row not in known), key=lambda q: len(q.prompt))
+        # A prompt that leaves no room for an answer cannot be answered rightly.
+        rest = sorted((q for q in self._questions if q.row not in known and self._room(q) > 0), key=lambda q: len(q.prompt))
         right = len(known)
-        for start in range(0, len(rest), ROWS_AT_ONCE):
+        while rest:
             pause()
-            right += self._generate(model, rest[start : start + ROWS_AT_ONCE])
+            asked, tokens = self._at_once(rest, budget)
+            try:
+                right += self._generate(model, asked, pause)
+            except (RuntimeError, MemoryError) as error:
+                if not budget.narrow(error, rows=len(asked), tokens=tokens // ANSWERING_SHARE):
+                    raise
+                continue
+            rest = rest[len(asked) :]
         return right
 
-    def _generate(self, model: PreTrainedModel, asked: list[Question]) -> int:
-        longest = max(len(q.prompt) for q in asked)
-        most = min(max(q.answer_tokens for q in asked) + MARGIN_TOKENS, self._context - longest)
-        limits = Limits(stop_ids(model, self._tokenizer) | self._ends, most)
-        answers = greedy_answers(model, [q.prompt for q in asked], limits, lambda place, ids: self._may_be_right(asked[place], ids))
+    def _room(self, question: Question) -> int:
+        """Return how long its answer may become: a little more than the right one, and within what the model can read."""
+        return min(question.answer_tokens + MARGIN_TOKENS, self._context - len(question.prompt))
+
+    def _at_once(self, questions: list[Question], budget: Budget) -> tuple[list[Question], int]:
+        """Return the questions to ask next, shortest first, and how many padded tokens that takes."""
+        asked: list[Question] = []
+        tokens = longest = 0
+        for question in questions[: min(budget.rows or ROWS_AT_ONCE, ROWS_AT_ONCE)]:
+            longest = max(longest, len(question.prompt) + self._room(question))
+            if asked and (len(asked) + 1) * longest > budget.tokens * ANSWERING_SHARE:
+                break
+            asked.append(question)
+            tokens = len(asked) * longest
+        return asked, tokens
+
+    def _generate(self, model: PreTrainedModel, asked: list[Question], pause: Callable[[], None]) -> int:
+        rooms = [self._room(question) for question in asked]
+
+        def go_on(place: int, ids: list[int]) -> bool:
+            pause()
+            return len(ids) < rooms[place] and self._may_be_right(asked[place], ids)
+
+        limits = Limits(stop_ids(model, self._tokenizer) | self._ends, max(rooms))
+        answers = greedy_answers(model, [q.prompt for q in asked], limits, go_on)
         return sum(self._text(ids) in q.right for q, ids in zip(asked, answers, strict=True))
 
     def _may_be_right(self, question: Question, ids: list[int]) -> bool:
@@ -104,6 +141,13 @@ class HeldOut:
 
     def _text(self, ids: list[int]) -> str:
         return plain_text(self._tokenizer, ids).strip()
+
+
+def rows_to_check(settings: TrainingSettings, training_rows: int) -> int:
+    """Return how many held-out rows to measure at most: no more than are trained between two checks, so that checking stays cheap."""
+    decided = settings.filled_in(training_rows=training_rows, parameters=None)
+    between = decided.total_steps(training_rows) if decided.eval_every_steps == "auto" else decided.eval_every_steps
+    return min(LOSS_ROWS, max(MATCH_ROWS, between * decided.batch_size))
 
 
 def plain_text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:

@@ -39,7 +39,7 @@ def greedy_answers(model: PreTrainedModel, prompts: Sequence[list[int]], limits:
             break
         if len(kept) < len(alive):
             places = torch.tensor(kept, device=mask.device)
-            cache.batch_select_indices(places)
+            cache.reorder_cache(places)  # known to every kind of layer, linear ones too
             chosen, mask, positions = chosen[places], mask[places], positions[places]
             alive = [alive[place] for place in kept]
         ids, positions = chosen[:, None], positions[:, -1:] + 1

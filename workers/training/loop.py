@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from app.domain.errors import StudioError
-from workers.training.batches import TOKENS_PER_MICRO_BATCH, micro_batches
 from workers.training.memory import peak_bytes
 from workers.training.optim import learning_rate
 from workers.training.state import RandomState
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from app.domain.specs import TrainingSettings
     from workers.training.batches import Batch, DataOrder
+    from workers.training.budget import Budget
     from workers.training.control import Control
     from workers.training.evaluate import HeldOut
     from workers.training.masks import MaskedRow
@@ -69,6 +69,7 @@ class StepLoop:
     order: DataOrder
     held_out: HeldOut
     settings: TrainingSettings
+    budget: Budget
     total_steps: int
     control: Control
     reporter: Reporter
@@ -79,14 +80,14 @@ class StepLoop:
     _peak: int = 0
 
     def run(self) -> None:
-        """Train to the last step, with evaluations before and checkpoints after; raises Leave when asked to."""
+        """Train to the last step; a checkpoint comes before a check, which may take longer than one is given to leave."""
         self._evaluate_if_due()
         while self.standing.step < self.total_steps:
             self.control.check()
             self._take_step()
-            self._evaluate_if_due()
             if self._checkpoint_is_due():
                 self.checkpoint()
+            self._evaluate_if_due()
 
     def checkpoint(self) -> None:
         """Save the last finished step, and say so once the checkpoint is whole."""
@@ -105,22 +106,26 @@ class StepLoop:
             result = self._optimise(number)
         except BaseException:
             # Whoever saves now must save the state before this step.
-            self.optimiser.zero_grad(set_to_none=True)
-            generators.restore()
+            self._abandon(generators)
             raise
         self.standing.step = number
         self._report(number, result)
+
+    def _abandon(self, generators: RandomState) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        generators.restore()
 
     def _optimise(self, number: int) -> StepResult:
         """Compute one step's gradient over all of its rows, whatever the micro-batches, and move the adapter."""
         began = time.perf_counter()
         chosen = self.order.step(number)
-        size = None if self.settings.micro_batch_size == "auto" else self.settings.micro_batch_size
-        batches = micro_batches(
-            [(row, self.rows[row]) for row in chosen], size=size, token_budget=TOKENS_PER_MICRO_BATCH[self.model.device.type]
-        )
         rate = learning_rate(self.settings, number, self.total_steps)
-        loss, norm = self._gradient(batches)
+        generators = RandomState.now()
+        batches, (loss, norm) = self.budget.fitting(
+            [(row, self.rows[row]) for row in chosen],
+            lambda batches: (batches, self._gradient(batches)),
+            undo=lambda: self._abandon(generators),
+        )
         if not (math.isfinite(loss) and math.isfinite(norm)):
             rows = ", ".join(map(str, chosen[:ROWS_NAMED])) + (" …" if len(chosen) > ROWS_NAMED else "")
             message = (
@@ -168,7 +173,7 @@ class StepLoop:
         due = step in {0, self.total_steps} or (every != "auto" and step % every == 0)
         if not due or self.standing.evaluated_step == step:
             return
-        measured = self.held_out.check(self.model.base, self.model.loss, pause=self.control.check)
+        measured = self.held_out.check(self.model.base, self.model.loss, budget=self.budget, pause=self.control.check)
         self.standing.evaluated_step = step
         self.standing.metrics = measured
         if step == 0:

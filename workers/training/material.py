@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.training.evaluate import HeldOut
+from workers.training.evaluate import HeldOut, rows_to_check
 from workers.training.masks import Masker
 from workers.training.model import context_length, load_tokenizer
 from workers.training.prepare import prepare, require_trained_tokens
@@ -14,6 +14,7 @@ from workers.training.templates import chat_template
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.domain.specs import TrainingSettings
     from workers.training.base_model import BaseModel
     from workers.training.prepare import Prepared
     from workers.training.report import Reporter
@@ -30,13 +31,13 @@ class Material:
     template_source: str
 
 
-def make_material(base: BaseModel, rows: Rows, max_length: int, *, reporter: Reporter, check: Callable[[], None]) -> Material:
+def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, reporter: Reporter, check: Callable[[], None]) -> Material:
     """Tokenise and mask all rows, and tell what a person should know about them."""
     tokenizer = load_tokenizer(base.folder)
     template = chat_template(tokenizer)
     if template.source == "default":
         reporter.notice("This base has no chat template. Hone's plain default is used: each role's name on a line, then its text.")
-    context = context_length(base.config)
+    context, max_length = context_length(base.folder), settings.max_length
     if context is not None and context < max_length:
         reporter.notice(
             f"max_length is {max_length}, but this base reads {context} tokens at most; rows are cut there.", max_length=context
@@ -48,7 +49,8 @@ def make_material(base: BaseModel, rows: Rows, max_length: int, *, reporter: Rep
     held = prepare(rows.held_out, masker, max_length, check=check)
     _tell(train, "training", reporter)
     _tell(held, "held-out", reporter)
-    held_out = HeldOut(list(zip(rows.held_out, held.rows, strict=True)), masker, tokenizer, context or max_length)
+    most = rows_to_check(settings, len(train.rows))
+    held_out = HeldOut(list(zip(rows.held_out, held.rows, strict=True)), masker, tokenizer, context=context or max_length, most=most)
     if not len(held_out):
         reporter.notice("There are no held-out rows, so nothing checks this run but its training loss.")
     return Material(train, held_out, max_length, template.source)

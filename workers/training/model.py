@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, DynamicCache
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from app.domain.errors import Invalid
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSettings
     from workers.training.base_model import BaseModel
     from workers.training.precision import Precision
+
+
+CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len", "max_sequence_length")
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,29 @@ def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision
     if not loss.agrees_with(model):
         message = f"Models of type {base.config['model_type']!r} make their logits in a way that Hone does not know yet."
         raise Invalid(message, param="base_model", code="unknown_architecture")
+    if not keeps_a_cache(model):
+        message = f"Models of type {base.config['model_type']!r} answer without a cache of keys and values, so Hone cannot check them yet."
+        raise Invalid(message, param="base_model", code="unknown_architecture")
     torch.manual_seed(settings.seed)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # fractions are fine: it is only divided by r
         lora_dropout=settings.dropout,
         target_modules="all-linear",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's way to hold its weights
         task_type=TaskType.CAUSAL_LM,
     )
     with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft asks the model by a name that is going out of use
         peft = get_peft_model(model, config, autocast_adapter_dtype=True)
     peft.eval()
     return LoadedModel(peft, model, TrainedTokenLoss(model), device, parameters, share)
+
+
+@torch.no_grad()
+def keeps_a_cache(model: PreTrainedModel) -> bool:
+    """Say whether the model answers from the kind of cache that lets rows leave a batch; pure state-space models do not."""
+    out = model(input_ids=torch.ones(1, 2, dtype=torch.long, device=model.device), use_cache=True)
+    return isinstance(getattr(out, "past_key_values", None), DynamicCache)
 
 
 def count_parameters(model: torch.nn.Module) -> int:
@@ -103,11 +118,14 @@ def count_parameters(model: torch.nn.Module) -> int:
     return total
 
 
-def context_length(config: dict[str, Any]) -> int | None:
-    """Return how many tokens the base can read, if its configuration says so."""
-    inner = config.get("text_config")
-    known = config.get("max_position_embeddings") or (inner.get("max_position_embeddings") if isinstance(inner, dict) else None)
-    return known if isinstance(known, int) else None
+def context_length(folder: Path) -> int | None:
+    """Return how many tokens the base can read, if its configuration says so, under whichever name its architecture has for it."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
+    except (OSError, ValueError, ImportError) as error:
+        raise Invalid(f"The base cannot be loaded: {_first_line(error)}", param="base_model", code="unknown_model") from error
+    known = [getattr(config, name, None) for name in CONTEXT_NAMES]
+    return min((length for length in known if isinstance(length, int) and length > 0), default=None)
 
 
 def _load_plain(base: BaseModel, precision: Precision, device: torch.device) -> PreTrainedModel:

@@ -16,6 +16,7 @@ from app.domain.events import Finished
 from app.domain.specs import TrainingSettings
 from workers.training.adapter import publish_adapter, read_weights, write_adapter
 from workers.training.batches import DataOrder
+from workers.training.budget import Budget
 from workers.training.checkpoints import CheckpointBroken, verify
 from workers.training.control import Leave
 from workers.training.loop import Standing, StepLoop
@@ -94,9 +95,7 @@ class Run:
     def _set_up(self) -> StepLoop:
         spec = self._job.spec
         device = choose_device(spec.settings.device)
-        material = make_material(
-            self._job.base, self._job.rows, spec.settings.max_length, reporter=self._reporter, check=self._control.check
-        )
+        material = make_material(self._job.base, self._job.rows, spec.settings, reporter=self._reporter, check=self._control.check)
         earlier = self._earlier()
         precision = choose_precision(spec.settings, device, earlier=earlier[1].precision if earlier else None)
         torch.use_deterministic_algorithms(device.type == "cpu" and precision.name == "fp32")
@@ -126,6 +125,7 @@ class Run:
             order=order,
             held_out=material.held_out,
             settings=settings,
+            budget=Budget.of(settings, model.device, self._reporter),
             total_steps=self._total_steps,
             control=self._control,
             reporter=self._reporter,

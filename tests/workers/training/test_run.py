@@ -7,16 +7,20 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
 from app.domain.events import AnyEvent, Checkpoint, Notice, Started
 from tests.workers.training.conftest import Train
-from tests.workers.training.tiny import CONTEXT, curve, last, make_model, write_rows
+from tests.workers.training.tiny import CONTEXT, curve, last, make_model, make_tokenizer, write_rows
 from workers.training import loop
+from workers.training.batches import Batch
+from workers.training.evaluate import HeldOut
+from workers.training.loss import TrainedTokenLoss
 
 
 def write_long_rows(path: Path) -> Path:
@@ -192,6 +196,65 @@ def test_one_distinct_row_trains_without_a_check(train_here: Train, tmp_path: Pa
     assert code == 0
     assert not curve(events, "eval/loss")
     assert "no held-out rows" in notices(events)
+
+
+def test_a_step_that_memory_does_not_hold_is_taken_in_smaller_pieces(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, plain = train_here(out="plain", eval_every_steps=6)
+    true_sum = TrainedTokenLoss.summed
+
+    def summed(self: TrainedTokenLoss, batch: Batch) -> torch.Tensor:
+        if len(batch.rows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return true_sum(self, batch)
+
+    monkeypatch.setattr(TrainedTokenLoss, "summed", summed)
+    code, events = train_here(out="short", eval_every_steps=6)
+    assert code == 0, last(events).reason
+    assert list(curve(events).values()) == pytest.approx(list(curve(plain).values()), rel=1e-5)
+    assert "Memory does not hold 8 rows" in notices(events)
+
+
+def test_a_checkpoint_comes_before_a_check_that_may_take_long(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    true_check = HeldOut.check
+
+    def killed(self: HeldOut, *given: Any, **named: Any) -> dict[str, float]:
+        if killed.calls:  # type: ignore[attr-defined]
+            raise OSError("cut short")
+        killed.calls += 1  # type: ignore[attr-defined]
+        return true_check(self, *given, **named)
+
+    killed.calls = 0  # type: ignore[attr-defined]
+    monkeypatch.setattr(HeldOut, "check", killed)
+    code, cut = train_here(max_steps=6, eval_every_steps=3, checkpoint_every_steps=3)
+    assert code == 1
+    monkeypatch.setattr(HeldOut, "check", true_check)
+    _, both = train_here(max_steps=6, eval_every_steps=3, checkpoint_every_steps=3)
+    again = both[len(cut) :]
+    assert sorted(curve(again)) == [4, 5, 6]
+    assert sorted(curve(again, "eval/loss")) == [3, 6]
+
+
+def test_a_base_without_a_cache_is_refused_in_a_sentence(train_here: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "mamba"
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(folder)
+    config = MambaConfig(vocab_size=len(tokenizer), hidden_size=32, state_size=4, num_hidden_layers=1)
+    MambaForCausalLM(config).save_pretrained(folder)
+    code, events = train_here(base=folder)
+    assert (code, last(events).code) == (1, "unknown_architecture"), last(events).reason
+    assert "cache" in last(events).reason
+
+
+def test_rows_are_cut_where_a_base_of_another_family_ends(train_here: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "gpt2"
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(folder)
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=64, bos_token_id=None, eos_token_id=None)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    assert '"n_positions": 64' in (folder / "config.json").read_text()
+    code, events = train_here(base=folder, max_steps=1)
+    assert code == 0, last(events).reason
+    assert "reads 64 tokens at most" in notices(events)
 
 
 @pytest.mark.parametrize(("error", "code"), [(MemoryError(), "out_of_memory_host"), (torch.OutOfMemoryError("CUDA"), "out_of_memory_gpu")])
