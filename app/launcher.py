@@ -7,6 +7,7 @@ home is refused.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import secrets
 import signal
@@ -25,7 +26,10 @@ import httpx
 from app.config import PROJECT_ROOT
 from app.db.migrate import migrate
 from app.db.session import make_engine, unit_of_work
+from app.gateways.environment import child_environment
+from app.gateways.lifeline import is_running, process_space
 from app.services.accounts import Accounts
+from app.services.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +64,13 @@ def up(settings: Settings) -> int:
     """Run the studio until SIGINT or SIGTERM; return the exit code."""
     os.umask(0o077)
     settings.home.mkdir(parents=True, exist_ok=True)
-    with _only_one(settings), _bound(settings) as listener:
+    with _only_one(settings), _bound(settings) as listener, socket.socket() as for_inference:
+        for_inference.bind(("127.0.0.1", 0))
         prepare(settings)
         _may_listen(settings)
+        _strike_off_dead(settings)
         with _log(settings.log_file) as log:
-            family = Family(settings, listener, log)
+            family = Family(settings, listener, for_inference, log)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, lambda *_: family.leave())
             return family.run()
@@ -114,6 +120,14 @@ def _may_listen(settings: Settings) -> None:
         raise CannotStart(message)
 
 
+def _strike_off_dead(settings: Settings) -> None:
+    """After a kill -9 the workers of the last time still look alive, and this time's would be thought ready before they are."""
+    engine = make_engine(settings.database)
+    with unit_of_work(engine) as session:
+        Workers(session).strike_off_dead(process_space(), is_running)
+    engine.dispose()
+
+
 @contextmanager
 def _log(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,30 +172,33 @@ class Child:
 class Family:
     """All children of one `hone up`."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, log: IO[bytes]) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, for_inference: socket.socket, log: IO[bytes]) -> None:
         self.settings, self.log = settings, log
         host, port = listener.getsockname()[:2]
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self.leaving = threading.Event()
-        self.children = list(self._planned(listener))
+        self.children = list(self._planned(listener, for_inference))
 
-    def _planned(self, listener: socket.socket) -> Iterator[Child]:
+    def _planned(self, listener: socket.socket, for_inference: socket.socket) -> Iterator[Child]:
         settings = self.settings
         environment = os.environ | {
             "HONE_HOME": str(settings.home.resolve()), "HONE_HOST": settings.host, "HONE_WORKERS": str(settings.workers).lower(),
             "HONE_WEB_FD": str(listener.fileno()), "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
         starts_inference = settings.workers and not settings.inference_url
-        port = _free_port() if starts_inference else 0
         if starts_inference:
-            environment |= {"HONE_INFERENCE_URL": f"http://127.0.0.1:{port}", "HONE_INFERENCE_KEY": secrets.token_urlsafe(24)}
+            address = f"http://127.0.0.1:{for_inference.getsockname()[1]}"
+            environment |= {"HONE_INFERENCE_URL": address, "HONE_INFERENCE_KEY": secrets.token_urlsafe(24)}
         python = [sys.executable, "-m"]
         yield Child("web", [*python, "app.main"], environment, (listener.fileno(),))
         if settings.workers:
             for queue in ("cpu", "gpu"):
                 yield Child(f"{queue} worker", [*python, "workers.supervisor", "--queue", queue], environment)
         if starts_inference:
-            yield Child("inference", [*python, "workers.inference", "--host", "127.0.0.1", "--port", str(port)], environment)
+            # It reads foreign models, so it knows no database, no broker and no token.
+            key = {name: environment[name] for name in ("HONE_INFERENCE_KEY", "PYTHONUNBUFFERED")}
+            command = [*python, "workers.inference", "--fd", str(for_inference.fileno())]
+            yield Child("inference", command, child_environment(own="HONE_INFERENCE_") | key, (for_inference.fileno(),))
 
     def leave(self) -> None:
         """Ask the family to end."""
@@ -207,17 +224,17 @@ class Family:
             child.start(self.log)
 
     def _say_when_ready(self) -> None:
-        began = time.monotonic()
+        warn_at = time.monotonic() + READY_SECONDS
         # localhost's own proxies settings must not get between us and ourselves.
         with httpx.Client(trust_env=False, timeout=5, headers={"Host": "127.0.0.1"}) as client:
-            while time.monotonic() - began < READY_SECONDS and not self.leaving.is_set():
-                if self._is_ready(client):
-                    print(f"Hone is ready at {self.address}", flush=True)  # noqa: T201 - scripts wait for this line
-                    _show(self.address)
+            while not self._is_ready(client):
+                if self.leaving.wait(0.1):
                     return
-                time.sleep(0.1)
-        if not self.leaving.is_set():
-            self._say(f"Hone is still not ready after {READY_SECONDS:g} s; {self.address}/readyz says what is missing.")
+                if time.monotonic() > warn_at:
+                    warn_at = math.inf
+                    self._say(f"Hone is still not ready after {READY_SECONDS:g} s; {self.address}/readyz says what is missing.")
+        print(f"Hone is ready at {self.address}", flush=True)  # noqa: T201 - scripts wait for this line
+        _show(self.address)
 
     def _is_ready(self, client: httpx.Client) -> bool:
         address = self.address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
@@ -255,10 +272,3 @@ def _show(address: str) -> None:
     has_display = sys.platform in {"darwin", "win32"} or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if sys.stdout.isatty() and has_display:
         webbrowser.open(address)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

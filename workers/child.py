@@ -16,32 +16,30 @@ from pydantic import ValidationError
 
 from app.config import PROJECT_ROOT
 from app.domain.events import AnyEvent, Command, parse_event
+from app.gateways.environment import child_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 log = structlog.get_logger()
-KEPT_PREFIXES = ("HF_", "CUDA", "NVIDIA", "LC_", "OMP_", "MKL_", "PYTORCH_", "HONE_TRAINER_")
-KEPT = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "TZ", "SSL_CERT_FILE", "NO_COLOR"})
-
-
-def child_environment() -> dict[str, str]:
-    """Return what a child may know: no database, no broker, no keys of the studio."""
-    kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)}
-    return kept | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"}
+OWN_SETTINGS = "HONE_TRAINER_"
 
 
 class Child:
-    """One running child. `events` fills as it reports; None there means that its pipe has closed."""
+    """One running child. `events` fills as it reports; None there means that its pipe has closed.
 
-    def __init__(self, arguments: Sequence[str], *, folder: Path, log_file: Path) -> None:
+    `needs_hub`: it fetches a base from the Hub, and so gets the token and the proxies; no other child may know them.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, folder: Path, log_file: Path, needs_hub: bool = False) -> None:
         reader, writer = os.pipe()
+        environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub)
         with log_file.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments, "--events-fd", str(writer)],
-                stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, env=child_environment(),
-                pass_fds=(writer,), start_new_session=True,
+                stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, pass_fds=(writer,), start_new_session=True,
+                env=environment | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
         os.close(writer)
         self.events: queue.Queue[AnyEvent | None] = queue.Queue()

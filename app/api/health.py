@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.dependencies import ReadSession, StudioDep
-from app.db import Run, WorkerRow
+from app.db import Run
 from app.db.base import utc_now
 from app.db.migrate import is_current
 from app.db.session import reading
@@ -60,6 +60,6 @@ def metrics(session: ReadSession) -> PlainTextResponse:
     waited = (utc_now() - oldest).total_seconds() if oldest else 0.0
     lines += ["# HELP hone_queue_oldest_seconds How long the oldest queued run has waited.", "# TYPE hone_queue_oldest_seconds gauge"]
     lines += [f"hone_queue_oldest_seconds {max(0.0, waited):.1f}"]
-    lost = session.scalar(select(func.count()).select_from(WorkerRow).where(WorkerRow.left_at.is_(None))) or 0
-    lines += ["# HELP hone_workers Worker processes that have not left.", "# TYPE hone_workers gauge", f"hone_workers {lost}"]
+    alive = len(Workers(session).alive())
+    lines += ["# HELP hone_workers Worker processes heard of within a lease.", "# TYPE hone_workers gauge", f"hone_workers {alive}"]
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

@@ -11,9 +11,24 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 8.0
+
+
+def process_space() -> str:
+    """Return what tells this machine's process numbers from all others': the boot and the namespace (empty where unknown)."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    return f"{boot.read_text().strip()} {space.readlink()}" if boot.exists() else ""
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process of this process space still works; one that has ended and waits to be noticed does not (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
 
 
 def follow_parent(signal_number: int = signal.SIGTERM) -> None:

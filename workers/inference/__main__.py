@@ -54,11 +54,11 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     engine = Engine(given.device, int(threads))
     engine.start()
-    listener = socket.create_server((given.host, given.port), backlog=BACKLOG)
+    listener = socket.socket(fileno=given.fd) if given.fd is not None else socket.create_server((given.host, given.port), backlog=BACKLOG)
     config = uvicorn.Config(
         create_app(engine, key), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
     )
-    Server(config, engine, f"http://{given.host}:{listener.getsockname()[1]}").run(sockets=[listener])
+    Server(config, engine, "http://{}:{}".format(*listener.getsockname()[:2])).run(sockets=[listener])
     sys.stdout.flush()
     os._exit(0)  # the engine's thread may be inside torch, where a normal end of the interpreter would wait or crash
 
@@ -73,6 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers.inference", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--fd", type=int, help="listen on this bound socket instead")
     parser.add_argument("--device", default="auto", help="auto takes the first GPU if there is one")
     return parser.parse_args()
 

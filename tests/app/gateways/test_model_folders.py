@@ -77,7 +77,7 @@ def with_header(folder: Path, header: bytes) -> Path:
 
 HEADERS = {
     "a list": b"[]", "a number": b"7", "no shape": b'{"a": {"dtype": "F32"}}', "a tensor that is none": b'{"a": 3}',
-    "a shape in words": b'{"a": {"shape": ["x"]}}', "a shape that is none": b'{"a": {"shape": 3}}', 
+    "a shape in words": b'{"a": {"shape": ["x"]}}', "a shape that is none": b'{"a": {"shape": 3}}',
     "a negative edge": b'{"a": {"shape": [-4]}}',
     "nested too deep": b"[" * 100_000, "a shape without end": b'{"a": {"shape": [' + b"9" * 4000 + b"]}}",
     "no header": b"", "not UTF-8": b"\xff\xfe\xfa",

@@ -1,0 +1,45 @@
+"""Which workers count: those heard of lately, and none whose process is known to be gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from sqlalchemy import Engine
+
+from app.db import WorkerRow
+from app.db.session import reading, unit_of_work
+from app.gateways.lifeline import is_running, process_space
+from app.services.workers import Workers
+
+
+def add_worker(engine: Engine, name: str, pid: int, space: str) -> None:
+    with unit_of_work(engine) as session:
+        session.add(WorkerRow(host=name, pid=pid, queue="cpu", device="CPU", facts={"process_space": space}))
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_after_a_kill_the_dead_of_this_machine_are_struck_off_and_nobody_else(engine: Engine) -> None:
+    gone = ended_process()
+    add_worker(engine, "dead", gone, process_space())
+    add_worker(engine, "alive", os.getpid(), process_space())
+    add_worker(engine, "elsewhere", gone, "another boot")
+    with unit_of_work(engine) as session:
+        Workers(session).strike_off_dead(process_space(), is_running)
+    with reading(engine) as session:
+        assert {row.host for row in Workers(session).alive()} == {"alive", "elsewhere"}
+
+
+def test_a_process_that_nobody_has_noticed_to_be_gone_works_no_more() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and left as it is
+        assert not is_running(process.pid)
+    assert is_running(os.getpid())
