@@ -11,4 +11,5 @@ SMALL_PARAMETERS = 1_000_000_000
 
 def is_small(folder: Path) -> bool:
     """Whether a base answers at a bearable speed on a CPU, in float32; read from its files' headers."""
-    return count_parameters(folder) < SMALL_PARAMETERS
+    weights = [file for file in folder.glob("*.safetensors") if file.is_file()]
+    return sum(map(count_parameters, weights)) < SMALL_PARAMETERS
