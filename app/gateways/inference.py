@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -10,13 +11,14 @@ import httpx
 from app.domain.errors import Invalid, StudioError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 CHAT = "/v1/chat/completions"
 LOOK_SECONDS = 2.0
 """For questions that are answered at once when the server lives."""
 ANSWER_SECONDS = 600.0
 """The longest silence: a large base may be loading from a slow disk."""
+EVENT_END, EVENT_NAME, LAST_EVENT = b"\n\n", b"data: ", b"[DONE]"
 NOT_THERE = "The inference server does not answer, so nothing can be asked just now. It starts again by itself; try again in a moment."
 
 
@@ -53,14 +55,17 @@ class Inference:
             raise Unavailable(NOT_THERE) from None
 
     async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the whole answer to a request in OpenAI's shape, with `hone: {base_dir, adapter_dir}` in it."""
-        self._check_address()
-        try:
-            return _body_of(await self._client.post(CHAT, json={**body, "stream": False}))
-        except httpx.HTTPError:
-            raise Unavailable(NOT_THERE) from None
+        """Return the whole answer to a request in OpenAI's shape, with `hone: {base_dir, adapter_dir}` in it.
 
-    async def stream(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        It is gathered from a stream, so that a slow model may take its time: only silence between two tokens is too long.
+        """
+        gathered = _Gathered()
+        async with aclosing(self.stream({**body, "stream_options": {"include_usage": True}})) as pieces:
+            async for event in _events(pieces):
+                gathered.add(event)
+        return gathered.whole()
+
+    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[bytes]:
         """Yield the answer as server-sent events, as they come; a refusal is raised before the first."""
         self._check_address()
         try:
@@ -78,6 +83,60 @@ class Inference:
             raise Unavailable(
                 "This studio runs no inference server, so nothing can be asked; start it with workers, or set HONE_INFERENCE_URL."
             )
+
+
+class _Gathered:
+    """A whole answer that grows from the chunks of a stream."""
+
+    def __init__(self) -> None:
+        self._head: dict[str, Any] = {}
+        self._texts: dict[int, list[str]] = {}
+        self._reasons: dict[int, str] = {}
+        self._usage: dict[str, int] | None = None
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """Take a chunk; what the server fails with on the way is raised."""
+        if error := chunk.get("error"):
+            # The server's own failures have no code; those that pass always have one.
+            kind = Invalid if error["type"] == Invalid.kind else Unavailable if error["code"] else StudioError
+            raise kind(error["message"], param=error["param"], code=error["code"])
+        self._head = {name: chunk[name] for name in ("id", "created", "model")}
+        self._usage = chunk.get("usage") or self._usage
+        for choice in chunk["choices"]:
+            self._texts.setdefault(choice["index"], []).append(choice["delta"].get("content", ""))
+            if choice["finish_reason"]:
+                self._reasons[choice["index"]] = choice["finish_reason"]
+
+    def whole(self) -> dict[str, Any]:
+        """Return OpenAI's body; a stream that broke off before it was counted is no answer."""
+        if self._usage is None:
+            raise Unavailable(NOT_THERE)
+        choices = [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": "".join(texts), "refusal": None},
+                "logprobs": None,
+                "finish_reason": self._reasons[index],
+            }
+            for index, texts in sorted(self._texts.items())
+        ]
+        return {**self._head, "object": "chat.completion", "choices": choices, "usage": self._usage}
+
+
+async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+    """Yield the JSON of server-sent events, wherever the borders of the pieces fall."""
+    held = b""
+    async for piece in pieces:
+        *events, held = (held + piece).split(EVENT_END)
+        for event in events:
+            text = event.removeprefix(EVENT_NAME)
+            if text == LAST_EVENT:
+                return
+            try:
+                body = json.loads(text)
+            except json.JSONDecodeError:
+                raise Unavailable(NOT_THERE) from None
+            yield body
 
 
 def _body_of(response: httpx.Response) -> dict[str, Any]:
