@@ -8,6 +8,7 @@ from urllib.parse import quote
 from starlette.responses import RedirectResponse, Response
 
 from app.domain.errors import Invalid, NotFound, StudioError, Unauthenticated
+from app.web.addresses import page_of
 from app.web.dependencies import web_of
 from app.web.pages import VARY, is_fragment_request
 
@@ -20,6 +21,7 @@ TITLES = {
     415: "Not a file of examples", 422: "Something is missing", 429: "Too many at once", 503: "Not there just now",
 }  # fmt: skip
 BROKEN = "Something broke on our side"
+STREAM = "/live"
 
 
 class NotTaken(StudioError):
@@ -31,6 +33,9 @@ class NotTaken(StudioError):
 def page_for(request: Request, error: StudioError) -> Response:
     """Answer a failure with a page; to htmx with a notice at the top, so that what is on the page stays."""
     fragment = is_fragment_request(request.headers)
+    if isinstance(error, Unauthenticated) and request.scope["path"] == STREAM:
+        # A redirect, or no content, would pass for a stream that has only just ended, and be asked for again at once.
+        return Response(status_code=error.status, headers={"Cache-Control": "no-store"})
     if isinstance(error, Unauthenticated):
         return _to_sign_in(request, fragment=fragment)
     pages, status = web_of(request).pages, error.status
@@ -66,7 +71,7 @@ def broken() -> StudioError:
 
 
 def _to_sign_in(request: Request, *, fragment: bool) -> Response:
-    address = "/signin?next=" + quote(request.scope["path"], safe="/")
+    address = "/signin?next=" + quote(page_of(request), safe="/")
     if fragment:
         return Response(status_code=204, headers={"HX-Redirect": address})
     return RedirectResponse(address, 303)

@@ -23,7 +23,7 @@ def app_of(client: TestClient) -> FastAPI:
 
 
 def test_a_stranger_is_asked_to_sign_in_on_every_page(stranger: TestClient, sample: Sample) -> None:
-    for address in [*all_pages(sample), f"/runs/{sample.runs['done']}/log", "/live?topics=runs"]:
+    for address in [*all_pages(sample), f"/runs/{sample.runs['done']}/log"]:
         answer = stranger.get(address)
         assert answer.status_code == 303, address
         assert answer.headers["Location"].startswith("/signin"), address
@@ -37,9 +37,32 @@ def test_a_stranger_can_change_nothing(stranger: TestClient, sample: Sample) -> 
     assert stranger.post("/chat/answers", json={"model": "m", "messages": [{"role": "user", "content": "x"}]}).status_code == 303
 
 
+def test_a_strangers_stream_is_refused_so_that_it_is_not_asked_for_again(stranger: TestClient) -> None:
+    answer = stranger.get("/live?topics=runs", headers=part("live"))
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert "HX-Redirect" not in answer.headers
+
+
 def test_htmx_is_sent_there_as_a_whole_page(stranger: TestClient) -> None:
-    answer = stranger.get("/runs", headers=part("runs_table"))
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, "/signin?next=/runs")
+    shown = {"HX-Current-URL": "http://studio.example/runs?after=7#top"}
+    answer = stranger.get("/runs/x", headers=part("run_now") | shown)
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, "/signin?next=/runs%3Fafter%3D7")
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "headers", "then"),
+    [
+        ("GET", "/runs/new?preset=quick", {}, "/runs/new%3Fpreset%3Dquick"),
+        ("POST", "/runs/x/pause", {"Referer": "http://studio.example/runs/x"}, "/runs/x"),
+        ("POST", "/runs/x/pause", {"Referer": "http://evil.example/runs/x"}, "/"),
+        ("POST", "/runs/x/pause", {"Referer": "http://studio.example//evil.example"}, "/"),
+        ("POST", "/runs/x/pause", {}, "/"),
+    ],
+)
+def test_signing_in_leads_back_to_the_page_one_was_on(
+    stranger: TestClient, method: str, address: str, headers: dict[str, str], then: str
+) -> None:
+    assert stranger.request(method, address, headers=headers).headers["Location"] == f"/signin?next={then}"
 
 
 def test_a_key_signs_in_and_out(stranger: TestClient) -> None:

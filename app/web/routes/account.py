@@ -11,6 +11,7 @@ from app.db.session import unit_of_work
 from app.domain.errors import Unauthenticated
 from app.services.accounts import Accounts
 from app.web import cookies
+from app.web.addresses import own_page
 from app.web.dependencies import Posted, studio_of, web_of
 
 router = APIRouter(include_in_schema=False)
@@ -25,7 +26,7 @@ def show_sign_in(request: Request, destination: Annotated[str, Query(alias="next
 @router.post("/signin")
 def sign_in(request: Request, fields: Posted) -> Response:
     """Exchange a key for a browser session."""
-    destination = _own_page(fields.get("next", "/"))
+    destination = own_page(fields.get("next", "/"))
     try:
         with unit_of_work(studio_of(request).engine) as session:
             token = Accounts(session).sign_in(fields.get("key", ""))
@@ -48,13 +49,7 @@ def sign_out(request: Request) -> Response:
     return response
 
 
-def _own_page(destination: str) -> str:
-    """Return a path of this studio; anything that could lead elsewhere becomes the first page."""
-    is_own = destination.startswith("/") and not destination.startswith(("//", "/\\")) and destination.isprintable()
-    return destination if is_own else "/"
-
-
 def _page(request: Request, destination: str, *, error: str = "", status: int = 200) -> Response:
     insecure = not cookies.is_secure(request) and not studio_of(request).local_owner
-    body = web_of(request).pages.bare("settings/signin.html", destination=_own_page(destination), error=error, insecure=insecure)
+    body = web_of(request).pages.bare("settings/signin.html", destination=own_page(destination), error=error, insecure=insecure)
     return HTMLResponse(body, status, headers={"Cache-Control": "no-store"})
