@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+MORPHED = Markup(' hx-swap-oob="outerMorph"')
+"""Beside its target a block is changed in place: what is unfolded, scrolled or focused stays so."""
+REPLACED = Markup(' hx-swap-oob="outerHTML"')
+"""A stream is no state to keep: it ends with its element, and begins with a new one."""
 VARY = "HX-Request, HX-Request-Type, HX-Target, Cookie"
 
 
@@ -55,8 +59,8 @@ class Pages:
         body = template.render(
             layout="layouts/fragments.html" if target else "layouts/page.html",
             fragments=[target, *beside],
-            oob=lambda block: Markup(' hx-swap-oob="true"') if block in beside else "",
-            rail_oob=Markup(' hx-swap-oob="outerMorph"') if target and with_rail else "",
+            oob=lambda block: (REPLACED if block == "live" else MORPHED) if block in beside else "",
+            rail_oob=MORPHED if target and with_rail else "",
             path=request.scope["path"],
             **context,
         )

@@ -13,7 +13,7 @@ from app.services.changes import Changes
 from app.services.overview import Overview
 from app.services.workers import Workers
 from app.web.frame import Frame
-from app.web.pages import is_fragment_request
+from app.web.pages import is_fragment_request, wanted_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,10 @@ class Visit:
         """Whether htmx asks for a part of a page."""
         return is_fragment_request(self.request.headers)
 
+    def wants(self, block: str) -> bool:
+        """Return whether htmx asks for this very block of a page."""
+        return wanted_block(self.request.headers, {block}) is not None
+
     def since(self) -> str:
         """Return the moment this page is drawn at, for the stream to begin with."""
         return f"{Changes(self.session).clock():.3f}"
@@ -82,10 +86,10 @@ class Visit:
     def page(self, name: str, /, *, also: Sequence[str] = (), status: int = 200, **context: Any) -> HTMLResponse:
         """Answer with a page, or the block of it that was asked for."""
         frame = Frame(self.identity, self.overview, signed_in=self.signed_in)
-        # A doorbell's answer carries the rail too: what rang may have changed its counts.
-        refetch = self.request.headers.get("hx-source", "").startswith("a#refetch")
+        # A doorbell's answer carries the rail too, and an action's: what rang, or was done, may have changed its counts.
+        changed = self.request.method != "GET" or self.request.headers.get("hx-source", "").startswith("a#refetch")
         return self.web.pages.render(
-            self.request, name, also=also, status=status, with_rail=refetch, frame=frame, since=self.since(), **context
+            self.request, name, also=also, status=status, with_rail=changed, frame=frame, since=self.since(), **context
         )
 
     def go(self, address: str) -> Response:

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from app.db import Dataset
 from app.db.session import reading
+from app.domain.errors import Unavailable
 from app.services.studio import Studio
 from tests.web.walk import part
 from tools.sample_project import Sample
@@ -44,6 +45,23 @@ def test_a_file_that_holds_no_examples_is_refused_with_the_reason(
     assert page.status_code == status
     assert answer.json()["message"].split("'")[0][:20] in page.text.replace("&#39;", "'")
     assert list(studio.incoming.iterdir()) == []
+
+
+def test_a_refusal_after_the_upload_reaches_the_script_too(browser: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise Unavailable("The store is full.")
+
+    monkeypatch.setattr(type(studio), "bring", refuse)
+    answer = browser.post("/datasets", files={"file": ("a.jsonl", LINE)}, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()) == (503, {"message": "The store is full."})
+
+
+def test_turning_over_rows_leaves_the_rest_of_the_page_alone(browser: TestClient, sample: Sample) -> None:
+    address = f"/datasets/{sample.datasets['ready']}"
+    rows = browser.get(f"{address}?after=39", headers=part("dataset_rows")).text
+    assert 'id="dataset-mapping"' not in rows
+    assert f'href="{address}?after=19"' in rows
+    assert 'id="dataset-mapping" hx-swap-oob' in browser.get(address, headers=part("dataset_now")).text
 
 
 def test_mapping_that_lacks_the_answer_is_shown_again_as_chosen(browser: TestClient, sample: Sample) -> None:

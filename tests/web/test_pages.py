@@ -109,7 +109,7 @@ def test_a_target_may_be_spelt_with_its_tag() -> None:
 
 def test_blocks_beside_the_target_are_swapped_out_of_band(browser: TestClient, sample: Sample) -> None:
     alone = browser.get(f"/runs/{sample.runs['running']}", headers=part("run_now")).text
-    assert '<div id="run-chart" hx-swap-oob="true">' in alone
+    assert '<div id="run-chart" hx-swap-oob="outerMorph">' in alone
     assert "hx-swap-oob" not in browser.get(f"/runs/{sample.runs['running']}").text
 
 

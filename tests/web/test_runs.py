@@ -121,7 +121,8 @@ def test_actions_work_without_scripts_and_with(browser: TestClient, studio: Stud
     assert (answer.status_code, answer.headers["Location"]) == (303, address)
     block = browser.post(f"{address}/cancel", headers=part("run_now")).text
     assert "Cancelling" in block
-    assert 'id="live-slot" hx-swap-oob="true"' in block
+    assert 'id="live-slot" hx-swap-oob="outerHTML"' in block
+    assert 'id="rail"' in block
     assert run_in(studio, sample.runs["running"]).status == "cancelling"
 
 

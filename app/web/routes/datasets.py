@@ -42,14 +42,15 @@ async def upload(request: Request, caller: Caller) -> Response:
     by_script = request.headers.get("accept", "") == "application/json"
     try:
         received = await receive_upload(request.stream(), request.headers, studio.incoming, studio.max_upload_bytes)
+        name = received.fields.get("name") or PurePath(received.filename).stem
+        keep = partial(studio.bring, caller, name=name, filename=received.filename, upload=received.path)
+        dataset = await run_in_threadpool(keep)
     except StudioError as error:
         # The page's script shows the reason beside the file; a plain form gets the error page.
         if by_script:
             return JSONResponse({"message": error.message}, error.status)
         raise
-    name = received.fields.get("name") or PurePath(received.filename).stem
-    keep = partial(studio.bring, caller, name=name, filename=received.filename, upload=received.path)
-    address = f"/datasets/{(await run_in_threadpool(keep)).id}"
+    address = f"/datasets/{dataset.id}"
     return JSONResponse({"href": address}, 201) if by_script else RedirectResponse(address, 303)
 
 
@@ -106,11 +107,11 @@ def _page(visit: Visit, dataset: Dataset, *, after: int = -1, form: Form | None 
     rows = visit.datasets.rows(visit.identity, dataset.id, limit=PAGE_ROWS, after=after)
     return visit.page(
         "datasets/show.html",
-        also=() if live else (*BLOCKS, "live"),
+        also=() if live or not visit.wants("dataset_now") else (*BLOCKS, "live"),
         status=status, dataset=dataset, line=datasets_view.Line(dataset), live=live, look=looks.dataset_look(dataset.status),
         reading=visit.datasets.reading(dataset) if live else None, used_by=visit.datasets.used_by(dataset),
         events=visit.datasets.events(dataset), form=form or datasets_view.mapping_form(dataset),
         columns=datasets_view.columns_of(dataset), can_map=datasets_view.can_map(dataset),
         rows=[(row, visit.studio.count_tokens(row.messages)) for row in rows.items], has_more=rows.has_more, after=after,
-        page_rows=PAGE_ROWS, roles=datasets_view.ROLES,
+        before=max(-1, after - PAGE_ROWS), page_rows=PAGE_ROWS, roles=datasets_view.ROLES,
     )  # fmt: skip
