@@ -11,6 +11,8 @@
   const columns = [...document.querySelectorAll("[data-column]")].map((root) => ({
     root, model: root.querySelector("[data-model]"), talk: root.querySelector("[data-talk]"), figures: root.querySelector("[data-figures]"), turns: [],
   }));
+  const state = () => document.getElementById("chat-state");
+  const answers = () => state().dataset.answers === "yes";
   let stopper = null;
   let expected = "";
 
@@ -30,10 +32,10 @@
   }
 
   const number = (id) => Number(document.getElementById(id).value);
-  function body(column) {
+  function body(column, turns) {
     const system = document.getElementById("system").value.trim();
     return {
-      model: column.model.value, messages: [...(system ? [{ role: "system", content: system }] : []), ...column.turns],
+      model: column.model.value, messages: [...(system ? [{ role: "system", content: system }] : []), ...turns],
       temperature: number("temperature"), top_p: number("top_p"), max_tokens: Math.round(number("max_tokens")), seed: Math.round(number("seed")),
       stream: true, stream_options: { include_usage: true },
     };
@@ -72,23 +74,29 @@
     column.figures.replaceChildren(...parts.filter(Boolean).map((text) => { const span = document.createElement("span"); span.textContent = text; return span; }));
   }
 
-  function judge(turn, text) {
-    if (!expected) return;
-    const right = text.trim() === expected.trim();
+  function judge(turn, text, wanted) {
+    if (!wanted) return;
+    const right = text.trim() === wanted.trim();
     const mark = document.createElement("span");
     mark.className = `small ${right ? "ok" : "bad"}`;
     mark.textContent = right ? "✓ exactly as expected" : "✗ not as expected";
     turn.append(mark);
   }
 
-  async function ask(column, signal) {
+  async function ask(column, question, wanted, signal) {
+    // A new conversation brings turns of its own; what still arrives then belongs to nothing on the page.
+    const turns = column.turns;
+    const isOver = () => column.turns !== turns;
+    turns.push({ role: "user", content: question });
+    bubble(column, "user", question);
     const { turn, said } = bubble(column, "assistant");
     turn.classList.add("busy");
     const began = performance.now();
     const figures = { first: null, whole: 0, usage: null, finish: null };
     let text = "";
     try {
-      const response = await fetch("/chat/answers", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body(column)), signal });
+      const response = await fetch("/chat/answers", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body(column, turns)), signal });
+      if (response.redirected) { location.reload(); return; } // signed out in the meantime
       if (!response.ok) throw new Error(await refusal(response));
       for await (const event of events(response)) {
         if (event.error) throw new Error(event.error.message);
@@ -100,35 +108,35 @@
         figures.finish = choice?.finish_reason ?? figures.finish;
         figures.usage = event.usage ?? figures.usage;
       }
-      column.turns.push({ role: "assistant", content: text });
-      judge(turn, text);
+      turns.push({ role: "assistant", content: text });
+      judge(turn, text, wanted);
     } catch (error) {
-      if (error.name === "AbortError") { column.turns.push({ role: "assistant", content: text }); said.textContent = `${text} …`; }
-      else { turn.classList.add("failed"); said.textContent = error.message; column.turns.pop(); }
+      const isStopped = error.name === "AbortError";
+      // A question without an answer is no part of the conversation.
+      if (isStopped && text) turns.push({ role: "assistant", content: text }); else turns.pop();
+      said.textContent = !isStopped ? error.message : text ? `${text} …` : "Stopped.";
+      turn.classList.toggle("failed", !isStopped);
     } finally {
       turn.classList.remove("busy");
       figures.whole = performance.now() - began;
-      tell(column, figures);
+      if (!isOver()) tell(column, figures);
     }
   }
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const question = prompt.value.trim();
-    if (!question || stopper) return;
-    stopper = new AbortController();
+    if (!question || stopper || !answers()) return;
+    const { signal } = stopper = new AbortController();
+    const wanted = expected;
     sendButton.hidden = true;
     stopButton.hidden = false;
     clearButton.hidden = false;
-    for (const column of columns) {
-      column.turns.push({ role: "user", content: question });
-      bubble(column, "user", question);
-    }
     prompt.value = "";
-    // One after the other: on one machine they would only slow each other down, and latency would say nothing.
-    for (const column of columns) if (!stopper.signal.aborted) await ask(column, stopper.signal);
-    stopper = null;
     expected = "";
+    // One after the other: on one machine they would only slow each other down, and latency would say nothing.
+    for (const column of columns) if (!signal.aborted) await ask(column, question, wanted, signal);
+    stopper = null;
     htmx.trigger(document.body, "answered");
     sendButton.hidden = false;
     stopButton.hidden = true;
@@ -139,15 +147,26 @@
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
   });
   stopButton.addEventListener("click", () => stopper?.abort());
+  function begin(column) {
+    column.turns = [];
+    column.talk.replaceChildren();
+    column.figures.replaceChildren();
+  }
   function clear() {
-    for (const column of columns) { column.turns = []; column.talk.replaceChildren(); column.figures.replaceChildren(); }
+    stopper?.abort();
+    columns.forEach(begin);
   }
   clearButton.addEventListener("click", clear);
-  for (const column of columns) column.model.addEventListener("change", () => { column.turns = []; column.talk.replaceChildren(); column.figures.replaceChildren(); });
+  for (const column of columns) column.model.addEventListener("change", () => {
+    stopper?.abort();
+    // Another tuned model has another base, prompt and held-out rows: it has an address of its own.
+    if (column.model.dataset.ownAddress) location.assign(column.model.dataset.ownAddress + encodeURIComponent(column.model.value));
+    else begin(column);
+  });
   form.addEventListener("click", (event) => {
     const example = event.target.closest("[data-question]");
     if (!example) return;
-    if (!stopper) clear();
+    clear();
     prompt.value = example.dataset.question;
     expected = example.dataset.expected;
     expectedText.textContent = expected;
@@ -155,5 +174,10 @@
     prompt.focus();
   });
   prompt.addEventListener("input", () => { expected = ""; expectedLine.hidden = true; });
-  sendButton.disabled = false;
+  function offer() {
+    sendButton.disabled = !answers();
+    sendButton.title = answers() ? "" : state().textContent;
+  }
+  document.addEventListener("htmx:after:swap", offer);
+  offer();
 })();

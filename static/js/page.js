@@ -1,17 +1,45 @@
-// What every page shares: copy buttons, local times, the word on a lost stream, and on requests that never arrived.
+// What every page shares: copy buttons, times that pass, the word on a lost stream, and on requests that never arrived.
 "use strict";
 (() => {
   const STALE_AFTER_MS = 1500;
   const RETRY_AFTER_MS = 2000;
   const SENT_FOR_MS = 5000;
+  const TICK_MS = 15000;
+  const SIGNED_OUT = 401;
 
-  function enliven(root) {
-    for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
-    for (const time of root.querySelectorAll("time[datetime]")) {
+  // The same words as the server's.
+  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const JUST_NOW_SECONDS = 5;
+  const DATE_AFTER_SECONDS = 30 * 86400;
+  function ago(moment) {
+    const seconds = (Date.now() - moment.getTime()) / 1000;
+    if (seconds < JUST_NOW_SECONDS) return "just now";
+    if (seconds >= DATE_AFTER_SECONDS) return moment.toISOString().slice(0, 10);
+    const [length, unit] = UNITS.find(([size]) => seconds >= size);
+    return `${Math.floor(seconds / length)} ${unit} ago`;
+  }
+
+  function enliven() {
+    for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+    for (const time of document.querySelectorAll("time[datetime]")) {
       const moment = new Date(time.dateTime);
-      if (!Number.isNaN(moment.getTime())) time.title = moment.toLocaleString();
+      if (Number.isNaN(moment.getTime())) continue;
+      const words = ago(moment);
+      if (time.textContent !== words) time.textContent = words;
+      time.title = moment.toLocaleString();
     }
   }
+
+  // Time passes on an open page too; one that nobody looks at asks for nothing.
+  let ticked = Date.now();
+  function tick() {
+    if (document.hidden) return;
+    ticked = Date.now();
+    enliven();
+    htmx.trigger(document.body, "tick");
+  }
+  setInterval(tick, TICK_MS);
+  document.addEventListener("visibilitychange", () => { if (Date.now() - ticked >= TICK_MS) tick(); });
 
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
@@ -41,7 +69,7 @@
     if (word) word.hidden = true;
   }
   document.addEventListener("htmx:sse:after:connection", found);
-  document.addEventListener("htmx:sse:error", lost);
+  document.addEventListener("htmx:sse:error", (event) => { if (event.detail.status === SIGNED_OUT) location.reload(); else lost(); });
   document.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt > 0) lost(); });
   document.addEventListener("htmx:sse:close", (event) => { if (event.detail.reason === "removed" || event.detail.reason === "message") found(); });
   document.addEventListener("signed-out", () => location.reload());
@@ -81,12 +109,24 @@
     else lost();
   });
   document.addEventListener("htmx:response:error", (event) => {
+    if (isStream(event) && event.detail.ctx.response.status === SIGNED_OUT) { location.reload(); return; }
     if (again(event)) return;
     if (event.detail.ctx.response.status >= 500) notice("The studio could not answer that just now. Try again in a moment.");
   });
+  // Whoever pressed what is gone now would start from the top of the page: they go on from the heading of what has changed.
+  function keepPlace(ctx) {
+    const isByHand = ["click", "submit"].includes(ctx?.sourceEvent?.type);
+    if (!isByHand || document.activeElement !== document.body) return;
+    const target = ctx.target?.id && document.getElementById(ctx.target.id);
+    const heading = target && target.querySelector("h1, h2");
+    if (!heading) return;
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  }
   document.addEventListener("htmx:after:swap", (event) => {
-    enliven(document);
+    enliven();
+    keepPlace(event.detail.ctx);
     if (event.detail.ctx?.sourceElement?.id !== "live" && stale() && !document.querySelector("#live[hx-sse\\:connect]")) found();
   });
-  enliven(document);
+  enliven();
 })();

@@ -7,29 +7,55 @@
   const bar = progress.querySelector("progress");
   const words = form.querySelector("[data-upload-words]");
   const error = form.querySelector("[data-upload-error]");
-  const button = form.querySelector("button");
+  const note = form.querySelector("[data-upload-note]");
+  const cancel = form.querySelector("[data-upload-cancel]");
+  const button = form.querySelector("[data-upload-send]");
   const limit = Number(form.dataset.maxBytes);
+  let sending = null;
 
   const megabytes = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
 
-  function refuse(text) {
-    error.textContent = text;
-    error.hidden = false;
+  const warn = (event) => event.preventDefault();
+  function say(place, text) {
+    place.textContent = text;
+    place.hidden = !text;
+  }
+  function free() {
+    sending = null;
+    removeEventListener("beforeunload", warn);
     progress.hidden = true;
     button.disabled = false;
     input.value = "";
   }
+  function refuse(text) {
+    free();
+    say(error, text);
+  }
+  function leaveFor(address) {
+    removeEventListener("beforeunload", warn);
+    if (address) location.assign(address); else location.reload();
+  }
+
+  function take(files) {
+    if (sending) { say(note, `${sending.name} is still being sent. One file at a time: bring the next when it is here, or cancel this one.`); return; }
+    say(note, files.length > 1 ? `${files.length} files were dropped, and one is taken at a time: this is ${files[0].name}.` : "");
+    send(files[0]);
+  }
 
   function send(file) {
-    error.hidden = true;
+    say(error, "");
     if (file.size > limit) return refuse(`${file.name} has ${megabytes(file.size)}; this studio takes up to ${megabytes(limit)}.`);
     if (file.size === 0) return refuse(`${file.name} is empty.`);
+    bar.value = 0;
+    words.textContent = `${file.name}: being sent`;
     progress.hidden = false;
     button.disabled = true;
     const began = performance.now();
     const body = new FormData();
     body.append("file", file, file.name);
     const request = new XMLHttpRequest();
+    sending = { name: file.name, request };
+    addEventListener("beforeunload", warn);
     request.open("POST", form.action);
     request.setRequestHeader("Accept", "application/json");
     request.responseType = "json";
@@ -42,10 +68,11 @@
         : `${file.name}: all of it is here, being put away`;
     });
     request.addEventListener("load", () => {
-      if (request.status === 201) location.assign(request.response.href);
-      else if (request.status === 401 || !request.response) location.reload();
-      else refuse(request.response.message || "The file was not taken.");
+      if (request.status === 201 && request.response) leaveFor(request.response.href);
+      else if (request.status === 401 || new URL(request.responseURL).pathname === "/signin") leaveFor("");
+      else refuse(request.response?.message || `${file.name} was not taken: the studio answered with ${request.status}. Try again in a moment.`);
     });
+    request.addEventListener("abort", () => { free(); say(note, `${file.name} was not sent: you cancelled it.`); });
     // A server that refuses at the first bytes may close the line before the rest is sent.
     request.addEventListener("error", () => refuse(`${file.name} could not be sent: the studio closed the line. It may be of a kind it does not take, or the studio has ended.`));
     request.send(body);
@@ -54,9 +81,10 @@
   form.addEventListener("submit", (event) => {
     if (!input.files.length) return;
     event.preventDefault();
-    send(input.files[0]);
+    take(input.files);
   });
-  input.addEventListener("change", () => { if (input.files.length) send(input.files[0]); });
+  input.addEventListener("change", () => { if (input.files.length) take(input.files); });
+  cancel.addEventListener("click", () => sending?.request.abort());
 
   let depth = 0;
   const carriesFile = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
@@ -69,6 +97,6 @@
     event.preventDefault();
     depth = 0;
     mark();
-    if (event.dataTransfer.files.length) send(event.dataTransfer.files[0]);
+    if (event.dataTransfer.files.length) take(event.dataTransfer.files);
   });
 })();

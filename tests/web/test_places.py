@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from fastapi.testclient import TestClient
 
 from app.web.routes import chat
+from tests.web.walk import part
 from tools.sample_project import Sample
 
 
@@ -56,6 +58,18 @@ def test_the_chat_offers_held_out_rows_and_the_prompt_the_model_knows(browser: T
     page = browser.get("/chat").text
     assert "Sort the e-mail. Answer with JSON: intent, urgency.</textarea>" in page
     assert "data-expected=" in page
+
+
+def test_another_tuned_model_has_an_address_of_its_own(browser: TestClient, sample: Sample) -> None:
+    page = browser.get("/chat", params={"tuned": "hone-starter"}).text
+    assert page.count('<option value="hone-starter" selected>') == 2
+    assert "data-expected=" not in page
+    assert f'<option value="{sample.model}" selected>' in browser.get("/chat", params={"tuned": "gone"}).text
+
+
+def test_asking_how_the_inference_server_is_reads_no_rows(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "_examples", None)
+    assert "no inference server" in browser.get("/chat", headers=part("chat_state")).text
 
 
 def test_an_unknown_model_answers_nothing(browser: TestClient) -> None:

@@ -25,7 +25,8 @@ from app.web.dependencies import Caller, Look, studio_of
 from app.web.visit import Visit
 
 router = APIRouter(include_in_schema=False)
-EXAMPLES, ROWS_SEARCHED = 8, 400
+EXAMPLES, ROWS_SEARCHED = 8, 160
+"""A tenth of a dataset is held out, so this many rows hold twice as many examples as are shown."""
 NAME_CHARACTERS = 300
 
 
@@ -76,12 +77,18 @@ def show_chat(
     tuned: Annotated[str, Query(max_length=NAME_CHARACTERS)] = "",
 ) -> Response:
     """Show the chat, with the newest tuned model beside its base."""
+    if visit.wants("chat_state"):
+        return visit.page("chat/chat.html", state=state)
     runs = visit.models.tuned(visit.identity)
-    chosen = next((run for run in runs if run.model == tuned), runs[0] if runs else None)
     names = [name for name, _ in visit.models.names(visit.identity)]
+    right = tuned if tuned in names else (runs[0].model if runs else STARTER)
+    chosen = next((run for run in runs if run.model == right), None)
     base = chosen.base_model if chosen and chosen.base_model in names else STARTER
     system, examples = _examples(visit, chosen)
-    return visit.page("chat/chat.html", state=state, names=names, base=base, tuned=chosen, system=system, examples=examples)
+    return visit.page(
+        "chat/chat.html", state=state, names=names, base=base, tuned=chosen, right=right,
+        has_tuned=bool(runs), system=system, examples=examples,
+    )  # fmt: skip
 
 
 def _examples(visit: Visit, run: Run | None) -> tuple[str, list[Example]]:
