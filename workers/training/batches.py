@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ class DataOrder:
         """Return the rows of a step (1-based); steps run across the borders of epochs."""
         first = (number - 1) * self.batch_size
         end = first + self.batch_size if self.limit is None else min(first + self.batch_size, self.limit)
-        epochs = {epoch: self._permutation(epoch) for epoch in range(first // self.rows, (end - 1) // self.rows + 1)}
+        epochs = {epoch: _permutation(self.seed, epoch, self.rows) for epoch in range(first // self.rows, (end - 1) // self.rows + 1)}
         return [int(epochs[place // self.rows][place % self.rows]) for place in range(first, end)]
 
     def position(self, finished_steps: int) -> dict[str, int]:
@@ -47,8 +48,10 @@ class DataOrder:
         seen = finished_steps * self.batch_size
         return {"epoch": seen // self.rows, "row_of_epoch": seen % self.rows}
 
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+
+@lru_cache(maxsize=2)  # a step lies in one epoch or across the border of two
+def _permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(rows)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
-from app.domain.errors import StudioError
+from workers.training.divergence import Divergence, check_numbers
 from workers.training.memory import peak_bytes
 from workers.training.optim import learning_rate
 from workers.training.state import RandomState
@@ -27,15 +26,8 @@ if TYPE_CHECKING:
     from workers.training.model import LoadedModel
     from workers.training.report import Reporter
 
-ROWS_NAMED = 20
 CHECKPOINT_SECONDS = 120.0
 """With checkpoint_every_steps auto, no more training than this is ever lost."""
-
-
-class Diverged(StudioError):
-    """The loss or its gradient is no number any more."""
-
-    kind, status, default_code = "invalid_request_error", 422, "diverged"
 
 
 @dataclass
@@ -47,6 +39,7 @@ class Standing:
     saved_step: int = 0
     base_metrics: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    first_losses: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -57,6 +50,7 @@ class StepResult:
     gradient_norm: float
     rate: float
     tokens_per_second: float
+    rows: list[int]
 
 
 @dataclass
@@ -78,6 +72,10 @@ class StepLoop:
     standing: Standing = field(default_factory=Standing)
     _saved_at: float = field(default_factory=time.monotonic)
     _peak: int = 0
+    _divergence: Divergence = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._divergence = Divergence(self.model.loss.vocabulary, self.standing.first_losses)
 
     def run(self) -> None:
         """Train to the last step; a checkpoint comes before a check, which may take longer than one is given to leave."""
@@ -110,6 +108,7 @@ class StepLoop:
             raise
         self.standing.step = number
         self._report(number, result)
+        self._divergence.look(number, result.loss, result.rows)
 
     def _abandon(self, generators: RandomState) -> None:
         self.optimiser.zero_grad(set_to_none=True)
@@ -126,19 +125,14 @@ class StepLoop:
             lambda batches: (batches, self._gradient(batches)),
             undo=lambda: self._abandon(generators),
         )
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            rows = ", ".join(map(str, chosen[:ROWS_NAMED])) + (" …" if len(chosen) > ROWS_NAMED else "")
-            message = (
-                f"Step {number}: the loss is no number any more (training rows {rows}). Lower the learning rate, or look at these rows."
-            )
-            raise Diverged(message)
+        check_numbers(number, loss, norm, chosen)
         if batches:  # a step without trained tokens leaves weights and optimiser alone
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
-        return StepResult(loss, norm, rate, sum(batch.tokens for batch in batches) / seconds)
+        return StepResult(loss, norm, rate, sum(batch.tokens for batch in batches) / seconds, chosen)
 
     def _gradient(self, batches: list[Batch]) -> tuple[float, float]:
         """Return the step's loss per trained token and the norm of its gradient, which is left in the parameters, clipped."""
@@ -182,6 +176,8 @@ class StepLoop:
             self.reporter.metric(step, name, value)
 
     def _checkpoint_is_due(self) -> bool:
+        if self._divergence.beyond:  # the last good one is to stay the newest
+            return False
         step = self.standing.step
         every = self.settings.checkpoint_every_steps
         if step == self.total_steps or (every != "auto" and step % every == 0):

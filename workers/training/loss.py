@@ -48,7 +48,8 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outer[0].to(gradient.dtype), None, None, None
+        # The factor is one over the step's tokens: in bf16 it would itself be rounded, and every gradient with it.
+        return (gradient.float() * outer[0].float()).to(gradient.dtype), None, None, None
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ class TrainedTokenLoss:
         config = model.config.get_text_config()
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
         self._scale: float = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
-        self._vocabulary: int = config.vocab_size
+        self.vocabulary: int = config.vocab_size
         self.device = self._head.weight.device
 
     def summed(self, batch: Batch) -> torch.Tensor:
         """Return the sum of the loss over the batch's trained tokens, ready for backward()."""
-        chunk = max(1, CHUNK_LOGITS // self._vocabulary)
+        chunk = max(1, CHUNK_LOGITS // self.vocabulary)
         apply: Any = _ChunkedLoss.apply
         summed: torch.Tensor = apply(self._hidden(batch), batch.targets.to(self.device), self.logits, chunk)
         return summed
@@ -82,7 +83,7 @@ class TrainedTokenLoss:
     def score(self, batch: Batch) -> Scored:
         """Return loss and greedy hits, without gradients."""
         hidden, targets = self._hidden(batch), batch.targets.to(self.device)
-        chunk = max(1, CHUNK_LOGITS // self._vocabulary)
+        chunk = max(1, CHUNK_LOGITS // self.vocabulary)
         total, hits = 0.0, []
         for states, wanted in zip(hidden.split(chunk), targets.split(chunk), strict=True):
             logits = self.logits(states).float()
@@ -100,7 +101,7 @@ class TrainedTokenLoss:
     @torch.no_grad()
     def agrees_with(self, model: PreTrainedModel) -> bool:
         """Say whether body and head, put together here, give the logits that the model gives itself."""
-        ids = torch.arange(1, min(9, self._vocabulary), device=self.device)[None]
+        ids = torch.arange(1, min(9, self.vocabulary), device=self.device)[None]
         own = model(input_ids=ids, use_cache=False).logits[0].float()
         ours = self.logits(self._body(input_ids=ids, use_cache=False).last_hidden_state[0]).float()
         return bool((own - ours).abs().max() <= CHECK_TOLERANCE * own.abs().max().clamp(min=1.0))

@@ -145,6 +145,7 @@ class Run:
             data_position=order.position(standing.step),
             base_metrics=standing.base_metrics,
             metrics=standing.metrics,
+            first_losses=tuple(standing.first_losses),
         )
 
         def write(folder: Path) -> None:
@@ -175,6 +176,7 @@ class Run:
         standing.step = standing.saved_step = state.step
         standing.evaluated_step = state.evaluated_step
         standing.base_metrics, standing.metrics = state.base_metrics, state.metrics
+        standing.first_losses[:] = state.first_losses
 
     def _announce(self, loop: StepLoop, material: Material) -> None:
         settings, model = self._settings, loop.model

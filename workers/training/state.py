@@ -35,6 +35,7 @@ class RunState(BaseModel):
     data_position: dict[str, int]
     base_metrics: dict[str, float]
     metrics: dict[str, float]
+    first_losses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -61,3 +61,18 @@ def test_rows_of_like_length_share_a_micro_batch_and_untrained_rows_are_left_out
 def test_a_budget_of_padded_tokens_bounds_a_micro_batch() -> None:
     batches = micro_batches(list(enumerate([masked(10, 1)] * 7)), size=None, token_budget=30)
     assert [len(batch.rows) for batch in batches] == [3, 3, 1]
+
+
+def test_an_epoch_is_drawn_once_and_not_for_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    draw = np.random.default_rng
+
+    def counted(seed: list[int]) -> np.random.Generator:
+        drawn.append(seed)
+        return draw(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", counted)
+    order = DataOrder.over(97, batch_size=10, seed=8, epochs=2)
+    for number in range(1, 20):
+        order.step(number)
+    assert drawn == [[8, 0], [8, 1]]

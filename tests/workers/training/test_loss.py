@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,3 +116,19 @@ def test_logits_made_in_an_unknown_way_are_noticed() -> None:
     head = TrainedTokenLoss(gemma)
     head._softcap = None
     assert not head.agrees_with(gemma)
+
+
+def test_in_bf16_a_step_s_number_of_tokens_is_not_rounded() -> None:
+    torch.manual_seed(0)
+    head = torch.nn.Linear(32, VOCABULARY, bias=False, dtype=torch.bfloat16).requires_grad_(False)
+    states, targets = torch.randn(20, 32, dtype=torch.bfloat16), torch.arange(20)
+
+    apply: Any = loss_module._ChunkedLoss.apply
+
+    def gradient(tokens: int) -> torch.Tensor:
+        leaf = states.clone().requires_grad_()
+        (apply(leaf, targets, head, 7) / tokens).backward()
+        assert leaf.grad is not None
+        return leaf.grad
+
+    assert torch.equal(gradient(99), (gradient(1).float() / 99).bfloat16())

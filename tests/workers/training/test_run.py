@@ -159,6 +159,25 @@ def test_a_loss_that_is_no_number_fails_and_keeps_the_last_checkpoint(
     assert (tmp_path / "out" / "checkpoints" / "4-t0" / "manifest.json").is_file()
 
 
+def test_a_loss_that_explodes_stops_the_run_and_the_last_good_checkpoint_stays_the_newest(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_loss = loop.StepLoop._gradient
+
+    def explode(self: loop.StepLoop, batches: list[Batch]) -> tuple[float, float]:
+        loss, norm = true_loss(self, batches)
+        step = self.standing.step + 1
+        return (1000.0 if step == 7 or step > 11 else loss), norm  # one bad batch alone is no divergence
+
+    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
+    code, events = train_here(max_steps=30, eval_every_steps=30, checkpoint_every_steps=1)
+    assert (code, last(events).code) == (1, "diverged")
+    assert "Since step 12" in last(events).reason
+    assert max(event.step for event in events if isinstance(event, Checkpoint)) == 11
+    _, both = train_here(max_steps=30, eval_every_steps=30, checkpoint_every_steps=1)
+    assert sorted(curve(both[len(events) :])) == [12, 13, 14, 15, 16]
+
+
 def test_answers_beyond_max_length_are_a_failure_that_names_the_setting(train_here: Train, tmp_path: Path) -> None:
     code, events = train_here(rows=write_long_rows(tmp_path / "long.jsonl"), max_length=16)
     assert (code, last(events).code) == (1, "no_trained_tokens")
@@ -277,6 +296,14 @@ def test_a_pickled_base_is_refused_before_it_is_touched(train_here: Train, tmp_p
     assert (code, last(events).code) == (1, "unsafe_format")
 
 
+def test_fifty_steps_have_the_same_losses_whatever_the_micro_batch(train_here: Train) -> None:
+    settings = {"max_steps": 50, "eval_every_steps": 50, "learning_rate": 0.01}
+    (_, row_by_row), (_, at_once) = train_here(out="one", micro_batch_size=1, **settings), train_here(out="auto", **settings)
+    expected = curve(at_once)
+    assert len(expected) == 50
+    assert curve(row_by_row) == pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.material
 def test_a_real_foreign_base_without_a_template_trains(train_here: Train, material: Path) -> None:
     code, events = train_here(base=material / "models" / "stories260k", max_steps=10, precision="auto", eval_every_steps=5)
@@ -295,5 +322,6 @@ def test_qlora_follows_lora(hidden: int, train_here: Train, tmp_path: Path) -> N
     started = next(event for event in four_bit if isinstance(event, Started))
     assert started.data["nf4_share"] >= 0.8
     expected, found = curve(plain, "eval/loss"), curve(four_bit, "eval/loss")
+    assert expected[12] < 0.9 * expected[0]
     for step, loss in expected.items():
         assert abs(found[step] - loss) <= max(0.05 * loss, 0.03)

@@ -1,0 +1,65 @@
+"""Noticing that a run has lost its way: a loss that is no number, or one that has left every bound and does not come back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.domain.errors import StudioError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FIRST_STEPS = 5
+"""So many steps say what the loss is like in the beginning."""
+TIMES_AS_HIGH = 10.0
+NATS_ABOVE_CHANCE = 5.0
+ROWS_NAMED = 20
+PATIENCE = 5
+"""So many steps in a row must be beyond the limit: one bad batch is no divergence."""
+
+
+class Diverged(StudioError):
+    """The loss or its gradient is no number any more, or far beyond what not knowing anything would give."""
+
+    kind, status, default_code = "invalid_request_error", 422, "diverged"
+
+
+@dataclass
+class Divergence:
+    """Looks at every step's loss."""
+
+    vocabulary: int
+    first_losses: list[float]
+    """Of the first steps; part of a checkpoint, so that a resumed run has the same limit."""
+    beyond: int = 0
+    """Steps in a row beyond the limit."""
+
+    def look(self, step: int, loss: float, rows: Sequence[int]) -> None:
+        """Raise Diverged when the loss has been beyond the limit for several steps."""
+        if len(self.first_losses) < FIRST_STEPS:
+            self.first_losses.append(loss)
+            return
+        limit = max(TIMES_AS_HIGH * sum(self.first_losses) / FIRST_STEPS, math.log(self.vocabulary) + NATS_ABOVE_CHANCE)
+        self.beyond = self.beyond + 1 if loss > limit else 0
+        if self.beyond < PATIENCE:
+            return
+        message = (
+            f"Since step {step - PATIENCE + 1} the loss is beyond {limit:.1f} nats a token, and {loss:.1f} at step {step} "
+            f"(training rows {_named(rows)}). Lower the learning rate, or look at these rows."
+        )
+        raise Diverged(message)
+
+
+def check_numbers(step: int, loss: float, gradient_norm: float, rows: Sequence[int]) -> None:
+    """Raise Diverged unless both are numbers."""
+    if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
+        message = (
+            f"Step {step}: the loss is no number any more (training rows {_named(rows)}). Lower the learning rate, or look at these rows."
+        )
+        raise Diverged(message)
+
+
+def _named(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows[:ROWS_NAMED])) + (" …" if len(rows) > ROWS_NAMED else "")
