@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from app.api import errors as api_errors
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.config import PROJECT_ROOT, Settings
 from app.db.session import UNREACHABLE, make_engine
-from app.domain.errors import Forbidden, StudioError, TooLarge
+from app.domain.errors import Forbidden, Invalid, StudioError, TooLarge
 from app.domain.specs import STARTER
 from app.gateways.inference import Inference
 from app.gateways.model_folders import ModelFolders
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 ABOUT = "A fine-tuning studio for small language models. Everything here wants an API key: `hone token create --name me`."
 CROSS_SITE = Forbidden("Another site caused this request, so it was refused.", code="cross_site")
+CANNOT_BE_KEPT = Invalid("Something in this request is of a kind or a size that the database cannot take.", code="out_of_range")
 TOO_LARGE = TooLarge(f"A request may hold {MAX_BODY_BYTES // 2**20} MiB at most; only uploads of datasets may be larger.")
 STARTER_FOLDER = PROJECT_ROOT / "models" / STARTER
 
@@ -89,6 +91,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _add_errors(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> Response:
+        if isinstance(error, DataError):
+            error = CANNOT_BE_KEPT
         if api_errors.is_for_programs(request.scope["path"]):
             response: Response = api_errors.answer(request, error)
         else:
@@ -98,7 +102,7 @@ def _add_errors(app: FastAPI) -> None:
             response.headers.setdefault(name, value)
         return response
 
-    for kind in (StudioError, RequestValidationError, HTTPException, *UNREACHABLE, Exception):
+    for kind in (StudioError, RequestValidationError, HTTPException, DataError, *UNREACHABLE, Exception):
         app.add_exception_handler(kind, failed)
 
 

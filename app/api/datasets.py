@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.dependencies import After, Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
 from app.db import Dataset
 from app.domain.datasets import DatasetFormat, DatasetStatus, Mapping, Message, Problem, Split
+from app.domain.text import Text
 from app.gateways.uploads import receive_upload
 from app.services.runs import export_name
 
@@ -74,7 +75,7 @@ class Remapping(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     mapping: Mapping | None = Field(None, examples=[{"user": "utterance", "assistant": "intent"}])
-    system: str | None = Field(None, max_length=64_000, examples=["Answer with the intent of the message."])
+    system: Text | None = Field(None, max_length=64_000, examples=["Answer with the intent of the message."])
 
 
 def present(dataset: Dataset) -> DatasetOut:

@@ -57,7 +57,7 @@ def _unreadable(request: Request, error: RequestValidationError) -> JSONResponse
         return answer(request, invalid_field(list(error.errors())))
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"}) or None
-    what = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
+    what = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
     message = f"{param}: {what}" if param else what
     return JSONResponse(
         shape(message, "invalid_request_error", param, "unknown_field" if first["type"] == "extra_forbidden" else None), 422

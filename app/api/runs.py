@@ -138,7 +138,7 @@ def get_metrics(
 @router.get("/{run_id}/events", operation_id="list_events")
 def list_events(
     studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id, limit: Limit = 100,
-    after: Annotated[int, Query(ge=0, description="The last event's id one has seen.")] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="The last event's id one has seen.")] = 0,
 ) -> EventList:  # fmt: skip
     """List what happened to a run, oldest first."""
     page = studio.runs(session).events(identity, run_id, limit=limit, after=after)

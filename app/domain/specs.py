@@ -8,7 +8,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.domain.errors import Invalid
+from app.domain.text import Text
+
 STARTER = "hone-starter"
+MAX_STEPS = 1_000_000_000
+"""More than anybody trains, and small enough for every column and counter."""
 Auto = Literal["auto"]
 
 
@@ -30,13 +35,15 @@ PRESETS: dict[Preset, dict[str, Any]] = {
 class TrainingSettings(BaseModel):
     """Every setting of a run with its default; the field's description is the help a page shows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tuning: Literal["lora", "qlora"] = Field(
         "lora", description="LoRA trains a small adapter beside the frozen base; QLoRA also holds the base in 4 bits (NF4) to save memory."
     )
     epochs: Annotated[float, Field(gt=0, le=1000)] = Field(4, description="How many times each example is seen.")
-    max_steps: Annotated[int, Field(ge=1)] | None = Field(None, description="Stop after this many steps, whatever the epochs say.")
+    max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = Field(
+        None, description="Stop after this many steps, whatever the epochs say."
+    )
     batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(16, description="Examples per optimiser step.")
     learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = Field(
         "auto", description="How far each step moves the adapter; auto takes 0.0002, and 0.003 for bases under 50 million parameters."
@@ -58,13 +65,13 @@ class TrainingSettings(BaseModel):
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="Longer gradients are shortened to this.")
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="The same seed gives the same run.")
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train; auto takes a GPU if the worker has one.")
-    micro_batch_size: Annotated[int, Field(ge=1)] | Auto = Field(
+    micro_batch_size: Annotated[int, Field(ge=1, le=4096)] | Auto = Field(
         "auto", description="Examples computed at once; smaller saves memory and changes nothing else."
     )
-    eval_every_steps: Annotated[int, Field(ge=1)] | Auto = Field(
+    eval_every_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | Auto = Field(
         "auto", description="Steps between checks on held-out rows; auto is about eight checks a run."
     )
-    checkpoint_every_steps: Annotated[int, Field(ge=1)] | Auto = Field(
+    checkpoint_every_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | Auto = Field(
         "auto", description="Steps between checkpoints; auto saves at least every two minutes of training."
     )
 
@@ -83,16 +90,21 @@ class TrainingSettings(BaseModel):
         return self
 
     def total_steps(self, training_rows: int) -> int:
-        """Return the number of optimiser steps over `training_rows` rows."""
-        return self.max_steps or math.ceil(training_rows * self.epochs / self.batch_size)
+        """Return the number of optimiser steps over `training_rows` rows, or raise Invalid for more than anybody trains."""
+        steps = self.max_steps or math.ceil(training_rows * self.epochs / self.batch_size)
+        if steps > MAX_STEPS:
+            message = f"settings.epochs: {self.epochs:g} epochs of these rows are {steps:,} steps; {MAX_STEPS:,} is the most."
+            raise Invalid(message, param="settings.epochs")
+        return steps
 
     def filled_in(self, *, training_rows: int, parameters: int | None) -> TrainingSettings:
         """Return these settings with every `auto` decided that rows and base size decide (`parameters` None: unknown yet)."""
         decided: dict[str, Any] = {}
+        steps = self.total_steps(training_rows)
         if self.learning_rate == "auto" and parameters is not None:
             decided["learning_rate"] = 3e-3 if parameters < SMALL_BASE else 2e-4
         if self.eval_every_steps == "auto":
-            decided["eval_every_steps"] = max(1, math.ceil(self.total_steps(training_rows) / 8))
+            decided["eval_every_steps"] = max(1, math.ceil(steps / 8))
         return self.model_copy(update=decided)
 
 
@@ -105,9 +117,9 @@ class TrainingSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_model: str = Field(min_length=1, description="hone-starter, a folder, or a Hub id.")
-    dataset: str = Field(min_length=1, description="JSONL, JSON or CSV in a known shape, or Hone's Parquet.")
-    eval_dataset: str | None = Field(None, description="Held-out rows; without it a tenth of the dataset is held out.")
+    base_model: Text = Field(min_length=1, description="hone-starter, a folder, or a Hub id.")
+    dataset: Text = Field(min_length=1, description="JSONL, JSON or CSV in a known shape, or Hone's Parquet.")
+    eval_dataset: Text | None = Field(None, description="Held-out rows; without it a tenth of the dataset is held out.")
     method: Literal["sft"] = "sft"
     settings: TrainingSettings = Field(default_factory=TrainingSettings)
 
@@ -122,10 +134,10 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
-    name: str = Field(min_length=1, max_length=200)
-    base_model: str = Field(min_length=1, max_length=500)
-    dataset_id: str = Field(min_length=1, max_length=64)
-    eval_dataset_id: str | None = Field(None, max_length=64)
+    name: Text = Field(min_length=1, max_length=200)
+    base_model: Text = Field(min_length=1, max_length=500)
+    dataset_id: Text = Field(min_length=1, max_length=64)
+    eval_dataset_id: Text | None = Field(None, max_length=64)
     method: Literal["sft"] = "sft"
     preset: Preset | None = None
     settings: dict[str, Any] = Field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,10 +14,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.domain.errors import Invalid, StudioError, TooLarge, Unavailable
+from app.domain.text import check_text
 from app.domain.uploads import check_first_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
 HEAD_BYTES = 4096
 MAX_FIELD_BYTES = 64 * 1024
@@ -40,9 +42,6 @@ class _Receiver:
     """Collects the parser's callbacks: one file part goes to disk, the others are short fields."""
 
     def __init__(self, folder: Path, boundary: bytes, max_bytes: int) -> None:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", delete=False) as made:
-            self.path = Path(made.name)
-        self.file: BinaryIO = self.path.open("wb")
         self.max_bytes = max_bytes
         self.size, self.parts, self.head = 0, 0, b""
         self.filename: str | None = None
@@ -62,6 +61,10 @@ class _Receiver:
                 "on_part_end": self._end,
             },
         )
+        # Last, since whatever fails before leaves no file behind.
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", delete=False) as made:
+            self.path = Path(made.name)
+        self.file: BinaryIO = self.path.open("wb")
 
     def _begin(self) -> None:
         self.parts += 1
@@ -88,6 +91,7 @@ class _Receiver:
             self._in_file = True
             # Only ever shown: the bytes lie under a name of our own.
             self.filename = options[b"filename"].decode("utf-8", "replace").replace("\\", "/").rsplit("/", 1)[-1] or "upload"
+            check_text(self.filename, "filename")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if not self._in_file:
@@ -108,13 +112,21 @@ class _Receiver:
         if self._in_file:
             self._check(at_end=True)
         elif self._name:
-            self.fields[self._name] = self._text.decode("utf-8", "replace")
+            text = self._text.decode("utf-8", "replace")
+            check_text(text, self._name)
+            self.fields[self._name] = text
 
     def check_complete(self) -> None:
         """Raise Invalid unless a whole file came."""
         if not self.is_checked:
             message = "The form has no file: add a part named file with a filename."
             raise Invalid(message, param="file")
+
+    def drop(self) -> None:
+        """Leave nothing behind; what is still to be written may not find room, and need not."""
+        with suppress(OSError):
+            self.file.close()
+        self.path.unlink(missing_ok=True)
 
     def _check(self, *, at_end: bool) -> None:
         if not self.is_checked and (at_end or len(self.head) >= HEAD_BYTES):
@@ -160,22 +172,29 @@ async def _receive(body: AsyncIterator[bytes], content_type: str, folder: Path, 
     if kind != b"multipart/form-data" or b"boundary" not in options:
         message = "Send the file as multipart/form-data with a part named file."
         raise Invalid(message, param="file")
-    receiver = _Receiver(folder, options[b"boundary"], max_bytes)
-    try:
-        async for piece in _pieces(body):
-            # The disk may be slow, and other people's pages wait for this loop.
-            await to_thread.run_sync(receiver.parser.write, piece)
-        receiver.parser.finalize()
-        receiver.file.close()
-        receiver.check_complete()
-    except BaseException as error:
-        receiver.file.close()
-        receiver.path.unlink(missing_ok=True)
-        if isinstance(error, FormParserError):
-            message = "The upload broke off or is no valid multipart form."
-            raise Invalid(message, param="file") from None
-        if isinstance(error, OSError):
-            message = f"The file could not be stored ({error.strerror or error}). Nothing was kept; free some space and upload it again."
-            raise Unavailable(message, param="file") from None
-        raise
+    with _in_words():
+        receiver = _Receiver(folder, options[b"boundary"], max_bytes)
+        try:
+            async for piece in _pieces(body):
+                # The disk may be slow, and other people's pages wait for this loop.
+                await to_thread.run_sync(receiver.parser.write, piece)
+            receiver.parser.finalize()
+            receiver.file.close()
+            receiver.check_complete()
+        except BaseException:
+            receiver.drop()
+            raise
     return Upload(receiver.path, receiver.filename or "upload", receiver.fields)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say what went wrong with the form or the disk so that the sender can do something about it."""
+    try:
+        yield
+    except FormParserError:
+        message = "The upload broke off or is no valid multipart form."
+        raise Invalid(message, param="file") from None
+    except OSError as error:
+        message = f"The file could not be stored ({error.strerror or error}). Nothing was kept; free some space and upload it again."
+        raise Unavailable(message, param="file") from None

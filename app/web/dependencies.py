@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db.session import reading, unit_of_work
 from app.domain.errors import Unauthenticated
+from app.domain.text import check_text
 from app.services.accounts import Accounts, Identity
 from app.services.studio import Studio
 from app.web.cookies import session_token
@@ -72,7 +73,10 @@ def identity_of(request: Request) -> Identity:
 async def form_fields(request: Request) -> Fields:
     """Return the fields of a posted form as text; files are read elsewhere."""
     form = await request.form(max_files=0, max_fields=200, max_part_size=256 * 1024)
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    for name, value in fields.items():
+        check_text(value, name)
+    return fields
 
 
 Look = Annotated[Visit, Depends(reading_visit, scope="function")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from app.domain.errors import Invalid
 from app.domain.specs import Preset, TrainingSettings, settings_for
 
 
@@ -39,3 +40,25 @@ def test_small_bases_learn_faster_and_unknown_ones_wait() -> None:
 def test_nonsense_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         TrainingSettings.model_validate(given)
+
+
+ENDLESS = ["epochs", "learning_rate", "alpha", "dropout", "warmup_ratio", "weight_decay", "max_grad_norm"]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ENDLESS)
+def test_no_setting_is_endless(name: str, value: float) -> None:
+    with pytest.raises(ValidationError):
+        TrainingSettings.model_validate({name: value})
+
+
+@pytest.mark.parametrize("name", ["max_steps", "eval_every_steps", "checkpoint_every_steps", "micro_batch_size"])
+def test_no_count_is_larger_than_a_column(name: str) -> None:
+    with pytest.raises(ValidationError):
+        TrainingSettings.model_validate({name: 10**20})
+
+
+def test_epochs_times_rows_are_bounded_too() -> None:
+    with pytest.raises(Invalid) as refused:
+        TrainingSettings(epochs=1000, batch_size=1, eval_every_steps=1).filled_in(training_rows=2_000_000, parameters=None)
+    assert refused.value.param == "settings.epochs"
