@@ -32,7 +32,7 @@ class Material:
 
 
 def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, reporter: Reporter, check: Callable[[], None]) -> Material:
-    """Tokenise and mask all rows, and tell what a person should know about them."""
+    """Tokenise and mask all rows, forget their texts, and tell what a person should know about them."""
     tokenizer = load_tokenizer(base.folder)
     template = chat_template(tokenizer)
     if template.source == "default":
@@ -51,6 +51,7 @@ def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, re
     _tell(held, "held-out", reporter)
     most = rows_to_check(settings, len(train.rows))
     held_out = HeldOut(list(zip(rows.held_out, held.rows, strict=True)), masker, tokenizer, context=context or max_length, most=most)
+    rows.forget()
     if not len(held_out):
         reporter.notice("There are no held-out rows, so nothing checks this run but its training loss.")
     return Material(train, held_out, max_length, template.source)

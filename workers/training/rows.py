@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARQUET_MARK = b"PAR1"
+COLUMNS = ["messages", "split", "hash"]
+ROWS_AT_ONCE = 500
 _messages = TypeAdapter(tuple[Message, ...])
 
 
@@ -26,12 +29,28 @@ class Row:
     split: Split
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rows:
-    """What a run trains on, and what it is checked on."""
+    """What a run trains on, and what it is checked on; how many there were is known even after they are forgotten."""
 
     train: list[Row]
     held_out: list[Row]
+    training_rows: int = field(init=False)
+    held_out_rows: int = field(init=False)
+    fingerprint: str = field(init=False)
+    """A hash over the training rows in their order."""
+
+    def __post_init__(self) -> None:
+        self.training_rows, self.held_out_rows = len(self.train), len(self.held_out)
+        content = hashlib.sha256()
+        for row in self.train:
+            content.update(row.hash.encode())
+        self.fingerprint = content.hexdigest()
+
+    def forget(self) -> None:
+        """Let go of the conversations: once they are tokens, the memory is wanted for other things."""
+        self.train.clear()
+        self.held_out.clear()
 
 
 def load_rows(dataset: Path, eval_dataset: Path | None) -> Rows:
@@ -65,11 +84,16 @@ def _from_parquet(path: Path) -> list[Row]:
     from pyarrow import ArrowInvalid, parquet
 
     try:
-        table = parquet.read_table(path, columns=["messages", "split", "hash"])
-    except (ArrowInvalid, KeyError) as error:
+        with parquet.ParquetFile(path) as file:
+            missing = set(COLUMNS) - set(file.schema_arrow.names)
+            if missing:
+                message = f"{path.name} is not a dataset of Hone's: it has no column {min(missing)!r}."
+                raise Invalid(message, param="dataset", code="unreadable_dataset")
+            batches = file.iter_batches(ROWS_AT_ONCE, columns=COLUMNS)
+            return [Row(_messages.validate_python(r["messages"]), r["hash"], Split(r["split"])) for b in batches for r in b.to_pylist()]
+    except ArrowInvalid as error:
         message = f"{path.name} is not a dataset of Hone's: {error}."
         raise Invalid(message, param="dataset", code="unreadable_dataset") from error
-    return [Row(_messages.validate_python(r["messages"]), r["hash"], Split(r["split"])) for r in table.to_pylist()]
 
 
 def _from_file(path: Path) -> list[tuple[Message, ...]]:

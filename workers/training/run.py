@@ -197,7 +197,7 @@ class Run:
             "rows": len(loop.rows),
             "truncated_rows": material.train.truncated,
             "untrained_rows": material.train.untrained,
-            "held_out_rows": len(self._job.rows.held_out),
+            "held_out_rows": self._job.rows.held_out_rows,
             "evaluated_rows": len(loop.held_out),
             "matched_rows": loop.held_out.questions,
             "total_steps": self._total_steps,
@@ -216,8 +216,8 @@ class Run:
             base_model=self._job.base.name,
             revision=self._revision.result(),
             dataset=spec.dataset.replace("\\", "/").rpartition("/")[2],
-            training_rows=len(rows.train),
-            held_out_rows=len(rows.held_out),
+            training_rows=rows.training_rows,
+            held_out_rows=rows.held_out_rows,
             tuning=spec.settings.tuning,
             steps=standing.step,
             settings=self._settings.model_dump(),
@@ -227,8 +227,7 @@ class Run:
 
     def _fingerprint_of(self, settings: TrainingSettings) -> str:
         """Hash what a checkpoint depends on, so that it is never continued with something else."""
-        rows = hashlib.sha256("".join(row.hash for row in self._job.rows.train).encode()).hexdigest()
         # Read once more, so that a default of 4 and a 4.0 from a file are the same.
         read = TrainingSettings.model_validate(settings.model_dump())
-        parts = [self._revision.result(), rows, read.model_dump(exclude=MAY_DIFFER)]
+        parts = [self._revision.result(), self._job.rows.fingerprint, read.model_dump(exclude=MAY_DIFFER)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -229,7 +229,7 @@ def test_a_step_that_memory_does_not_hold_is_taken_in_smaller_pieces(train_here:
     monkeypatch.setattr(TrainedTokenLoss, "summed", summed)
     code, events = train_here(out="short", eval_every_steps=6)
     assert code == 0, last(events).reason
-    assert list(curve(events).values()) == pytest.approx(list(curve(plain).values()), rel=1e-5)
+    assert list(curve(events).values()) == pytest.approx(list(curve(plain).values()), rel=1e-4)
     assert "Memory does not hold 8 rows" in notices(events)
 
 
