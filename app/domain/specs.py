@@ -62,7 +62,9 @@ class TrainingSettings(BaseModel):
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="How the learning rate falls over the run.")
     warmup_ratio: Annotated[float, Field(ge=0, le=0.5)] = Field(0.05, description="Share of the steps in which the learning rate rises.")
     weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="Pulls the adapter's weights towards zero.")
-    max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="Longer gradients are shortened to this.")
+    max_grad_norm: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="What pulls at the adapter harder than this in one step is weakened to it; 1 suits most."
+    )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="The same seed gives the same run.")
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train; auto takes a GPU if the worker has one.")
     micro_batch_size: Annotated[int, Field(ge=1, le=4096)] | Auto = Field(

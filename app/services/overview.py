@@ -25,10 +25,10 @@ STEPS_TO_JUDGE = 3
 
 @dataclass(frozen=True)
 class RunLine:
-    """A run with what a list says about it."""
+    """A run with what a list says about it; a deleted dataset has no id any more, only its name."""
 
     run: Run
-    dataset_id: str
+    dataset_id: str | None
     dataset: str
     owner: str
     latest: dict[str, float] = field(default_factory=dict)
@@ -59,10 +59,14 @@ class Overview:
         found = select(MetricLatest).where(MetricLatest.run_id.in_([run.id for run in runs]))
         for latest in self.session.scalars(found):
             numbers.setdefault(latest.run_id, {})[latest.name] = latest.value
-        of_version = select(DatasetVersion.id, Dataset.id, Dataset.name).join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+        of_version = select(DatasetVersion.id, Dataset.id, Dataset.name, Dataset.deleted_at).join(
+            Dataset, Dataset.id == DatasetVersion.dataset_id
+        )
         datasets = {
-            version: (dataset, name)
-            for version, dataset, name in self.session.execute(of_version.where(DatasetVersion.id.in_({run.version_id for run in runs})))
+            version: (None if deleted_at else dataset, name)
+            for version, dataset, name, deleted_at in self.session.execute(
+                of_version.where(DatasetVersion.id.in_({run.version_id for run in runs}))
+            )
         }
         people = self.names({run.created_by for run in runs})
         return [RunLine(run, *datasets[run.version_id], people.get(run.created_by, "–"), numbers.get(run.id, {})) for run in runs]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.web.looks import Look
 
 ROLES = (("", "not used"), ("user", "question (user)"), ("assistant", "answer (assistant)"), ("system", "instruction (system)"))
+WORDS = {role: word for role, word in ROLES if role}
 FORMATS = {
     "chat": "chat messages", "prompt_completion": "prompt and completion", "alpaca": "Alpaca", "sharegpt": "ShareGPT", "table": "table",
 }  # fmt: skip
@@ -66,21 +67,22 @@ def mapping_form(dataset: Dataset) -> Form:
     return Form(values)
 
 
-def mapping_from(columns: Sequence[str], fields: dict[str, str]) -> tuple[Mapping | None, str]:
-    """Return the mapping a form asks for (None: only the system prompt), or a sentence on what is missing."""
+def mapping_from(columns: Sequence[str], fields: dict[str, str]) -> tuple[Mapping | None, Form]:
+    """Return the mapping a form asks for (None: only the system prompt), and the form with what is wrong, in the menus' own words."""
     chosen: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for place, column in enumerate(columns):
         role = fields.get(f"role-{place}", "")
-        if role in chosen:
-            return None, f"Two columns are set to {role}: {chosen[role]} and {column}. Choose one."
-        if role:
+        if role and role not in WORDS:
+            errors[f"role-{place}"] = "Choose one of the menu."
+        elif role in chosen:
+            errors[f"role-{place}"] = f"{chosen[role]} is the {WORDS[role]} already. Choose one of the two."
+        elif role:
             chosen[role] = column
-    asked = any(name.startswith("role-") for name in fields)
-    if not asked:
-        return None, ""
-    missing = [word for role, word in (("user", "question"), ("assistant", "answer")) if role not in chosen]
-    if missing:
-        return None, f"Say which column holds the {' and which the '.join(missing)}."
-    if not set(chosen) <= {"user", "assistant", "system"}:
-        return None, "A column was given a role that does not exist."
-    return Mapping(**chosen), ""
+    if not any(name.startswith("role-") for name in fields):
+        return None, Form(fields)
+    missing = [WORDS[role] for role in ("user", "assistant") if role not in chosen]
+    general = f"Say which column is the {' and which the '.join(missing)}." if missing else ""
+    if errors or general:
+        return None, Form(fields, errors, general)
+    return Mapping(**chosen), Form(fields)

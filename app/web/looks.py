@@ -119,7 +119,7 @@ def sentence(run: Run, latest: Mapping[str, Point], held_out: Sequence[Point], w
         RunStatus.STOPPING: "Stopping: what was learned so far is being saved",
         RunStatus.STOPPED: f"Stopped after {done}{tail}",
         RunStatus.CANCELLING: "Cancelling",
-        RunStatus.CANCELLED: f"Cancelled after {done}; nothing was kept",
+        RunStatus.CANCELLED: f"Cancelled {f'after {done}' if run.step else 'before the first step'}; nothing was kept",
         RunStatus.FAILED: f"Failed at step {words.count(run.step)} of {words.count(run.total_steps)}"
         if run.step
         else "Failed before the first step",

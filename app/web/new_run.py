@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSpec
     from app.web.visit import Visit
 
-OWN_FIELDS = ("name", "base_model", "dataset_id", "eval_dataset_id", "preset")
-ALL_FIELDS = frozenset(OWN_FIELDS) | TrainingSettings.model_fields.keys()
+ALL_FIELDS = ("base_model", "dataset_id", "name", "eval_dataset_id", "preset", *TrainingSettings.model_fields)
+"""Every field in the order of the page."""
+KNOWN = frozenset(ALL_FIELDS)
 PRESET_WORDS = {
     Preset.QUICK: "To see whether it learns at all.",
     Preset.BALANCED: "What suits most: enough passes to learn, checks on the way.",
@@ -39,6 +40,7 @@ class Setting:
     label: str
     help: str
     placeholder: str
+    is_by_preset: bool
     options: tuple[str, ...]
 
 
@@ -64,6 +66,7 @@ class Draft:
     training_rows: int = 0
     missing: Missing | None = None
     changed: list[str] = field(default_factory=list)
+    held_out: Dataset | None = None
 
     @property
     def total_steps(self) -> int | None:
@@ -80,14 +83,23 @@ def all_settings() -> list[Setting]:
     """Return every setting with its help, as the one model of settings has it."""
     return [
         Setting(
-            name, name.replace("_", " ").capitalize(), info.description or "", _placeholder(name, info.default), _options(info.annotation)
+            name,
+            name.replace("_", " ").capitalize(),
+            info.description or "",
+            _placeholder(name, info.default),
+            _is_by_preset(name),
+            _options(info.annotation),
         )
         for name, info in TrainingSettings.model_fields.items()
     ]
 
 
+def _is_by_preset(name: str) -> bool:
+    return any(name in preset for preset in PRESETS.values())
+
+
 def _placeholder(name: str, default: Any) -> str:
-    if any(name in preset for preset in PRESETS.values()):
+    if _is_by_preset(name):
         return ", ".join(f"{preset} {settings[name]}" for preset, settings in PRESETS.items())
     return "no limit" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
 
@@ -143,9 +155,9 @@ def _planned(visit: Visit, found: Draft, settings: dict[str, str]) -> Draft:
             form, found.preset, found.datasets, None, found.base, found.dataset, missing=_missing(form, found.datasets, found.dataset)
         )
     except StudioError as error:
-        form = found.form.refused(error, ALL_FIELDS)
+        form = found.form.refused(error, KNOWN)
         return Draft(form, found.preset, found.datasets, None, found.base, found.dataset, missing=Missing(error.message, "#run-form"))
-    return Draft(found.form, found.preset, found.datasets, request, found.base, found.dataset, spec, rows, None, found.changed)
+    return Draft(found.form, found.preset, found.datasets, request, found.base, found.dataset, spec, rows, None, found.changed, held_out)
 
 
 def _find_base(visit: Visit, name: str, errors: dict[str, str]) -> BaseModel | None:
@@ -162,8 +174,14 @@ def _missing(form: Form, datasets: Sequence[Dataset], chosen: Dataset | None) ->
         return _missing_data(datasets)
     for name in ALL_FIELDS:
         if name in form.errors:
-            return Missing(f"Mend {'the base model' if name == 'base_model' else name.replace('_', ' ')}", f"#{name}")
-    return None
+            return Missing(f"Mend {field_label(name).lower()}", f"#{name}")
+    return Missing(form.errors[""], "#run-form") if "" in form.errors else None
+
+
+def field_label(name: str) -> str:
+    """Return what a field is called on the page."""
+    special = {"base_model": "The base model", "dataset_id": "The dataset", "eval_dataset_id": "The held-out dataset", "name": "The name"}
+    return special.get(name) or name.replace("_", " ").capitalize()
 
 
 def _missing_data(datasets: Sequence[Dataset]) -> Missing:

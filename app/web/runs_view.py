@@ -58,8 +58,8 @@ class Line:
         return self.line.dataset
 
     @property
-    def dataset_id(self) -> str:
-        """The dataset's id."""
+    def dataset_id(self) -> str | None:
+        """The dataset's id, unless it was deleted."""
         return self.line.dataset_id
 
     @property

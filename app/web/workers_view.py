@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from app.web.looks import Look
     from app.web.visit import Visit
 
+QUEUES = {"gpu": "training", "cpu": "reading files"}
 LATE_SECONDS = 25.0
 """Heartbeats come every fifteen seconds; one that is this late is worth a word."""
 
@@ -23,6 +24,11 @@ class Line:
     worker: WorkerRow
     silent: float
     work: str | None
+
+    @property
+    def queue(self) -> str:
+        """What it takes work from, in words."""
+        return QUEUES.get(self.worker.queue, self.worker.queue)
 
     @property
     def look(self) -> Look:

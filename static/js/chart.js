@@ -84,7 +84,7 @@
       scales: { x: { time: false, range: () => [0, total] }, y: { range: (u, low, high) => [low > high * 0.3 ? Math.max(0, low - (high - low) * 0.15) : 0, high + (high - low || 1) * 0.06] } },
       axes: [
         { ...axis, grid: { show: false }, size: 24, label: "steps", values: (u, ticks) => ticks.map((t) => (Number.isInteger(t) ? t : "")) },
-        { ...axis, grid: { stroke: () => token("--line"), width: 1 }, size: 46, label: "loss (nats)" },
+        { ...axis, grid: { stroke: () => token("--line"), width: 1 }, size: 46, label: "loss (lower is better)" },
       ],
       series: [{}, ...CURVES.map((curve) => ({ label: curve.name, stroke: () => token(curve.colour), width: curve.width, dash: curve.dash, spanGaps: true, points: { show: curve.key === "held_out", size: 4, fill: () => token(curve.colour) } }))],
       hooks: { draw: [names], setCursor: [cursorLine] },

@@ -68,7 +68,7 @@ def test_mapping_that_lacks_the_answer_is_shown_again_as_chosen(browser: TestCli
     address = f"/datasets/{sample.datasets['unmapped']}"
     answer = browser.post(f"{address}/mapping", data={"role-1": "user", "role-3": "", "system": "Be <brief>"})
     assert answer.status_code == 422
-    assert "Say which column holds the answer." in answer.text
+    assert "Say which column is the answer (assistant)." in answer.text
     assert "Be &lt;brief&gt;" in answer.text
     assert re.search(r'name="role-1">.*?value="user" selected', answer.text, re.DOTALL)
 
@@ -77,7 +77,9 @@ def test_mapping_that_lacks_the_answer_is_shown_again_as_chosen(browser: TestCli
     "roles", [{"role-0": "user", "role-1": "user", "role-2": "assistant"}, {"role-0": "user", "role-1": "assistant", "role-2": "boss"}]
 )
 def test_mapping_that_makes_no_sense_is_refused(browser: TestClient, sample: Sample, roles: dict[str, str]) -> None:
-    assert browser.post(f"/datasets/{sample.datasets['unmapped']}/mapping", data=roles).status_code == 422
+    answer = browser.post(f"/datasets/{sample.datasets['unmapped']}/mapping", data=roles)
+    assert answer.status_code == 422
+    assert 'id="role-1-error"' in answer.text or 'id="role-2-error"' in answer.text
 
 
 def test_a_mapping_has_the_file_read_again(browser: TestClient, studio: Studio, sample: Sample) -> None:

@@ -5,6 +5,7 @@ from fastapi.testclient import TestClient
 from markupsafe import escape
 
 from app.db import Dataset, Run
+from app.db.base import utc_now
 from app.db.session import reading, unit_of_work
 from app.domain.specs import TrainingSettings
 from app.services.studio import Studio
@@ -41,9 +42,9 @@ def test_settings_go_over_the_preset(browser: TestClient, studio: Studio, sample
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("rank", "-4", "greater than or equal to 1"),
-        ("epochs", "many", "valid number"),
-        ("learning_rate", "7", "less than or equal to 1"),
+        ("rank", "-4", "Give 1 or more."),
+        ("epochs", "many", "Give a number."),
+        ("learning_rate", "7", "Give 1 or less, or auto."),
         ("base_model", "no such base", "is neither hone-starter"),
         ("base_model", "/nowhere/at/all", "There is no folder"),
     ],
@@ -58,6 +59,14 @@ def test_what_is_wrong_stands_beside_the_field_with_what_was_typed(
     assert f'value="{value}"' in answer.text
     assert 'value="kept"' in answer.text
     assert f'href="#{field}">Mend' in answer.text
+
+
+def test_what_is_wrong_stands_beside_the_field_while_it_is_typed(browser: TestClient, sample: Sample) -> None:
+    typed = {"dataset_id": sample.datasets["ready"], "rank": "0", "epochs": "x"}
+    form = browser.get("/runs/new", params=typed, headers=part("run_form")).text
+    assert 'id="rank-error"' in form
+    assert 'href="#epochs">Mend epochs' in form  # the first on the page, whatever else there is
+    assert 'id="run-head" hx-swap-oob="outerMorph"' in form
 
 
 def test_the_button_names_what_is_missing(browser: TestClient, empty: TestClient, studio: Studio) -> None:
@@ -145,6 +154,24 @@ def test_a_run_is_taken_away_as_a_file(browser: TestClient, sample: Sample) -> N
     assert "base_model: hone-starter" in answer.text
     assert "spec.yaml" in answer.headers["Content-Disposition"]
     assert browser.get(f"/runs/{sample.runs['paused']}/adapter.zip").status_code == 404
+
+
+def test_a_deleted_dataset_is_named_and_leads_nowhere(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    address = f"/runs/{sample.runs['done']}"
+    export = f"/datasets/{sample.datasets['ready']}/export"
+    assert export in browser.get(address).text
+    with unit_of_work(studio.engine) as session:
+        session.get_one(Dataset, sample.datasets["ready"]).deleted_at = utc_now()
+    page = browser.get(address).text
+    assert f"/datasets/{sample.datasets['ready']}" not in page
+    assert "support-emails" in page
+
+
+def test_a_failure_that_a_later_success_made_good_needs_nobody(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    assert "emails-wide failed" in browser.get("/").text
+    with unit_of_work(studio.engine) as session:
+        session.get_one(Run, sample.runs["running"]).status = "succeeded"
+    assert "emails-wide failed" not in browser.get("/").text
 
 
 def test_the_board_shows_everything_by_urgency(browser: TestClient) -> None:

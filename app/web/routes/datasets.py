@@ -65,9 +65,9 @@ def map_columns(visit: Act, dataset_id: Id, fields: Posted) -> Response:
     """Say which column holds what, and have the file read again."""
     dataset = visit.datasets.get(visit.identity, dataset_id)
     columns = datasets_view.columns_of(dataset)
-    mapping, problem = datasets_view.mapping_from(columns, fields)
-    if problem:
-        return _page(visit, dataset, form=Form(fields, {}, problem), status=422)
+    mapping, form = datasets_view.mapping_from(columns, fields)
+    if form.errors or form.general:
+        return _page(visit, dataset, form=form, status=422)
     system = fields.get("system")
     try:
         visit.datasets.remap(visit.identity, dataset_id, mapping, system)
@@ -110,7 +110,7 @@ def _page(visit: Visit, dataset: Dataset, *, after: int = -1, form: Form | None 
         also=() if live or not visit.wants("dataset_now") else (*BLOCKS, "live"),
         status=status, dataset=dataset, line=datasets_view.Line(dataset), live=live, look=looks.dataset_look(dataset.status),
         reading=visit.datasets.reading(dataset) if live else None, used_by=visit.datasets.used_by(dataset),
-        events=visit.datasets.events(dataset), form=form or datasets_view.mapping_form(dataset),
+        events=visit.datasets.events(dataset)[::-1], run_look=looks.run_look, form=form or datasets_view.mapping_form(dataset),
         columns=datasets_view.columns_of(dataset), can_map=datasets_view.can_map(dataset),
         rows=[(row, visit.studio.count_tokens(row.messages)) for row in rows.items], has_more=rows.has_more, after=after,
         before=max(-1, after - PAGE_ROWS), page_rows=PAGE_ROWS, roles=datasets_view.ROLES,

@@ -76,12 +76,17 @@ def steps(totals: Totals, datasets: Sequence[Dataset]) -> list[Step]:
     ]  # fmt: skip
 
 
+def _is_made_good(failed: runs_view.Line, later: Sequence[runs_view.Line]) -> bool:
+    """Return whether a later run on the same dataset succeeded where this one failed."""
+    return any(line.run.status == RunStatus.SUCCEEDED and line.dataset_id == failed.dataset_id for line in later)
+
+
 def needs(totals: Totals, lines: Sequence[runs_view.Line], datasets: Sequence[Dataset]) -> list[Need]:
     """Return what waits for a person, most pressing first."""
     found = [
         Need("failed", "bad", f"{line.run.name} failed: {line.run.reason or 'see its log'}", "Look", f"/runs/{line.run.id}")
-        for line in lines
-        if line.run.status == RunStatus.FAILED
+        for place, line in enumerate(lines)
+        if line.run.status == RunStatus.FAILED and not _is_made_good(line, lines[:place])
     ]
     found += [
         Need("waiting", "wait", f"{dataset.name}: say which columns hold question and answer", "Map columns", f"/datasets/{dataset.id}")

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from app.domain.errors import StudioError
 from app.domain.specs import PRESETS
-from app.web import new_run
+from app.web import looks, new_run
 from app.web.dependencies import Act, Look, Posted
 from app.web.new_run import Draft
 from app.web.visit import Visit
@@ -37,12 +37,15 @@ def launch(visit: Act, fields: Posted) -> Response:
     except StudioError as error:
         if error.status >= 500:  # noqa: PLR2004 - a failure of ours is no fault of the form
             raise
-        return _page(visit, Draft(draft.form.refused(error, new_run.ALL_FIELDS), draft.preset, draft.datasets), status=error.status)
+        return _page(visit, Draft(draft.form.refused(error, new_run.KNOWN), draft.preset, draft.datasets), status=error.status)
     return visit.go(f"/runs/{run.id}")
 
 
 def _page(visit: Visit, draft: Draft, status: int = 200) -> Response:
     return visit.page(
-        "runs/new.html", status=status, draft=draft, form=draft.form, presets=PRESETS, preset_words=new_run.PRESET_WORDS,
+        "runs/new.html", also=("run_head",) if visit.wants("run_form") else (), status=status,
+        draft=draft, form=draft.form, presets=PRESETS, preset_words=new_run.PRESET_WORDS,
         bases=visit.studio.bases.listed(), all_settings=new_run.all_settings(), workers=visit.workers.alive(),
+        look=looks.dataset_look, label=new_run.field_label,
+        exports=[dataset for dataset in (draft.dataset, draft.held_out) if dataset] if draft.spec else [],
     )  # fmt: skip

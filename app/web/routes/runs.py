@@ -15,7 +15,7 @@ from app.db import metrics
 from app.domain.errors import NotFound
 from app.domain.specs import TrainingSettings
 from app.services.runs import export_name
-from app.web import looks, runs_view
+from app.web import looks, runs_view, words
 from app.web.dependencies import Act, Look
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def _page(visit: Visit, run: Run) -> Response:
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
         log=_end_of_log(visit.studio.log_of(run.id)),
         training_rows=run.version.rows if run.eval_version else run.version.train_rows,
+        held_out=run.eval_version.dataset if run.eval_version else None,
+        exports=[version.dataset for version in (run.version, run.eval_version) if version and not version.dataset.deleted_at],
         held_out_rows=run.eval_version.rows if run.eval_version else run.version.test_rows,
     )  # fmt: skip
 
@@ -126,11 +128,13 @@ def _end_of_log(log: Path) -> str:
 
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:
     """Return what the trainer chose (device, precision …) as short texts."""
-    shown = {name.replace("_", " ").capitalize(): value for name, value in found.items() if isinstance(value, str | int | float | bool)}
-    return {name: _told(value) for name, value in shown.items()}
+    shown = {name: value for name, value in found.items() if isinstance(value, str | int | float | bool)}
+    return {name.removesuffix("_bytes").replace("_", " ").capitalize(): _told(name, value) for name, value in shown.items()}
 
 
-def _told(value: str | float | bool) -> str:  # noqa: FBT001 - any fact a trainer tells
+def _told(name: str, value: str | float | bool) -> str:  # noqa: FBT001 - any fact a trainer tells
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float) and name.endswith("_bytes"):
+        return words.size(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value[:200]
