@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
-from app.domain.events import AnyEvent, Checkpoint, Notice, Started
+from app.domain.events import Checkpoint, Started
 from tests.workers.training.conftest import Train
-from tests.workers.training.tiny import CONTEXT, curve, last, make_model, make_tokenizer, write_rows
+from tests.workers.training.tiny import CONTEXT, curve, last, make_model, make_tokenizer, notices, write_rows
 from workers.training import loop
-from workers.training.batches import Batch
 from workers.training.evaluate import HeldOut
-from workers.training.loss import TrainedTokenLoss
 
 
 def write_long_rows(path: Path) -> Path:
@@ -29,10 +26,6 @@ def write_long_rows(path: Path) -> Path:
     lines = [{"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]} for ask, answer in turns]
     path.write_text("\n".join(json.dumps(line) for line in lines))
     return path
-
-
-def notices(events: Sequence[AnyEvent]) -> str:
-    return "\n".join(event.message for event in events if isinstance(event, Notice))
 
 
 def test_a_run_learns_and_reports_every_step(train_here: Train) -> None:
@@ -143,41 +136,6 @@ def test_checkpoints_of_another_spec_are_not_taken_up(train_here: Train) -> None
     assert (code, last(events).code) == (1, "checkpoint_of_another_run")
 
 
-def test_a_loss_that_is_no_number_fails_and_keeps_the_last_checkpoint(
-    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    true_loss = loop.StepLoop._gradient
-
-    def explode(self: loop.StepLoop, batches: list[object]) -> tuple[float, float]:
-        found = true_loss(self, batches)  # type: ignore[arg-type]
-        return (math.nan, found[1]) if self.standing.step == 4 else found
-
-    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
-    code, events = train_here(checkpoint_every_steps=2)
-    assert (code, last(events).code) == (1, "diverged")
-    assert "Step 5" in last(events).reason
-    assert (tmp_path / "out" / "checkpoints" / "4-t0" / "manifest.json").is_file()
-
-
-def test_a_loss_that_explodes_stops_the_run_and_the_last_good_checkpoint_stays_the_newest(
-    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    true_loss = loop.StepLoop._gradient
-
-    def explode(self: loop.StepLoop, batches: list[Batch]) -> tuple[float, float]:
-        loss, norm = true_loss(self, batches)
-        step = self.standing.step + 1
-        return (1000.0 if step == 7 or step > 11 else loss), norm  # one bad batch alone is no divergence
-
-    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
-    code, events = train_here(max_steps=30, eval_every_steps=30, checkpoint_every_steps=1)
-    assert (code, last(events).code) == (1, "diverged")
-    assert "Since step 12" in last(events).reason
-    assert max(event.step for event in events if isinstance(event, Checkpoint)) == 11
-    _, both = train_here(max_steps=30, eval_every_steps=30, checkpoint_every_steps=1)
-    assert sorted(curve(both[len(events) :])) == [12, 13, 14, 15, 16]
-
-
 def test_answers_beyond_max_length_are_a_failure_that_names_the_setting(train_here: Train, tmp_path: Path) -> None:
     code, events = train_here(rows=write_long_rows(tmp_path / "long.jsonl"), max_length=16)
     assert (code, last(events).code) == (1, "no_trained_tokens")
@@ -215,22 +173,6 @@ def test_one_distinct_row_trains_without_a_check(train_here: Train, tmp_path: Pa
     assert code == 0
     assert not curve(events, "eval/loss")
     assert "no held-out rows" in notices(events)
-
-
-def test_a_step_that_memory_does_not_hold_is_taken_in_smaller_pieces(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, plain = train_here(out="plain", eval_every_steps=6)
-    true_sum = TrainedTokenLoss.summed
-
-    def summed(self: TrainedTokenLoss, batch: Batch) -> torch.Tensor:
-        if len(batch.rows) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return true_sum(self, batch)
-
-    monkeypatch.setattr(TrainedTokenLoss, "summed", summed)
-    code, events = train_here(out="short", eval_every_steps=6)
-    assert code == 0, last(events).reason
-    assert list(curve(events).values()) == pytest.approx(list(curve(plain).values()), rel=1e-4)
-    assert "Memory does not hold 8 rows" in notices(events)
 
 
 def test_a_checkpoint_comes_before_a_check_that_may_take_long(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,17 +218,6 @@ def test_rows_are_cut_where_a_base_of_another_family_ends(train_here: Train, tmp
     assert "reads 64 tokens at most" in notices(events)
 
 
-@pytest.mark.parametrize(("error", "code"), [(MemoryError(), "out_of_memory_host"), (torch.OutOfMemoryError("CUDA"), "out_of_memory_gpu")])
-def test_memory_that_runs_out_names_what_to_change(error: Exception, code: str, train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(_loop: loop.StepLoop, _batches: object) -> tuple[float, float]:
-        raise error
-
-    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
-    exit_code, events = train_here()
-    assert (exit_code, last(events).code) == (1, code)
-    assert "micro_batch_size" in last(events).reason
-
-
 def test_a_pickled_base_is_refused_before_it_is_touched(train_here: Train, tmp_path: Path) -> None:
     folder = tmp_path / "pickled"
     folder.mkdir()
@@ -294,14 +225,6 @@ def test_a_pickled_base_is_refused_before_it_is_touched(train_here: Train, tmp_p
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
     code, events = train_here(base=folder)
     assert (code, last(events).code) == (1, "unsafe_format")
-
-
-def test_fifty_steps_have_the_same_losses_whatever_the_micro_batch(train_here: Train) -> None:
-    settings = {"max_steps": 50, "eval_every_steps": 50, "learning_rate": 0.01}
-    (_, row_by_row), (_, at_once) = train_here(out="one", micro_batch_size=1, **settings), train_here(out="auto", **settings)
-    expected = curve(at_once)
-    assert len(expected) == 50
-    assert curve(row_by_row) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.material

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from app.domain.datasets import Message
-from app.domain.events import AnyEvent, Finished, Metric, parse_event
+from app.domain.events import AnyEvent, Finished, Metric, Notice, parse_event
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n"
@@ -97,6 +97,11 @@ def read_events(out: Path) -> list[AnyEvent]:
 def curve(events: Sequence[AnyEvent], name: str = "train/loss") -> dict[int, float]:
     """Return a metric by step; the last report of a step wins."""
     return {event.step: event.value for event in events if isinstance(event, Metric) and event.name == name}
+
+
+def notices(events: Sequence[AnyEvent]) -> str:
+    """Return what a run has told people, a line each."""
+    return "\n".join(event.message for event in events if isinstance(event, Notice))
 
 
 def last(events: Sequence[AnyEvent]) -> Finished:

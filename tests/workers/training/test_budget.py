@@ -1,0 +1,47 @@
+"""How much is computed at once changes no result, and memory that runs out is met with less."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.workers.training.conftest import Train
+from tests.workers.training.tiny import curve, last, notices
+from workers.training import loop
+from workers.training.batches import Batch
+from workers.training.loss import TrainedTokenLoss
+
+
+def test_a_step_that_memory_does_not_hold_is_taken_in_smaller_pieces(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, plain = train_here(out="plain", eval_every_steps=6)
+    true_sum = TrainedTokenLoss.summed
+
+    def summed(self: TrainedTokenLoss, batch: Batch) -> torch.Tensor:
+        if len(batch.rows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return true_sum(self, batch)
+
+    monkeypatch.setattr(TrainedTokenLoss, "summed", summed)
+    code, events = train_here(out="short", eval_every_steps=6)
+    assert code == 0, last(events).reason
+    assert list(curve(events).values()) == pytest.approx(list(curve(plain).values()), rel=1e-4)
+    assert "Memory does not hold 8 rows" in notices(events)
+
+
+@pytest.mark.parametrize(("error", "code"), [(MemoryError(), "out_of_memory_host"), (torch.OutOfMemoryError("CUDA"), "out_of_memory_gpu")])
+def test_memory_that_runs_out_names_what_to_change(error: Exception, code: str, train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(_loop: loop.StepLoop, _batches: object) -> tuple[float, float]:
+        raise error
+
+    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
+    exit_code, events = train_here()
+    assert (exit_code, last(events).code) == (1, code)
+    assert "micro_batch_size" in last(events).reason
+
+
+def test_fifty_steps_have_the_same_losses_whatever_the_micro_batch(train_here: Train) -> None:
+    settings = {"max_steps": 50, "eval_every_steps": 50, "learning_rate": 0.01}
+    (_, row_by_row), (_, at_once) = train_here(out="one", micro_batch_size=1, **settings), train_here(out="auto", **settings)
+    expected = curve(at_once)
+    assert len(expected) == 50
+    assert curve(row_by_row) == pytest.approx(expected, rel=1e-3)

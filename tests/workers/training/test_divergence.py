@@ -1,0 +1,49 @@
+"""A run that has lost its way stops, and what was good stays."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from app.domain.events import Checkpoint
+from tests.workers.training.conftest import Train
+from tests.workers.training.tiny import curve, last
+from workers.training import loop
+from workers.training.batches import Batch
+
+
+def test_a_loss_that_is_no_number_fails_and_keeps_the_last_checkpoint(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_loss = loop.StepLoop._gradient
+
+    def explode(self: loop.StepLoop, batches: list[object]) -> tuple[float, float]:
+        found = true_loss(self, batches)  # type: ignore[arg-type]
+        return (math.nan, found[1]) if self.standing.step == 4 else found
+
+    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
+    code, events = train_here(checkpoint_every_steps=2)
+    assert (code, last(events).code) == (1, "diverged")
+    assert "Step 5" in last(events).reason
+    assert (tmp_path / "out" / "checkpoints" / "4-t0" / "manifest.json").is_file()
+
+
+def test_a_loss_that_explodes_stops_the_run_and_the_last_good_checkpoint_stays_the_newest(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_loss = loop.StepLoop._gradient
+
+    def explode(self: loop.StepLoop, batches: list[Batch]) -> tuple[float, float]:
+        loss, norm = true_loss(self, batches)
+        step = self.standing.step + 1
+        return (1000.0 if step == 7 or step > 11 else loss), norm  # one bad batch alone is no divergence
+
+    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
+    code, events = train_here(max_steps=30, eval_every_steps=30, checkpoint_every_steps=1)
+    assert (code, last(events).code) == (1, "diverged")
+    assert "Since step 12" in last(events).reason
+    assert max(event.step for event in events if isinstance(event, Checkpoint)) == 11
+    _, both = train_here(max_steps=30, eval_every_steps=30, checkpoint_every_steps=1)
+    assert sorted(curve(both[len(events) :])) == [12, 13, 14, 15, 16]
