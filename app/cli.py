@@ -43,14 +43,16 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on (default 8000; 0 picks a free one).")] = None,
     no_workers: Annotated[bool, typer.Option("--no-workers", help="The web alone; workers run elsewhere.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Run the whole studio on this machine, in the foreground."""
+    """Run the whole studio on this machine, in the foreground; with --json the line that it is ready is {"ready": address}."""
     from app import launcher
+    from app.gateways.starting import CannotStart
 
     settings = settings_with(home=home, host=host, port=port, workers=False if no_workers else None)
     try:
-        code = launcher.up(settings)
-    except (launcher.CannotStart, ValueError) as error:
+        code = launcher.up(settings, as_json=as_json)
+    except CannotStart as error:
         fail(str(error))
     raise typer.Exit(code)
 
@@ -60,13 +62,14 @@ def worker(
     queue: Annotated[str, typer.Option(help="gpu (trains) or cpu (imports).")],
     home: Home = None,
     slots: Annotated[int, typer.Option(min=1, max=64, help="How much work at once.")] = 1,
+    as_json: Json = False,
 ) -> None:
-    """Run a worker alone: it polls the database, and listens to Redis where HONE_REDIS_URL is set."""
+    """Run a worker alone: it polls the database, and listens to Redis where HONE_REDIS_URL is set; with --json it says when it is ready."""
     if queue not in {"gpu", "cpu"}:
         fail(f"--queue: there is no queue {queue!r}; there are gpu and cpu.", code=2)
     settings = settings_with(home=home)
     os.environ["HONE_HOME"] = str(settings.home.resolve())
-    _become("workers.supervisor", "--queue", queue, "--slots", str(slots), "--alone")
+    _become("workers.supervisor", "--queue", queue, "--slots", str(slots), "--alone", *(["--json"] if as_json else []))
 
 
 @token.command("create")
@@ -78,17 +81,22 @@ def create_token(
     """Make an API key and print it: the only time it is shown."""
     from app import launcher
     from app.db.session import make_engine, unit_of_work
+    from app.gateways.starting import CannotStart, starting
     from app.services.accounts import Accounts
 
     settings = settings_with(home=home)
     os.umask(0o077)
-    launcher.prepare(settings)
-    engine = make_engine(settings.database)
-    with unit_of_work(engine) as session:
-        accounts = Accounts(session)
-        key, secret = accounts.create_key(accounts.ensure_owner(), name)
-        made = {"id": key.id, "name": key.name, "key": secret}
-    engine.dispose()
+    try:
+        with starting():
+            launcher.prepare(settings)
+            engine = make_engine(settings.database)
+            with unit_of_work(engine) as session:
+                accounts = Accounts(session)
+                key, secret = accounts.create_key(accounts.ensure_owner(), name)
+                made = {"id": key.id, "name": key.name, "key": secret}
+            engine.dispose()
+    except CannotStart as error:
+        fail(str(error))
     print(json.dumps(made) if as_json else secret)
 
 
@@ -96,9 +104,13 @@ def create_token(
 def train(
     spec: Annotated[Path, typer.Argument(help="The run as YAML: base_model, dataset, settings …")],
     out: Annotated[Path, typer.Option(help="Folder for adapter, checkpoints and events.jsonl.")],
+    home: Home = None,
+    as_json: Json = False,
 ) -> None:
-    """Train without a server; the same command again goes on where it was cut off."""
-    _become("workers.train", str(spec.resolve()), "--out", str(out.resolve()))
+    """Train without a server; the same command again goes on where it was cut off. --json prints the last event; no home is needed."""
+    if home:
+        os.environ["HONE_HOME"] = str(home.resolve())
+    _become("workers.train", str(spec.resolve()), "--out", str(out.resolve()), *(["--json"] if as_json else []))
 
 
 def _become(module: str, *arguments: str) -> None:

@@ -7,6 +7,7 @@ home is refused.
 from __future__ import annotations
 
 import fcntl
+import json
 import math
 import os
 import secrets
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 import webbrowser
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from app.db.migrate import migrate
 from app.db.session import make_engine, unit_of_work
 from app.gateways.environment import child_environment
 from app.gateways.lifeline import is_running, process_space
+from app.gateways.starting import CannotStart, starting
 from app.services.accounts import Accounts
 from app.services.workers import Workers
 
@@ -44,10 +46,6 @@ LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 
 
-class CannotStart(Exception):
-    """Why the studio cannot start, in a sentence."""
-
-
 def prepare(settings: Settings) -> None:
     """Make the home, bring the database up to date, and make sure there is an owner."""
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -60,20 +58,23 @@ def prepare(settings: Settings) -> None:
         engine.dispose()
 
 
-def up(settings: Settings) -> int:
-    """Run the studio until SIGINT or SIGTERM; return the exit code."""
+def up(settings: Settings, *, as_json: bool = False) -> int:
+    """Run the studio until SIGINT or SIGTERM; return the exit code. CannotStart says what is in the way."""
     os.umask(0o077)
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with _only_one(settings), _bound(settings) as listener, socket.socket() as for_inference:
-        for_inference.bind(("127.0.0.1", 0))
-        prepare(settings)
-        _may_listen(settings)
-        _strike_off_dead(settings)
-        with _log(settings.log_file) as log:
-            family = Family(settings, listener, for_inference, log)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, lambda *_: family.leave())
-            return family.run()
+    with ExitStack() as held:
+        with starting():
+            settings.home.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_only_one(settings))
+            listener, for_inference = held.enter_context(_bound(settings)), held.enter_context(socket.socket())
+            for_inference.bind(("127.0.0.1", 0))
+            prepare(settings)
+            _may_listen(settings)
+            _strike_off_dead(settings)
+            log = held.enter_context(_log(settings.log_file))
+        family = Family(settings, listener, for_inference, log, as_json=as_json)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: family.leave())
+        return family.run()
 
 
 @contextmanager
@@ -172,8 +173,10 @@ class Child:
 class Family:
     """All children of one `hone up`."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, for_inference: socket.socket, log: IO[bytes]) -> None:
-        self.settings, self.log = settings, log
+    def __init__(
+        self, settings: Settings, listener: socket.socket, for_inference: socket.socket, log: IO[bytes], *, as_json: bool = False
+    ) -> None:
+        self.settings, self.log, self.as_json = settings, log, as_json
         host, port = listener.getsockname()[:2]
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self.leaving = threading.Event()
@@ -233,7 +236,8 @@ class Family:
                 if time.monotonic() > warn_at:
                     warn_at = math.inf
                     self._say(f"Hone is still not ready after {READY_SECONDS:g} s; {self.address}/readyz says what is missing.")
-        print(f"Hone is ready at {self.address}", flush=True)  # noqa: T201 - scripts wait for this line
+        line = json.dumps({"ready": self.address}) if self.as_json else f"Hone is ready at {self.address}"
+        print(line, flush=True)  # noqa: T201 - scripts wait for this line
         _show(self.address)
 
     def _is_ready(self, client: httpx.Client) -> bool:

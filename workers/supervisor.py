@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
+import sys
 import threading
 
 import structlog
@@ -13,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from app.config import Settings
 from app.gateways.lifeline import follow_parent
 from app.gateways.logs import configure_logging
+from app.gateways.starting import CannotStart, check_tables, starting
 from workers.claim import GPU, claim_and_run, tell_inference
 from workers.sweep import clear_leftovers, sweep
 from workers.worker import Worker, make_worker
@@ -29,31 +32,50 @@ def main() -> None:
     parser.add_argument("--queue", choices=["gpu", "cpu"], required=True)
     parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--alone", action="store_true", help="not a child of `hone up`")
+    parser.add_argument("--json", action="store_true", help="print one line when ready")
     wanted = parser.parse_args()
     configure_logging(f"{wanted.queue}-worker")
     os.umask(0o077)
     settings = Settings()
-    worker = make_worker(
-        settings, wanted.queue, slots=wanted.slots, grace_seconds=ALONE_GRACE_SECONDS if wanted.alone else FAMILY_GRACE_SECONDS
-    )
-    if not wanted.alone:
-        follow_parent()
-    worker.register(sweep)
-    clear_leftovers(worker)
-    # Whoever died here with the GPU lent to it will not give it back.
-    tell_inference(worker, "/resume", {"device": GPU})
-    log.info("ready", device=worker.device, worker=worker.id)
+    try:
+        worker = _started(settings, wanted)
+    except CannotStart as error:
+        sys.exit(f"hone: {error}")
     if wanted.alone and settings.redis_url:
         from workers.celery_app import listen
 
         poll(worker, every=RUNG_POLL_SECONDS)
+        _say_ready(worker, as_json=wanted.json)
         listen(worker)
     else:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.leaving.set())
-        for thread in poll(worker, every=POLL_SECONDS):
+        threads = poll(worker, every=POLL_SECONDS)
+        _say_ready(worker, as_json=wanted.json)
+        for thread in threads:
             thread.join()
     worker.leave()
+
+
+def _started(settings: Settings, wanted: argparse.Namespace) -> Worker:
+    """Return a worker that is on the list, or raise CannotStart."""
+    grace = ALONE_GRACE_SECONDS if wanted.alone else FAMILY_GRACE_SECONDS
+    with starting():
+        worker = make_worker(settings, wanted.queue, slots=wanted.slots, grace_seconds=grace)
+        if not wanted.alone:
+            follow_parent()
+        check_tables(worker.engine)
+        worker.register(sweep)
+    clear_leftovers(worker)
+    # Whoever died here with the GPU lent to it will not give it back.
+    tell_inference(worker, "/resume", {"device": GPU})
+    return worker
+
+
+def _say_ready(worker: Worker, *, as_json: bool) -> None:
+    log.info("ready", device=worker.device, worker=worker.id)
+    if as_json:
+        print(json.dumps({"ready": worker.id, "queue": worker.queue, "device": worker.device}), flush=True)
 
 
 def poll(worker: Worker, *, every: float) -> list[threading.Thread]:

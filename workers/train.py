@@ -53,14 +53,20 @@ def _run(arguments: argparse.Namespace, reporter: Reporter, control: Control) ->
         spec = load_spec(arguments.spec)
     except StudioError as error:
         print(error.message, file=sys.stderr)
-        reporter.finished(Finished(status="failed", reason=error.message, code=error.code))
+        _end(arguments, reporter, Finished(status="failed", reason=error.message, code=error.code))
         return UNUSABLE_SPEC
     finished = _guarded(arguments, spec, reporter, control)
-    reporter.finished(finished)
+    _end(arguments, reporter, finished)
     if finished.status == "failed":
         print(finished.reason, file=sys.stderr)
         return FAILED
     return CUT_OFF if control.by_keyboard else DONE
+
+
+def _end(arguments: argparse.Namespace, reporter: Reporter, finished: Finished) -> None:
+    reporter.finished(finished)
+    if arguments.json:
+        print(finished.model_dump_json(), flush=True)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -71,6 +77,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lease-token", type=int, default=0, help="the fence in the names of checkpoints")
     parser.add_argument("--resume", type=Path, help="go on from this checkpoint")
     parser.add_argument("--base-dir", type=Path, help="where the base model lies, whatever the spec calls it")
+    parser.add_argument("--json", action="store_true", help="print the last event on standard output")
     return parser.parse_args(argv)
 
 

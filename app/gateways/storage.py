@@ -42,11 +42,12 @@ class LocalStorage:
         target.parent.mkdir(parents=True, exist_ok=True)
         sealed.path.replace(target)
         # Without this the name could be gone after a power cut, though its row is there.
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        for folder in (target.parent, target.parent.parent):
+            opened = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
 
     def _place(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256[:2] / sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
@@ -45,3 +46,34 @@ def test_an_adapter_is_unpacked_once_and_cannot_climb_out(tmp_path: Path) -> Non
     assert storage.adapter_folder(sha256) == folder
     assert not (tmp_path / "escaped").exists()
     assert [p.name for p in folder.parent.iterdir()] == [sha256]
+
+
+def test_a_broken_zip_leaves_nothing_behind(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    packed = storage.incoming / "a.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("adapter_config.json", "{}" * 100)
+    packed.write_bytes(packed.read_bytes().replace(b"{}{}", b"{}[]", 1))
+    sealed = storage.seal(packed)
+    storage.put(sealed)
+    with pytest.raises(zipfile.BadZipFile):
+        storage.adapter_folder(sealed.sha256)
+    assert list((tmp_path / "adapters").iterdir()) == []
+
+
+def test_the_name_of_a_file_is_made_to_last_as_its_content_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    really = os.fsync
+
+    def watched(number: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{number}").readlink())
+        really(number)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    storage = LocalStorage(tmp_path)
+    source = storage.incoming / "x"
+    source.write_bytes(b"hello")
+    sealed = storage.seal(source)
+    storage.put(sealed)
+    place = storage.path(sealed.sha256)
+    assert synced == [source, place.parent, place.parent.parent]

@@ -1,0 +1,77 @@
+"""The command line: what cannot start says so in one line, and every command takes --home and --json."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings
+from app.launcher import prepare
+
+NOBODY = "postgresql://nobody:secret@127.0.0.1:1/none"
+COMMANDS = {
+    "up": ["up", "--port", "0", "--no-workers"],
+    "token": ["token", "create", "--name", "x"],
+    "worker": ["worker", "--queue", "cpu"],
+}
+
+
+def hone(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from app.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=os.environ | environment)
+
+
+def check_one_line(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("hone: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_a_database_that_is_away_is_said_so(tmp_path: Path, command: list[str]) -> None:
+    done = hone(*command, "--home", tmp_path, HONE_DATABASE_URL=NOBODY)
+    check_one_line(done, "The database cannot be used", "HONE_DATABASE_URL")
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [COMMANDS["up"], COMMANDS["token"]], ids=["up", "token"])
+def test_a_home_nobody_can_write_to_is_said_so(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").touch()
+    check_one_line(hone(*command, "--home", tmp_path / "file" / "home"), str(tmp_path / "file"))
+
+
+def test_a_worker_on_a_database_without_tables_says_what_to_do(tmp_path: Path) -> None:
+    check_one_line(hone(*COMMANDS["worker"], "--home", tmp_path), "hone up")
+
+
+def test_a_store_that_is_not_offered_is_said_so(tmp_path: Path) -> None:
+    prepare(Settings(home=tmp_path))
+    check_one_line(hone(*COMMANDS["worker"], "--home", tmp_path, HONE_STORAGE_URL="s3://bucket"), "HONE_STORAGE_URL")
+
+
+@pytest.mark.parametrize(("command", "keys"), [("up", {"ready"}), ("worker", {"ready", "queue", "device"})])
+def test_with_json_a_program_can_read_when_it_is_ready(tmp_path: Path, command: str, keys: set[str]) -> None:
+    prepare(Settings(home=tmp_path))
+    arguments = [sys.executable, "-c", "from app.cli import main; main()", *COMMANDS[command], "--home", str(tmp_path), "--json"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert set(ready) == keys
+
+
+def test_with_json_training_prints_its_last_event(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("surprise: 1\n")
+    done = hone("train", tmp_path / "spec.yaml", "--out", tmp_path / "out", "--home", tmp_path, "--json")
+    assert done.returncode == 2
+    told = json.loads(done.stdout)
+    assert (told["type"], told["status"]) == ("finished", "failed")
