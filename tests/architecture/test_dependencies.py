@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = {"app", "workers", "tools", "bench", "tests", "migrations"}
+USED_BY_OTHERS = {"accelerate", "psycopg", "python-multipart", "redis", "setuptools"}
+"""Not imported here: what our libraries load by themselves, and what builds the install."""
 PROVIDERS = packages_distributions()
 
 
@@ -50,3 +53,13 @@ def test_the_smaller_locks_are_parts_of_the_whole() -> None:
         for name in ("base", "train", "dev")
     }
     assert pins["base"] < pins["train"] < pins["dev"]
+
+
+def test_a_library_is_listed_once_and_somebody_uses_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [canonical(re.split(r"[\[>=<]", line)[0]) for line in [*project["dependencies"], *extras["train"]]]
+    assert sorted(wanted) == sorted(set(wanted))
+    names = {library for folder in ("app", "workers", "migrations") for library in imported(folder)}
+    used = {canonical(distribution) for library in names for distribution in PROVIDERS.get(library, [])}
+    assert set(wanted) - used - USED_BY_OTHERS == set()

@@ -35,6 +35,20 @@ def test_the_operators_page_names_every_variable_that_code_reads() -> None:
     assert {name for name in named if f"`{name}`" not in page} == set()
 
 
+def test_the_operators_page_names_no_variable_that_nothing_reads() -> None:
+    listed = re.findall(r"^\| `(HONE_\w+)` \|", (ROOT / "docs" / "operating.md").read_text(encoding="utf-8"), re.MULTILINE)
+    places = [path for folder in ("app", "workers", "tests") for path in (ROOT / folder).rglob("*.py")]
+    sources = "".join(path.read_text(encoding="utf-8") for path in places)
+    assert {name for name in listed if name not in NAMES and f'"{name}"' not in sources} == set()
+
+
+def test_the_folders_on_the_page_of_the_architecture_exist() -> None:
+    tree = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## The tree")[2].partition("## Who may")[0]
+    named = re.findall(r"`([a-z_/]+/)`", tree)
+    places = [ROOT, ROOT / "app", ROOT / "workers", ROOT / "tests"]
+    assert [name for name in named if not any(list((place / name).glob("*")) for place in places)] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\((?![a-z]+:|#)([^)#]+)", document.read_text(encoding="utf-8"))
