@@ -101,7 +101,7 @@ class StepLoop:
         number = self.standing.step + 1
         generators = RandomState.now()
         try:
-            result = self._optimise(number)
+            result = self._optimise(number, generators)
         except BaseException:
             # Whoever saves now must save the state before this step.
             self._abandon(generators)
@@ -114,12 +114,11 @@ class StepLoop:
         self.optimiser.zero_grad(set_to_none=True)
         generators.restore()
 
-    def _optimise(self, number: int) -> StepResult:
+    def _optimise(self, number: int, generators: RandomState) -> StepResult:
         """Compute one step's gradient over all of its rows, whatever the micro-batches, and move the adapter."""
         began = time.perf_counter()
         chosen = self.order.step(number)
         rate = learning_rate(self.settings, number, self.total_steps)
-        generators = RandomState.now()
         batches, (loss, norm) = self.budget.fitting(
             [(row, self.rows[row]) for row in chosen],
             lambda batches: (batches, self._gradient(batches)),
