@@ -1,0 +1,105 @@
+"""What scripts do on open pages, in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Page, Route, expect, sync_playwright
+
+from app.web.server import Server
+from tools.chromium import executable
+from tools.sample_project import Sample
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def address(app: FastAPI) -> Iterator[str]:
+    """A served studio with the sample project."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(uvicorn.Config(app, log_config=None, lifespan="off"), app.state.web.live.close)
+        serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        serving.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        app.state.web.live.close()
+        server.should_exit = True
+        serving.join()
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Page]:
+    """A tab of a browser on it, which must not complain."""
+    chromium = executable()
+    if chromium is None:
+        pytest.skip("there is no Chromium; make setup installs one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(base_url=address)
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+        browser.close()
+        assert complaints == []
+
+
+def test_what_is_unfolded_stays_so_when_a_doorbell_rings(page: Page, sample: Sample) -> None:
+    page.goto(f"/runs/{sample.runs['running']}")
+    page.get_by_text("What the trainer chose and found").click()
+    for block in ("run-log", "run-events"):
+        page.evaluate("id => { document.getElementById(id).kept = true; }", block)
+    with page.expect_response(f"**/runs/{sample.runs['running']}"):
+        page.evaluate("htmx.trigger(document.body, 'run-changed')")
+    expect(page.locator("#run-facts dl")).to_be_visible()
+    page.wait_for_function("document.querySelector('#run-facts details').open")
+    assert page.evaluate("['run-log', 'run-events'].every((id) => document.getElementById(id).kept)")
+
+
+def test_a_stream_refused_to_a_stranger_reloads_the_page_once(page: Page) -> None:
+    asked: list[str] = []
+
+    def refuse_first(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=401) if len(asked) == 1 else route.continue_()
+
+    page.route("**/live?*", refuse_first)
+    page.goto("/runs")
+    page.wait_for_event("load")
+    page.wait_for_function("document.getElementById('live')._htmx?.sse")
+    assert len(asked) == 2
+
+
+def test_nobody_is_asked_while_nobody_answers(page: Page) -> None:
+    page.goto("/chat")
+    ask = page.get_by_role("button", name="Ask both")
+    expect(ask).to_be_disabled()
+    expect(ask).to_have_attribute("title", re.compile("no inference server"))
+
+
+def test_a_new_conversation_ends_the_one_before(app: FastAPI, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def is_there() -> dict[str, str]:
+        return {"device": "cpu"}
+
+    monkeypatch.setattr(app.state.inference, "status", is_there)
+    questions: list[list[str]] = []
+
+    def never_answer(route: Route) -> None:
+        questions.append([turn["content"] for turn in json.loads(route.request.post_data or "")["messages"] if turn["role"] != "system"])
+
+    page.route("**/chat/answers", never_answer)
+    page.goto("/chat")
+    for question in ("first", "second"):
+        page.locator("#prompt").fill(question)
+        with page.expect_request("**/chat/answers"):
+            page.get_by_role("button", name="Ask both").click()
+        page.get_by_role("button", name="New conversation" if question == "first" else "Stop").click()
+        expect(page.get_by_role("button", name="Ask both")).to_be_visible()
+    assert questions == [["first"], ["second"]]
+    assert "first" not in page.locator("#columns").inner_text()
+    expect(page.locator("#columns")).to_contain_text("Stopped.")
