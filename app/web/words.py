@@ -90,11 +90,6 @@ def clock(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "–"
 
 
-def short(identifier: str | None) -> str:
-    """Return the end of an id: the start of a UUIDv7 is only its time."""
-    return identifier[-8:] if identifier else "–"
-
-
 def plural(amount: float | None, one: str, many: str = "") -> str:
     """Return `1 row`, `12 rows`."""
     return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
@@ -112,5 +107,5 @@ def named(thing: Any) -> tuple[str, str]:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "count": count, "size": size, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
-    "clock": clock, "short": short, "plural": plural, "twice": twice, "named": named,
+    "clock": clock, "plural": plural, "twice": twice, "named": named,
 }  # fmt: skip

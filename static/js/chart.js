@@ -48,7 +48,7 @@
     if (beyond > 0) for (const end of ends) end.y -= beyond;
     const context = u.ctx;
     context.save();
-    context.font = `${11 * ratio}px ${mono}`;
+    context.font = `${12 * ratio}px ${mono}`;
     context.textBaseline = "middle";
     context.textAlign = "left";
     for (const end of ends) {
@@ -77,7 +77,7 @@
     const line = document.createElement("p");
     line.className = "chart-cursor small mono";
     place.append(line);
-    const axis = { stroke: () => token("--ink-3"), font: `11px ${mono}`, ticks: { show: false }, labelFont: `11px ${mono}`, labelSize: 18 };
+    const axis = { stroke: () => token("--ink-3"), font: `12px ${mono}`, ticks: { show: false }, labelFont: `12px ${mono}`, labelSize: 18 };
     chart = new uPlot({
       width: place.clientWidth, height: HEIGHT, padding: [12, LABEL_ROOM, 0, 0], legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
