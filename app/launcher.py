@@ -199,9 +199,9 @@ class Family:
                 yield Child(f"{queue} worker", [*python, "workers.supervisor", "--queue", queue], environment)
         if starts_inference:
             # It reads foreign models, so it knows no database, no broker and no token.
-            key = {name: environment[name] for name in ("HONE_INFERENCE_KEY", "PYTHONUNBUFFERED")}
+            told = {name: environment[name] for name in ("HONE_HOME", "HONE_INFERENCE_KEY", "PYTHONUNBUFFERED")}
             command = [*python, "workers.inference", "--fd", str(for_inference.fileno())]
-            yield Child("inference", command, child_environment(own="HONE_INFERENCE_") | key, (for_inference.fileno(),))
+            yield Child("inference", command, child_environment(own="HONE_INFERENCE_") | told, (for_inference.fileno(),))
 
     def leave(self) -> None:
         """Ask the family to end."""

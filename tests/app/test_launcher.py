@@ -39,6 +39,7 @@ def test_the_inference_server_gets_its_key_and_none_of_the_studios(
     inference, web = started["inference"].environment, started["web"].environment
     assert set(inference) & SECRETS == set()
     assert inference["HONE_INFERENCE_THREADS"] == "2"
+    assert inference["HONE_HOME"] == str(tmp_path)  # no secret, and tells whose it is
     assert inference["HONE_INFERENCE_KEY"] == web["HONE_INFERENCE_KEY"]
     assert set(web) >= SECRETS
 
