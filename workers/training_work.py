@@ -69,7 +69,7 @@ class TrainingWork:
         checkpoint = newest_good_checkpoint(worker, work_id)
         if checkpoint:
             arguments += ["--resume", str(checkpoint.folder)]
-        return Child(arguments, folder=folder, log_file=folder / "log.txt")
+        return Child(arguments, folder=folder, log_file=folder / "log.txt", needs_hub=base_dir is None)
 
     def record(self, session: Session, worker: Worker, row: Run, events: Sequence[AnyEvent]) -> None:
         """Write what the trainer reported."""
