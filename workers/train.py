@@ -15,10 +15,11 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.domain.base_models import is_hub_id
 from app.domain.errors import StudioError
 from app.domain.events import Finished
 from workers.lifeline import die_with_parent
-from workers.training.base_model import find_base_model, is_hub_id, stay_offline
+from workers.training.base_model import find_base_model, stay_offline
 from workers.training.control import Control
 from workers.training.report import Reporter
 from workers.training.spec_file import load_spec

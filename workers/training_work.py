@@ -128,7 +128,7 @@ def _base_dir(worker: Worker, run: Run) -> Path | None:
 
 def _bases(worker: Worker) -> ModelFolders:
     settings = worker.settings
-    return ModelFolders(PROJECT_ROOT / "models" / STARTER, settings.model_folders, only_under=not settings.is_loopback)
+    return ModelFolders(PROJECT_ROOT / "models" / STARTER, settings.model_folders, only_under=not settings.local_owner)
 
 
 def pack_adapter(folder: Path, card: str, target: Path) -> None:

@@ -9,7 +9,6 @@ import subprocess
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +18,7 @@ from app.db import WorkerRow
 from app.db.base import database_clock, utc_now
 from app.db.session import UNREACHABLE, make_engine, reading, unit_of_work
 from app.domain.ids import new_id
+from app.gateways.lifeline import is_running, process_space
 from app.gateways.storage import LocalStorage
 
 if TYPE_CHECKING:
@@ -114,13 +114,7 @@ class Worker:
             return []  # this system does not say which processes there are
         with reading(self.engine) as session:
             rows = session.scalars(select(WorkerRow).where(WorkerRow.left_at.is_(None), WorkerRow.id != self.id)).all()
-        return [row.id for row in rows if row.facts.get("process_space") == here and not Path(f"/proc/{row.pid}").exists()]
-
-
-def process_space() -> str:
-    """Return what tells this machine's process numbers from all others': the boot and the namespace (empty where unknown)."""
-    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    return f"{boot.read_text().strip()} {space.readlink()}" if boot.exists() else ""
+        return [row.id for row in rows if row.facts.get("process_space") == here and not is_running(row.pid)]
 
 
 def find_device() -> tuple[str, bool]:

@@ -31,7 +31,7 @@ def journal_mode() -> str:
 def make_engine(url: str) -> Engine:
     """Return an engine for SQLite or PostgreSQL; opens no connection."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=10)
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=10, connect_args={"connect_timeout": 10})
     engine = create_engine(url, connect_args={"timeout": 5.0, "check_same_thread": False}, pool_size=10, max_overflow=30, pool_timeout=10)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

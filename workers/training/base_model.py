@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.domain.base_models import MAX_JSON_BYTES, check_model_folder, unknown_model
+from app.domain.base_models import MAX_JSON_BYTES, check_model_folder, is_hub_id, unknown_model
 from app.domain.errors import Unavailable
 from app.domain.specs import STARTER
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"]
 IDENTITY_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "chat_template.jinja")
@@ -47,11 +46,6 @@ def find_base_model(name: str, *, beside: Path, base_dir: Path | None = None) ->
         raise unknown_model(message)
     snapshot = _download(name)
     return BaseModel(snapshot, name, check_folder(snapshot), snapshot.name)
-
-
-def is_hub_id(name: str) -> bool:
-    """Say whether `name` has the form organisation/name."""
-    return HUB_ID.fullmatch(name) is not None
 
 
 def check_folder(folder: Path) -> dict[str, Any]:
