@@ -37,7 +37,11 @@
   }
 
   function take(files) {
-    if (sending) { say(note, `${sending.name} is still being sent. One file at a time: bring the next when it is here, or cancel this one.`); return; }
+    if (sending) {
+      input.value = "";
+      say(note, `${sending.name} is still being sent. One file at a time: bring the next when it is here, or cancel this one.`);
+      return;
+    }
     say(note, files.length > 1 ? `${files.length} files were dropped, and one is taken at a time: this is ${files[0].name}.` : "");
     send(files[0]);
   }

@@ -57,22 +57,27 @@ def test_what_is_unfolded_stays_so_when_a_doorbell_rings(page: Page, sample: Sam
     with page.expect_response(f"**/runs/{sample.runs['running']}"):
         page.evaluate("htmx.trigger(document.body, 'run-changed')")
     expect(page.locator("#run-facts dl")).to_be_visible()
-    page.wait_for_function("document.querySelector('#run-facts details').open")
+    expect(page.locator("#run-facts details[open]")).to_be_attached()
     assert page.evaluate("['run-log', 'run-events'].every((id) => document.getElementById(id).kept)")
 
 
-def test_a_stream_refused_to_a_stranger_reloads_the_page_once(page: Page) -> None:
-    asked: list[str] = []
+def test_a_stream_refused_to_a_stranger_reloads_the_page(page: Page) -> None:
+    drawn: list[str] = []
+    page.on("request", lambda request: drawn.append(request.url) if request.is_navigation_request() else None)
+    page.route("**/live?*", lambda route: route.fulfill(status=401), times=1)
+    with page.expect_request(lambda request: "/live?" in request.url and len(drawn) > 1):
+        page.goto("/runs")
+    assert len(drawn) == 2
 
-    def refuse_first(route: Route) -> None:
-        asked.append(route.request.url)
-        route.fulfill(status=401) if len(asked) == 1 else route.continue_()
 
-    page.route("**/live?*", refuse_first)
-    page.goto("/runs")
-    page.wait_for_event("load")
-    page.wait_for_function("document.getElementById('live')._htmx?.sse")
-    assert len(asked) == 2
+def test_a_slow_extension_still_gets_its_stream(page: Page) -> None:
+    def late(route: Route) -> None:
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/hx-sse.min.js*", late)
+    with page.expect_request("**/live?*"):
+        page.goto("/runs")
 
 
 def test_nobody_is_asked_while_nobody_answers(page: Page) -> None:
@@ -103,3 +108,13 @@ def test_a_new_conversation_ends_the_one_before(app: FastAPI, page: Page, monkey
     assert questions == [["first"], ["second"]]
     assert "first" not in page.locator("#columns").inner_text()
     expect(page.locator("#columns")).to_contain_text("Stopped.")
+
+
+def test_whoever_pressed_what_is_gone_goes_on_from_the_heading(page: Page, sample: Sample) -> None:
+    page.goto(f"/runs/{sample.runs['running']}")
+    page.locator("#do-pause").press("Enter")
+    expect(page.locator("h1")).to_be_focused()
+    with page.expect_response(f"**/runs/{sample.runs['running']}"):
+        page.evaluate("htmx.trigger(document.body, 'run-changed')")
+    expect(page.locator("h1")).to_have_text(re.compile("Pausing"))
+    expect(page.locator("h1")).to_be_focused()
