@@ -71,7 +71,7 @@ def test_what_supervises_work_loads_nothing_heavy(module: str, tmp_path: Path) -
 @pytest.mark.parametrize("code", [BUILD, "import app.cli, app.launcher"])
 def test_the_base_dependencies_are_enough_for_the_web(code: str, tmp_path: Path) -> None:
     outside = modules_outside_the_base()
-    assert {"torch", "transformers", "pytest", "pandas"} <= outside
+    assert {"torch", "transformers", "pytest", "bitsandbytes"} <= outside
     assert not {"fastapi", "pydantic_core", "yaml", "psycopg"} & outside
     run(ONLY_BASE + code, ",".join(outside), home=tmp_path)
 
