@@ -87,8 +87,9 @@ def _set_threads() -> None:
     threads = os.environ.get("HONE_TRAINER_THREADS", DEFAULT_THREADS)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ[name] = threads
-    # Threads that spin long while they wait starve the studio beside them: on two busy cores a step took three times as long. Not to
-    # spin at all costs a third of the speed of small steps on a quiet machine; a thousand turns cost neither (docs/engine.md).
+    # Threads that spin long while they wait starve the studio beside them: on two busy cores a step took three times as long. Never
+    # to spin costs a quarter of the speed of small steps on a quiet machine; a thousand turns cost an eighth on a busy one
+    # (docs/engine.md has the figures).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
