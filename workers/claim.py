@@ -74,10 +74,10 @@ class Hold:
     def run(self) -> None:
         """Run the child, relay what it says, follow what people ask, and settle the end."""
         self.log.info("claimed")
-        lends_gpu = self._wants_gpu()
+        borrower = self._gpu_borrower()
         try:
             with self.heartbeat:
-                self._lend_gpu("/yield", wanted=lends_gpu)
+                self._lend_gpu("/yield", borrower)
                 exit_code = self._run_child()
                 self._settle(exit_code)
         except LeaseLost:
@@ -87,7 +87,7 @@ class Hold:
         except OSError as error:
             self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage")
         finally:
-            self._lend_gpu("/resume", wanted=lends_gpu)
+            self._lend_gpu("/resume", borrower)
 
     def _run_child(self) -> int:
         """Start the child and stay with it until it has gone; return its exit code."""
@@ -223,21 +223,19 @@ class Hold:
             settle(session, self.worker, self.kind, row, end, reason=why)
             tell(session, row, "failed", reason)
 
-    def _wants_gpu(self) -> bool:
-        """Return whether this work runs on the GPU that chats may be using."""
-        with reading(self.worker.engine) as session:
-            spec = getattr(session.get_one(self.kind.table, self.work_id), "spec", None) or {}
-        return self.worker.has_gpu and spec.get("settings", {}).get("device") != "cpu"
-
-    def _lend_gpu(self, path: str, *, wanted: bool) -> None:
-        """Have the inference server free the GPU for a run (/yield), or take it again (/resume)."""
-        if wanted:
-            tell_inference(self.worker, path, {"device": GPU, "run": self._name()})
-
-    def _name(self) -> str:
+    def _gpu_borrower(self) -> str | None:
+        """Return the name under which this work takes the GPU that chats may be using; None when it takes none."""
+        if not self.worker.has_gpu:
+            return None
         with reading(self.worker.engine) as session:
             row = session.get_one(self.kind.table, self.work_id)
-            return str(getattr(row, "name", "an import"))
+            settings = (getattr(row, "spec", None) or {}).get("settings", {})
+            return None if settings.get("device") == "cpu" else str(getattr(row, "name", "an import"))
+
+    def _lend_gpu(self, path: str, borrower: str | None) -> None:
+        """Have the inference server free the GPU for a run (/yield), or take it again (/resume)."""
+        if borrower is not None:
+            tell_inference(self.worker, path, {"device": GPU, "run": borrower})
 
 
 def tell_inference(worker: Worker, path: str, body: dict[str, str]) -> None:

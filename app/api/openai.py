@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -18,7 +17,7 @@ from app.api.errors import shape
 from app.db.session import reading
 from app.domain.chat import ChatRequest
 from app.domain.errors import NotFound, StudioError
-from app.gateways.inference import Inference
+from app.gateways.inference import Inference, told_if_lost
 from app.services.models import Served
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -103,9 +102,7 @@ class Resolved:
 
     def body(self) -> dict[str, Any]:
         """Return what the inference server wants: OpenAI's request and the folders."""
-        adapter = self.model.adapter_dir
-        place = {"base_dir": str(self.model.base_dir), "adapter_dir": str(adapter) if adapter else None}
-        return {**self.request.model_dump(exclude_none=True), "hone": place}
+        return {**self.request.model_dump(exclude_none=True), "hone": self.model.place()}
 
 
 def resolve(studio: StudioDep, identity: IdentityDep, body: ChatRequest) -> Resolved:
@@ -130,7 +127,9 @@ async def _whole(inference: Inference, asked: Resolved) -> Response:
 async def _begun(inference: Inference, asked: Resolved) -> Response:
     events = inference.stream(asked.body())
     first = await anext(events)  # a refusal is raised here, while there is still a status to say it with
-    return StreamingResponse(_with_errors(first, events), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    return StreamingResponse(
+        told_if_lost(first, events, _in_openais_shape), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
+    )
 
 
 async def _unless_gone(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
@@ -149,14 +148,8 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _with_errors(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass events on; when the server is lost on the way, the last event says so."""
-    yield first
-    try:
-        async for event in events:
-            yield event
-    except StudioError as error:
-        yield b"data: " + json.dumps(shape(error.message, error.kind, error.param, error.code)).encode() + b"\n\n"
+def _in_openais_shape(error: StudioError) -> dict[str, Any]:
+    return shape(error.message, error.kind, error.param, error.code)
 
 
 def _present(name: str, made: datetime | None, project: str) -> ModelOut:

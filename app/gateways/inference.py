@@ -11,7 +11,7 @@ import httpx
 from app.domain.errors import Invalid, StudioError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 CHAT = "/v1/chat/completions"
 LOOK_SECONDS = 2.0
@@ -156,3 +156,15 @@ def _body_of(response: httpx.Response) -> dict[str, Any]:
     if response.is_client_error:
         raise Invalid(message, param=param, code=code)
     raise StudioError(message, param=param, code=code)
+
+
+async def told_if_lost(
+    first: bytes, events: AsyncIterator[bytes], describe: Callable[[StudioError], dict[str, Any]]
+) -> AsyncIterator[bytes]:
+    """Pass a begun answer on; when the server is lost on the way, the last event says so in the words of `describe`."""
+    yield first
+    try:
+        async for event in events:
+            yield event
+    except StudioError as error:
+        yield EVENT_NAME + json.dumps(describe(error)).encode() + EVENT_END

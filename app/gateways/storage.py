@@ -86,7 +86,3 @@ class LocalStorage:
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         return target
-
-    def is_writable(self) -> bool:
-        """Return whether files can be taken in."""
-        return os.access(self.incoming, os.W_OK)

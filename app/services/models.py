@@ -29,6 +29,10 @@ class Served:
     base_dir: Path
     adapter_dir: Path | None
 
+    def place(self) -> dict[str, str | None]:
+        """Return the folders as the inference server wants them."""
+        return {"base_dir": str(self.base_dir), "adapter_dir": str(self.adapter_dir) if self.adapter_dir else None}
+
 
 class Models:
     """The models a project can ask."""
@@ -53,8 +57,9 @@ class Models:
         run = self.session.scalar(mine.where(Run.model == name))
         if run is not None and run.adapter is not None:
             return Served(name, self.base_of(run), self.storage.adapter_folder(run.adapter.sha256))
-        if any(base.name == name for base in self.folders.listed()):
-            return Served(name, self.folders.find(name).folder or Path(), None)
+        listed = next((base.folder for base in self.folders.listed() if base.name == name), None)
+        if listed is not None:
+            return Served(name, listed, None)
         run = self.session.scalar(mine.where(Run.base_model == name).order_by(Run.id.desc()).limit(1))
         if run is not None:
             return Served(name, self.base_of(run), None)

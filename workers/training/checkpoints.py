@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -109,12 +108,6 @@ def verify(folder: Path) -> Manifest:
             message = f"{folder.name}: {name} is not what the manifest says."
             raise CheckpointBroken(message)
     return manifest
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """Return a JSON object of a checkpoint."""
-    document: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    return document
 
 
 def _record(path: Path) -> FileRecord:

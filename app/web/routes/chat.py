@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any
@@ -18,7 +16,7 @@ from app.domain.chat import ChatRequest
 from app.domain.datasets import Split
 from app.domain.errors import StudioError
 from app.domain.specs import STARTER
-from app.gateways.inference import Inference
+from app.gateways.inference import Inference, told_if_lost
 from app.services.accounts import Identity
 from app.services.studio import Studio
 from app.web.dependencies import Caller, Look, studio_of
@@ -117,21 +115,16 @@ async def answer(request: Request, caller: Caller, asked: ChatRequest) -> Respon
         first = await anext(events)  # a refusal is raised here, while there is still a status to say it with
     except StudioError as error:
         return JSONResponse({"message": error.message}, error.status)
-    return StreamingResponse(_all(first, events), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    return StreamingResponse(
+        told_if_lost(first, events, _as_the_script_reads_it), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
+    )
 
 
 def _place(studio: Studio, caller: Identity, model: str) -> dict[str, str | None]:
     """Return the folders of a model; in a session that is closed before the answer begins."""
     with reading(studio.engine) as session:
-        found = studio.models(session).resolve(caller, model)
-    return {"base_dir": str(found.base_dir), "adapter_dir": str(found.adapter_dir) if found.adapter_dir else None}
+        return studio.models(session).resolve(caller, model).place()
 
 
-async def _all(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass events on; when the server is lost on the way, the last event says so."""
-    yield first
-    try:
-        async for event in events:
-            yield event
-    except StudioError as error:
-        yield b"data: " + json.dumps({"error": {"message": error.message}}).encode() + b"\n\n"
+def _as_the_script_reads_it(error: StudioError) -> dict[str, dict[str, str]]:
+    return {"error": {"message": error.message}}
