@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base, IdMixin, utc_now
@@ -20,5 +20,6 @@ class CheckpointRow(IdMixin, Base):
     step: Mapped[int]
     lease_token: Mapped[int]
     path: Mapped[str] = mapped_column(String(255))
+    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     state: Mapped[str] = mapped_column(String(10), default="good")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

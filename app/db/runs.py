@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import BigInteger, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.db.artifacts import Artifact, drop
@@ -23,17 +23,22 @@ class Run(IdMixin, OwnedMixin, LeaseMixin, Base):
     __tablename__ = "runs"
 
     name: Mapped[str] = mapped_column(String(200))
+    notes: Mapped[str] = mapped_column(Text, default="")
+    tags: Mapped[list[Any]] = mapped_column(default=list)
+    cloned_from: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)
     method: Mapped[str] = mapped_column(String(20))
     preset: Mapped[str | None] = mapped_column(String(20))
     base_model: Mapped[str] = mapped_column(String(500))
     spec: Mapped[dict[str, Any]]
-    version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
+    version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"), index=True)
     eval_version_id: Mapped[str | None] = mapped_column(ForeignKey("dataset_versions.id"))
     step: Mapped[int] = mapped_column(default=0)
     total_steps: Mapped[int]
     checkpoint_step: Mapped[int] = mapped_column(default=0)
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     model: Mapped[str | None] = mapped_column(String(300), unique=True)
+    # What the run's folder holds beside its checkpoints, as the worker last counted it.
+    work_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     adapter_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
