@@ -14,6 +14,8 @@ from app.domain.text import Text
 STARTER = "hone-starter"
 MAX_STEPS = 1_000_000_000
 """More than anybody trains, and small enough for every column and counter."""
+EVALUATIONS = 8
+"""How often held-out rows are looked at in a run, about, where nobody says."""
 Auto = Literal["auto"]
 
 
@@ -106,7 +108,7 @@ class TrainingSettings(BaseModel):
         if self.learning_rate == "auto" and parameters is not None:
             decided["learning_rate"] = 3e-3 if parameters < SMALL_BASE else 2e-4
         if self.eval_every_steps == "auto":
-            decided["eval_every_steps"] = max(1, math.ceil(steps / 8))
+            decided["eval_every_steps"] = max(1, math.ceil(steps / EVALUATIONS))
         return self.model_copy(update=decided)
 
 
