@@ -8,11 +8,11 @@ from app.db.checkpoints import CheckpointRow
 from app.db.datasets import Dataset, DatasetVersion, Import
 from app.db.events import EventRow
 from app.db.metrics import MetricChunk, MetricLatest, MetricPoint
-from app.db.outbox import OutboxEntry
 from app.db.runs import Run
+from app.db.webhooks import Webhook, WebhookDelivery
 from app.db.workers import WorkerRow
 
 __all__ = [
     "ApiKey", "Artifact", "AuditEntry", "Base", "CheckpointRow", "Dataset", "DatasetVersion", "EventRow", "Import", "MetricChunk",
-    "MetricLatest", "MetricPoint", "OutboxEntry", "Project", "Run", "User", "WebSession", "WorkerRow",
+    "MetricLatest", "MetricPoint", "Project", "Run", "User", "WebSession", "Webhook", "WebhookDelivery", "WorkerRow",
 ]  # fmt: skip

@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, ForeignKey, String, Text
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from app.db.artifacts import Artifact, drop
 from app.db.base import Base, IdMixin, OwnedMixin
 from app.db.datasets import DatasetVersion
 from app.db.leases import LeaseMixin
+from app.db.webhooks import announce
+from app.domain.runs import ENDED, RunStatus
+from app.domain.webhooks import OF_STATUS
 
 if TYPE_CHECKING:
     from app.domain.ports import Storage
@@ -46,6 +49,15 @@ class Run(IdMixin, OwnedMixin, LeaseMixin, Base):
     version: Mapped[DatasetVersion] = relationship(foreign_keys=[version_id])
     eval_version: Mapped[DatasetVersion | None] = relationship(foreign_keys=[eval_version_id])
     adapter: Mapped[Artifact | None] = relationship(foreign_keys=[adapter_id])
+
+    def move_to(self, status: RunStatus, reason: str = "") -> None:
+        """Change the state, if that is legal; whoever wants to hear of an end gets a notice in the same commit."""
+        super().move_to(status, reason)
+        session = object_session(self)
+        if status in ENDED and session is not None:
+            model = None if status == RunStatus.CANCELLED else self.model
+            content = {"id": self.id, "name": self.name, "status": str(status), "model": model, "url": f"/runs/{self.id}"}
+            announce(session, self.project_id, OF_STATUS[status], content)
 
 
 def forget_model(session: Session, run: Run, storage: Storage) -> None:

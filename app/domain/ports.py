@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from app.domain.base_models import BaseModel
     from app.domain.datasets import Row
+    from app.domain.samples import Part, SampleCard, SampleFile
 
 
 class Queue(Protocol):
@@ -72,3 +73,31 @@ class BaseModels(Protocol):
 
     def listed(self) -> Sequence[BaseModel]:
         """Return the bundled base and the good folders this studio knows."""
+
+
+class Shelf(Protocol):
+    """The sample datasets that come with Hone."""
+
+    def listed(self) -> Sequence[SampleCard]:
+        """Return every sample's card."""
+
+    def file(self, slug: str, part: Part) -> SampleFile:
+        """Return one part of a sample, or NotFound."""
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A secret as a database keeps it, and which key opens it."""
+
+    text: str
+    key_id: str
+
+
+class Secrets(Protocol):
+    """Locks secrets before they are kept."""
+
+    def lock(self, text: str) -> Locked:
+        """Encrypt a text."""
+
+    def unlock(self, locked: Locked) -> str:
+        """Decrypt it; StudioError when the key is another."""

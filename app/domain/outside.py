@@ -1,0 +1,92 @@
+"""Which addresses outside Hone may be contacted on a person's word: the public ones, and private ones only where the operator allows it.
+
+A server that fetches what people name can be made to ask its own network (SSRF). So names are looked up once, every address found is
+judged here, and the connection goes to the address that was judged.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+MAX_URL = 2000
+SETTING = "HONE_WEBHOOK_PRIVATE"
+
+
+def _blocks(*written: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    return [ipaddress.ip_network(block) for block in written]
+
+
+_METADATA = _blocks(
+    "169.254.169.254/32", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::254/128", "fd20:ce::254/128"
+)
+"""Where clouds tell a machine its own credentials."""
+_PRIVATE = _blocks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "::1/128", "fc00::/7")
+_NEVER = _blocks(
+    "0.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4",
+    "fe80::/10", "fec0::/10", "ff00::/8",
+    # Writings of IPv4 addresses in IPv6, which would lead around the rules for those.
+    "::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",
+)  # fmt: skip
+
+
+def objection_to(address: Address, *, private_allowed: bool) -> str:
+    """Say in words why an address may not be contacted; nothing when it may."""
+    if is_private(address):
+        return "" if private_allowed else f"{address} is a private address. The operator can allow those with {SETTING}=true."
+    if _is_in(address, _METADATA) or _is_in(address, _NEVER) or not address.is_global:
+        return f"{address} belongs to no machine that a notice could be for."
+    return ""
+
+
+def is_private(address: Address) -> bool:
+    """Return whether an address is of this machine or its own network."""
+    return _is_in(address, _PRIVATE) and not _is_in(address, _METADATA)
+
+
+def _is_in(address: Address, blocks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    return any(address.version == block.version and address in block for block in blocks)
+
+
+def literal(host: str) -> Address | None:
+    """Return the address a host is written as, or None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def check_url(url: str, *, private_allowed: bool) -> None:
+    """Raise ValueError, in words, for a URL that no notice may go to whatever its name leads to."""
+    parts = _split(url)
+    host = parts.hostname or ""
+    if parts.scheme not in {"https", "http"} or not host:
+        raise ValueError("Give a whole address, such as https://example.com/hooks/hone.")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise ValueError("Give the address without a name, a password or a # part; notices are signed instead.")
+    if parts.scheme == "http" and not private_allowed:
+        raise ValueError(f"Use https. The operator can allow http on private networks with {SETTING}=true.")
+    address = literal(host)
+    objection = objection_to(address, private_allowed=private_allowed) if address else _objection_to_name(host, private_allowed)
+    if objection:
+        raise ValueError(objection)
+
+
+def _split(url: str) -> SplitResult:
+    if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"An address has at most {MAX_URL} plain characters, without spaces.")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("This address cannot be read. Check its host and port.") from None
+    return parts
+
+
+def _objection_to_name(host: str, private_allowed: bool) -> str:  # noqa: FBT001 - passed on
+    is_this_machine = host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")
+    if is_this_machine and not private_allowed:
+        return f"{host} is this machine itself. The operator can allow private addresses with {SETTING}=true."
+    return ""
