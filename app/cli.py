@@ -40,8 +40,10 @@ def fail(message: str, code: int = 1) -> NoReturn:
 @cli.command()
 def up(
     home: Home = None,
+    *,
     host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on (default 8000; 0 picks a free one).")] = None,
+    root_path: Annotated[str | None, typer.Option(help="Path under which a proxy serves it, e.g. /hone (default none).")] = None,
     no_workers: Annotated[bool, typer.Option("--no-workers", help="The web alone; workers run elsewhere.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +51,7 @@ def up(
     from app import launcher
     from app.gateways.starting import CannotStart
 
-    settings = settings_with(home=home, host=host, port=port, workers=False if no_workers else None)
+    settings = settings_with(home=home, host=host, port=port, root_path=root_path, workers=False if no_workers else None)
     try:
         code = launcher.up(settings, as_json=as_json)
     except CannotStart as error:

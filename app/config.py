@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """Templates, static files, migrations and the bundled model lie beside the packages (an editable install or the image)."""
 OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9_-]+)*")
+OWN_PATHS = frozenset({
+    "api", "board", "chat", "datasets", "docs", "live", "livez", "metrics", "openapi.json", "readyz", "runs", "search", "settings",
+    "signin", "signout", "static", "v1", "workers",
+})  # fmt: skip
+"""First parts of Hone's own addresses: under such a root nobody could tell whether a proxy has stripped it."""
 
 
 class Settings(BaseSettings):
@@ -35,6 +42,18 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="Addresses of reverse proxies that are believed about https and the caller, separated by commas."
     )
+    root_path: str = Field("", description="Path under which a reverse proxy serves Hone, e.g. /hone; it may strip it or pass it on.")
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_plain(cls, root: str) -> str:
+        if not ROOT_PATH.fullmatch(root):
+            message = f"{root!r} is no such path: it begins with / and does not end with one, of letters, digits, - and _, e.g. /hone"
+            raise ValueError(message)
+        if root.split("/")[1:2] and root.split("/")[1] in OWN_PATHS:
+            message = f"{root} begins like an address of Hone's own; choose another"
+            raise ValueError(message)
+        return root
 
     @property
     def database(self) -> str:

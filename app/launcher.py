@@ -186,6 +186,7 @@ class Family:
         settings = self.settings
         environment = os.environ | {
             "HONE_HOME": str(settings.home.resolve()), "HONE_HOST": settings.host, "HONE_WORKERS": str(settings.workers).lower(),
+            "HONE_ROOT_PATH": settings.root_path,
             "HONE_WEB_FD": str(listener.fileno()), "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
         starts_inference = settings.workers and not settings.inference_url
@@ -238,7 +239,7 @@ class Family:
                     self._say(f"Hone is still not ready after {READY_SECONDS:g} s; {self.address}/readyz says what is missing.")
         line = json.dumps({"ready": self.address}) if self.as_json else f"Hone is ready at {self.address}"
         print(line, flush=True)  # noqa: T201 - scripts wait for this line
-        _show(self.address)
+        show_in_browser(self.address)
 
     def _is_ready(self, client: httpx.Client) -> bool:
         address = self.address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
@@ -271,7 +272,7 @@ def _close(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def _show(address: str) -> None:
+def show_in_browser(address: str) -> None:
     """Open the browser, but only for somebody who sits at this machine."""
     has_display = sys.platform in {"darwin", "win32"} or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if sys.stdout.isatty() and has_display:

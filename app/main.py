@@ -31,6 +31,7 @@ from app.services.studio import Studio
 from app.web import site
 from app.web.csrf import SameOrigin
 from app.web.headers import HEADERS, SecurityHeaders
+from app.web.root import UnderRoot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,7 +75,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await app.state.inference.close()
         studio.engine.dispose()
 
-    app = FastAPI(title="Hone", version="1", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Hone", version="1", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
+    )  # fmt: skip
     app.state.studio = studio
     key = settings.inference_key.get_secret_value() if settings.inference_key else None
     app.state.inference = Inference(settings.inference_url, key)
@@ -86,6 +90,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SameOrigin, refuse=_refusing(CROSS_SITE))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)
     app.add_middleware(SecurityHeaders)
+    if settings.root_path:
+        app.add_middleware(UnderRoot, root=settings.root_path)
     return app
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.db.base import utc_now
 from app.db.session import reading, unit_of_work
 from app.domain.errors import Unauthenticated
-from app.services.accounts import SESSION_COOKIES, Accounts, Identity
+from app.services.accounts import Accounts, Identity, session_cookie
 from app.services.studio import Studio
 
 USED_EVERY = timedelta(minutes=1)
@@ -38,7 +38,8 @@ def authenticated(request: Request, studio: StudioDep, _: Annotated[object, Secu
         if scheme.lower() == "bearer":
             identity = accounts.by_key(secret.strip())
         else:
-            cookie = next((request.cookies[name] for name in SESSION_COOKIES if name in request.cookies), None)
+            name = session_cookie(request.scope.get("app_root_path", ""), secure=request.scope["scheme"] == "https")
+            cookie = request.cookies.get(name)
             found = accounts.by_session(cookie) if cookie else None
             if found is None:
                 message = "Send an API key: Authorization: Bearer hone_…  Make one with `hone token create`."

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 OWNER, DEFAULT_PROJECT = "owner", "default"
 SESSION_DAYS = 30
-SESSION_COOKIES = ("__Host-hone_session", "hone_session")
-"""The browser's cookie behind https, and on plain http."""
+SESSION_COOKIE = "hone_session"
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -39,6 +38,15 @@ class Identity:
     project_id: str
     project_name: str
     key_id: str | None = None
+
+
+def session_cookie(root: str, *, secure: bool) -> str:
+    """Return the name of the browser's cookie.
+
+    Behind https it is `__Host-`, which no neighbouring domain can set, and which a browser only takes with the path `/`. So studios under
+    several sub-paths of one host are told apart by the name: a path would part them less well, since scripts of one host reach all of it.
+    """
+    return ("__Host-" if secure else "") + SESSION_COOKIE + root.replace("/", ".")
 
 
 def make_key() -> str:

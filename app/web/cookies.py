@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.services.accounts import SESSION_COOKIES, SESSION_DAYS
+from app.services.accounts import SESSION_DAYS, session_cookie
+from app.web.addresses import root_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-SECURE, PLAIN = SESSION_COOKIES
 
 
 def is_secure(request: Request) -> bool:
@@ -20,18 +19,20 @@ def is_secure(request: Request) -> bool:
 
 def session_token(request: Request) -> str | None:
     """Return the browser's session token, if it sent one."""
-    return request.cookies.get(SECURE if is_secure(request) else PLAIN)
+    return request.cookies.get(_name(request))
 
 
 def keep(request: Request, response: Response, token: str) -> None:
     """Have the browser keep a session."""
-    secure = is_secure(request)
     response.set_cookie(
-        SECURE if secure else PLAIN, token, max_age=SESSION_DAYS * 86400, path="/", secure=secure, httponly=True, samesite="lax"
+        _name(request), token, max_age=SESSION_DAYS * 86400, path="/", secure=is_secure(request), httponly=True, samesite="lax"
     )
 
 
 def forget(request: Request, response: Response) -> None:
     """Have the browser forget its session."""
-    secure = is_secure(request)
-    response.delete_cookie(SECURE if secure else PLAIN, path="/", secure=secure, httponly=True, samesite="lax")
+    response.delete_cookie(_name(request), path="/", secure=is_secure(request), httponly=True, samesite="lax")
+
+
+def _name(request: Request) -> str:
+    return session_cookie(root_of(request), secure=is_secure(request))

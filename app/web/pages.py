@@ -32,21 +32,21 @@ VARY = "HX-Request, HX-Request-Type, HX-Target, Cookie"
 class Pages:
     """The templates, and the two ways to show one."""
 
-    def __init__(self, templates: Path, static: Path) -> None:
-        self.static = static
+    def __init__(self, templates: Path, static: Path, root: str = "") -> None:
+        self.static, self.root = static, root
         self._assets: dict[str, str] = {}
         self.environment = Environment(
             loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         self.environment.filters.update(words.FILTERS)
-        self.environment.globals["asset"] = self.asset
+        self.environment.globals.update(asset=self.asset, root=root)
 
     def asset(self, name: str) -> str:
         """Return a static file's address, which changes with its content, so that no browser shows an old one after an upgrade."""
         if name not in self._assets:
             file = self.static / name
             digest = hashlib.sha256(file.read_bytes()).hexdigest()[:10] if file.is_file() else "missing"
-            self._assets[name] = f"/static/{name}?v={digest}"
+            self._assets[name] = f"{self.root}/static/{name}?v={digest}"
         return self._assets[name]
 
     def render(

@@ -50,6 +50,7 @@ class Deployment(Protocol):
     host: str
     redis_url: str | None
     inference_url: str | None
+    root_path: str
 
     @property
     def database(self) -> str:
@@ -62,7 +63,7 @@ class Deployment(Protocol):
 
 def add_pages(app: FastAPI, deployment: Deployment) -> None:
     """Add every page to the application, whose `state.studio` is set."""
-    app.state.web = Web(Pages(ROOT / "templates", ROOT / "static"), Live(app.state.studio.engine), about(deployment))
+    app.state.web = Web(Pages(ROOT / "templates", ROOT / "static", deployment.root_path), Live(app.state.studio.engine), about(deployment))
     app.mount("/static", Assets(directory=ROOT / "static"), name="static")
     for module in ROUTES:
         app.include_router(module.router)

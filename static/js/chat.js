@@ -95,7 +95,7 @@
     const figures = { first: null, whole: 0, usage: null, finish: null };
     let text = "";
     try {
-      const response = await fetch("/chat/answers", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body(column, turns)), signal });
+      const response = await fetch(`${document.documentElement.dataset.root}/chat/answers`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body(column, turns)), signal });
       if (response.redirected) { location.reload(); return; } // signed out in the meantime
       if (!response.ok) throw new Error(await refusal(response));
       for await (const event of events(response)) {

@@ -11,6 +11,7 @@
   const cancel = form.querySelector("[data-upload-cancel]");
   const button = form.querySelector("[data-upload-send]");
   const limit = Number(form.dataset.maxBytes);
+  const { root } = document.documentElement.dataset;
   let sending = null;
 
   const megabytes = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
@@ -72,8 +73,8 @@
         : `${file.name}: all of it is here, being put away`;
     });
     request.addEventListener("load", () => {
-      if (request.status === 201 && request.response) leaveFor(request.response.href);
-      else if (request.status === 401 || new URL(request.responseURL).pathname === "/signin") leaveFor("");
+      if (request.status === 201 && request.response) leaveFor(root + request.response.href);
+      else if (request.status === 401 || new URL(request.responseURL).pathname === `${root}/signin`) leaveFor("");
       else refuse(request.response?.message || `${file.name} was not taken: the studio answered with ${request.status}. Try again in a moment.`);
     });
     request.addEventListener("abort", () => { free(); say(note, `${file.name} was not sent: you cancelled it.`); });
