@@ -1,0 +1,1 @@
+"""Three small invented datasets to try Hone with, written by grammars from a seed."""
