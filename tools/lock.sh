@@ -2,7 +2,8 @@
 # Rewrites the locks in requirements/ from pyproject.toml; `tools/lock.sh --upgrade` takes newer versions too.
 #
 # Each file is whole: base = the web, train = base and what trains, dev = all of it and the tools. torch, and the GPU
-# libraries that some of its builds bring, stay outside: which build fits depends on the machine. No index is named.
+# libraries that some of its builds bring, stay outside: which build fits depends on the machine. nvidia-ml-py is none of them: it is plain
+# Python, and runs everywhere. No index is named.
 set -eu
 cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
@@ -11,7 +12,7 @@ uv=.venv/bin/uv
 resolve() { "$uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-header --no-annotate "$@"; }
 
 outside=(--no-emit-package torch)
-for name in $(resolve --extra train | grep -oE '^(triton|nvidia|cuda)[a-z0-9-]*' | sort -u); do
+for name in $(resolve --extra train | grep -oE '^(triton|nvidia|cuda)[a-z0-9-]*' | grep -vx nvidia-ml-py | sort -u); do
     outside+=(--no-emit-package "$name")
 done
 

@@ -9,6 +9,8 @@ import httpx
 import structlog
 from sqlalchemy import select
 
+from app.db import Run
+from app.db.holds import begin_hold
 from app.db.leases import claim, held
 from app.db.session import UNREACHABLE, reading, unit_of_work
 from app.domain.errors import LeaseLost, StudioError
@@ -48,6 +50,8 @@ def claim_and_run(worker: Worker) -> bool:
         for kind in (kind for kind in KINDS.values() if kind.queue == worker.queue):
             with unit_of_work(worker.engine) as session:
                 row = claim(session, kind.table, worker.id, worker.queue, has_gpu=worker.has_gpu)
+                if isinstance(row, Run):
+                    begin_hold(session, row, host=worker.host, device=worker.device)
             if row is not None:
                 with worker.busy_with(row.id):
                     Hold(worker, kind, row.id, row.lease_token).run()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from app.db import EventRow, Import, Run
 from app.db.base import utc_now
+from app.db.holds import end_hold
 from app.domain.runs import ENDED, MAX_CRASHES_WITHOUT_PROGRESS, RunStatus, after_lost_lease
 from workers.import_work import ImportWork
 from workers.training_work import TrainingWork
@@ -53,6 +54,8 @@ def tell(session: Session, row: Run | Import, kind: str, message: str) -> None:
 
 def settle(session: Session, worker: Worker, kind: Kind, row: Run | Import, status: RunStatus, *, reason: str = "") -> None:
     """Move held work to a state without a holder, and do what belongs to that."""
+    if isinstance(row, Run):
+        end_hold(session, row)
     row.move_to(status, reason)
     if isinstance(row, Run) and status in {RunStatus.QUEUED, RunStatus.PAUSED}:
         row.step = row.checkpoint_step

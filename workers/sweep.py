@@ -38,7 +38,8 @@ def _expire_leases_of_the_dead(worker: Worker) -> None:
         return
     with unit_of_work(worker.engine) as session:
         for kind in KINDS.values():
-            mine = (kind.table.lease_owner.in_(gone), kind.table.status.in_(LEASED))
+            # A lease that ran out long ago keeps its end: until then the run was held, and no longer.
+            mine = (kind.table.lease_owner.in_(gone), kind.table.status.in_(LEASED), kind.table.lease_expires_at >= database_clock())
             session.execute(update(kind.table).where(*mine).values(lease_expires_at=database_clock() - 1.0))
         session.execute(update(WorkerRow).where(WorkerRow.id.in_(gone)).values(left_at=utc_now(), busy_with=None))
 

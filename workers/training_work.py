@@ -18,6 +18,7 @@ from app.db.runs import forget_model
 from app.db.session import reading
 from app.domain.cards import render_card
 from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Started
+from app.domain.holds import carried_over
 from app.domain.ports import Sealed
 from app.domain.runs import RunStatus
 from app.domain.specs import STARTER
@@ -147,7 +148,7 @@ def _record_start(session: Session, run: Run, event: Started) -> None:
     if run.status == RunStatus.STARTING:
         run.move_to(RunStatus.RUNNING)
     run.started_at = run.started_at or utc_now()
-    run.facts, run.step = event.data, event.step
+    run.facts, run.step = carried_over(run.facts) | event.data, event.step
     run.total_steps = event.total_steps or run.total_steps
     # What only the base decides (a Hub model's learning rate) is known now.
     run.spec = run.spec | {"settings": event.data.get("settings", run.spec.get("settings"))}

@@ -17,9 +17,11 @@ from sqlalchemy import select
 from app.db import WorkerRow
 from app.db.base import database_clock, utc_now
 from app.db.session import UNREACHABLE, make_engine, reading, unit_of_work
+from app.domain.devices import as_facts
 from app.domain.ids import new_id
 from app.gateways.lifeline import is_running, process_space
 from app.gateways.storage import LocalStorage
+from workers.devices import DeviceWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 SIGN_OF_LIFE_SECONDS = 5.0
+"""So old may be what pages show of a device's memory, and a little more."""
 SWEEP_EVERY = 3
 """Every how many signs of life the worker also looks for lost leases."""
 
@@ -47,11 +50,14 @@ class Worker:
     device: str
     has_gpu: bool
     id: str = field(default_factory=new_id)
+    host: str = field(default_factory=socket.gethostname)
     leaving: threading.Event = field(default_factory=threading.Event)
     free: threading.Semaphore = field(init=False)
+    devices: DeviceWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.free = threading.Semaphore(self.slots)
+        self.devices = DeviceWatch(has_gpu=self.has_gpu)
 
     def register(self, sweep: Callable[[Worker], object]) -> None:
         """Enter the process into the list of workers, and begin to give signs of life and to sweep."""
@@ -59,10 +65,11 @@ class Worker:
         with unit_of_work(self.engine) as session:
             session.add(
                 WorkerRow(
-                    id=self.id, host=socket.gethostname(), pid=os.getpid(), queue=self.queue, device=self.device,
+                    id=self.id, host=self.host, pid=os.getpid(), queue=self.queue, device=self.device,
                     has_gpu=self.has_gpu, facts=facts,
                 )
             )  # fmt: skip
+        self.devices.start(self.leaving)
         threading.Thread(target=self._live, args=(sweep,), name="sign of life", daemon=True).start()
 
     @contextmanager
@@ -95,7 +102,7 @@ class Worker:
                 with unit_of_work(self.engine) as session:
                     row = session.get(WorkerRow, self.id)
                     if row:
-                        row.updated_at = database_clock()
+                        row.updated_at, row.facts = database_clock(), row.facts | as_facts(self.devices.latest)
                 if turn % SWEEP_EVERY == 0:
                     sweep(self)
             except UNREACHABLE as error:

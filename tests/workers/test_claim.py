@@ -16,10 +16,12 @@ from app.config import Settings
 from app.db import CheckpointRow, EventRow, Run
 from app.db.artifacts import Artifact
 from app.db.base import database_clock
+from app.db.holds import begin_hold, now
 from app.db.leases import claim
 from app.db.metrics import read
 from app.db.session import reading, unit_of_work
 from app.domain.events import Finished
+from app.domain.holds import holds_of
 from app.domain.ports import Queue
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
@@ -255,3 +257,30 @@ def test_a_person_who_stops_after_a_pause_was_passed_on_gets_the_model(
     run = state(engine, run_id)
     assert run.status == "stopped"
     assert run.model is not None
+
+
+def holds(engine: Engine, run_id: str) -> list[Any]:
+    with reading(engine) as session:
+        return holds_of(session.get_one(Run, run_id).facts)
+
+
+def test_a_run_keeps_for_how_long_each_worker_held_it(engine: Engine, play: Play, run_id: str) -> None:
+    play("dies")
+    play("succeeds")
+    kept = holds(engine, run_id)
+    assert [(hold.device, bool(hold.host), hold.end is not None) for hold in kept] == [("CPU", True, True)] * 2
+    assert kept[0].begin < kept[0].end <= kept[1].begin < kept[1].end
+
+
+def test_the_hold_of_a_lost_worker_ends_with_its_lease(engine: Engine, worker: Worker, run_id: str) -> None:
+    with unit_of_work(engine) as session:
+        run = claim(session, Run, "w", "gpu", has_gpu=False)
+        assert run is not None
+        begin_hold(session, run, host="gone", device="CPU")
+        begun = now(session)
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).values(lease_expires_at=begun + 0.001))
+    time.sleep(0.02)
+    assert sweep(worker) == 1
+    [hold] = holds(engine, run_id)
+    assert hold.end == pytest.approx(begun + 0.001, abs=0.005)

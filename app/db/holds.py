@@ -1,0 +1,35 @@
+"""Who holds a run for how long, kept with the run: written by its worker alone, when it takes it and when it gives it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from app.db.base import database_clock
+from app.domain.holds import Hold, with_begun, with_ended
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from app.db.runs import Run
+
+
+def begin_hold(session: Session, run: Run, *, host: str, device: str) -> None:
+    """Note that a worker has taken a run; in the claim's own transaction."""
+    run.facts = with_begun(run.facts, Hold(begin=now(session), host=host, device=device))
+
+
+def end_hold(session: Session, run: Run) -> None:
+    """Note that the run is nobody's any more; called while its lease still stands in the row."""
+    run.facts = with_ended(run.facts, held_until(run, now(session)))
+
+
+def held_until(run: Run, moment: float) -> float:
+    """Return until when a run's worker can have held it: a lease that ran out says that nobody has since."""
+    return moment if run.lease_expires_at is None else min(moment, run.lease_expires_at)
+
+
+def now(session: Session) -> float:
+    """Return the database's time: the one that leases are judged by."""
+    return float(session.scalar(select(database_clock())) or 0.0)

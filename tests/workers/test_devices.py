@@ -1,0 +1,168 @@
+"""What a worker sees of its devices: with a driver, without one, and with one that fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace as Some
+from typing import Any
+
+import psutil
+import pytest
+
+from app.domain.devices import Device
+from workers import devices
+from workers.devices import DeviceWatch, process_tree, read_gpus, read_machine
+
+HERE = os.getpid()
+GIB = 2**30
+
+
+class Driver:
+    """NVML with two GPUs, as the library shows it."""
+
+    nvmlMemory_v2 = 2  # noqa: N815 - the library's own name
+
+    class NVMLError(Exception):
+        """Whatever goes wrong."""
+
+    def __init__(self, *broken: str, processes: list[Any] | None = None) -> None:
+        self.broken, self.is_open = broken, False
+        self.processes = [Some(pid=HERE, usedGpuMemory=6 * GIB)] if processes is None else processes
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("nvml"):
+            raise AttributeError(name)
+        if name in self.broken:
+            return self._fail
+        return {
+            "nvmlInit": lambda: setattr(self, "is_open", True),
+            "nvmlShutdown": lambda: setattr(self, "is_open", False),
+            "nvmlDeviceGetCount": lambda: 2,
+            "nvmlDeviceGetHandleByIndex": lambda index: index,
+            "nvmlDeviceGetName": lambda handle: ("NVIDIA L4", b"NVIDIA T4")[handle],
+            "nvmlDeviceGetUUID": lambda handle: f"GPU-{handle}aa",
+            "nvmlDeviceGetMemoryInfo": self._memory,
+            "nvmlDeviceGetComputeRunningProcesses": lambda _: self.processes,
+            "nvmlDeviceGetUtilizationRates": lambda _: Some(gpu=80),
+        }[name]
+
+    def _fail(self, *_: Any) -> Any:
+        raise self.NVMLError
+
+    def _memory(self, _handle: int, version: int | None = None) -> Any:
+        if version and "v2" in self.broken:
+            raise self.NVMLError
+        return Some(total=24 * GIB, used=(9 if version else 10) * GIB, reserved=1 * GIB)
+
+
+def test_a_gpu_tells_whose_its_memory_is() -> None:
+    driver = Driver()
+    seen = read_gpus({HERE}, None, driver)
+    assert seen[0] == Device(name="NVIDIA L4", kind="gpu", total_bytes=23 * GIB, used_bytes=9 * GIB, ours_bytes=6 * GIB, utilisation=0.8)
+    assert [device.name for device in seen] == ["NVIDIA L4", "NVIDIA T4"]
+    assert not driver.is_open
+
+
+def test_an_older_driver_counts_what_it_keeps_for_itself_as_used() -> None:
+    device = read_gpus({HERE}, None, Driver("v2"))[0]
+    assert (device.total_bytes, device.used_bytes) == (24 * GIB, 10 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        ("1", ["NVIDIA T4"]),
+        ("1,0", ["NVIDIA T4", "NVIDIA L4"]),
+        (" 0 ", ["NVIDIA L4"]),
+        ("GPU-0", ["NVIDIA L4"]),
+        ("", []),
+        ("-1", []),
+        ("7,0", []),
+    ],
+)
+def test_only_the_gpus_that_are_not_hidden_are_seen(visible: str, names: list[str]) -> None:
+    assert [device.name for device in read_gpus({HERE}, visible, Driver())] == names
+
+
+@pytest.mark.parametrize("broken", ["nvmlInit", "nvmlDeviceGetCount", "nvmlDeviceGetName", "nvmlDeviceGetHandleByIndex"])
+def test_a_driver_that_fails_is_no_gpu_and_no_error(broken: str) -> None:
+    driver = Driver(broken)
+    assert read_gpus({HERE}, None, driver) == []
+    assert not driver.is_open
+
+
+def test_without_a_driver_the_real_library_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pynvml
+
+    def no_library() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", no_library)
+    assert read_gpus({HERE}, None) == []
+
+
+@pytest.mark.parametrize(
+    ("driver", "ours"),
+    [
+        (Driver("nvmlDeviceGetComputeRunningProcesses"), None),
+        (Driver(processes=[Some(pid=HERE, usedGpuMemory=None)]), None),
+        (Driver(processes=[Some(pid=2**22 + 7, usedGpuMemory=GIB)]), None),
+        (Driver(processes=[Some(pid=1, usedGpuMemory=GIB)]), 0),
+        (Driver(processes=[]), 0),
+    ],
+)
+def test_where_the_driver_does_not_say_whose_memory_it_is_nothing_is_claimed(driver: Driver, ours: int | None) -> None:
+    assert read_gpus({HERE}, None, driver)[0].ours_bytes == ours
+
+
+def test_a_gpu_that_nobody_counts_the_work_of_has_no_figure_for_it() -> None:
+    assert read_gpus({HERE}, None, Driver("nvmlDeviceGetUtilizationRates"))[0].utilisation is None
+
+
+def test_the_machine_tells_what_this_process_and_its_children_hold() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
+        mine = process_tree()
+        assert {HERE, child.pid} <= mine
+        machine = read_machine(mine)
+        assert child.stdin is not None
+        child.stdin.close()
+    assert machine.kind == "cpu"
+    assert psutil.Process().memory_info().rss / 2 < (machine.ours_bytes or 0) < machine.total_bytes
+
+
+def test_a_process_that_has_just_ended_holds_nothing() -> None:
+    assert read_machine({2**22 + 7}).ours_bytes == 0
+
+
+def test_a_container_with_part_of_a_machine_has_only_that_part(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text(f"{GIB}\n")
+    (tmp_path / "memory.current").write_text(f"{GIB // 2}\n")
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {GIB // 4}\n")
+    assert devices._machine_memory(tmp_path) == (GIB, GIB // 4)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert devices._machine_memory(tmp_path)[0] == psutil.virtual_memory().total
+
+
+def test_the_watch_looks_until_the_worker_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "LOOK_SECONDS", 0.01)
+    looks: list[int] = []
+
+    def look(_: DeviceWatch) -> list[Device]:
+        looks.append(1)
+        if len(looks) == 1:
+            raise OSError
+        return [read_machine(())]
+
+    monkeypatch.setattr(DeviceWatch, "look", look)
+    watch, leaving = DeviceWatch(has_gpu=False), threading.Event()
+    watch.start(leaving)
+    deadline = time.monotonic() + 20
+    while not watch.latest and time.monotonic() < deadline:
+        time.sleep(0.01)
+    leaving.set()
+    assert [device.kind for device in watch.latest] == ["cpu"]

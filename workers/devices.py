@@ -1,0 +1,160 @@
+"""What a worker sees of its devices: the GPUs' memory through NVML, the machine's through psutil.
+
+Looked at in a thread of its own: a driver that hangs must not keep a worker from giving its sign of life.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pynvml
+import structlog
+
+from app.domain.devices import Device
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+log = structlog.get_logger()
+LOOK_SECONDS = 4.0
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+def process_tree() -> set[int]:
+    """Return this process and everything it has started."""
+    this = psutil.Process()
+    return {this.pid, *(child.pid for child in this.children(recursive=True))}
+
+
+def read_machine(mine: Collection[int]) -> Device:
+    """Return the machine's processor and memory."""
+    total, used = _machine_memory()
+    return Device(
+        name=f"CPU, {os.cpu_count()} cores", kind="cpu", total_bytes=total, used_bytes=used,
+        ours_bytes=sum(map(_resident_bytes, mine)), utilisation=min(1.0, psutil.cpu_percent() / 100),
+    )  # fmt: skip
+
+
+def _machine_memory(group: Path = CONTROL_GROUP) -> tuple[int, int]:
+    """Return how much memory there is and is used; in a container that may have only part of the machine's, of that part."""
+    memory = psutil.virtual_memory()
+    try:
+        limit = int((group / "memory.max").read_text("ascii"))
+        kept = dict(line.split() for line in (group / "memory.stat").read_text("ascii").splitlines())
+        # What it read from files is given up as soon as anybody wants memory.
+        used = int((group / "memory.current").read_text("ascii")) - int(kept["inactive_file"])
+    except (OSError, ValueError, KeyError):
+        return memory.total, memory.total - memory.available  # no container, or one without a limit ("max")
+    return min(limit, memory.total), max(0, used)
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0  # it has just ended
+
+
+def read_gpus(mine: Collection[int], visible: str | None, nvml: Any = pynvml) -> list[Device]:
+    """Return the GPUs this worker may use; none where there is no driver, or it does not answer. `visible`: CUDA_VISIBLE_DEVICES."""
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return []
+    try:
+        return [_read_gpu(nvml, handle, mine) for handle in _usable(nvml, visible)]
+    except nvml.NVMLError as error:
+        log.warning("the GPU's driver does not answer", error=str(error))
+        return []
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _usable(nvml: Any, visible: str | None) -> Iterator[Any]:
+    """Yield the GPUs that are not hidden. Numbers count as the driver does, which is CUDA's way too where all GPUs are alike."""
+    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    if visible is None:
+        yield from handles
+        return
+    for wanted in (part.strip() for part in visible.split(",")):
+        if wanted.isdecimal() and int(wanted) < len(handles):
+            yield handles[int(wanted)]
+        elif wanted and not wanted.isdecimal():
+            yield from (handle for handle in handles if _as_text(nvml.nvmlDeviceGetUUID(handle)).startswith(wanted))
+        else:
+            return  # as CUDA does: the first name that means nothing ends the list
+
+
+def _read_gpu(nvml: Any, handle: Any, mine: Collection[int]) -> Device:
+    total, used = _memory(nvml, handle)
+    return Device(
+        name=_as_text(nvml.nvmlDeviceGetName(handle)), kind="gpu", total_bytes=total, used_bytes=used,
+        ours_bytes=_bytes_of(nvml, handle, mine), utilisation=_utilisation(nvml, handle),
+    )  # fmt: skip
+
+
+def _memory(nvml: Any, handle: Any) -> tuple[int, int]:
+    """Return how much programs can have, and how much they have; only newer drivers tell what they keep for themselves."""
+    try:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+    except nvml.NVMLError:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        return memory.total, memory.used
+    return memory.total - memory.reserved, memory.used
+
+
+def _bytes_of(nvml: Any, handle: Any, mine: Collection[int]) -> int | None:
+    """Return what our processes hold; None where the driver does not say: on Windows, or about processes outside a container."""
+    try:
+        held = {process.pid: process.usedGpuMemory for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+    except nvml.NVMLError:
+        return None
+    ours = [number for pid, number in held.items() if pid in mine]
+    return None if None in ours or not _knows(held) else sum(ours)
+
+
+def _knows(pids: Collection[int]) -> bool:
+    """Return whether the driver's process numbers are ours; in a container without the machine's numbers they are not."""
+    return all(psutil.pid_exists(pid) for pid in pids)
+
+
+def _utilisation(nvml: Any, handle: Any) -> float | None:
+    try:
+        return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100
+    except nvml.NVMLError:
+        return None
+
+
+def _as_text(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+
+
+class DeviceWatch:
+    """Looks at the devices every few seconds; `latest` is what it saw last."""
+
+    def __init__(self, *, has_gpu: bool) -> None:
+        self.has_gpu = has_gpu
+        self.latest: list[Device] = []
+
+    def start(self, leaving: threading.Event) -> None:
+        """Look once, so that the first sign of life tells of them, and go on looking until the worker leaves."""
+        threading.Thread(target=self._watch, args=(leaving,), name="devices", daemon=True).start()
+
+    def look(self) -> list[Device]:
+        """Look now."""
+        mine = process_tree()
+        gpus = read_gpus(mine, os.environ.get("CUDA_VISIBLE_DEVICES")) if self.has_gpu else []
+        return [*gpus, read_machine(mine)]
+
+    def _watch(self, leaving: threading.Event) -> None:
+        while True:
+            try:
+                self.latest = self.look()
+            except (psutil.Error, OSError) as error:
+                log.warning("the devices could not be looked at", error=str(error))
+            if leaving.wait(LOOK_SECONDS):
+                return
