@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="Addresses of reverse proxies that are believed about https and the caller, separated by commas."
     )
+    secret_key: SecretStr | None = Field(
+        None, description="Key that stored secrets are locked with, or several by commas: the first locks. Default: HONE_HOME/secret.key."
+    )
+    webhook_private: bool = Field(False, description="Whether webhooks may go to private addresses and this machine, also over http.")
+    backup: bool = Field(True, description="Whether an older database is copied to HONE_HOME/backups before its schema is changed.")
     root_path: str = Field("", description="Path under which a reverse proxy serves Hone, e.g. /hone; it may strip it or pass it on.")
 
     @field_validator("root_path")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
-from app.api import datasets, health, openai, runs
+from app.api import datasets, health, openai, runs, samples, webhooks
 from app.api import errors as api_errors
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.config import PROJECT_ROOT, Settings
@@ -24,11 +25,15 @@ from app.domain.errors import Forbidden, Invalid, StudioError, TooLarge
 from app.domain.specs import STARTER
 from app.gateways.inference import Inference
 from app.gateways.model_folders import ModelFolders
+from app.gateways.outside import Outside
 from app.gateways.queue import make_queue
+from app.gateways.samples import SampleShelf
+from app.gateways.secrets import SecretBox
 from app.gateways.storage import LocalStorage
 from app.gateways.tokens import TokenCounter
 from app.services.studio import Studio
 from app.web import site
+from app.web.courier import Courier
 from app.web.csrf import SameOrigin
 from app.web.headers import HEADERS, SecurityHeaders
 from app.web.root import UnderRoot
@@ -45,6 +50,7 @@ CROSS_SITE = Forbidden("Another site caused this request, so it was refused.", c
 CANNOT_BE_KEPT = Invalid("Something in this request is of a kind or a size that the database cannot take.", code="out_of_range")
 TOO_LARGE = TooLarge(f"A request may hold {MAX_BODY_BYTES // 2**20} MiB at most; only uploads of datasets may be larger.")
 STARTER_FOLDER = PROJECT_ROOT / "models" / STARTER
+SAMPLES_FOLDER = PROJECT_ROOT / "samples"
 
 
 def make_studio(settings: Settings) -> Studio:
@@ -55,12 +61,15 @@ def make_studio(settings: Settings) -> Studio:
         storage=storage,
         queue=make_queue(settings.redis_url),
         bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.local_owner),
+        shelf=SampleShelf(SAMPLES_FOLDER),
         count_tokens=TokenCounter(STARTER_FOLDER).count,
         incoming=storage.incoming,
         run_folders=settings.runs,
         max_upload_bytes=settings.max_upload_bytes,
         local_owner=settings.local_owner,
         expects_workers=settings.workers,
+        secrets=SecretBox(settings.secret_key.get_secret_value() if settings.secret_key else None, settings.home.resolve()),
+        private_webhooks=settings.webhook_private,
     )
 
 
@@ -68,10 +77,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Assemble the application; the database must have been migrated."""
     settings = settings or Settings()
     studio = make_studio(settings)
+    outside = Outside(private_allowed=settings.webhook_private)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        courier = asyncio.create_task(Courier(studio.engine, studio.secrets, outside).run())
         yield
+        courier.cancel()
         await app.state.inference.close()
         studio.engine.dispose()
 
@@ -82,7 +94,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.studio = studio
     key = settings.inference_key.get_secret_value() if settings.inference_key else None
     app.state.inference = Inference(settings.inference_url, key)
-    for module in (datasets, runs, health, openai):
+    # /datasets/samples stands before /datasets/{id}.
+    for module in (samples, datasets, runs, webhooks, health, openai):
         app.include_router(module.router)
     site.add_pages(app, settings)
     _add_errors(app)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.db.session import unit_of_work
+from app.db.session import reading, unit_of_work
+from app.domain.samples import Part
 from app.services.datasets import Datasets
 from app.services.models import Models
+from app.services.removal import Removal
 from app.services.runs import Runs
+from app.services.samples import Samples
+from app.services.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
     from app.db import Dataset
     from app.domain.datasets import Message
-    from app.domain.ports import BaseModels, Queue, Storage
+    from app.domain.ports import BaseModels, Queue, Secrets, Shelf, Storage
     from app.services.accounts import Identity
 
 
@@ -31,12 +36,15 @@ class Studio:
     storage: Storage
     queue: Queue
     bases: BaseModels
+    shelf: Shelf
     count_tokens: Callable[[Sequence[Message]], int]
     incoming: Path
     run_folders: Path
     max_upload_bytes: int
     local_owner: bool
     expects_workers: bool
+    secrets: Secrets
+    private_webhooks: bool
 
     def datasets(self, session: Session) -> Datasets:
         """Return the datasets' service."""
@@ -46,9 +54,21 @@ class Studio:
         """Return the runs' service."""
         return Runs(session, self.queue, self.datasets(session), self.bases)
 
+    def removal(self, session: Session, is_answering: Callable[[str], bool]) -> Removal:
+        """Return the service that deletes runs; `is_answering` says whether a model is at an answer just now."""
+        return Removal(session, self.storage, self.run_folders, is_answering)
+
+    def webhooks(self, session: Session) -> Webhooks:
+        """Return the webhooks' service."""
+        return Webhooks(session, self.secrets, private_allowed=self.private_webhooks)
+
     def models(self, session: Session) -> Models:
         """Return the models' service."""
         return Models(session, self.storage, self.bases)
+
+    def samples(self, session: Session) -> Samples:
+        """Return the samples' service."""
+        return Samples(session, self.shelf)
 
     def bring(self, by: Identity, *, name: str, filename: str, upload: Path) -> Dataset:
         """Make a dataset of a finished upload, in a unit of work of its own; if that fails, nothing of the upload stays."""
@@ -57,6 +77,17 @@ class Studio:
                 return self.datasets(session).create(by, name=name.strip() or filename, filename=filename, upload=upload)
         finally:
             upload.unlink(missing_ok=True)
+
+    def add_sample(self, by: Identity, slug: str, part: Part = Part.TRAIN) -> tuple[Dataset, bool]:
+        """Upload a sample and return its dataset, and whether it is new: the same rows twice, unchanged, would only confuse."""
+        file = self.shelf.file(slug, part)
+        with reading(self.engine) as session:
+            found = self.samples(session).taken(by, file)
+        if found:
+            return found, False
+        with tempfile.NamedTemporaryFile(dir=self.incoming, prefix="sample-", delete=False) as upload:
+            upload.write(file.content)
+        return self.bring(by, name=file.name, filename=file.filename, upload=Path(upload.name)), True
 
     def log_of(self, run_id: str) -> Path:
         """Return where a run's log lies, if it has begun."""

@@ -17,7 +17,7 @@ from app.web import errors
 from app.web.live import Live
 from app.web.pages import Pages
 from app.web.parts import Web
-from app.web.routes import account, board, chat, datasets, docs, home, live, new_run, runs, settings
+from app.web.routes import account, board, chat, datasets, docs, home, live, new_run, runs, settings, webhooks
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 # /runs/new stands before /runs/{id}.
-ROUTES = (home, datasets, new_run, runs, board, chat, settings, account, docs, live)
+ROUTES = (home, datasets, new_run, runs, board, chat, settings, webhooks, account, docs, live)
 log = structlog.get_logger()
 
 
@@ -79,7 +79,7 @@ def about(deployment: Deployment) -> dict[str, str]:
         "Workers are rung by": "Redis" if deployment.redis_url else "nobody: they look every second",
         "Inference server": deployment.inference_url or "none",
         "Listens on": deployment.host,
-        "Outside addresses": "none: Hone contacts nobody by itself",
+        "Outside addresses": "none by itself: only the webhooks that somebody added here",
     }
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.services.models import Models
     from app.services.runs import Runs
     from app.services.studio import Studio
+    from app.services.webhooks import Webhooks
     from app.web.parts import Web
 
 
@@ -49,6 +50,11 @@ class Visit:
     def runs(self) -> Runs:
         """The runs' service."""
         return self.studio.runs(self.session)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """The webhooks' service."""
+        return self.studio.webhooks(self.session)
 
     @cached_property
     def models(self) -> Models:
