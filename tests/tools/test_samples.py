@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools.samples import faults, private, support_emails
+from tools.samples import brand_voice, faults, pii_masking, private, support_emails
 from tools.samples.grammar import lists, read, runs_of_words, words
 from tools.samples.rows import ROLES, Row, answered, asked
 from tools.samples.writing import SAMPLES, write
@@ -62,7 +62,7 @@ def test_a_row_is_three_messages_and_none_is_empty(slug: str) -> None:
             assert all(message["content"].strip() for message in row["messages"])
 
 
-@pytest.mark.parametrize(("slug", "train", "test"), [("support-emails", 700, 120)])
+@pytest.mark.parametrize(("slug", "train", "test"), [("support-emails", 700, 120), ("pii-masking", 600, 100), ("brand-voice", 500, 80)])
 def test_sizes_are_as_told(slug: str, train: int, test: int) -> None:
     told = about(slug)
     assert (len(rows_of(slug, "train")), len(rows_of(slug, "test"))) == (train, test) == (told["rows"], told["test_rows"])
@@ -145,3 +145,40 @@ def test_one_label_is_plainly_wrong() -> None:
 
 def test_two_emails_are_broken_off() -> None:
     assert [asked(row) for row in by_line("support-emails", "broken_emails")] in (list(faults.BROKEN), list(faults.BROKEN[::-1]))
+
+
+@pytest.mark.parametrize("half", ["train", "test"])
+def test_a_masked_text_keeps_every_other_word_and_no_personal_data(half: str) -> None:
+    shop = lists(read("shop")[half])
+    for row in rows_of("pii-masking", half):
+        kept = re.split(r"\[[A-Z]+\]", answered(row))
+        assert re.fullmatch(".+?".join(map(re.escape, kept)), asked(row)), asked(row)
+        assert not any(kind.search(answered(row)) for kind in (EMAIL, PHONE, IBAN)), answered(row)
+        assert not {*shop["first"], *shop["last"]} & set(re.findall(r"[\w-]+", answered(row))), answered(row)
+
+
+def test_every_kind_is_masked_often_and_some_texts_have_nothing_to_mask() -> None:
+    rows = rows_of("pii-masking", "train")
+    counts = Counter(kind for row in rows for kind in re.findall(r"\[([A-Z]+)\]", answered(row)))
+    assert set(counts) == set(pii_masking.KINDS)
+    assert min(counts.values()) >= 60
+    assert 0.08 <= sum(asked(row) == answered(row) for row in rows) / len(rows) <= 0.2
+
+
+@pytest.mark.parametrize("where", ["masking street", "voice tea", "private ibans"])
+def test_streets_teas_and_accounts_of_the_test_are_new(where: str) -> None:
+    file, word = where.split()
+    known = read(file)
+    tables = known.get("words", known)
+    train, test = (lists(known[word])[half] if word in known else lists(tables[half])[word] for half in ("train", "test"))
+    assert set(train) & set(test) == set()
+
+
+@pytest.mark.parametrize("half", ["train", "test"])
+def test_every_answer_of_the_shop_keeps_its_rules(half: str) -> None:
+    for row in rows_of("brand-voice", half):
+        said, signed = answered(row).split("\n")
+        assert signed == brand_voice.SIGN_OFF
+        assert len(re.findall(r"\.(?: |$)", said)) == 2, said
+        assert not re.search(r"!|\b(?:I|customer|unfortunately|policy|parcel)\b", said), said
+        assert set(re.findall(r"\d+", said)) <= set(re.findall(r"\d+", asked(row))), said

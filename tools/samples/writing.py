@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.samples import faults, support_emails
+from tools.samples import brand_voice, faults, pii_masking, support_emails
 from tools.samples.rows import Row
 
 SEED = "hone"
@@ -45,9 +45,37 @@ def support(rng: random.Random, told: random.Random) -> Sample:
     return Sample([entry.row for entry in entries], support_emails.emails("test", TEST_EMAILS, told), about)
 
 
+def masking(rng: random.Random, told: random.Random) -> Sample:
+    """Make the texts to be masked."""
+    about = {
+        "title": "Masking personal data",
+        "description": "Short texts with names, numbers, addresses and accounts. The answer is the text with each replaced by its kind.",
+        "task": "Text in, the same text with personal data masked, out",
+        "masks": [f"[{kind}]" for kind in pii_masking.KINDS],
+        "planted": {},
+    }
+    return Sample(pii_masking.texts("train", 600, rng), pii_masking.texts("test", 100, told), about)
+
+
+def voice(rng: random.Random, told: random.Random) -> Sample:
+    """Make the answers of the tea shop."""
+    about = {
+        "title": "A brand's voice",
+        "description": "Questions to an invented tea shop with plain facts. The answer gives the facts in the shop's own warm voice.",
+        "task": "Question and facts in, an answer in the shop's voice out",
+        "rules": list(brand_voice.RULES),
+        "planted": {},
+    }
+    return Sample(brand_voice.answers("train", 500, rng), brand_voice.answers("test", 80, told), about)
+
+
 TRAIN_EMAILS, TEST_EMAILS = 700, 120
 
-SAMPLES: dict[str, Callable[[random.Random, random.Random], Sample]] = {"support-emails": support}
+SAMPLES: dict[str, Callable[[random.Random, random.Random], Sample]] = {
+    "support-emails": support,
+    "pii-masking": masking,
+    "brand-voice": voice,
+}
 
 
 def make(slug: str) -> Sample:
