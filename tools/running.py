@@ -1,4 +1,4 @@
-"""A whole studio for tests and benchmarks: `hone up` on a free port, with a key, ended and checked at the end."""
+"""A whole studio for tests, benchmarks and the demo: `hone up` on a free port, with a key, ended and checked at the end."""
 
 from __future__ import annotations
 
@@ -19,8 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HONE = Path(sys.executable).parent / "hone"
+FOLLOWING = Path(__file__).resolve().parent / "following.py"
 READY = "Hone is ready at "
 READY_SECONDS = 180.0
+
+
+class DidNotStart(RuntimeError):
+    """A studio that ended before it was ready; `said` is its own word on why."""
+
+    def __init__(self, said: str, details: str) -> None:
+        super().__init__(f"The studio did not start. {said} {details}")
+        self.said = said
 
 
 @dataclass
@@ -88,27 +97,39 @@ def make_token(home: Path, name: str = "tests") -> str:
     return made.stdout.strip()
 
 
-def start(home: Path, **environment: str) -> RunningStudio:
-    """Start a studio and return it when it says that it is ready."""
-    key = make_token(home)
+def start(home: Path, environment: dict[str, str] | None = None, *, port: int = 0, key_name: str = "tests") -> RunningStudio:
+    """Start a studio and return it when it says that it is ready; DidNotStart says why it is not."""
     process = subprocess.Popen(
-        [HONE, "up", "--home", home, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | environment, start_new_session=True,
+        [sys.executable, "-P", FOLLOWING, HONE, "up", "--home", home, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env=os.environ | (environment or {}), start_new_session=True,
     )  # fmt: skip
+    try:
+        address = _address_once_ready(process, home)
+        return RunningStudio(home, address, make_token(home, key_name), process)
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _address_once_ready(process: subprocess.Popen[str], home: Path) -> str:
     talk: list[str] = []
     assert process.stdout  # noqa: S101 - asked for above
     assert process.stderr  # noqa: S101
-    threading.Thread(target=_collect, args=(process.stderr, talk), daemon=True).start()
+    collecting = threading.Thread(target=_collect, args=(process.stderr, talk), daemon=True)
+    collecting.start()
     stuck = threading.Timer(READY_SECONDS, process.kill)
+    stuck.daemon = True
     stuck.start()
-    line = process.stdout.readline()
-    stuck.cancel()
-    if not line.startswith(READY):
-        process.kill()
-        log = home / "logs" / "hone.log"
-        message = f"The studio did not start. {line!r} {''.join(talk)} {log.read_text()[-3000:] if log.exists() else ''}"
-        raise RuntimeError(message)
-    return RunningStudio(home, line.removeprefix(READY).strip(), key, process)
+    try:
+        line = process.stdout.readline()
+    finally:
+        stuck.cancel()
+    if line.startswith(READY):
+        return line.removeprefix(READY).strip()
+    process.kill()
+    collecting.join(1)
+    log = home / "logs" / "hone.log"
+    raise DidNotStart("".join(talk).strip(), f"{line!r} {log.read_text()[-3000:] if log.exists() else ''}")
 
 
 def _collect(stream: IO[str], into: list[str]) -> None:
@@ -118,25 +139,33 @@ def _collect(stream: IO[str], into: list[str]) -> None:
 
 def stop(studio: RunningStudio) -> int:
     """End a studio as Ctrl-C does and return its exit code."""
-    studio.process.send_signal(signal.SIGINT)
+    return _end(studio.process)
+
+
+def _end(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGINT)
     try:
-        return studio.process.wait(30)
+        return process.wait(30)
     finally:
-        kill(studio)
+        _kill(process)
 
 
 def kill(studio: RunningStudio) -> None:
     """End a studio's first process by force, and let go of its pipes."""
-    studio.process.kill()
-    studio.process.wait()
-    if studio.process.stdout:
-        studio.process.stdout.close()
+    _kill(studio.process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
 
 
 @contextmanager
 def running_studio(home: Path, **environment: str) -> Iterator[RunningStudio]:
     """Run a studio for the time of a with block."""
-    studio = start(home, **environment)
+    studio = start(home, environment)
     try:
         yield studio
     finally:
