@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from app.web.places import PLACES
+
 if TYPE_CHECKING:
     from app.services.accounts import Identity
     from app.services.overview import Overview
@@ -60,4 +62,5 @@ class Frame:
             )),
         )  # fmt: skip
 
+    shortcuts = tuple(place for place in PLACES if place.keys)
     foot = (Link("/settings", "Settings", "settings"), Link("/docs", "API", "book"))

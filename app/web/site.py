@@ -17,7 +17,7 @@ from app.web import errors
 from app.web.live import Live
 from app.web.pages import Pages
 from app.web.parts import Web
-from app.web.routes import account, board, chat, datasets, docs, home, live, new_run, runs, settings, webhooks
+from app.web.routes import account, board, chat, datasets, docs, home, live, new_run, runs, samples, search, settings, tour, webhooks
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 # /runs/new stands before /runs/{id}.
-ROUTES = (home, datasets, new_run, runs, board, chat, settings, webhooks, account, docs, live)
+ROUTES = (home, samples, datasets, new_run, runs, board, chat, search, settings, webhooks, account, docs, live, tour)
 log = structlog.get_logger()
 
 

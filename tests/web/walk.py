@@ -15,6 +15,8 @@ PAGES = {
     "/board": "board/board.html",
     "/chat": "chat/chat.html",
     "/workers": "workers/workers.html",
+    "/search": "search/search.html",
+    "/search?q=emails": "search/search.html",
     "/settings": "settings/settings.html",
 }
 

@@ -1,0 +1,38 @@
+"""The places and beginnings that search and the command palette know, and the keys that lead to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Somewhere one can go; `also` are words one may look for it by."""
+
+    label: str
+    href: str
+    icon: str
+    also: str = ""
+    keys: str = ""
+
+    def answers_to(self, words: list[str]) -> bool:
+        """Return whether each word begins one of its own."""
+        own = f"{self.label} {self.also}".lower().split()
+        return all(any(known.startswith(word.lower()) for known in own) for word in words)
+
+
+PLACES = (
+    Place("New run", "/runs/new", "plus", "train start training fine-tune", "n"),
+    Place("Upload a dataset", "/datasets#upload", "upload", "data file import jsonl csv examples", "u"),
+    Place("Home", "/", "home", "start overview", "g h"),
+    Place("Data", "/datasets", "data", "datasets rows examples", "g d"),
+    Place("Runs", "/runs", "train", "train training list", "g r"),
+    Place("Board", "/board", "board", "team queue running waiting gpu", "g b"),
+    Place("Chat", "/chat", "chat", "ask compare answers model", "g c"),
+    Place("Workers", "/workers", "workers", "machines gpu devices memory", "g w"),
+    Place("Settings", "/settings", "settings", "studio configuration", "g s"),
+    Place("API keys", "/settings#keys", "key", "settings token secret bearer"),
+    Place("This studio", "/settings#about", "settings", "settings database store home folder version"),
+    Place("API", "/docs", "book", "rest openai openapi swagger documentation docs", "g a"),
+)
+"""Everything here has a page: a test opens each."""

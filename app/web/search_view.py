@@ -1,0 +1,69 @@
+"""What a search found, as its page and the command palette show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from app.web import looks
+from app.web.places import PLACES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from app.db import Dataset, Run
+    from app.services.paging import Page
+    from app.services.search import Findings
+    from app.web.looks import Look
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One thing that was found, and its state."""
+
+    label: str
+    href: str
+    icon: str
+    look: Look | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hits of one kind, and where the rest of them stands."""
+
+    title: str
+    hits: Sequence[Hit]
+    rest: str = ""
+
+
+def groups(found: Findings, words: list[str]) -> list[Group]:
+    """Return what was found by kind: with words the places first, without them the newest things first."""
+    more_runs = f"/runs?{urlencode({'q': ' '.join(words)})}" if words else "/runs"
+    things = [
+        Group("Runs" if words else "Newest runs", [_run(run) for run in found.runs.items], _if(found.runs, more_runs)),
+        Group(
+            "Datasets" if words else "Newest datasets", [_dataset(one) for one in found.datasets.items], _if(found.datasets, "/datasets")
+        ),
+        Group("Models" if words else "Newest models", [_model(run) for run in found.models.items], _if(found.models, "/chat")),
+    ]
+    places = Group("Go to", [Hit(place.label, place.href, place.icon) for place in PLACES if place.answers_to(words)])
+    return [group for group in ([places, *things] if words else [*things, places]) if group.hits]
+
+
+def _if(page: Page[Any], rest: str) -> str:
+    return rest if page.has_more else ""
+
+
+def _run(run: Run) -> Hit:
+    return Hit(run.name, f"/runs/{run.id}", "train", looks.run_look(run.status), run.created_at)
+
+
+def _dataset(dataset: Dataset) -> Hit:
+    return Hit(dataset.name, f"/datasets/{dataset.id}", "data", looks.dataset_look(dataset.status), dataset.created_at)
+
+
+def _model(run: Run) -> Hit:
+    return Hit(f"Chat with {run.model}", f"/chat?tuned={quote(run.model or '')}", "chat", None, run.finished_at)
