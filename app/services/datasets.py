@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from app.db import Dataset, DatasetVersion, EventRow, Import, Run
 from app.db.artifacts import drop, keep
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from app.services.accounts import Identity
 
 IMPORT_QUEUE = "cpu"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What can be trained on: how many rows, and the dataset that came last."""
+
+    rows: int
+    newest: Dataset | None
 
 
 class Datasets:
@@ -59,6 +68,12 @@ class Datasets:
     def newest(self, by: Identity, *, limit: int = 50, after: str | None = None) -> Page[Dataset]:
         """Return the project's datasets, newest first."""
         return newest_first(self.session, self._mine(by), Dataset.id, limit=limit, after=after)
+
+    def ready(self, by: Identity) -> Ready:
+        """Return what of the project's data can be trained on."""
+        ready = self._mine(by).where(Dataset.status == DatasetStatus.READY)
+        rows = ready.join(DatasetVersion, DatasetVersion.id == Dataset.version_id).with_only_columns(func.sum(DatasetVersion.rows))
+        return Ready(self.session.scalar(rows) or 0, self.session.scalar(ready.order_by(Dataset.id.desc()).limit(1)))
 
     def remap(self, by: Identity, dataset_id: str, mapping: Mapping | None, system: str | None) -> Dataset:
         """Say which columns hold question and answer, and read the upload again; Conflict once a run has used the rows."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from app.domain.ports import BaseModels, Storage
@@ -42,8 +43,11 @@ class Models:
 
     def tuned(self, by: Identity) -> Sequence[Run]:
         """Return the runs that made a model, newest first."""
-        made = select(Run).where(Run.project_id == by.project_id, Run.model.is_not(None), Run.adapter_id.is_not(None))
-        return self.session.scalars(made.order_by(Run.id.desc())).all()
+        return self.session.scalars(self._made(by)).all()
+
+    def newest_tuned(self, by: Identity) -> Run | None:
+        """Return the run that made the newest model."""
+        return self.session.scalar(self._made(by).limit(1))
 
     def names(self, by: Identity) -> list[tuple[str, datetime | None]]:
         """Return the name of every model one can ask, with the time it was made; bases first, those of tuned models among them."""
@@ -69,6 +73,10 @@ class Models:
     def base_of(self, run: Run) -> Path:
         """Return the folder of a run's base."""
         return self.folders.find(run.base_model).folder or self._downloaded(run)
+
+    def _made(self, by: Identity) -> Select[Run]:
+        made = select(Run).where(Run.project_id == by.project_id, Run.model.is_not(None), Run.adapter_id.is_not(None))
+        return made.order_by(Run.id.desc())
 
     def _downloaded(self, run: Run) -> Path:
         folder = run.facts.get("base_dir")

@@ -36,7 +36,7 @@ def test_every_page_of_an_empty_studio_says_what_belongs_there(empty: TestClient
     for address in PAGES:
         answer = empty.get(address)
         assert answer.status_code == 200, address
-    assert "Upload a file" in empty.get("/").text
+    assert "Upload a dataset" in empty.get("/").text
     assert "No data yet" in empty.get("/datasets").text
     assert "No runs yet" in empty.get("/runs").text
 
