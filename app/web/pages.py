@@ -61,6 +61,7 @@ class Pages:
             fragments=[target, *beside],
             oob=lambda block: (REPLACED if block == "live" else MORPHED) if block in beside else "",
             rail_oob=MORPHED if target and with_rail else "",
+            tour_oob=MORPHED if target else "",
             path=request.scope["path"],
             **context,
         )

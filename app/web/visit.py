@@ -12,6 +12,7 @@ from app.services.accounts import Accounts
 from app.services.changes import Changes
 from app.services.overview import Overview
 from app.services.workers import Workers
+from app.web import tour
 from app.web.frame import Frame
 from app.web.pages import is_fragment_request, wanted_block
 
@@ -94,9 +95,13 @@ class Visit:
         frame = Frame(self.identity, self.overview, signed_in=self.signed_in)
         # A doorbell's answer carries the rail too, and an action's: what rang, or was done, may have changed its counts.
         changed = self.request.method != "GET" or self.request.headers.get("hx-source", "").startswith("a#refetch")
-        return self.web.pages.render(
-            self.request, name, also=also, status=status, with_rail=changed, frame=frame, since=self.since(), **context
-        )
+        stop = tour.stop_at(self.request, name, context)
+        response = self.web.pages.render(
+            self.request, name, also=also, status=status, with_rail=changed, frame=frame, since=self.since(), tour=stop,
+            knows_tour=tour.is_known(self.request), **context,
+        )  # fmt: skip
+        tour.remember(self.request, response, stop)
+        return response
 
     def go(self, address: str) -> Response:
         """Send the browser on to another page after something was done."""

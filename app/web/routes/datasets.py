@@ -98,7 +98,7 @@ def _list(visit: Visit, after: str | None) -> Response:
     lines = [datasets_view.Line(dataset) for dataset in page.items]
     return visit.page(
         "datasets/list.html", lines=lines, has_more=page.has_more, after=after,
-        max_bytes=visit.studio.max_upload_bytes,
+        max_bytes=visit.studio.max_upload_bytes, sample_offers=visit.studio.samples(visit.session).offers(visit.identity),
     )  # fmt: skip
 
 
