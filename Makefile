@@ -6,7 +6,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-slow check format bench gpu-check lock
+.PHONY: help setup setup-dev run demo test test-slow check format bench gpu-check lock
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile | expand -t 14
@@ -19,6 +19,9 @@ setup-dev: ## the same, and what tests and guards need
 
 run: setup ## set up, then start Hone: make run PORT=8000 HONE_HOME=./var
 	@exec $(BIN)/hone up --home "$(HONE_HOME)" --port "$(PORT)"
+
+demo: setup ## set up, start, train on the sample e-mails, show what came of it: make demo PORT=8000 HONE_HOME=./var
+	@exec $(BIN)/python -m tools.demo --home "$(HONE_HOME)" --port "$(PORT)" $(ARGS)
 
 test: setup-dev ## every test but the slow ones and those that need a GPU
 	@$(BIN)/python -m pytest -q $(ARGS)
