@@ -1,19 +1,26 @@
-"""REST of runs: launch, watch, stop, pause, resume, cancel, take away."""
+"""REST of runs: launch, find, watch, write on, stop, pause, resume, cancel, take away, delete."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
-from app.api.dependencies import After, Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
+from app.api.dependencies import Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
 from app.db import Run, metrics
 from app.domain.errors import NotFound
+from app.domain.labels import RunChange
 from app.domain.runs import RunStatus
 from app.domain.specs import RunRequest
+from app.domain.text import Text
+from app.services.disk import Disk
+from app.services.overview import Overview
+from app.services.run_filter import RunFilter
+from app.services.runs import Runs
 
 router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
@@ -29,12 +36,17 @@ class RunOut(RunCreated):
     """A run as it stands."""
 
     name: str
+    notes: str
+    tags: list[str]
     reason: str
     waiting_for: str | None = Field(description="Why a queued run still waits.")
     step: int = Field(description="The last finished step.")
     total_steps: int
     attempt: int
     model: str | None = Field(description="The name the tuned model answers to, once there is one.")
+    cloned_from: str | None = Field(description="The run this one took up with changes, while that is there.")
+    created_by: str | None = Field(description="Who launched it.")
+    disk_bytes: int = Field(description="What it holds on disk: adapter, checkpoints, log.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -79,13 +91,37 @@ class EventList(BaseModel):
     has_more: bool
 
 
-def present(run: Run, waiting_for: str | None) -> RunOut:
-    """Return a run as REST shows it."""
+def present(runs: Runs, found: Sequence[Run]) -> list[RunOut]:
+    """Return runs as REST shows them; a handful of queries, however many."""
+    waiting, sizes = runs.waiting_reasons(found), Disk(runs.session).of_runs(found)
+    people = Overview(runs.session).names({run.created_by for run in found})
+    return [_told(run, waiting.get(run.id), people.get(run.created_by), sizes[run.id].total) for run in found]
+
+
+def _told(run: Run, waiting_for: str | None, created_by: str | None, disk_bytes: int) -> RunOut:
     return RunOut(
-        id=run.id, status=RunStatus(run.status), name=run.name, reason=run.reason, waiting_for=waiting_for, step=run.step,
-        total_steps=run.total_steps, attempt=run.attempt, model=run.model, created_at=run.created_at, started_at=run.started_at,
-        finished_at=run.finished_at, spec=run.spec,
+        id=run.id, status=RunStatus(run.status), name=run.name, notes=run.notes, tags=run.tags, reason=run.reason, waiting_for=waiting_for,
+        step=run.step, total_steps=run.total_steps, attempt=run.attempt, model=run.model, cloned_from=run.cloned_from,
+        created_by=created_by, disk_bytes=disk_bytes, created_at=run.created_at, started_at=run.started_at, finished_at=run.finished_at,
+        spec=run.spec,
     )  # fmt: skip
+
+
+class Wanted(BaseModel):
+    """Which runs to list; filters add up."""
+
+    limit: int = Field(50, ge=1, le=500, description="How many at most.")
+    after: Text | None = Field(None, max_length=64, description="The last id one has seen.")
+    status: list[Text] = Field(default_factory=list, max_length=20, description="A state, or active, waiting, done; several add up.")
+    tag: list[Text] = Field(default_factory=list, max_length=20, description="A tag; of several all must be there.")
+    q: Text = Field("", max_length=200, description="Words in name, notes, tags, base or dataset, or the beginning of an id.")
+    owner: Text = Field("", max_length=100, description="The name of who launched it.")
+    base_model: Text = Field("", max_length=500)
+    dataset_id: Text = Field("", max_length=64)
+
+    def filter(self) -> RunFilter:
+        """Return the filter, without the place in the list."""
+        return RunFilter(tuple(self.status), tuple(self.tag), self.q, self.owner, self.base_model, self.dataset_id)
 
 
 @router.post("", status_code=201, operation_id="create_run")
@@ -96,20 +132,37 @@ def create_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, 
 
 
 @router.get("", operation_id="list_runs")
-def list_runs(studio: StudioDep, session: ReadSession, identity: IdentityDep, limit: Limit = 50, after: After = None) -> RunList:
-    """List runs, newest first."""
+def list_runs(studio: StudioDep, session: ReadSession, identity: IdentityDep, wanted: Annotated[Wanted, Query()]) -> RunList:
+    """List runs, newest first, all or those that the filters let through."""
     runs = studio.runs(session)
-    page = runs.newest(identity, limit=limit, after=after)
-    waiting = runs.waiting_reasons(page.items)
-    return RunList(data=[present(run, waiting.get(run.id)) for run in page.items], has_more=page.has_more)
+    page = runs.newest(identity, wanted=wanted.filter(), limit=wanted.limit, after=wanted.after)
+    return RunList(data=present(runs, page.items), has_more=page.has_more)
 
 
 @router.get("/{run_id}", operation_id="get_run")
 def get_run(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> RunOut:
     """Show a run."""
     runs = studio.runs(session)
-    run = runs.get(identity, run_id)
-    return present(run, runs.waiting_reasons([run]).get(run.id))
+    return present(runs, [runs.get(identity, run_id)])[0]
+
+
+@router.patch("/{run_id}", operation_id="change_run")
+def change_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: RunChange) -> RunOut:
+    """Change a run's name, notes or tags, whatever its state; a model that was made keeps its name."""
+    runs = studio.runs(session)
+    return present(runs, [runs.change(identity, run_id, body)])[0]
+
+
+@router.delete("/{run_id}", status_code=204, operation_id="delete_run")
+def delete_run(request: Request, studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id) -> None:
+    """Delete a run with its curves, history, checkpoints and adapter; 409 with the reasons while something protects it."""
+    studio.removal(session, request.app.state.inference.is_answering).delete(identity, run_id)
+
+
+@router.delete("/{run_id}/checkpoints", status_code=204, operation_id="delete_checkpoints")
+def delete_checkpoints(request: Request, studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id) -> None:
+    """Delete the checkpoints of a run that has ended, and keep its adapter; 409 while it has not."""
+    studio.removal(session, request.app.state.inference.is_answering).delete_checkpoints(identity, run_id)
 
 
 @router.post("/{run_id}/{action}", operation_id="act_on_run")
@@ -118,8 +171,7 @@ def act_on_run(
 ) -> RunOut:
     """Stop (keeps what was learned as a model), pause, resume or cancel; 409 when the run's state does not allow it."""
     runs = studio.runs(session)
-    run = runs.act(identity, run_id, action)
-    return present(run, runs.waiting_reasons([run]).get(run.id))
+    return present(runs, [runs.act(identity, run_id, action)])[0]
 
 
 @router.get("/{run_id}/metrics", operation_id="get_metrics")

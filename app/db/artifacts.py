@@ -28,7 +28,7 @@ class Artifact(IdMixin, OwnedMixin, Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
 
 
-def _lock_store(session: Session) -> None:
+def lock_store(session: Session) -> None:
     """Wait for whoever moves files of the store in or out; held until the transaction ends.
 
     Otherwise a file could be removed in the moment between an equal one's arrival and the commit of its row.
@@ -41,7 +41,7 @@ def _lock_store(session: Session) -> None:
 
 def keep(session: Session, storage: Storage, sealed: Sealed, *, kind: str, filename: str, owner: OwnedMixin) -> Artifact:
     """Move a file into the store and enter it, for the project and the person of `owner`."""
-    _lock_store(session)
+    lock_store(session)
     storage.put(sealed)
     artifact = Artifact(
         project_id=owner.project_id, created_by=owner.created_by, kind=kind, filename=filename[-255:], sha256=sealed.sha256,
@@ -60,7 +60,7 @@ def drop(session: Session, artifact: Artifact, storage: Storage) -> None:
 
     def remove() -> None:
         with unit_of_work(engine) as later:
-            _lock_store(later)
+            lock_store(later)
             if later.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
                 storage.remove(sha256)
 

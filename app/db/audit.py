@@ -10,6 +10,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, IdMixin, utc_now
 
+RUN_DELETED, CHECKPOINTS_DELETED = "run.deleted", "run.checkpoints_deleted"
+"""Acts that leave files behind when a crash comes at the wrong moment; the sweep looks for them here."""
+
 
 class AuditEntry(IdMixin, Base):
     """One act of one person."""
@@ -24,6 +27,6 @@ class AuditEntry(IdMixin, Base):
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
-def note(session: Session, project_id: str, user_id: str, action: str, subject: str | None = None) -> None:
+def note(session: Session, project_id: str, user_id: str, action: str, subject: str | None = None, **details: Any) -> None:
     """Write down who did what."""
-    session.add(AuditEntry(project_id=project_id, user_id=user_id, action=action, subject=subject))
+    session.add(AuditEntry(project_id=project_id, user_id=user_id, action=action, subject=subject, details=details))

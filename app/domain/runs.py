@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class RunStatus(StrEnum):
@@ -44,9 +48,22 @@ LEASED = frozenset({S.STARTING, S.RUNNING, S.FINALIZING, S.PAUSING, S.STOPPING, 
 """A worker holds the run in these."""
 ENDED = frozenset({S.SUCCEEDED, S.STOPPED, S.CANCELLED, S.FAILED})
 """Nothing happens any more unless a person asks (a stopped run can be resumed)."""
+GROUPS = {"active": LEASED, "waiting": frozenset({S.QUEUED, S.PAUSED}), "done": ENDED}
+"""Every state under one of three words, for lists: held by a worker, held by nobody, ended."""
 WANTED_END = {S.PAUSING: S.PAUSED, S.STOPPING: S.STOPPED, S.CANCELLING: S.CANCELLED}
 """What somebody asked for, and the state it ends in."""
 MAX_CRASHES_WITHOUT_PROGRESS = 3
+
+
+def states_of(words: Iterable[str]) -> frozenset[RunStatus]:
+    """Return the states that some words name (a state, or active, waiting, done); Invalid for any other word."""
+    found: set[RunStatus] = set()
+    for word in words:
+        if word not in GROUPS and word not in set(RunStatus):
+            message = f"There is no state {word[:40]!r}; give active, waiting, done, or one of {', '.join(RunStatus)}."
+            raise Invalid(message, param="status")
+        found |= GROUPS.get(word) or {RunStatus(word)}
+    return frozenset(found)
 
 
 def check_move(before: RunStatus, after: RunStatus) -> None:

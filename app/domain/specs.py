@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain.errors import Invalid
+from app.domain.labels import Notes, Tags
 from app.domain.text import Text
 
 STARTER = "hone-starter"
@@ -145,3 +146,6 @@ class RunRequest(BaseModel):
     method: Literal["sft"] = "sft"
     preset: Preset | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
+    notes: Notes = Field("", description="Plain text, for people.")
+    tags: Tags = Field(default_factory=list, description="Words to find it by, kept in lower case.")
+    cloned_from: Text | None = Field(None, max_length=64, description="The run that this one takes up with changes.")

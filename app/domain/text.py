@@ -12,13 +12,14 @@ NUL = "\0"
 WHY = "holds a NUL character, which cannot be kept"
 
 
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
+    """Return the text, or raise ValueError for one that cannot be kept."""
     if NUL in text:
         raise ValueError(WHY)
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(without_nul)]
 
 
 def check_text(text: str, param: str) -> None:

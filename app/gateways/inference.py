@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,11 @@ class Inference:
         self._client = httpx.AsyncClient(
             base_url=base_url or "", headers=self._headers, trust_env=False, timeout=httpx.Timeout(LOOK_SECONDS, read=ANSWER_SECONDS)
         )
+        self._answers: Counter[str] = Counter()
+
+    def is_answering(self, model: str) -> bool:
+        """Return whether a model is giving an answer to somebody just now."""
+        return self._answers[model] > 0
 
     def is_alive(self) -> bool:
         """Return whether the server answers at all."""
@@ -68,6 +74,8 @@ class Inference:
     async def stream(self, body: dict[str, Any]) -> AsyncGenerator[bytes]:
         """Yield the answer as server-sent events, as they come; a refusal is raised before the first."""
         self._check_address()
+        model = str(body.get("model"))
+        self._answers[model] += 1
         try:
             async with self._client.stream("POST", CHAT, json={**body, "stream": True}) as response:
                 if not response.is_success:
@@ -77,6 +85,8 @@ class Inference:
                     yield piece
         except httpx.HTTPError:
             raise Unavailable(NOT_THERE) from None
+        finally:
+            self._answers -= Counter([model])  # and forgets models that are at no answer
 
     def _check_address(self) -> None:
         if not self._base_url:

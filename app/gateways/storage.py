@@ -52,6 +52,9 @@ class LocalStorage:
     def _place(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256[:2] / sha256
 
+    def _unpacked(self, sha256: str) -> Path:
+        return self.folder / "adapters" / sha256
+
     def path(self, sha256: str) -> Path:
         """Return where a blob lies; NotFound when somebody took it away."""
         place = self._place(sha256)
@@ -60,13 +63,18 @@ class LocalStorage:
             raise NotFound(message, code="file_missing")
         return place
 
+    def holds(self, sha256: str) -> bool:
+        """Return whether anything of a blob is here."""
+        return self._place(sha256).exists() or self._unpacked(sha256).exists()
+
     def open(self, sha256: str) -> BinaryIO:
         """Open a blob for reading."""
         return self.path(sha256).open("rb")
 
     def remove(self, sha256: str) -> None:
-        """Drop a blob."""
+        """Drop a blob, and what was unpacked of it."""
         self._place(sha256).unlink(missing_ok=True)
+        shutil.rmtree(self._unpacked(sha256), ignore_errors=True)
 
     def rows(self, sha256: str) -> ParquetRows:
         """Open a dataset's Parquet file."""
@@ -74,7 +82,7 @@ class LocalStorage:
 
     def adapter_folder(self, sha256: str) -> Path:
         """Return the unpacked adapter.zip of that content, unpacking it at first use."""
-        target = self.folder / "adapters" / sha256
+        target = self._unpacked(sha256)
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             part = Path(tempfile.mkdtemp(dir=target.parent))

@@ -20,6 +20,7 @@ from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.runs import ENDED, LEASED, RunStatus, after_request
 from app.domain.specs import RunRequest, TrainingSpec, settings_for
 from app.services.paging import Page, newest_first
+from app.services.run_filter import EVERYTHING, RunFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from app.db import Dataset
     from app.domain.base_models import BaseModel
+    from app.domain.labels import RunChange
     from app.domain.ports import BaseModels, Queue
     from app.domain.specs import TrainingSettings
     from app.services.accounts import Identity
@@ -49,7 +51,8 @@ class Runs:
         held_out = self._ready(by, request.eval_dataset_id, "eval_dataset_id") if request.eval_dataset_id else None
         spec, training_rows = self.plan(request, base, dataset, held_out)
         run = Run(
-            project_id=by.project_id, created_by=by.user_id, name=request.name, method=request.method, preset=request.preset,
+            project_id=by.project_id, created_by=by.user_id, name=request.name, notes=request.notes, tags=request.tags,
+            cloned_from=self._origin(by, request.cloned_from), method=request.method, preset=request.preset,
             base_model=base.name, spec=spec.model_dump(mode="json"), version=dataset.version,
             eval_version=held_out.version if held_out else None, total_steps=spec.settings.total_steps(training_rows),
             queue=TRAINING_QUEUE, needs_gpu=spec.settings.device == "gpu",
@@ -88,9 +91,9 @@ class Runs:
             raise NotFound(message, code="run_not_found")
         return run
 
-    def newest(self, by: Identity, *, limit: int = 50, after: str | None = None) -> Page[Run]:
-        """Return the project's runs, newest first."""
-        return newest_first(self.session, select(Run).where(Run.project_id == by.project_id), Run.id, limit=limit, after=after)
+    def newest(self, by: Identity, *, wanted: RunFilter = EVERYTHING, limit: int = 50, after: str | None = None) -> Page[Run]:
+        """Return the project's runs that a filter lets through, newest first."""
+        return newest_first(self.session, wanted.mine(self.session, by), Run.id, limit=limit, after=after)
 
     def ended(self, by: Identity, *, limit: int = 50, after: str | None = None) -> Page[Run]:
         """Return the runs that have ended, newest first."""
@@ -107,6 +110,19 @@ class Runs:
         """Return how many runs are in each state."""
         counted = select(Run.status, func.count()).where(Run.project_id == by.project_id).group_by(Run.status)
         return dict(self.session.execute(counted).all())
+
+    def change(self, by: Identity, run_id: str, wanted: RunChange) -> Run:
+        """Write a name, notes or tags on a run, whatever its state; a model that was made keeps its name."""
+        run = self.get(by, run_id)
+        given = {name: value for name, value in wanted.model_dump(exclude_none=True).items() if value != getattr(run, name)}
+        if not given:
+            return run
+        if "name" in given:
+            self._tell(run, "renamed", f"{by.user_name} renamed the run from {run.name!r} to {given['name']!r}.")
+        note(self.session, by.project_id, by.user_id, "run.changed", run.id, fields=sorted(given))
+        for name, value in given.items():
+            setattr(run, name, value)
+        return run
 
     def act(self, by: Identity, run_id: str, action: str) -> Run:
         """Stop, pause, resume or cancel a run; Conflict when its state does not allow it."""
@@ -148,6 +164,16 @@ class Runs:
         order = select(Run.id).where(Run.status == RunStatus.QUEUED).order_by(Run.priority.desc(), Run.id)
         places = {run_id: place for place, run_id in enumerate(self.session.scalars(order))}
         return {run.id: _why_waiting(run, workers, places.get(run.id, 0)) for run in queued}
+
+    def _origin(self, by: Identity, run_id: str | None) -> str | None:
+        """Return the id of the run that a new one takes up, or Invalid when there is none."""
+        if run_id is None:
+            return None
+        try:
+            return self.get(by, run_id).id
+        except NotFound:
+            message = f"There is no run {run_id[:60]!r} to clone; it may have been deleted."
+            raise Invalid(message, param="cloned_from", code="run_not_found") from None
 
     def _ready(self, by: Identity, dataset_id: str, param: str) -> Dataset:
         try:

@@ -1,0 +1,192 @@
+"""Deleting runs, on both databases: what goes, what protects, what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, DatasetVersion, EventRow, MetricChunk, MetricLatest, Run, metrics
+from app.db.base import utc_now
+from app.db.session import reading, unit_of_work
+from app.domain.errors import Conflict, NotFound
+from app.gateways.storage import LocalStorage
+from app.services.accounts import Identity
+from app.services.disk import Disk, RunSize
+from app.services.removal import Removal
+from tests.databases import add_dataset, add_run
+
+Remove = Callable[[Session], Removal]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "store")
+
+
+@pytest.fixture
+def removing(storage: LocalStorage, tmp_path: Path) -> Remove:
+    return lambda session: Removal(session, storage, tmp_path / "runs", lambda model: model == "ft:busy")
+
+
+def add_blob(session: Session, storage: LocalStorage, by: Identity, content: bytes, kind: str = "adapter") -> Artifact:
+    path = storage.incoming / "x"
+    path.write_bytes(content)
+    sealed = storage.seal(path)
+    storage.put(sealed)
+    artifact = Artifact(project_id=by.project_id, kind=kind, filename="x.zip", sha256=sealed.sha256, size_bytes=len(content))
+    session.add(artifact)
+    session.flush()
+    return artifact
+
+
+def add_whole_run(engine: Engine, by: Identity, storage: LocalStorage, dataset: str, folder: Path, **columns: object) -> str:
+    """A run with everything a run can leave behind."""
+    run_id = add_run(engine, by, dataset, status="succeeded", work_bytes=7, **columns)
+    (folder / run_id / "checkpoints" / "5-t1").mkdir(parents=True)
+    (folder / run_id / "log.txt").write_text("a log\n")
+    with unit_of_work(engine) as session:
+        run = session.get_one(Run, run_id)
+        run.adapter, run.model = add_blob(session, storage, by, b"an adapter"), f"ft:{run_id}"
+        session.add(EventRow(project_id=by.project_id, subject_id=run_id, type="queued", message="x"))
+        session.add(CheckpointRow(run_id=run_id, project_id=by.project_id, step=5, lease_token=1, path="checkpoints/5-t1", size_bytes=100))
+        metrics.append(session, run_id, 1, [metrics.Point(step, "train/loss", 1.0) for step in range(1100)])
+    return run_id
+
+
+def test_a_run_goes_with_all_it_holds_and_only_the_audit_stays(
+    engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove, tmp_path: Path
+) -> None:
+    dataset = add_dataset(engine, owner)
+    run_id = add_whole_run(engine, owner, storage, dataset, tmp_path / "runs")
+    other = add_run(engine, owner, dataset, name="clone", cloned_from=run_id)
+    with reading(engine) as session:
+        sha256 = session.scalars(select(Artifact.sha256).where(Artifact.kind == "adapter")).one()
+    with unit_of_work(engine) as session:
+        removing(session).delete(owner, run_id)
+        assert (tmp_path / "runs" / run_id).is_dir()  # files go after the commit
+    assert not (tmp_path / "runs" / run_id).exists()
+    assert not storage.holds(sha256)
+    with reading(engine) as session:
+        for table in (MetricChunk, MetricLatest, CheckpointRow, EventRow):
+            assert session.scalar(select(func.count()).select_from(table)) == 0, table
+        assert session.get_one(Run, other).cloned_from is None
+        entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "run.deleted")).one()
+        assert (entry.subject, entry.details["adapter"], entry.details["bytes"]) == (run_id, sha256, 117)
+        assert session.get_one(Dataset, dataset).version is not None
+
+
+def test_the_same_adapter_of_another_run_stays(
+    engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove, tmp_path: Path
+) -> None:
+    dataset = add_dataset(engine, owner)
+    runs = [add_whole_run(engine, owner, storage, dataset, tmp_path / "runs") for _ in range(2)]
+    with reading(engine) as session:
+        sha256 = session.get_one(Run, runs[1]).adapter.sha256  # type: ignore[union-attr]
+    for run_id, stays in zip(runs, (True, False), strict=True):
+        with unit_of_work(engine) as session:
+            removing(session).delete(owner, run_id)
+        assert storage.holds(sha256) is stays
+
+
+def test_when_the_commit_fails_nothing_is_gone(
+    engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove, tmp_path: Path
+) -> None:
+    run_id = add_whole_run(engine, owner, storage, add_dataset(engine, owner), tmp_path / "runs")
+
+    def delete_and_fail() -> None:
+        with unit_of_work(engine) as session:
+            removing(session).delete(owner, run_id)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        delete_and_fail()
+    with reading(engine) as session:
+        run = session.get_one(Run, run_id)
+        assert run.adapter is not None
+        assert storage.holds(run.adapter.sha256)
+    assert (tmp_path / "runs" / run_id / "log.txt").is_file()
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "paused", "stopping"])
+def test_a_run_that_has_not_ended_is_protected_and_one_that_has_is_not(
+    engine: Engine, owner: Identity, removing: Remove, status: str
+) -> None:
+    dataset = add_dataset(engine, owner)
+    live, ended = add_run(engine, owner, dataset, name="live", status=status), add_run(engine, owner, dataset, status="failed")
+    with pytest.raises(Conflict, match=rf"'live' cannot be deleted. It has not ended: it is {status}"), unit_of_work(engine) as session:
+        removing(session).delete(owner, live)
+    with unit_of_work(engine) as session:
+        removing(session).delete(owner, ended)
+    with reading(engine) as session:
+        assert session.scalars(select(Run.id)).all() == [live]
+
+
+def test_a_model_that_is_answering_protects_its_run(engine: Engine, owner: Identity, removing: Remove) -> None:
+    dataset = add_dataset(engine, owner)
+    runs = {name: add_run(engine, owner, dataset, status="succeeded", model=f"ft:{name}") for name in ("busy", "quiet")}
+    with unit_of_work(engine) as session:
+        found = removing(session).delete_many(owner, [*runs.values(), "no-such-run"])
+    assert {c.run.id: bool(c.reasons) for c in found} == {runs["busy"]: True, runs["quiet"]: False}
+    assert "giving an answer" in found[0].reasons[0]
+    with reading(engine) as session:
+        assert session.scalars(select(Run.id)).all() == [runs["busy"]]
+
+
+def test_checkpoints_go_and_the_adapter_stays(
+    engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove, tmp_path: Path
+) -> None:
+    run_id = add_whole_run(engine, owner, storage, add_dataset(engine, owner), tmp_path / "runs", checkpoint_step=5)
+    with unit_of_work(engine) as session:
+        removing(session).delete_checkpoints(owner, run_id)
+    assert not (tmp_path / "runs" / run_id / "checkpoints").exists()
+    assert (tmp_path / "runs" / run_id / "log.txt").is_file()
+    with reading(engine) as session:
+        run = session.get_one(Run, run_id)
+        assert (run.checkpoint_step, run.adapter is not None) == (0, True)
+        assert Disk(session).of_runs([run])[run_id] == RunSize(adapter=10, checkpoints=0, other=7)
+
+
+def test_checkpoints_of_a_live_run_stay(engine: Engine, owner: Identity, removing: Remove) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner), status="paused")
+    with pytest.raises(Conflict, match="what it goes on from"), unit_of_work(engine) as session:
+        removing(session).delete_checkpoints(owner, run_id)
+
+
+def test_rows_of_a_deleted_dataset_go_with_the_last_run_that_named_them(
+    engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove
+) -> None:
+    dataset = add_dataset(engine, owner)
+    runs = [add_run(engine, owner, dataset, status="succeeded") for _ in range(2)]
+    with unit_of_work(engine) as session:
+        session.get_one(Dataset, dataset).deleted_at = utc_now()
+    for run_id, left in zip(runs, (1, 0), strict=True):
+        with unit_of_work(engine) as session:
+            removing(session).delete(owner, run_id)
+        with reading(engine) as session:
+            assert session.scalar(select(func.count()).select_from(DatasetVersion)) == left
+
+
+def test_another_projects_run_is_not_there(engine: Engine, owner: Identity, removing: Remove) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner), status="failed")
+    stranger = Identity(owner.user_id, "x", "another-project", "x")
+    with pytest.raises(NotFound), unit_of_work(engine) as session:
+        removing(session).delete(stranger, run_id)
+    with unit_of_work(engine) as session:
+        assert removing(session).delete_many(stranger, [run_id]) == []
+
+
+def test_a_project_knows_what_it_holds_and_equal_files_count_once(
+    engine: Engine, owner: Identity, storage: LocalStorage, tmp_path: Path
+) -> None:
+    dataset = add_dataset(engine, owner)  # its rows hold one byte
+    for _ in range(2):
+        add_whole_run(engine, owner, storage, dataset, tmp_path / "runs")
+    with reading(engine) as session:
+        use = Disk(session).of_project(owner, tmp_path)
+    assert (use.runs, use.run_bytes, use.datasets, use.dataset_bytes) == (2, 2 * 107 + 10, 1, 1)
+    assert use.total == 225
+    assert use.free_bytes > 0
