@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,6 +41,21 @@ def run_folder(worker: Worker, run_id: str) -> Path:
     return worker.settings.runs / run_id
 
 
+def bytes_in(folder: Path, *, beside: frozenset[str] = frozenset()) -> int:
+    """Return what the files of a folder hold, all the way down; `beside` names parts of it that do not count."""
+    total = 0
+    with suppress(FileNotFoundError):  # it may be the trainer's, which goes on writing and removing
+        for path in folder.iterdir():
+            if path.name not in beside and not path.is_symlink():
+                total += bytes_in(path) if path.is_dir() else path.stat().st_size
+    return total
+
+
+def work_bytes(folder: Path) -> int:
+    """Return what a run's folder holds beside its checkpoints, which have rows, and its adapter, which moves into the store."""
+    return bytes_in(folder, beside=frozenset({"checkpoints", "adapter"}))
+
+
 def newest_good_checkpoint(worker: Worker, run_id: str) -> GoodCheckpoint | None:
     """Return the newest checkpoint that verifies; a broken one is marked so and the next older is tried."""
     newest = _good(run_id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
@@ -75,7 +91,13 @@ def enter_checkpoint(session: Session, folder: Path, run: Run, event: Checkpoint
     """Make a checkpoint real, and let those beyond the newest two go; False for one older than what is known."""
     if event.step < run.checkpoint_step:
         return False
-    session.add(CheckpointRow(run_id=run.id, project_id=run.project_id, step=event.step, lease_token=run.lease_token, path=event.path))
+    size = bytes_in(folder / event.path)
+    session.add(
+        CheckpointRow(
+            run_id=run.id, project_id=run.project_id, step=event.step, lease_token=run.lease_token, path=event.path, size_bytes=size
+        )
+    )
+    run.work_bytes = work_bytes(folder)
     run.checkpoint_step, run.crashes_since_progress = event.step, 0
     session.flush()
     drop_checkpoints(session, folder, run, keep=KEPT_CHECKPOINTS)

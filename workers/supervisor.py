@@ -17,7 +17,8 @@ from app.gateways.lifeline import follow_parent
 from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
 from workers.claim import GPU, claim_and_run, tell_inference
-from workers.sweep import clear_leftovers, sweep
+from workers.leftovers import clear_leftovers
+from workers.sweep import sweep
 from workers.worker import Worker, make_worker
 
 log = structlog.get_logger()

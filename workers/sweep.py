@@ -17,17 +17,22 @@ from app.db.leases import expired
 from app.db.session import reading, unit_of_work
 from app.domain.runs import LEASED, RunStatus
 from workers.kinds import KINDS, Kind, lose
+from workers.leftovers import clear_deleted
 
 if TYPE_CHECKING:
     from workers.worker import Worker
 
 log = structlog.get_logger()
 WHY = "The worker was lost: no sign of life within its lease."
-LEFTOVER_SECONDS = 24 * 3600.0
+CLEAR_SECONDS = 600.0
+"""How often the machine's disk is looked at for what was deleted from elsewhere."""
 
 
 def sweep(worker: Worker) -> int:
-    """Settle every lost lease and return how many there were."""
+    """Settle every lost lease and return how many there were; now and then also clear the disk of what was deleted."""
+    if time.monotonic() - worker.cleared > CLEAR_SECONDS:
+        worker.cleared = time.monotonic()
+        clear_deleted(worker)
     _expire_leases_of_the_dead(worker)
     return sum(_settle_lost(worker, kind, work_id) for kind in KINDS.values() for work_id in _lost(worker, kind))
 
@@ -62,11 +67,3 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
             lose(session, worker, kind, row, WHY, package=package)
             return True
     return False
-
-
-def clear_leftovers(worker: Worker) -> None:
-    """Remove what uploads and imports that were cut off a day ago have left before the store's door."""
-    for path in worker.storage.incoming.iterdir():
-        if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
-            log.info("a leftover was removed", file=path.name)
-            path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from app.db import EventRow, Project, Run, metrics
 from app.db.artifacts import drop, keep
 from app.db.base import utc_now
 from app.db.runs import forget_model
-from app.db.session import reading
+from app.db.session import after_commit, reading
 from app.domain.cards import render_card
 from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Started
 from app.domain.holds import carried_over
@@ -26,7 +27,7 @@ from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
 from workers.child import Child
 from workers.lineage import card_of
-from workers.run_checkpoints import drop_checkpoints, enter_checkpoint, newest_good_checkpoint, run_folder
+from workers.run_checkpoints import drop_checkpoints, enter_checkpoint, newest_good_checkpoint, run_folder, work_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,12 +111,17 @@ class TrainingWork:
         filename = f"{row.model.replace(':', '_')}.zip"
         row.adapter = keep(session, worker.storage, package.file, kind="adapter", filename=filename, owner=row)
         row.step = row.step if package.step is None else package.step
+        folder = run_folder(worker, row.id)
+        row.work_bytes = work_bytes(folder)
+        # It lies in the store now; a second copy would only fill the disk.
+        after_commit(session, partial(shutil.rmtree, folder / "adapter", ignore_errors=True))
         if earlier:
             session.flush()
             drop(session, earlier, worker.storage)
 
     def ended(self, session: Session, worker: Worker, row: Run) -> None:
         """Of what was cancelled only the record stays."""
+        row.work_bytes = work_bytes(run_folder(worker, row.id))
         if row.status == RunStatus.CANCELLED:
             drop_checkpoints(session, run_folder(worker, row.id), row, keep=0)
             forget_model(session, row, worker.storage)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class Worker:
     id: str = field(default_factory=new_id)
     host: str = field(default_factory=socket.gethostname)
     leaving: threading.Event = field(default_factory=threading.Event)
+    cleared: float = field(default_factory=time.monotonic)
     free: threading.Semaphore = field(init=False)
     devices: DeviceWatch = field(init=False)
 

@@ -1,0 +1,99 @@
+"""What deleting left behind: only what the audit says was deleted is removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from app.config import Settings
+from app.db import CheckpointRow, Run
+from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
+from app.db.session import unit_of_work
+from app.gateways.storage import LocalStorage
+from app.services.accounts import Identity
+from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from workers import sweep
+from workers.leftovers import clear_leftovers
+from workers.worker import Worker
+
+__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
+
+
+@pytest.fixture
+def worker(engine: Engine, tmp_path: Path) -> Worker:
+    settings = Settings(home=tmp_path)
+    return Worker(settings, "cpu", 1, 1.0, engine, LocalStorage(settings.store), "CPU", has_gpu=False)
+
+
+def make_folder(worker: Worker, name: str) -> Path:
+    folder = worker.settings.runs / name
+    (folder / "checkpoints" / "5-t1").mkdir(parents=True)
+    (folder / "log.txt").write_text("a log\n")
+    return folder
+
+
+def delete_row(engine: Engine, by: Identity, run_id: str, sha256: str | None = None) -> None:
+    """Delete a run as a process does that dies right after its commit."""
+    with unit_of_work(engine) as session:
+        session.delete(session.get_one(Run, run_id))
+        note(session, by.project_id, by.user_id, RUN_DELETED, run_id, adapter=sha256)
+
+
+def test_the_folder_of_a_deleted_run_goes_and_every_other_stays(engine: Engine, owner: Identity, worker: Worker) -> None:
+    dataset = add_dataset(engine, owner)
+    runs = [add_run(engine, owner, dataset, status="succeeded") for _ in range(2)]
+    gone, kept, unknown = (make_folder(worker, name) for name in (*runs, "of-another-database"))
+    delete_row(engine, owner, runs[0])
+    clear_leftovers(worker)
+    assert not gone.exists()
+    assert (kept / "checkpoints" / "5-t1").is_dir()
+    assert (unknown / "log.txt").is_file()
+
+
+def test_deleted_checkpoints_go_once_and_newer_ones_stay(engine: Engine, owner: Identity, worker: Worker) -> None:
+    dataset = add_dataset(engine, owner)
+    runs = {name: add_run(engine, owner, dataset, status=status) for name, status in (("emptied", "stopped"), ("resumed", "queued"))}
+    runs["again"] = add_run(engine, owner, dataset, status="stopped")
+    folders = {name: make_folder(worker, run_id) for name, run_id in runs.items()}
+    with unit_of_work(engine) as session:
+        for run_id in runs.values():
+            note(session, owner.project_id, owner.user_id, CHECKPOINTS_DELETED, run_id)
+        session.add(CheckpointRow(run_id=runs["again"], project_id=owner.project_id, step=5, lease_token=1, path="checkpoints/5-t1"))
+    clear_leftovers(worker)
+    assert {name: (folder / "checkpoints").is_dir() for name, folder in folders.items()} == {
+        "emptied": False,
+        "resumed": True,
+        "again": True,
+    }
+    assert (folders["emptied"] / "log.txt").is_file()
+
+
+def test_the_adapter_of_a_deleted_run_goes_unless_another_row_names_it(engine: Engine, owner: Identity, worker: Worker) -> None:
+    made = []
+    for content in (b"alone", b"shared"):
+        path = worker.storage.incoming / "x"
+        path.write_bytes(content)
+        sealed = worker.storage.seal(path)
+        worker.storage.put(sealed)
+        made.append(sealed.sha256)
+    dataset = add_dataset(engine, owner)
+    run_id = add_run(engine, owner, dataset)
+    with unit_of_work(engine) as session:
+        session.get_one(Run, run_id).version.artifact.sha256 = made[1]
+    for sha256 in made:
+        delete_row(engine, owner, add_run(engine, owner, dataset, status="succeeded"), sha256)
+    clear_leftovers(worker)
+    assert [worker.storage.holds(sha256) for sha256 in made] == [False, True]
+
+
+def test_a_sweep_looks_for_them_now_and_then(engine: Engine, owner: Identity, worker: Worker) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner), status="succeeded")
+    folder = make_folder(worker, run_id)
+    delete_row(engine, owner, run_id)
+    sweep.sweep(worker)
+    assert folder.exists()
+    worker.cleared -= sweep.CLEAR_SECONDS + 1
+    sweep.sweep(worker)
+    assert not folder.exists()

@@ -1,0 +1,84 @@
+"""Remove what deleting has left behind: after a crash at the wrong moment, or on another machine than the one that deleted.
+
+Only the audit says that something was deleted. What merely is not in the database stays: the database may be the wrong one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy import select
+
+from app.db import Artifact, AuditEntry, CheckpointRow, Run
+from app.db.artifacts import lock_store
+from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED
+from app.db.session import reading, unit_of_work
+from app.domain.runs import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from workers.worker import Worker
+
+log = structlog.get_logger()
+LEFTOVER_SECONDS = 24 * 3600.0
+LEAVE_FILES = (RUN_DELETED, CHECKPOINTS_DELETED)
+BATCH = 500
+"""How many folders one question to the database is about."""
+
+
+def clear_leftovers(worker: Worker) -> None:
+    """Remove what uploads and imports that were cut off a day ago have left before the store's door, and what was deleted."""
+    for path in worker.storage.incoming.iterdir():
+        if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+            log.info("a leftover was removed", file=path.name)
+            path.unlink(missing_ok=True)
+    clear_deleted(worker)
+    _clear_adapters(worker)
+
+
+def clear_deleted(worker: Worker) -> None:
+    """Remove the folders of deleted runs, and deleted checkpoints, that still lie on this machine."""
+    for folders in _batches(worker.settings.runs):
+        for path in _deleted(worker, {folder.name: folder for folder in folders}):
+            log.info("what was deleted was removed", path=f"{path.parent.name}/{path.name}")
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _batches(runs: Path) -> Iterator[list[Path]]:
+    folders = [path for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
+    for first in range(0, len(folders), BATCH):
+        yield folders[first : first + BATCH]
+
+
+def _deleted(worker: Worker, folders: dict[str, Path]) -> list[Path]:
+    acts = select(AuditEntry.subject, AuditEntry.action).where(AuditEntry.subject.in_(folders))
+    with reading(worker.engine) as session:
+        found = [(str(subject), action) for subject, action in session.execute(acts.where(AuditEntry.action.in_(LEAVE_FILES)))]
+        runs = {run.id: run for run in session.scalars(select(Run).where(Run.id.in_([subject for subject, _ in found])))}
+        in_use = set(session.scalars(select(CheckpointRow.run_id).where(CheckpointRow.run_id.in_(runs), CheckpointRow.state == "good")))
+    gone = [folders[subject] for subject, action in found if action == RUN_DELETED and subject not in runs]
+    ended = {run_id for run_id, run in runs.items() if run.status in ENDED} - in_use
+    emptied = {folders[subject] / "checkpoints" for subject, action in found if action == CHECKPOINTS_DELETED and subject in ended}
+    return gone + [path for path in emptied if path.is_dir()]
+
+
+def _clear_adapters(worker: Worker) -> None:
+    """Remove the blobs of deleted runs that no row names any more."""
+    with reading(worker.engine) as session:
+        entries = session.scalars(select(AuditEntry.details).where(AuditEntry.action == RUN_DELETED)).all()
+    for sha256 in {details.get("adapter") for details in entries} - {None}:
+        if worker.storage.holds(sha256):
+            _clear_blob(worker, sha256)
+
+
+def _clear_blob(worker: Worker, sha256: str) -> None:
+    with unit_of_work(worker.engine) as session:
+        lock_store(session)
+        if session.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
+            log.info("the adapter of a deleted run was removed", sha256=sha256)
+            worker.storage.remove(sha256)
