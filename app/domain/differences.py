@@ -11,8 +11,10 @@ from app.domain.specs import EVALUATIONS, PRESETS, Preset, TrainingSettings, set
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MADE_OF = {"base_model": "base model", "dataset": "dataset", "eval_dataset": "held-out rows", "method": "method"}
-"""What a spec says beside its settings, and what people call it."""
+MADE_OF = {
+    "base_model": "base model", "dataset": "dataset", "rows": "rows of the dataset", "eval_dataset": "held-out rows", "method": "method",
+}  # fmt: skip
+"""What a run is made of beside its settings, in words; `rows` is the beginning of their hash and tells two datasets of one name apart."""
 EMPTY = {"eval_dataset": "a tenth of the dataset", "max_steps": "no limit"}
 """What it means when nothing is said."""
 
@@ -50,7 +52,10 @@ def differing_rows(specs: Sequence[Mapping[str, Any]]) -> list[DifferingRow]:
     told = [_told(spec) for spec in specs]
     names = list(dict.fromkeys([*MADE_OF, *TrainingSettings.model_fields, *(name for each in told for name in each)]))
     rows = [DifferingRow(name, label_of(name), tuple(each.get(name, "–") for each in told)) for name in names]
-    return [row for row in rows if len(set(row.values)) > 1 and not all(_follows(row.name, spec) for spec in specs)]
+    differing = {row.name: row for row in rows if len(set(row.values)) > 1 and not all(_follows(row.name, spec) for spec in specs)}
+    if "dataset" in differing:
+        differing.pop("rows", None)
+    return list(differing.values())
 
 
 def label_of(name: str) -> str:

@@ -63,3 +63,9 @@ def test_what_was_chosen_over_a_preset_is_filled_in_again() -> None:
     given = {"rank": 64, "learning_rate": 0.001, "seed": 7, "eval_every_steps": 5}
     settings = settings_for(Preset.QUICK, given).filled_in(training_rows=614, parameters=6_000_000)
     assert chosen(settings.model_dump(mode="json"), Preset.QUICK, total_steps=settings.total_steps(614), parameters=6_000_000) == given
+
+
+def test_other_rows_are_told_only_of_a_dataset_of_the_same_name() -> None:
+    before = spec() | {"rows": "5f2a"}
+    assert [d.label for d in differences(before, spec() | {"rows": "91c0"})] == ["rows of the dataset"]
+    assert [d.label for d in differences(before, spec() | {"rows": "91c0", "dataset": "calls"})] == ["dataset"]
