@@ -28,10 +28,15 @@ def play(studio: RunningStudio, asked: argparse.Namespace) -> None:
     wanted: dict[str, Any] = {
         "name": f"Demo, {asked.preset}", "dataset_id": learned["id"], "eval_dataset_id": held_out["id"], "preset": asked.preset,
     }  # fmt: skip
-    run = _train(studio, wanted | ({"settings": {"max_steps": asked.max_steps}} if asked.max_steps else {}))
+    run = _train(studio, wanted | _cut(asked.max_steps))
     questions = work.questions_of(studio, held_out)[: asked.rows]
     tuned, base = _ask(studio, run["model"], questions, "tuned"), _ask(studio, work.BASE, questions, "base")
     _tell(studio, run, questions, base, tuned)
+
+
+def _cut(steps: int | None) -> dict[str, Any]:
+    """Return the settings of a run that only shows that it works: few steps, and one check at the end."""
+    return {"settings": {"max_steps": steps, "eval_every_steps": steps}} if steps else {}
 
 
 def _train(studio: RunningStudio, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ BASE = "hone-starter"
 ENDED = frozenset({"succeeded", "failed", "stopped", "cancelled", "paused"})
 AT_ONCE = 4
 """Questions asked side by side: the server answers them together, so four take hardly longer than one."""
-ANSWER_TOKENS = 32
-"""An expected answer is about twenty tokens long; an untrained base would ramble on."""
+ANSWER_TOKENS = 40
+"""An expected answer is some thirty tokens long; an untrained base would ramble on."""
 LOOK_SECONDS = 0.25
 GREETING = 24
 """What is longer than this says what the e-mail is about."""
@@ -106,7 +106,7 @@ def seconds_between(run: dict[str, Any], begin: str = "created_at", end: str = "
     return (datetime.fromisoformat(run[end]) - datetime.fromisoformat(run[begin])).total_seconds()
 
 
-def answers_of(studio: RunningStudio, model: str, questions: Sequence[Question], tell: Callable[[], None]) -> list[str]:
+def answers_of(studio: RunningStudio, model: str, questions: Sequence[Question], tell: Callable[[], None] | None = None) -> list[str]:
     """Ask a model every question, a few at once; `tell` is called after each answer."""
     pool = ThreadPoolExecutor(AT_ONCE)
     with studio.rest as rest:
@@ -116,7 +116,8 @@ def answers_of(studio: RunningStudio, model: str, questions: Sequence[Question],
             answer = rest.post("/v1/chat/completions", json=asked)
             if answer.is_error:
                 raise DemoFailed(f"{model} did not answer: {answer.json()['error']['message']}")
-            tell()
+            if tell:
+                tell()
             return str(answer.json()["choices"][0]["message"]["content"] or "")
 
         try:
