@@ -17,6 +17,7 @@ token = typer.Typer(help="API keys.", no_args_is_help=True)
 cli.add_typer(token, name="token")
 
 Home = Annotated[Path | None, typer.Option("--home", help="Folder of the studio's data (HONE_HOME; default ./var).")]
+NoBackup = Annotated[bool, typer.Option("--no-backup", help="Change an older database without copying it first (HONE_BACKUP).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -45,13 +46,16 @@ def up(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on (default 8000; 0 picks a free one).")] = None,
     root_path: Annotated[str | None, typer.Option(help="Path under which a proxy serves it, e.g. /hone (default none).")] = None,
     no_workers: Annotated[bool, typer.Option("--no-workers", help="The web alone; workers run elsewhere.")] = False,
+    no_backup: NoBackup = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole studio on this machine, in the foreground; with --json the line that it is ready is {"ready": address}."""
     from app import launcher
     from app.gateways.starting import CannotStart
 
-    settings = settings_with(home=home, host=host, port=port, root_path=root_path, workers=False if no_workers else None)
+    settings = settings_with(
+        home=home, host=host, port=port, root_path=root_path, workers=False if no_workers else None, backup=False if no_backup else None
+    )
     try:
         code = launcher.up(settings, as_json=as_json)
     except CannotStart as error:
@@ -74,10 +78,27 @@ def worker(
     _become("workers.supervisor", "--queue", queue, "--slots", str(slots), "--alone", *(["--json"] if as_json else []))
 
 
+@cli.command()
+def migrate(home: Home = None, no_backup: NoBackup = False, as_json: Json = False) -> None:
+    """Bring the database to this version's schema and end, for set-ups that start web and workers by themselves."""
+    from app import launcher
+    from app.gateways.starting import CannotStart, starting
+
+    settings = settings_with(home=home, backup=False if no_backup else None)
+    os.umask(0o077)
+    try:
+        with starting():
+            launcher.prepare(settings)
+    except CannotStart as error:
+        fail(str(error))
+    print(json.dumps({"migrated": True}) if as_json else "The database is up to date.")
+
+
 @token.command("create")
 def create_token(
     name: Annotated[str, typer.Option(help="What the key is for.")],
     home: Home = None,
+    no_backup: NoBackup = False,
     as_json: Json = False,
 ) -> None:
     """Make an API key and print it: the only time it is shown."""
@@ -86,7 +107,7 @@ def create_token(
     from app.gateways.starting import CannotStart, starting
     from app.services.accounts import Accounts
 
-    settings = settings_with(home=home)
+    settings = settings_with(home=home, backup=False if no_backup else None)
     os.umask(0o077)
     try:
         with starting():

@@ -25,11 +25,12 @@ from typing import IO, TYPE_CHECKING
 import httpx
 
 from app.config import PROJECT_ROOT
-from app.db.migrate import migrate
 from app.db.session import make_engine, unit_of_work
+from app.gateways.backups import Backups
 from app.gateways.environment import child_environment
 from app.gateways.lifeline import is_running, process_space
 from app.gateways.starting import CannotStart, starting
+from app.gateways.upgrading import bring_up_to_date
 from app.services.accounts import Accounts
 from app.services.workers import Workers
 
@@ -51,11 +52,15 @@ def prepare(settings: Settings) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = make_engine(settings.database)
     try:
-        migrate(engine)
+        bring_up_to_date(engine, Backups(settings.home.resolve() / "backups") if settings.backup else None, _tell)
         with unit_of_work(engine) as session:
             Accounts(session).ensure_owner()
     finally:
         engine.dispose()
+
+
+def _tell(line: str) -> None:
+    print(f"hone: {line}", file=sys.stderr, flush=True)  # noqa: T201 - talk goes to stderr
 
 
 def up(settings: Settings, *, as_json: bool = False) -> int:
@@ -178,7 +183,7 @@ class Family:
     ) -> None:
         self.settings, self.log, self.as_json = settings, log, as_json
         host, port = listener.getsockname()[:2]
-        self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
         self.leaving = threading.Event()
         self.children = list(self._planned(listener, for_inference))
 

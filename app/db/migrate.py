@@ -11,7 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Engine
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -22,10 +24,18 @@ def _config() -> Config:
     return config
 
 
-def migrate(engine: Engine) -> None:
-    """Apply every migration that is missing, in one transaction."""
+def migrate(engine: Engine, before: Callable[[str, str], None] | None = None) -> None:
+    """Apply every migration that is missing, in one transaction; `before` is told the old and the new revision of data it is to change.
+
+    On SQLite the transaction holds the writer's lock already, so what `before` copies is exactly what is then changed.
+    """
     config = _config()
+    scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
+        revision, newest = _revision(connection), scripts.get_current_head()
+        is_older = revision in {script.revision for script in scripts.walk_revisions()} - {newest}
+        if before and revision and newest and is_older:
+            before(revision, newest)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -34,4 +44,9 @@ def is_current(engine: Engine) -> bool:
     """Return whether the database has the newest schema."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == newest
+        return _revision(connection) == newest
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the database's revision; None where there are no tables yet."""
+    return MigrationContext.configure(connection).get_current_revision()

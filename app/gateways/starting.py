@@ -9,6 +9,8 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.db.migrate import is_current
+from app.gateways.backups import NoBackup
+from app.gateways.upgrading import UpgradeFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,8 @@ def starting() -> Iterator[None]:
     except CommandError as error:
         message = f"The database is not of this version of Hone: {error}"
         raise CannotStart(message) from error
+    except (NoBackup, UpgradeFailed) as error:
+        raise CannotStart(str(error)) from error
     except OSError as error:
         what = error.filename or "A file"
         message = f"{what} cannot be used: {error.strerror or error}. Choose another folder, or give this user the right to."

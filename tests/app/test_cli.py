@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
+from app.db.migrate import is_current
+from app.db.session import make_engine
 from app.launcher import prepare
 
 NOBODY = "postgresql://nobody:secret@127.0.0.1:1/none"
 COMMANDS = {
     "up": ["up", "--port", "0", "--no-workers"],
     "token": ["token", "create", "--name", "x"],
+    "migrate": ["migrate"],
     "worker": ["worker", "--queue", "cpu"],
 }
 
@@ -46,6 +49,13 @@ def test_a_database_that_is_away_is_said_so(tmp_path: Path, command: list[str]) 
 def test_a_home_nobody_can_write_to_is_said_so(tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "file").touch()
     check_one_line(hone(*command, "--home", tmp_path / "file" / "home"), str(tmp_path / "file"))
+
+
+def test_the_database_alone_can_be_brought_up_to_date(tmp_path: Path) -> None:
+    done = hone(*COMMANDS["migrate"], "--home", tmp_path, "--json")
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, {"migrated": True}, "")
+    assert is_current(make_engine(Settings(home=tmp_path).database))
+    assert hone(*COMMANDS["migrate"], "--home", tmp_path, "--no-backup").stdout == "The database is up to date.\n"
 
 
 def test_a_worker_on_a_database_without_tables_says_what_to_do(tmp_path: Path) -> None:

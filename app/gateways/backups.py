@@ -1,0 +1,139 @@
+"""Copies of the database made before its schema is changed: whole, checked, and only then given their name."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import URL
+
+KEPT = 5
+NAME = re.compile(r"hone-\w+-(\d{8}T\d{6}Z)\.(db|dump)")
+UNNAMED = ".copying-"
+ROOM_FACTOR = 2
+"""A migration may write every table anew, so there has to be room for that beside the copy."""
+UNASKED = "Nothing was changed. Make a copy yourself and start with --no-backup (HONE_BACKUP=false)."
+
+
+class NoBackup(Exception):
+    """Why there is no copy of the database, in a sentence; so it was not changed either."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The database has to be changed for this version of Hone, but first copied, and {why}. {UNASKED}")
+
+
+class Backups:
+    """The folder of a studio's copies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def make(self, database: URL, revision: str) -> Path:
+        """Copy the database at `revision`, check the copy, and return it; NoBackup says why there is none."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        is_sqlite = database.get_backend_name() == "sqlite"
+        name = f"hone-{revision}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{'db' if is_sqlite else 'dump'}"
+        with self._unnamed() as unnamed:
+            if is_sqlite:
+                _copy_sqlite(Path(database.database or ""), unnamed)
+                _check_sqlite(unnamed, revision)
+            else:
+                _dump_postgresql(database, unnamed)
+            return self._keep(unnamed, self.folder / name)
+
+    def drop_old(self) -> None:
+        """Keep the newest few; what is not named like one of ours stays."""
+        named = [(found[1], path) for path in self.folder.iterdir() if (found := NAME.fullmatch(path.name))]
+        cut_off = list(self.folder.glob(f"{UNNAMED}*"))
+        for path in [path for _, path in sorted(named, reverse=True)[KEPT:]] + cut_off:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _unnamed(self) -> Iterator[Path]:
+        path = self.folder / f"{UNNAMED}{os.getpid()}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _keep(self, unnamed: Path, path: Path) -> Path:
+        # A start that fails is tried again and again; copies of the same state would only fill the disk.
+        for other in self.folder.glob(f"{path.name.rpartition('-')[0]}-*{path.suffix}"):
+            if filecmp.cmp(unnamed, other, shallow=False):
+                return other
+        unnamed.chmod(0o600)
+        _flush(unnamed)
+        unnamed.rename(path)
+        _flush(self.folder)
+        return path
+
+
+def _copy_sqlite(source: Path, target: Path) -> None:
+    needed, free = ROOM_FACTOR * _size_of(source), shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise NoBackup(f"there is no room: {_megabytes(needed)} are needed in {target.parent}, {_megabytes(free)} are free")
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as read,
+            closing(sqlite3.connect(target)) as written,
+        ):
+            read.backup(written)
+            written.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the source's journal
+    except sqlite3.Error as error:
+        raise NoBackup(f"it could not be copied to {target.parent} ({error})") from error
+
+
+def _size_of(source: Path) -> int:
+    return sum(path.stat().st_size for path in (source, source.with_name(f"{source.name}-wal")) if path.exists())
+
+
+def _check_sqlite(copy: Path, revision: str) -> None:
+    with closing(sqlite3.connect(copy)) as connection:
+        try:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            [[told]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        except sqlite3.Error as error:
+            found, told = str(error), ""
+    if found != "ok":
+        raise NoBackup(f"it is damaged ({found.splitlines()[-1]}); put an earlier copy in its place")
+    if told != revision:
+        raise NoBackup(f"the copy is of revision {told}, not {revision}: something else writes to it")
+
+
+def _dump_postgresql(database: URL, target: Path) -> None:
+    """Let PostgreSQL's own program write a dump and read its list of contents back; the password is not on its command line."""
+    dump, restore = shutil.which("pg_dump"), shutil.which("pg_restore")
+    if not dump or not restore:
+        raise NoBackup("pg_dump and pg_restore are not on the PATH")
+    address = database.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    password = {"PGPASSWORD": str(database.password)} if database.password else {}
+    for command in (
+        [dump, "--format=custom", "--no-password", f"--file={target}", f"--dbname={address}"],
+        [restore, "--list", str(target)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | password)
+        if done.returncode:
+            raise NoBackup(f"{Path(command[0]).name} failed: {done.stderr.strip().partition(chr(10))[0]}")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
