@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """Templates, static files, migrations and the bundled model lie beside the packages (an editable install or the image)."""
+LEAST_KEY_CHARACTERS = 32
 OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9_-]+)*")
 OWN_PATHS = frozenset({
@@ -48,6 +49,15 @@ class Settings(BaseSettings):
     webhook_private: bool = Field(False, description="Whether webhooks may go to private addresses and this machine, also over http.")
     backup: bool = Field(True, description="Whether an older database is copied to HONE_HOME/backups before its schema is changed.")
     root_path: str = Field("", description="Path under which a reverse proxy serves Hone, e.g. /hone; it may strip it or pass it on.")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_long(cls, given: SecretStr | None) -> SecretStr | None:
+        parts = _parts(given.get_secret_value()) if given else []
+        if any(len(part) < LEAST_KEY_CHARACTERS for part in parts):
+            message = f"each key has {LEAST_KEY_CHARACTERS} random characters or more (openssl rand -base64 32)"
+            raise ValueError(message)
+        return given if parts else None
 
     @field_validator("root_path")
     @classmethod

@@ -59,8 +59,9 @@ class WebhookDelivery(IdMixin, Base):
 def announce(session: Session, project_id: str, kind: str, content: dict[str, Any]) -> None:
     """Write a notice for every endpoint of a project that wants this kind; `content` names a path of the studio as `url`."""
     with session.no_autoflush:
-        listening = session.scalars(select(Webhook).where(Webhook.project_id == project_id, Webhook.enabled))
-        for webhook in listening.all():
+        listening = select(Webhook).where(Webhook.project_id == project_id, Webhook.enabled)
+        # Held against being deleted until the commit: else the notice would point at nothing, and the run could not end.
+        for webhook in session.scalars(listening.with_for_update(read=True, key_share=True)).all():
             if kind in webhook.events:
                 enter(session, webhook, kind, content)
 

@@ -86,6 +86,10 @@ def _split(url: str) -> SplitResult:
 
 
 def _objection_to_name(host: str, private_allowed: bool) -> str:  # noqa: FBT001 - passed on
+    last = host.rstrip(".").rpartition(".")[2].lower()
+    if last.isdecimal() or last.startswith("0x"):
+        # Half of all programs would read 127.1 or 0x7f.1 as 127.0.0.1.
+        return f"{host} is a strange way to write an address. Give four numbers, or a name."
     is_this_machine = host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")
     if is_this_machine and not private_allowed:
         return f"{host} is this machine itself. The operator can allow private addresses with {SETTING}=true."

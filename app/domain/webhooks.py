@@ -56,7 +56,10 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Parcel:
-    """A notice that was claimed to be sent: by its attempt a sender knows that it is still its own."""
+    """A notice that was claimed to be sent: by its attempt a sender knows that it is still its own.
+
+    `problem` says why it cannot even be signed.
+    """
 
     id: str
     attempt: int
@@ -64,14 +67,19 @@ class Parcel:
     url: str
     body: str
     secrets: tuple[str, ...]
+    problem: str = ""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of sending: the status answered, if any, and in words why it is not taken for delivered."""
+    """What came of sending: the status answered, if any, and in words why it is not taken for delivered.
+
+    `is_final`: trying again is of no use.
+    """
 
     status: int | None = None
     error: str = ""
+    is_final: bool = False
 
     @property
     def is_taken(self) -> bool:

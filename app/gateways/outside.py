@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from app.domain.outside import check_url, is_private, literal, objection_to
-from app.domain.webhooks import Reply
+from app.domain.webhooks import GONE, Reply
 
 if TYPE_CHECKING:
     import ssl
@@ -46,15 +46,8 @@ class Outside:
                 return _judged(await self._send(url, body, headers))
         except (NotAllowed, ValueError) as error:
             return Reply(error=str(error))
-        except TimeoutError:
-            return Reply(error=f"It did not answer within {PATIENCE_SECONDS:.0f} seconds.")
-        except socket.gaierror:
-            return Reply(error="Its name leads to no address. Check the spelling.")
-        except httpx.ConnectError as error:
-            is_certificate = "certificate" in str(error).lower()
-            return Reply(error="Its certificate is not valid for this name." if is_certificate else "It could not be connected to.")
-        except httpx.HTTPError:
-            return Reply(error="The connection broke before it answered.")
+        except (TimeoutError, socket.gaierror, httpx.InvalidURL, httpx.HTTPError) as error:
+            return Reply(error=_in_words(error))
 
     async def _send(self, url: str, body: str, headers: Mapping[str, str]) -> int:
         check_url(url, private_allowed=self.private_allowed)
@@ -83,7 +76,7 @@ class Outside:
             # All of them: a name with one good address and one bad one is a trick, or a mistake.
             objection = objection_to(address, private_allowed=self.private_allowed)
             if objection:
-                raise NotAllowed(objection if written else f"{url.host} leads to {objection}")
+                raise NotAllowed(objection if written else f"{url.host} leads to a place that may not be contacted: {objection}")
             if url.scheme == "http" and not is_private(address):
                 raise NotAllowed("Use https: what goes over the internet must not be readable on the way.")
         return found
@@ -104,4 +97,15 @@ def _judged(status: int) -> Reply:
         return Reply(status)
     if status in MOVED:
         return Reply(status, f"It answered {status}, a redirect. Redirects are not followed: enter the address it leads to.")
-    return Reply(status, f"It answered {status}.")
+    return Reply(status, f"It answered {status}.", is_final=status == GONE)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"It did not answer within {PATIENCE_SECONDS:g} seconds."
+    if isinstance(error, httpx.ConnectError):
+        is_certificate = "certificate" in str(error).lower()
+        return "Its certificate is not valid for this name." if is_certificate else "It could not be connected to."
+    if isinstance(error, httpx.HTTPError):
+        return "The connection broke before it answered."
+    return "Its name leads to no address. Check the spelling."

@@ -18,7 +18,6 @@ from app.domain.errors import StudioError
 from app.domain.ports import Locked
 
 KEY_FILE = "secret.key"
-LEAST_CHARACTERS = 32
 
 
 class SecretBox:
@@ -46,8 +45,6 @@ class SecretBox:
     @cached_property
     def _keys(self) -> dict[str, Fernet]:
         written = [part.strip() for part in self._given.split(",") if part.strip()] if self._given else [self._of_file()]
-        if any(len(part) < LEAST_CHARACTERS for part in written):
-            raise ValueError(f"HONE_SECRET_KEY: each key has {LEAST_CHARACTERS} random characters or more (openssl rand -base64 32).")
         return {hashlib.sha256(part.encode()).hexdigest()[:16]: _fernet(part) for part in written}
 
     def _of_file(self) -> str:

@@ -16,7 +16,7 @@ from app.db import Webhook, WebhookDelivery
 from app.db.base import database_clock, utc_now
 from app.domain.errors import StudioError
 from app.domain.ports import Locked
-from app.domain.webhooks import GONE, TEST, DeliveryStatus, Parcel, Reply, pause_after
+from app.domain.webhooks import TEST, DeliveryStatus, Parcel, Reply, pause_after
 from app.services.webhooks import drop_waiting
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Deliveries:
         return self.session.scalars(query).all()
 
     def claim(self, delivery_id: str) -> Parcel | None:
-        """Take a notice to send it, or None when another sender was faster or its secret cannot be read."""
+        """Take a notice to send it, or None when another sender was faster."""
         taken = self.session.execute(
             update(WebhookDelivery)
             .where(WebhookDelivery.id == delivery_id, _is_due())
@@ -55,28 +55,25 @@ class Deliveries:
         if taken is None:
             return None
         notice = self.session.get_one(WebhookDelivery, taken, populate_existing=True)
-        try:
-            known = self._secrets_of(notice.webhook)
-        except StudioError as error:
-            self._give_up(notice, f"{error.message} Delete this webhook and add it again.", at_once=True)
-            return None
-        return Parcel(notice.id, notice.attempt, notice.type, notice.webhook.url, notice.body, known)
+        known, problem = self._secrets_of(notice.webhook)
+        return Parcel(notice.id, notice.attempt, notice.type, notice.webhook.url, notice.body, known, problem)
 
     def settle(self, parcel: Parcel, reply: Reply) -> None:
         """Enter what came of sending; nothing when another sender has claimed the notice since."""
-        found = (WebhookDelivery.id == parcel.id, WebhookDelivery.attempt == parcel.attempt)
-        notice = self.session.scalar(
-            select(WebhookDelivery).where(*found, WebhookDelivery.status == DeliveryStatus.WAITING).with_for_update()
-        )
-        if notice is None:
+        # The endpoint is locked before any of its notices, by everybody: else two that end at once could wait for each other.
+        of_notice = select(WebhookDelivery.webhook_id).where(WebhookDelivery.id == parcel.id).scalar_subquery()
+        webhook = self.session.scalar(select(Webhook).where(Webhook.id == of_notice).with_for_update(key_share=True))
+        mine = (WebhookDelivery.id == parcel.id, WebhookDelivery.attempt == parcel.attempt)
+        notice = self.session.scalar(select(WebhookDelivery).where(*mine, WebhookDelivery.status == DeliveryStatus.WAITING))
+        if notice is None or webhook is None:
             return
         notice.response_status, notice.error = reply.status, reply.error[:500]
         pause = pause_after(parcel.attempt, parcel.kind)
         if reply.is_taken:
-            notice.status, notice.webhook.last_succeeded_at = DeliveryStatus.DELIVERED, utc_now()
-            self._forget_old(notice.webhook_id)
-        elif pause is None or reply.status == GONE:
-            self._give_up(notice, reply.error, at_once=reply.status == GONE)
+            notice.status, webhook.last_succeeded_at = DeliveryStatus.DELIVERED, utc_now()
+            self._forget_old(webhook.id)
+        elif pause is None or reply.is_final:
+            self._give_up(notice, reply.error, at_once=reply.is_final)
         else:
             notice.next_attempt_at = self._clock() + pause
 
@@ -92,11 +89,15 @@ class Deliveries:
             self.session.flush()
             drop_waiting(self.session, webhook.id)
 
-    def _secrets_of(self, webhook: Webhook) -> tuple[str, ...]:
-        current = self.secrets.unlock(Locked(webhook.secret, webhook.secret_key_id))
-        if not webhook.old_secret or not webhook.old_secret_key_id or (webhook.old_secret_until or 0.0) < self._clock():
-            return (current,)
-        return current, self.secrets.unlock(Locked(webhook.old_secret, webhook.old_secret_key_id))
+    def _secrets_of(self, webhook: Webhook) -> tuple[tuple[str, ...], str]:
+        """Return what signs an endpoint's notices now, or why that cannot be read."""
+        locked = [Locked(webhook.secret, webhook.secret_key_id)]
+        if webhook.old_secret and webhook.old_secret_key_id and (webhook.old_secret_until or 0.0) >= self._clock():
+            locked.append(Locked(webhook.old_secret, webhook.old_secret_key_id))
+        try:
+            return tuple(self.secrets.unlock(one) for one in locked), ""
+        except StudioError as error:
+            return (), f"{error.message} Delete this webhook and add it again."
 
     def _clock(self) -> float:
         return float(self.session.scalar(select(database_clock())) or 0.0)

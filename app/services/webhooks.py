@@ -50,9 +50,10 @@ class Webhooks:
         self._audit(by, "webhook.created", webhook)
         return webhook, secret
 
-    def get(self, by: Identity, webhook_id: str) -> Webhook:
-        """Return an endpoint of the project, or NotFound."""
-        found = self.session.scalar(select(Webhook).where(Webhook.id == webhook_id, Webhook.project_id == by.project_id))
+    def get(self, by: Identity, webhook_id: str, *, to_change: bool = False) -> Webhook:
+        """Return an endpoint of the project, or NotFound; `to_change` locks it until the unit of work ends."""
+        query = select(Webhook).where(Webhook.id == webhook_id, Webhook.project_id == by.project_id)
+        found = self.session.scalar(query.with_for_update() if to_change else query)
         if found is None:
             raise NotFound("There is no such webhook.", code="webhook_not_found")
         return found
@@ -80,7 +81,7 @@ class Webhooks:
 
     def set_enabled(self, by: Identity, webhook_id: str, *, enabled: bool) -> Webhook:
         """Switch an endpoint on or off; what still waits to be sent is dropped with it."""
-        webhook = self.get(by, webhook_id)
+        webhook = self.get(by, webhook_id, to_change=True)
         webhook.enabled, webhook.disabled_reason = enabled, ""
         if not enabled:
             drop_waiting(self.session, webhook.id)
@@ -89,7 +90,7 @@ class Webhooks:
 
     def change_secret(self, by: Identity, webhook_id: str) -> tuple[Webhook, str]:
         """Give an endpoint a new secret; for a day notices are signed with both, so that nothing is missed."""
-        webhook, secret = self.get(by, webhook_id), make_secret()
+        webhook, secret = self.get(by, webhook_id, to_change=True), make_secret()
         locked = self.secrets.lock(secret)
         webhook.old_secret, webhook.old_secret_key_id = webhook.secret, webhook.secret_key_id
         webhook.old_secret_until = self._clock() + OLD_SECRET_SECONDS
@@ -99,7 +100,7 @@ class Webhooks:
 
     def delete(self, by: Identity, webhook_id: str) -> None:
         """Forget an endpoint and its notices."""
-        webhook = self.get(by, webhook_id)
+        webhook = self.get(by, webhook_id, to_change=True)
         self._audit(by, "webhook.deleted", webhook)
         self.session.execute(delete(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook.id))
         self.session.delete(webhook)

@@ -11,14 +11,14 @@ from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.session import reading, unit_of_work
-from app.domain.webhooks import headers_of
+from app.domain.webhooks import Reply, headers_of
 from app.services.deliveries import Deliveries
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from app.domain.ports import Secrets
-    from app.domain.webhooks import Parcel, Reply
+    from app.domain.webhooks import Parcel
     from app.gateways.outside import Outside
 
 LOOK_SECONDS = 2.0
@@ -63,7 +63,10 @@ class Courier:
             return [parcel for parcel in map(deliveries.claim, due) if parcel is not None]
 
     async def _deliver(self, parcel: Parcel) -> None:
-        reply = await self.outside.post(parcel.url, parcel.body, headers_of(parcel, int(time.time())))
+        if parcel.problem:
+            reply = Reply(error=parcel.problem, is_final=True)
+        else:
+            reply = await self.outside.post(parcel.url, parcel.body, headers_of(parcel, int(time.time())))
         # Neither the address nor the body: either may hold what is nobody's business.
         log.info("a notice was sent", notice=parcel.id, kind=parcel.kind, attempt=parcel.attempt, status=reply.status, taken=reply.is_taken)
         await to_thread.run_sync(self._settle, parcel, reply)
