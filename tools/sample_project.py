@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.db import Artifact, Dataset, DatasetVersion, EventRow, Import, Run, WorkerRow, metrics
+from app.db import Artifact, CheckpointRow, Dataset, DatasetVersion, EventRow, Import, Run, WorkerRow, metrics
 from app.db.base import utc_now
 from app.db.session import unit_of_work
 from app.domain.datasets import ROW_GROUP_ROWS, Mapping, Message, Problem, row_hash, split_by_hash
@@ -25,6 +25,8 @@ from app.domain.specs import STARTER, Preset, TrainingSpec, settings_for
 from app.services.accounts import Accounts, Identity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.orm import Session
 
     from app.services.studio import Studio
@@ -204,11 +206,25 @@ def fill(studio: Studio) -> Sample:
         running = add_run(session, by, mails, "emails-long", status=RunStatus.RUNNING, step=223, epochs=9.5)
         queued = add_run(session, by, mails, "emails-qlora", status=RunStatus.QUEUED, tuning="qlora")
         cancelled = add_run(session, by, mails, "typo", status=RunStatus.CANCELLED)
+        _write_on(session, [done, broken, running, queued])
         _workers(session, running, importing)
         Accounts(session).create_key(by, "nightly job")
     runs = {"done": done, "failed": broken, "paused": paused, "running": running, "queued": queued, "cancelled": cancelled}
     sets = {"ready": mails, "unmapped": unmapped, "failed": failed, "importing": importing}
     return Sample({name: dataset.id for name, dataset in sets.items()}, {name: run.id for name, run in runs.items()}, model)
+
+
+def _write_on(session: Session, runs: Sequence[Run]) -> None:
+    """Give runs notes, tags and origins, and those with checkpoints the bytes they hold."""
+    done, broken, running, queued = runs
+    done.notes = "Good enough for the pilot: intents are right, urgency is sometimes one step too high.\n\nNext: try a larger rank."
+    done.tags, broken.tags, running.tags, queued.tags = ["pilot", "nightly"], ["nightly", "rank"], ["nightly"], ["memory"]
+    broken.cloned_from = running.cloned_from = queued.cloned_from = done.id
+    for run in (done, running):
+        run.work_bytes, run.checkpoint_step = 18_230, run.step
+        for step in (run.step - 25, run.step):
+            place = {"lease_token": 1, "path": f"checkpoints/{step}-t1", "size_bytes": 4_512_880}
+            session.add(CheckpointRow(run_id=run.id, project_id=run.project_id, step=step, **place))
 
 
 def _workers(session: Session, run: Run, dataset: Dataset) -> None:

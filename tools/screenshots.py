@@ -56,7 +56,14 @@ def main() -> None:
 def pages_of(sample: Sample) -> dict[str, str]:
     """Return every page and state by name."""
     datasets = {f"dataset-{name}": f"/datasets/{dataset_id}" for name, dataset_id in sample.datasets.items()}
-    return PAGES | datasets | {f"run-{name}": f"/runs/{run_id}" for name, run_id in sample.runs.items()}
+    runs = {f"run-{name}": f"/runs/{run_id}" for name, run_id in sample.runs.items()}
+    both = f"ids={sample.runs['done']}&ids={sample.runs['running']}"
+    found = {
+        "runs-found": "/runs?tag=nightly&sizes=1", "runs-nothing": "/runs?q=nobody&tag=nightly&status=failed",
+        "runs-delete": f"/runs/delete?{both}", "runs-delete-one": f"/runs/delete?ids={sample.runs['failed']}",
+        "new-run-clone": f"/runs/new?from={sample.runs['done']}&learning_rate=0.001&rank=32",
+    }  # fmt: skip
+    return PAGES | datasets | runs | found
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def _tags(given: list[str]) -> list[str]:
 
 # The limits stand before what is a function: only there are they measured on what is kept.
 RunName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(without_nul)]
-Notes = Annotated[str, BeforeValidator(_unix_lines), StringConstraints(max_length=MAX_NOTES), AfterValidator(without_nul)]
+Notes = Annotated[str, StringConstraints(max_length=MAX_NOTES), BeforeValidator(_unix_lines), AfterValidator(without_nul)]
 Tags = Annotated[list[Text], Field(max_length=1000), AfterValidator(_tags)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -90,6 +91,13 @@ class Runs:
             message = "There is no such run."
             raise NotFound(message, code="run_not_found")
         return run
+
+    def free_name(self, by: Identity, name: str) -> str:
+        """Return a name for a clone of `name`: the same with the next number that no run has."""
+        stem = re.sub(r" \d+$", "", name)[:190]
+        mine = select(Run.name).where(Run.project_id == by.project_id, Run.name.startswith(f"{stem} ", autoescape=True))
+        taken = set(self.session.scalars(mine))
+        return next(f"{stem} {number}" for number in count(2) if f"{stem} {number}" not in taken)
 
     def newest(self, by: Identity, *, wanted: RunFilter = EVERYTHING, limit: int = 50, after: str | None = None) -> Page[Run]:
         """Return the project's runs that a filter lets through, newest first."""

@@ -18,6 +18,7 @@ from app.web.parts import Web
 from app.web.visit import Visit
 
 Fields = dict[str, str]
+MAX_CHOSEN = 500
 
 
 def studio_of(request: Request) -> Studio:
@@ -79,7 +80,17 @@ async def form_fields(request: Request) -> Fields:
     return fields
 
 
+async def chosen_ids(request: Request) -> list[str]:
+    """Return the ids that were ticked in a posted form."""
+    form = await request.form(max_files=0, max_fields=MAX_CHOSEN, max_part_size=64 * 1024)
+    found = [value for value in form.getlist("ids") if isinstance(value, str)]
+    for value in found:
+        check_text(value, "ids")
+    return found
+
+
 Look = Annotated[Visit, Depends(reading_visit, scope="function")]
 Act = Annotated[Visit, Depends(acting_visit, scope="function")]
 Caller = Annotated[Identity, Depends(identity_of)]
 Posted = Annotated[Fields, Depends(form_fields)]
+Chosen = Annotated[list[str], Depends(chosen_ids)]

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import types
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
 
 from app.domain.datasets import DatasetStatus
-from app.domain.errors import Invalid, StudioError
+from app.domain.differences import chosen, differences
+from app.domain.errors import Invalid, NotFound, StudioError
+from app.domain.labels import split_tags
 from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, settings_for
+from app.services.lineage import comparable, described
 from app.web.forms import Form, messages_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.db import Dataset, Run
+    from app.db import Dataset, DatasetVersion, Run
     from app.domain.base_models import BaseModel
+    from app.domain.differences import Difference
     from app.domain.specs import TrainingSpec
     from app.web.visit import Visit
 
-ALL_FIELDS = ("base_model", "dataset_id", "name", "eval_dataset_id", "preset", *TrainingSettings.model_fields)
+ALL_FIELDS = ("base_model", "dataset_id", "name", "eval_dataset_id", "tags", "preset", *TrainingSettings.model_fields, "cloned_from")
 """Every field in the order of the page."""
 KNOWN = frozenset(ALL_FIELDS)
 PRESET_WORDS = {
@@ -67,6 +71,22 @@ class Draft:
     missing: Missing | None = None
     changed: list[str] = field(default_factory=list)
     held_out: Dataset | None = None
+    origin: Run | None = None
+
+    @property
+    def differences(self) -> list[Difference]:
+        """What was changed so far against the run this one takes up."""
+        if not (self.origin and self.spec and self.dataset and self.dataset.version):
+            return []
+        held_out = self.held_out.version if self.held_out else None
+        planned = described(self.spec, self.dataset.version, held_out, self.spec.settings.total_steps(self.training_rows))
+        return differences(comparable(self.origin), planned)
+
+    @property
+    def gone(self) -> list[str]:
+        """What of the run this one takes up cannot be had any more, in words."""
+        versions = [self.origin.version, self.origin.eval_version] if self.origin else []
+        return [told for version in versions if version and (told := _changed_since(version))]
 
     @property
     def total_steps(self) -> int | None:
@@ -77,6 +97,14 @@ class Draft:
     def spec_yaml(self) -> str:
         """The run as a file for `hone train`."""
         return yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True) if self.spec else ""
+
+
+def _changed_since(version: DatasetVersion) -> str:
+    if version.dataset.deleted_at:
+        return f"The dataset {version.dataset.name} was deleted since. Choose another one."
+    if version.id == version.dataset.version_id:
+        return ""
+    return f"The dataset {version.dataset.name} has changed since: the new run learns from what it holds now."
 
 
 def all_settings() -> list[Setting]:
@@ -117,13 +145,14 @@ def draft(visit: Visit, given: Mapping[str, str]) -> Draft:
     datasets = visit.datasets.newest(visit.identity, limit=200).items
     values = {name: given[name].strip() for name in ALL_FIELDS if given.get(name, "").strip()}
     ready = [dataset for dataset in datasets if dataset.status == DatasetStatus.READY]
+    origin = _origin(visit, values)
     values.setdefault("base_model", STARTER)
-    if ready:
+    if ready and not (origin and origin.version.dataset.deleted_at):
         values.setdefault("dataset_id", ready[0].id)
     preset = Preset(values["preset"]) if values.get("preset") in set(Preset) else Preset.BALANCED
     values["preset"] = preset
     errors: dict[str, str] = {}
-    chosen = next((dataset for dataset in ready if dataset.id == values.get("dataset_id")), None)
+    picked = next((dataset for dataset in ready if dataset.id == values.get("dataset_id")), None)
     base = _find_base(visit, values["base_model"], errors)
     settings = {name: values[name] for name in TrainingSettings.model_fields if name in values}
     try:
@@ -131,10 +160,10 @@ def draft(visit: Visit, given: Mapping[str, str]) -> Draft:
     except ValidationError as error:
         errors |= messages_of(error)
     form = Form(values, errors)
-    missing = _missing(form, datasets, chosen)
-    if missing or base is None or chosen is None:
-        return Draft(form, preset, datasets, None, base, chosen, missing=missing, changed=sorted(settings))
-    return _planned(visit, Draft(form, preset, datasets, None, base, chosen, changed=sorted(settings)), settings)
+    missing = _missing(form, datasets, picked)
+    if missing or base is None or picked is None:
+        return Draft(form, preset, datasets, None, base, picked, missing=missing, changed=sorted(settings), origin=origin)
+    return _planned(visit, Draft(form, preset, datasets, None, base, picked, changed=sorted(settings), origin=origin), settings)
 
 
 def _planned(visit: Visit, found: Draft, settings: dict[str, str]) -> Draft:
@@ -146,18 +175,25 @@ def _planned(visit: Visit, found: Draft, settings: dict[str, str]) -> Draft:
         request = RunRequest(
             name=values.get("name") or f"{found.dataset.name} {found.preset}", base_model=values["base_model"], dataset_id=found.dataset.id,
             eval_dataset_id=values.get("eval_dataset_id"), preset=found.preset, settings=settings,
+            tags=split_tags(values.get("tags", "")), cloned_from=found.origin.id if found.origin else None,
         )  # fmt: skip
         held_out = visit.datasets.get(visit.identity, request.eval_dataset_id) if request.eval_dataset_id else None
         spec, rows = visit.runs.plan(request, found.base, found.dataset, held_out)
     except ValidationError as error:
         form = Form(values, found.form.errors | messages_of(error))
-        return Draft(
-            form, found.preset, found.datasets, None, found.base, found.dataset, missing=_missing(form, found.datasets, found.dataset)
-        )
+        return replace(found, form=form, missing=_missing(form, found.datasets, found.dataset), changed=[])
     except StudioError as error:
-        form = found.form.refused(error, KNOWN)
-        return Draft(form, found.preset, found.datasets, None, found.base, found.dataset, missing=Missing(error.message, "#run-form"))
-    return Draft(found.form, found.preset, found.datasets, request, found.base, found.dataset, spec, rows, None, found.changed, held_out)
+        return replace(found, form=found.form.refused(error, KNOWN), missing=Missing(error.message, "#run-form"), changed=[])
+    return replace(found, request=request, spec=spec, training_rows=rows, held_out=held_out)
+
+
+def _origin(visit: Visit, values: dict[str, str]) -> Run | None:
+    """Return the run that this one takes up; one that was deleted meanwhile is forgotten."""
+    try:
+        return visit.runs.get(visit.identity, values["cloned_from"]) if "cloned_from" in values else None
+    except NotFound:
+        del values["cloned_from"]
+        return None
 
 
 def _find_base(visit: Visit, name: str, errors: dict[str, str]) -> BaseModel | None:
@@ -198,15 +234,17 @@ def _missing_data(datasets: Sequence[Dataset]) -> Missing:
 
 def values_like(visit: Visit, run: Run) -> dict[str, str]:
     """Return the form's fields for a new run like an earlier one: only what differs from its preset is filled in."""
-    preset = Preset(run.preset) if run.preset else Preset.BALANCED
-    rows = run.version.rows if run.eval_version else run.version.train_rows
     try:
         parameters = visit.studio.bases.find(run.base_model).parameters
     except StudioError:
-        parameters = None
-    usual = settings_for(preset, {}).filled_in(training_rows=rows, parameters=parameters).model_dump(mode="json")
-    differing = {name: str(value) for name, value in run.spec["settings"].items() if value is not None and value != usual.get(name)}
-    return {
-        **differing, "name": run.name, "base_model": run.base_model, "dataset_id": run.version.dataset_id, "preset": preset,
-        "eval_dataset_id": run.eval_version.dataset_id if run.eval_version else "",
+        parameters = run.facts.get("total_parameters")
+    preset = Preset(run.preset) if run.preset else Preset.BALANCED
+    differing = chosen(run.spec["settings"], preset, total_steps=run.total_steps, parameters=parameters)
+    return {name: str(value) for name, value in differing.items()} | {
+        "name": visit.runs.free_name(visit.identity, run.name), "base_model": run.base_model, "preset": preset, "cloned_from": run.id,
+        "tags": ", ".join(run.tags), "dataset_id": _still_there(run.version), "eval_dataset_id": _still_there(run.eval_version),
     }  # fmt: skip
+
+
+def _still_there(version: DatasetVersion | None) -> str:
+    return version.dataset_id if version and not version.dataset.deleted_at else ""

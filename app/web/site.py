@@ -17,7 +17,23 @@ from app.web import errors
 from app.web.live import Live
 from app.web.pages import Pages
 from app.web.parts import Web
-from app.web.routes import account, board, chat, datasets, docs, home, live, new_run, runs, samples, search, settings, tour, webhooks
+from app.web.routes import (
+    account,
+    board,
+    chat,
+    datasets,
+    docs,
+    home,
+    live,
+    new_run,
+    run_list,
+    runs,
+    samples,
+    search,
+    settings,
+    tour,
+    webhooks,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -26,8 +42,8 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 ROOT = Path(__file__).resolve().parents[2]
-# /runs/new stands before /runs/{id}.
-ROUTES = (home, samples, datasets, new_run, runs, board, chat, search, settings, webhooks, account, docs, live, tour)
+# /runs/new and /runs/delete stand before /runs/{id}.
+ROUTES = (home, samples, datasets, new_run, run_list, runs, board, chat, search, settings, webhooks, account, docs, live, tour)
 log = structlog.get_logger()
 
 

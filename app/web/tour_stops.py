@@ -108,7 +108,7 @@ def _run(context: Context) -> Stop:
         return Stop(3, title, "The run is paused, and nothing is lost. Resume it to go on.", Next("Resume", "#do-resume"), "resume", back)
     text = "The run failed; why stands above the figures. Change what it says there, and start it again."
     return Stop(3, title, text if status == RunStatus.FAILED else "This run has left no model. Start it again.",
-                Next("Start it again", f"/runs/new?like={run.id}&tour=2"), back=back)  # fmt: skip
+                Next("Start it again", f"/runs/new?from={run.id}&tour=2"), back=back)  # fmt: skip
 
 
 def _chat(context: Context) -> Stop:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
     from starlette.requests import Request
 
+    from app.gateways.inference import Inference
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
     from app.services.models import Models
+    from app.services.removal import Removal
     from app.services.runs import Runs
     from app.services.studio import Studio
     from app.services.webhooks import Webhooks
@@ -51,6 +53,12 @@ class Visit:
     def runs(self) -> Runs:
         """The runs' service."""
         return self.studio.runs(self.session)
+
+    @cached_property
+    def removal(self) -> Removal:
+        """The service that deletes runs."""
+        inference: Inference = self.request.app.state.inference
+        return self.studio.removal(self.session, inference.is_answering)
 
     @cached_property
     def webhooks(self) -> Webhooks:
@@ -82,6 +90,11 @@ class Visit:
         """Whether htmx asks for a part of a page."""
         return is_fragment_request(self.request.headers)
 
+    @property
+    def is_refetch(self) -> bool:
+        """Whether a doorbell, or a person by the link it pulls, asks for what is shown already."""
+        return self.request.headers.get("hx-source", "").startswith("a#refetch")
+
     def wants(self, block: str) -> bool:
         """Return whether htmx asks for this very block of a page."""
         return wanted_block(self.request.headers, {block}) is not None
@@ -94,7 +107,7 @@ class Visit:
         """Answer with a page, or the block of it that was asked for."""
         frame = Frame(self.identity, self.overview, signed_in=self.signed_in)
         # A doorbell's answer carries the rail too, and an action's: what rang, or was done, may have changed its counts.
-        changed = self.request.method != "GET" or self.request.headers.get("hx-source", "").startswith("a#refetch")
+        changed = self.request.method != "GET" or self.is_refetch
         stop = tour.stop_at(self.request, name, context)
         response = self.web.pages.render(
             self.request, name, also=also, status=status, with_rail=changed, frame=frame, since=self.since(), tour=stop,

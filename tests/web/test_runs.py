@@ -95,8 +95,8 @@ def test_every_setting_has_a_field_with_its_help(browser: TestClient) -> None:
 
 
 def test_a_run_can_be_cloned_with_what_differs_from_its_preset(browser: TestClient, sample: Sample) -> None:
-    page = browser.get(f"/runs/new?like={sample.runs['failed']}").text
-    assert 'value="emails-wide"' in page
+    page = browser.get(f"/runs/new?from={sample.runs['failed']}").text
+    assert 'value="emails-wide 2"' in page
     assert 'name="rank" type="text" value="512"' in page
     assert 'name="learning_rate" type="text" value=""' in page
 
@@ -200,7 +200,7 @@ def test_no_doorbell_replaces_an_older_page_with_the_newest(browser: TestClient,
 
 
 def test_lists_are_paged(browser: TestClient, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.web.routes.runs.PAGE_ROWS", 2)
+    monkeypatch.setattr("app.web.routes.run_list.PAGE_ROWS", 2)
     page = browser.get("/runs").text
     assert "Older runs" in page
     after = page.split("/runs?after=")[1].split('"')[0]

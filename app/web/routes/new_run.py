@@ -18,11 +18,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/runs/new")
-def show_form(visit: Look, like: Annotated[str | None, Query(max_length=64)] = None) -> Response:
-    """Show the form; as fields change, its card is drawn anew."""
+def show_form(visit: Look, origin: Annotated[str | None, Query(alias="from", max_length=64)] = None) -> Response:
+    """Show the form, empty or filled in from a run; as fields change, its card is drawn anew."""
     given = dict(visit.request.query_params)
-    if like:
-        given = new_run.values_like(visit, visit.runs.get(visit.identity, like)) | given
+    if origin:
+        given = new_run.values_like(visit, visit.runs.get(visit.identity, origin)) | given
     return _page(visit, new_run.draft(visit, given))
 
 

@@ -1,4 +1,4 @@
-"""Pages of runs: the list, one run live, its actions, its files."""
+"""The page of one run: live, its labels, its actions, its files."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, PlainTextResponse
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from app.db import metrics
 from app.domain.errors import NotFound
+from app.domain.labels import MAX_TAGS, RunChange, split_tags
 from app.domain.specs import TrainingSettings
+from app.services.disk import Disk
+from app.services.lineage import lineage_of
 from app.services.runs import export_name
 from app.web import looks, runs_view, words
-from app.web.dependencies import Act, Look
+from app.web.dependencies import Act, Look, Posted
+from app.web.forms import Form, messages_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
 
 router = APIRouter(include_in_schema=False)
 Id = Annotated[str, InPath(max_length=64)]
-PAGE_ROWS = 50
 EVENTS_SHOWN = 100
 LOG_BYTES = 16 * 1024
 LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_log", "run_facts", "run_lineage")
@@ -37,18 +41,32 @@ REMEDIES = {
 }
 
 
-@router.get("/runs")
-def show_runs(visit: Look, after: Annotated[str | None, Query(max_length=64)] = None) -> Response:
-    """List the project's runs, newest first."""
-    page = visit.runs.newest(visit.identity, limit=PAGE_ROWS, after=after)
-    lines = runs_view.lines(visit.overview.lines(page.items), visit.runs.waiting_reasons(page.items))
-    return visit.page("runs/list.html", lines=lines, has_more=page.has_more, after=after)
-
-
 @router.get("/runs/{run_id}")
 def show_run(visit: Look, run_id: Id) -> Response:
     """Show one run; while it lives, its page follows it."""
     return _page(visit, visit.runs.get(visit.identity, run_id))
+
+
+@router.post("/runs/{run_id}/labels")
+def write_labels(visit: Act, run_id: Id, fields: Posted) -> Response:
+    """Write name, notes and tags on a run."""
+    run = visit.runs.get(visit.identity, run_id)
+    try:
+        change = RunChange(name=fields.get("name", ""), notes=fields.get("notes", ""), tags=split_tags(fields.get("tags", "")))
+    except ValidationError as error:
+        return _page(visit, run, labels=Form(fields, messages_of(error)), status=422)
+    before = run.name
+    visit.runs.change(visit.identity, run_id, change)
+    visit.session.flush()
+    # A new name stands in many places of the page.
+    return _page(visit, run) if visit.is_fragment and run.name == before else visit.go(f"/runs/{run.id}")
+
+
+@router.post("/runs/{run_id}/checkpoints")
+def delete_checkpoints(visit: Act, run_id: Id) -> Response:
+    """Delete the checkpoints of a run that has ended, and keep its adapter."""
+    visit.removal.delete_checkpoints(visit.identity, run_id)
+    return visit.go(f"/runs/{run_id}")
 
 
 @router.post("/runs/{run_id}/{action}")
@@ -83,7 +101,7 @@ def take_adapter(visit: Look, run_id: Id) -> FileResponse:
     return FileResponse(visit.studio.storage.path(run.adapter.sha256), media_type="application/zip", filename=run.adapter.filename)
 
 
-def _page(visit: Visit, run: Run) -> Response:
+def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 200) -> Response:
     points = runs_view.read_points(visit.session, run.id)
     latest = metrics.latest(visit.session, run.id)
     waiting = visit.runs.waiting_reasons([run])
@@ -93,6 +111,8 @@ def _page(visit: Visit, run: Run) -> Response:
         "runs/show.html",
         # The stream stands beside what it refreshes: it ends with the run, and begins again when the run is resumed.
         also=LIVE_BLOCKS if live and visit.request.method == "GET" else (*LIVE_BLOCKS, "live"),
+        status=status, labels=labels or Form(_labels(run)), lineage=lineage_of(visit.session, run),
+        size=Disk(visit.session).of_runs([run])[run.id], max_tags=MAX_TAGS,
         run=run, line=line, live=live, points=points, whole=not visit.is_fragment, worker=visit.overview.worker_of(run),
         sentence=looks.sentence(run, latest, points.held_out, waiting.get(run.id)), left=visit.overview.seconds_left(run),
         best_loss=_best(points.held_out), latest_value=lambda name: latest[name].value if name in latest else None,
@@ -105,6 +125,11 @@ def _page(visit: Visit, run: Run) -> Response:
         exports=[version.dataset for version in (run.version, run.eval_version) if version and not version.dataset.deleted_at],
         held_out_rows=run.eval_version.rows if run.eval_version else run.version.test_rows,
     )  # fmt: skip
+
+
+def _labels(run: Run) -> dict[str, str]:
+    """Return what is written on a run as its form has it."""
+    return {"name": run.name, "notes": run.notes, "tags": ", ".join(run.tags)}
 
 
 def _best(held_out: list[Point]) -> str:

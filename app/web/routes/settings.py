@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
+from app.services.disk import Disk
 from app.web import webhooks_view
 from app.web.dependencies import Act, Look, Posted
 from app.web.forms import Form
@@ -56,5 +57,6 @@ def show(visit: Visit, *, status: int = 200, **told: Any) -> Response:
     return visit.page(
         "settings/settings.html", status=status, about=visit.web.about, keys=visit.accounts.keys(visit.identity), insecure=insecure,
         max_upload_bytes=visit.studio.max_upload_bytes, webhooks=webhooks_view.lines(visit.webhooks, visit.identity),
-        endings=webhooks_view.ENDINGS, private_webhooks=visit.studio.private_webhooks, **shown,
+        endings=webhooks_view.ENDINGS, private_webhooks=visit.studio.private_webhooks,
+        disk=Disk(visit.session).of_project(visit.identity, visit.studio.incoming), **shown,
     )  # fmt: skip
