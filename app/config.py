@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -58,6 +59,18 @@ class Settings(BaseSettings):
             message = f"each key has {LEAST_KEY_CHARACTERS} random characters or more (openssl rand -base64 32)"
             raise ValueError(message)
         return given if parts else None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, listed: str) -> str:
+        # A name or * would be believed by nobody or from anybody, and neither is seen until it matters.
+        for part in _parts(listed):
+            try:
+                ip_network(part)
+            except ValueError:
+                message = f"{part!r} is no address; give IP addresses or networks, e.g. 127.0.0.1 or 172.16.0.0/12"
+                raise ValueError(message) from None
+        return listed
 
     @field_validator("root_path")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from app.config import Settings
 
@@ -26,3 +27,13 @@ def test_only_known_names_are_answered_to() -> None:
     assert Settings(host="0.0.0.0").trusted_hosts == ["*"]  # noqa: S104 - what is bound everywhere goes by any name
     # `hone up` itself asks by 127.0.0.1 whether the studio is ready.
     assert Settings(host="0.0.0.0", allowed_hosts="a.example").trusted_hosts == ["a.example", *own]  # noqa: S104
+
+
+@pytest.mark.parametrize("listed", ["*", "nginx", "127.0.0.1,proxy.example", "127.0.0.1/8"])
+def test_a_proxy_is_named_by_its_address(listed: str) -> None:
+    with pytest.raises(ValidationError, match="is no address"):
+        Settings(trusted_proxies=listed)
+
+
+def test_proxies_may_be_a_network() -> None:
+    assert Settings(trusted_proxies="172.16.0.0/12, ::1").forwarders == ["172.16.0.0/12", "::1"]
