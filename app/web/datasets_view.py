@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.db import Dataset
+    from app.domain.datasets import Row
     from app.web.looks import Look
 
 ROLES = (("", "not used"), ("user", "question (user)"), ("assistant", "answer (assistant)"), ("system", "instruction (system)"))
@@ -20,6 +21,7 @@ WORDS = {role: word for role, word in ROLES if role}
 FORMATS = {
     "chat": "chat messages", "prompt_completion": "prompt and completion", "alpaca": "Alpaca", "sharegpt": "ShareGPT", "table": "table",
 }  # fmt: skip
+ONE_TURN = {("user", "assistant"), ("system", "user", "assistant")}
 CELL_CHARACTERS = 160
 
 
@@ -43,6 +45,13 @@ class Line:
     def format(self) -> str:
         """The shape of the file, in words."""
         return FORMATS.get(self.dataset.format or "", "–")
+
+
+def shared_prompt(rows: Sequence[Row]) -> str | None:
+    """Return the system prompt that all of these conversations share, if each is one question and one answer; None for any other shape."""
+    shapes = {tuple(message.role for message in row.messages) for row in rows}
+    prompts = {message.content for row in rows for message in row.messages if message.role == "system"}
+    return (prompts.pop() if prompts else "") if shapes <= ONE_TURN and len(shapes) == 1 and len(prompts) <= 1 else None
 
 
 def columns_of(dataset: Dataset) -> list[str]:

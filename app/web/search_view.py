@@ -49,8 +49,14 @@ def groups(found: Findings, words: list[str]) -> list[Group]:
         ),
         Group("Models" if words else "Newest models", [_model(run) for run in found.models.items], _if(found.models, "/chat")),
     ]
+    # What is called so stands before what only has to do with it, and kinds are sorted by their first.
+    things.sort(key=lambda group: not any(_is_called(hit.label, words) for hit in group.hits[:1]))
     places = Group("Go to", [Hit(place.label, place.href, place.icon) for place in PLACES if place.answers_to(words)])
     return [group for group in ([places, *things] if words else [*things, places]) if group.hits]
+
+
+def _is_called(label: str, words: list[str]) -> bool:
+    return all(word.lower() in label.lower() for word in words)
 
 
 def _if(page: Page[Any], rest: str) -> str:

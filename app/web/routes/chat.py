@@ -23,8 +23,10 @@ from app.web.dependencies import Caller, Look, studio_of
 from app.web.visit import Visit
 
 router = APIRouter(include_in_schema=False)
-EXAMPLES, ROWS_SEARCHED = 8, 160
+EXAMPLES, ROWS_SEARCHED = 6, 160
 """A tenth of a dataset is held out, so this many rows hold twice as many examples as are shown."""
+SHOWN_CHARACTERS = 44
+"""Rows that begin alike look alike on their chips, so one of them is enough."""
 NAME_CHARACTERS = 300
 
 
@@ -96,13 +98,13 @@ def _examples(visit: Visit, run: Run | None) -> tuple[str, list[Example]]:
     dataset = (run.eval_version or run.version).dataset
     if dataset.deleted_at:
         return dataset.system or "", []
-    system, found = dataset.system or "", list[Example]()
+    system, found = dataset.system or "", dict[str, Example]()
     for row in visit.datasets.rows(visit.identity, dataset.id, limit=ROWS_SEARCHED).items:
         texts = {message.role: message.content for message in row.messages[:3]}
         system = system or texts.get("system", "")
         if (row.split == Split.TEST or run.eval_version) and {"user", "assistant"} <= texts.keys():
-            found.append(Example(texts["user"], texts["assistant"]))
-    return system, found[:EXAMPLES]
+            found.setdefault(texts["user"][:SHOWN_CHARACTERS], Example(texts["user"], texts["assistant"]))
+    return system, list(found.values())[:EXAMPLES]
 
 
 @router.post("/chat/answers")

@@ -113,5 +113,6 @@ def _page(visit: Visit, dataset: Dataset, *, after: int = -1, form: Form | None 
         events=visit.datasets.events(dataset)[::-1], run_look=looks.run_look, form=form or datasets_view.mapping_form(dataset),
         columns=datasets_view.columns_of(dataset), can_map=datasets_view.can_map(dataset),
         rows=[(row, visit.studio.count_tokens(row.messages)) for row in rows.items], has_more=rows.has_more, after=after,
+        shared_prompt=datasets_view.shared_prompt(rows.items),
         before=max(-1, after - PAGE_ROWS), page_rows=PAGE_ROWS, roles=datasets_view.ROLES,
     )  # fmt: skip
