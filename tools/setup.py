@@ -126,10 +126,10 @@ def install_hone() -> None:
     pip("install", "--no-deps", "--no-index", "--no-build-isolation", "--editable", ROOT)
 
 
-def install_browser_files() -> None:
-    """Fetch the browser's libraries by npm and copy what the pages load to static/vendor."""
+def install_browser_files(*, dev: bool) -> None:
+    """Fetch the browser's libraries by npm and copy what the pages load to static/vendor; what only tests need stays in node_modules."""
     say("installing the browser's libraries into static/vendor")
-    run(*_npm(), "ci", "--no-progress", "--loglevel=error")
+    run(*_npm(), "ci", *(() if dev else ("--omit=dev",)), "--no-progress", "--loglevel=error")
     shutil.rmtree(VENDOR, ignore_errors=True)
     VENDOR.mkdir(parents=True)
     for name in BROWSER_FILES:
@@ -206,7 +206,10 @@ def set_up(*, dev: bool) -> int:
     steps.once("hone", digest(json.dumps([project["build-system"], project["project"]])), install_hone)
     if not all((VENDOR / Path(name).name).exists() for name in BROWSER_FILES):
         steps.done.pop("browser-files", None)
-    steps.once("browser-files", digest(ROOT / "package-lock.json", *BROWSER_FILES), install_browser_files)
+    whole = digest(ROOT / "package-lock.json", *BROWSER_FILES, "dev")
+    if dev or steps.done.get("browser-files") != whole:  # what tests need holds all that pages need
+        state = whole if dev else digest(ROOT / "package-lock.json", *BROWSER_FILES)
+        steps.once("browser-files", state, lambda: install_browser_files(dev=dev))
     if dev:
         steps.once("chromium", sysconfig.get_platform(), install_chromium)
     return steps.ran

@@ -1,14 +1,18 @@
-"""A studio with a sample project, and browsers that look at it."""
+"""A studio with a sample project, and browsers that look at it: a client of pages, and a real Chromium."""
 
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.config import Settings
 from app.db.migrate import migrate
@@ -16,7 +20,9 @@ from app.db.session import unit_of_work
 from app.main import create_app
 from app.services.accounts import Accounts
 from app.services.studio import Studio
+from app.web.server import Server
 from tests.databases import migrated_sqlite
+from tools.chromium import executable
 from tools.sample_project import Sample, fill
 
 __all__ = ["migrated_sqlite"]
@@ -99,3 +105,39 @@ def _make_owner(studio: Studio) -> None:
     """Enter the local owner, as the first start does."""
     with unit_of_work(studio.engine) as session:
         Accounts(session).ensure_owner()
+
+
+@pytest.fixture
+def address(app: FastAPI) -> Iterator[str]:
+    """A served studio with the sample project."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(uvicorn.Config(app, log_config=None, lifespan="off"), app.state.web.live.close)
+        serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        serving.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        app.state.web.live.close()
+        server.should_exit = True
+        serving.join()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Browser]:
+    """A real browser."""
+    path = executable()
+    if path is None:
+        pytest.skip("there is no Chromium; make setup-dev installs one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, address: str) -> Iterator[Page]:
+    """A tab of it on the studio, which must not complain."""
+    page = chromium.new_page(base_url=address, viewport={"width": 1440, "height": 900})
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    page.close()
+    assert complaints == []

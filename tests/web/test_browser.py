@@ -4,49 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import threading
-from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Page, Route, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect
 
-from app.web.server import Server
-from tools.chromium import executable
 from tools.sample_project import Sample
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def address(app: FastAPI) -> Iterator[str]:
-    """A served studio with the sample project."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(uvicorn.Config(app, log_config=None, lifespan="off"), app.state.web.live.close)
-        serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        serving.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        app.state.web.live.close()
-        server.should_exit = True
-        serving.join()
-
-
-@pytest.fixture
-def page(address: str) -> Iterator[Page]:
-    """A tab of a browser on it, which must not complain."""
-    chromium = executable()
-    if chromium is None:
-        pytest.skip("there is no Chromium; make setup installs one")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(base_url=address)
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield page
-        browser.close()
-        assert complaints == []
 
 
 def test_what_is_unfolded_stays_so_when_a_doorbell_rings(page: Page, sample: Sample) -> None:

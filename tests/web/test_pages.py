@@ -79,9 +79,11 @@ def test_every_icon_a_page_names_is_in_the_sprite(browser: TestClient, sample: S
 
 
 def test_pages_weigh_little(browser: TestClient, sample: Sample, root: Path) -> None:
-    text = browser.get(f"/runs/{sample.runs['running']}").text
-    files = {name for name in re.findall(r'/static/([^"?#]+)', text) if (root / "static" / name).is_file()}
-    assert len(text) + sum((root / "static" / name).stat().st_size for name in files) < 250_000
+    for address in [*all_pages(sample), "/signin", "/nowhere"]:
+        text = browser.get(address).text
+        files = {name for name in re.findall(r'/static/([^"?#]+)', text) if (root / "static" / name).is_file()}
+        weight = len(text.encode()) + sum((root / "static" / name).stat().st_size for name in files)
+        assert weight <= 250_000, (address, weight)
 
 
 @pytest.mark.parametrize(

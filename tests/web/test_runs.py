@@ -174,25 +174,6 @@ def test_a_failure_that_a_later_success_made_good_needs_nobody(browser: TestClie
     assert "emails-wide failed" not in browser.get("/").text
 
 
-def test_the_board_shows_everything_by_urgency(browser: TestClient) -> None:
-    page = browser.get("/board").text
-    live = page.split('id="live-title"')[1].split('id="ended-title"')[0]
-    assert live.index("emails-long") < live.index("emails-qlora") < live.index("emails-slow")
-    assert "emails-wide" in page.split('id="ended-title"')[1]
-
-
-def test_an_older_page_of_the_board_shows_ended_runs_alone(browser: TestClient, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.web.routes.board.PAGE_ROWS", 1)
-    after = browser.get("/board").text.split("/board?after=")[1].split('"')[0]
-    older = browser.get(f"/board?after={after}").text
-    assert "Running and waiting" not in older
-    assert "Nothing runs or waits" not in older
-    ended = older.split('id="ended-title"')[1]
-    assert any(sample.runs[name] in ended for name in ("done", "failed"))
-    assert all(sample.runs[name] not in ended for name in ("running", "queued", "paused"))
-    assert 'href="/board">Back to the newest' in older
-
-
 @pytest.mark.parametrize("address", ["/runs", "/board", "/datasets"])
 def test_no_doorbell_replaces_an_older_page_with_the_newest(browser: TestClient, sample: Sample, address: str) -> None:
     assert 'id="live-slot"' in browser.get(address).text

@@ -1,0 +1,73 @@
+"""Axe finds no serious fault on any page, in any state, at both widths, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.web.walk import all_pages
+from tools.sample_project import Sample
+
+pytestmark = pytest.mark.browser
+SIZES = {1440: 900, 390: 844}
+SERIOUS = {"serious", "critical"}
+AUDIT = "async () => (await axe.run({ exclude: ['#swagger'] }, { resultTypes: ['violations'] })).violations"
+"""The inside of the API page is another project's."""
+UNFOLD = "for (const one of document.querySelectorAll('details')) one.open = true"
+
+
+@contextmanager
+def opened(chromium: Browser, address: str, width: int) -> Iterator[Page]:
+    page = chromium.new_page(base_url=address, viewport={"width": width, "height": SIZES[width]}, reduced_motion="reduce")
+    yield page
+    page.close()
+
+
+def faults(page: Page, root: Path, scheme: str = "light") -> list[str]:
+    """Return what axe holds against the page as it stands now."""
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate((root / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = page.evaluate(AUDIT)
+    where = f"{page.url} {page.viewport_size} {scheme}"
+    return [
+        f"{where} {fault['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for fault in found
+        if fault["impact"] in SERIOUS
+        for node in fault["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_no_page_has_a_serious_fault(chromium: Browser, address: str, sample: Sample, root: Path, width: int) -> None:
+    found: list[str] = []
+    with opened(chromium, address, width) as page:
+        for path in [*all_pages(sample), "/signin", "/docs", "/nowhere"]:
+            page.goto(path)
+            page.evaluate(UNFOLD)
+            for scheme in ("light", "dark"):
+                found += faults(page, root, scheme)
+    assert found == []
+
+
+def test_what_opens_over_a_page_has_none_either(chromium: Browser, address: str, sample: Sample, root: Path) -> None:
+    found: list[str] = []
+    with opened(chromium, address, 1440) as page:
+        for keys, shown in (("Control+k", "#palette-list a"), ("/", "#find-list a"), ("?", "#shortcuts a")):
+            page.goto(f"/runs/{sample.runs['running']}")
+            page.keyboard.press(keys)
+            page.locator(shown).first.wait_for()
+            for scheme in ("light", "dark"):
+                found += faults(page, root, scheme)
+    assert found == []
+
+
+def test_a_planted_fault_is_found(page: Page, root: Path) -> None:
+    page.goto("/signin")
+    page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"/static/favicon.svg\"><button></button>')")
+    assert {fault.split(": ")[0].split()[-1] for fault in faults(page, root)} == {"image-alt", "button-name"}
