@@ -17,7 +17,7 @@ from app.db.base import Base
 from app.db.events import SerialId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 CHUNK_POINTS = 1024
 
@@ -120,17 +120,23 @@ def latest(session: Session, run_id: str) -> dict[str, Point]:
 
 def read(session: Session, run_id: str, name: str, max_points: int | None = None) -> list[Point]:
     """Return a metric by step, the highest token's value for each; thinned to `max_points` by MinMaxLTTB, ends and extremes kept."""
-    by_step: dict[int, tuple[int, float]] = {}
-    chunks = select(MetricChunk).where(MetricChunk.run_id == run_id, MetricChunk.name == name)
+    return read_many(session, [run_id], name, max_points).get(run_id, [])
+
+
+def read_many(session: Session, run_ids: Sequence[str], name: str, max_points: int | None = None) -> dict[str, list[Point]]:
+    """Return a metric of several runs, as `read` does, in two queries however many they are."""
+    by_run: dict[str, dict[int, tuple[int, float]]] = {}
+    chunks = select(MetricChunk).where(MetricChunk.run_id.in_(run_ids), MetricChunk.name == name)
     for chunk in session.scalars(chunks):
         steps, values = np.frombuffer(chunk.steps, "<i8"), np.frombuffer(chunk.values, "<f8")
         for step, value in zip(steps.tolist(), values.tolist(), strict=True):
-            _keep_highest(by_step, step, chunk.lease_token, value)
-    tail = select(MetricPoint).where(MetricPoint.run_id == run_id, MetricPoint.name == name).order_by(MetricPoint.id)
-    for point in session.scalars(tail):
-        _keep_highest(by_step, point.step, point.lease_token, point.value)
-    points = [Point(step, name, by_step[step][1]) for step in sorted(by_step)]
-    return thinned(points, max_points)
+            _keep_highest(by_run.setdefault(chunk.run_id, {}), step, chunk.lease_token, value)
+    columns = (MetricPoint.run_id, MetricPoint.step, MetricPoint.lease_token, MetricPoint.value)
+    tails = select(*columns).where(MetricPoint.run_id.in_(run_ids), MetricPoint.name == name).order_by(MetricPoint.id)
+    for run_id, step, token, value in session.execute(tails):
+        _keep_highest(by_run.setdefault(run_id, {}), step, token, value)
+    curves = {run_id: [Point(step, name, by_step[step][1]) for step in sorted(by_step)] for run_id, by_step in by_run.items()}
+    return {run_id: thinned(points, max_points) for run_id, points in curves.items()}
 
 
 def _keep_highest(by_step: dict[int, tuple[int, float]], step: int, token: int, value: float) -> None:

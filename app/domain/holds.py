@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FACT = "holds"
-"""Under this name a run's facts keep its holds, oldest first."""
+FACT, HOLDER = "holds", "held_by"
+"""Under these names a run's facts keep its holds, oldest first, and who held it last (which a database can be asked for)."""
 
 
 class Hold(BaseModel):
@@ -43,7 +43,8 @@ def holds_of(facts: Mapping[str, Any]) -> list[Hold]:
 
 def with_begun(facts: Mapping[str, Any], hold: Hold) -> dict[str, Any]:
     """Return a run's facts with a hold that begins."""
-    return {**facts, FACT: [one.model_dump() for one in [*holds_of(facts), hold]]}
+    holder = {"host": hold.host, "device": hold.device}
+    return {**facts, FACT: [one.model_dump() for one in [*holds_of(facts), hold]], HOLDER: holder}
 
 
 def with_ended(facts: Mapping[str, Any], moment: float) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def with_ended(facts: Mapping[str, Any], moment: float) -> dict[str, Any]:
 
 def carried_over(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stays of a run's facts when a new attempt tells its own."""
-    return {FACT: facts[FACT]} if FACT in facts else {}
+    return {name: facts[name] for name in (FACT, HOLDER) if name in facts}
 
 
 def seconds_held(holds: Holds, *, until: float, since: float = float("-inf")) -> float:

@@ -14,6 +14,7 @@ from app.domain.runs import ENDED, RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from sqlalchemy.orm import Session
 
@@ -76,9 +77,10 @@ class Overview:
         found = select(User.id, User.name).where(User.id.in_([user_id for user_id in user_ids if user_id]))
         return {user_id: name for user_id, name in self.session.execute(found)}  # noqa: C416 - dict() of rows has no type
 
-    def run_names(self, run_ids: Iterable[str | None]) -> dict[str | None, str]:
-        """Return the names of runs."""
-        found = select(Run.id, Run.name).where(Run.id.in_([run_id for run_id in run_ids if run_id]))
+    def run_names(self, by: Identity, run_ids: Iterable[str | None]) -> dict[str | None, str]:
+        """Return the names of those runs that are the project's."""
+        mine = select(Run.id, Run.name).where(Run.project_id == by.project_id)
+        found = mine.where(Run.id.in_([run_id for run_id in run_ids if run_id]))
         return {run_id: name for run_id, name in self.session.execute(found)}  # noqa: C416 - dict() of rows has no type
 
     def worker_of(self, run: Run) -> WorkerRow | None:
@@ -87,14 +89,18 @@ class Overview:
 
     def seconds_left(self, run: Run) -> float | None:
         """Return how long a run will still take at the speed since it was started last; None where that would be a guess."""
-        if run.status != RunStatus.RUNNING:
-            return None
-        begun = select(EventRow).where(EventRow.subject_id == run.id, EventRow.type == "started").order_by(EventRow.id.desc()).limit(1)
-        start = self.session.scalar(begun)
-        done = run.step - int(start.data.get("step", 0)) if start else 0
-        if start is None or done < STEPS_TO_JUDGE:
-            return None
-        return (utc_now() - start.time).total_seconds() / done * (run.total_steps - run.step)
+        return self.seconds_left_of([run]).get(run.id)
+
+    def seconds_left_of(self, runs: Iterable[Run]) -> dict[str, float]:
+        """Return how long runs will still take, those of which it can be told."""
+        running = [run for run in runs if run.status == RunStatus.RUNNING]
+        if not running:
+            return {}
+        begun = select(func.max(EventRow.id)).where(EventRow.subject_id.in_([run.id for run in running]), EventRow.type == "started")
+        found = self.session.scalars(select(EventRow).where(EventRow.id.in_(begun.group_by(EventRow.subject_id))))
+        starts, now = {event.subject_id: event for event in found}, utc_now()
+        left = {run.id: _seconds_left(run, starts.get(run.id), now) for run in running}
+        return {run_id: seconds for run_id, seconds in left.items() if seconds is not None}
 
     def newest_events(self, subject_id: str, limit: int) -> list[EventRow]:
         """Return what happened to a run or a dataset, newest first."""
@@ -115,3 +121,10 @@ class Overview:
             models=sum(models for _, _, models in runs),
             workers=self.session.scalar(workers) or 0,
         )
+
+
+def _seconds_left(run: Run, start: EventRow | None, now: datetime) -> float | None:
+    done = run.step - int(start.data.get("step", 0)) if start else 0
+    if start is None or done < STEPS_TO_JUDGE:
+        return None
+    return (now - start.time).total_seconds() / done * (run.total_steps - run.step)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.domain.datasets import DatasetStatus
 from app.domain.runs import ENDED, LEASED, REQUESTS, RunStatus
+from app.services.workers import WorkerState
 from app.web import words
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ DATASET_LOOKS = {
     DatasetStatus.READY: Look("Ready", "done", "ok"),
     DatasetStatus.FAILED: Look("Failed", "failed", "bad"),
 }
-WORKER_IDLE, WORKER_BUSY, WORKER_SILENT = Look("Idle", "check", "ok"), Look("Busy", "running", "run"), Look("Silent", "failed", "bad")
+WORKER_LOOKS = {
+    WorkerState.IDLE: Look("Idle", "check", "ok"),
+    WorkerState.BUSY: Look("Busy", "running", "run"),
+    WorkerState.SILENT: Look("Silent", "waiting", "wait"),
+    WorkerState.LOST: Look("Lost", "failed", "bad"),
+}
 
 
 @dataclass(frozen=True)

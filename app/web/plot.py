@@ -48,6 +48,25 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+SPARK_WIDTH, SPARK_HEIGHT, SPARK_EDGE = 72.0, 18.0, 2.0
+
+
+def spark(points: Sequence[Point]) -> str:
+    """Return a small curve as an SVG path, lower values lower; empty where there is nothing to compare."""
+    points = [point for point in points if math.isfinite(point.value)]
+    if len(points) < 2:  # noqa: PLR2004 - one value is no curve
+        return ""
+    low, high = min(p.value for p in points), max(p.value for p in points)
+    first, last = points[0].step, points[-1].step
+
+    def at(point: Point) -> str:
+        x = SPARK_EDGE + (SPARK_WIDTH - 2 * SPARK_EDGE) * (point.step - first) / max(last - first, 1)
+        y = SPARK_EDGE + (SPARK_HEIGHT - 2 * SPARK_EDGE) * ((high - point.value) / (high - low) if high > low else 0.5)
+        return f"{x:.1f} {y:.1f}"
+
+    return "M" + "L".join(at(point) for point in points)
+
+
 def step_of(width: float, parts: int) -> float:
     """Return a round step (1, 2, 2.5, 5 × 10^n) that cuts `width` into about that many parts."""
     raw = width / parts

@@ -1,29 +1,104 @@
-"""Workers as pages show them: what they are, what they do, when they were heard of last."""
+"""Workers and their devices as pages show them: what they do, when they were heard of last, whose the memory is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.web import looks
+from app.domain.devices import Device
+from app.services.workers import LATE_SECONDS, Known, WorkerState
+from app.web import looks, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.db import WorkerRow
     from app.web.looks import Look
     from app.web.visit import Visit
 
 QUEUES = {"gpu": "training", "cpu": "reading files"}
-LATE_SECONDS = 25.0
-"""Heartbeats come every fifteen seconds; one that is this late is worth a word."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A device's memory as a bar of a hundred parts, and in words."""
+
+    device: Device
+    holder: str
+
+    @property
+    def ours(self) -> float:
+        """How much of the bar this worker holds."""
+        return self._part(self.device.held_by_us)
+
+    @property
+    def others(self) -> float:
+        """How much of the bar others hold."""
+        return self._part(self.device.held_by_others)
+
+    @property
+    def in_words(self) -> str:
+        """Who holds how much."""
+        device = self.device
+        if device.ours_bytes is None:
+            return f"{words.size(device.held)} used by all, {words.size(device.free)} free"
+        held = f"{words.size(device.held_by_us)} {self.holder}, {words.size(device.held_by_others)} others"
+        return f"{held}, {words.size(device.free)} free"
+
+    @property
+    def briefly(self) -> str:
+        """The same for a glance from afar."""
+        device = self.device
+        ours = "" if device.ours_bytes is None else f", {words.size(device.held_by_us)} {self.holder}"
+        return f"{words.size(device.held)} of {words.size(device.total_bytes)}{ours}"
+
+    @property
+    def exact(self) -> str:
+        """The same in bytes, for whoever wants to know exactly."""
+        device = self.device
+        ours = "not told by the driver" if device.ours_bytes is None else f"{device.held_by_us:,} bytes"
+        return (
+            f"{self.holder}: {ours}; others: {device.held_by_others:,} bytes; free: {device.free:,} bytes; "
+            f"in all: {device.total_bytes:,} bytes"
+        )
+
+    def _part(self, held: int) -> float:
+        return round(100 * held / self.device.total_bytes, 1) if self.device.total_bytes else 0.0
 
 
 @dataclass(frozen=True)
 class Line:
     """One worker in a list."""
 
-    worker: WorkerRow
-    silent: float
+    known: Known
     work: str | None
+
+    @property
+    def worker(self) -> WorkerRow:
+        """Its row."""
+        return self.known.row
+
+    @property
+    def silent(self) -> float:
+        """How long ago its last sign of life was."""
+        return self.known.silent_seconds
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its silence is worth a word."""
+        return self.silent > LATE_SECONDS
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether what it held goes to another worker."""
+        return self.known.state == WorkerState.LOST
+
+    @property
+    def heard(self) -> str:
+        """Its last sign of life in words."""
+        if self.is_lost:
+            return f"lost: no sign of life for {words.span(self.silent)}"
+        return f"silent for {words.span(self.silent)}" if self.is_late else f"{words.span(self.silent)} ago"
 
     @property
     def queue(self) -> str:
@@ -33,13 +108,22 @@ class Line:
     @property
     def look(self) -> Look:
         """Its state as shown."""
-        if self.silent > LATE_SECONDS:
-            return looks.WORKER_SILENT
-        return looks.WORKER_BUSY if self.worker.busy_with else looks.WORKER_IDLE
+        return looks.WORKER_LOOKS[self.known.state]
+
+    @property
+    def memory(self) -> list[Memory]:
+        """Its devices' memory; of a lost worker nobody knows."""
+        holder = "this run" if self.work else "this worker"
+        return [] if self.is_lost else [Memory(device, holder) for device in self.known.devices]
 
 
 def read(visit: Visit) -> list[Line]:
-    """Return the workers that are alive, with what each is busy with."""
-    alive, silent = visit.workers.alive(), visit.workers.silent_seconds()
-    names = visit.overview.run_names([worker.busy_with for worker in alive])
-    return [Line(worker, silent.get(worker.id, 0.0), names.get(worker.busy_with)) for worker in alive]
+    """Return the workers there are, with what each is busy with."""
+    known = visit.workers.known()
+    names = visit.overview.run_names(visit.identity, [one.row.busy_with for one in known])
+    return [Line(one, names.get(one.row.busy_with)) for one in known]
+
+
+def alive(lines: Sequence[Line]) -> int:
+    """Return how many of some workers live."""
+    return sum(not line.is_lost for line in lines)

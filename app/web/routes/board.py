@@ -1,41 +1,105 @@
-"""The board: everything that runs or waits, and who works on it."""
+"""The board: what runs, waits and has ended, under filters, on a desk or on a wall; and the workers."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from app.domain.runs import ENDED
-from app.web import runs_view, workers_view
+from app.db.base import utc_now
+from app.services.board import Board, BoardFilter, Group
+from app.services.paging import Page
+from app.web import board_view, workers_view
+from app.web.board_view import BoardLine, Shown, address
 from app.web.dependencies import Look
 
+if TYPE_CHECKING:
+    from app.db import Run
+    from app.web.visit import Visit
+
 router = APIRouter(include_in_schema=False)
-PAGE_ROWS, LIVE_ROWS = 100, 100
+RUNNING_ROWS, WAITING_ROWS, DONE_ROWS = 40, 25, 40
+ALONE_ROWS = 100
+"""How many rows a group has that is looked at alone."""
+WALL_RUNNING, WALL_WAITING, WALL_WORKERS = 6, 4, 6
+FORM = "form#board-filter"
 
 
 @router.get("/board")
-def show_board(visit: Look, after: Annotated[str | None, Query(max_length=64)] = None) -> Response:
-    """Show all runs with state, owner, progress and reason, and the workers with their heartbeats."""
-    ended = visit.runs.ended(visit.identity, limit=PAGE_ROWS, after=after)
-    live = visit.runs.live(visit.identity, limit=LIVE_ROWS) if after is None else []
-    counts = visit.runs.counts(visit.identity)
-    unended = sum(number for status, number in counts.items() if status not in ENDED)
-    return visit.page(
-        "board/board.html",
-        also=("board_workers", "board_counts"),
-        after=after,
-        live_lines=runs_view.lines(visit.overview.lines(live), visit.runs.waiting_reasons(live)),
-        more_live=unended - len(live),
-        lines=runs_view.lines(visit.overview.lines(ended.items), {}),
-        has_more=ended.has_more,
-        counts=counts,
-        workers=workers_view.read(visit),
-    )
+def show_board(
+    visit: Look, after: Annotated[str | None, Query(max_length=64)] = None, wall: Annotated[str, Query(max_length=8)] = ""
+) -> Response:
+    """Show the runs that filters leave, by group, and the workers; `wall`: for a screen on a wall."""
+    asked = visit.request.query_params
+    wanted = board_view.read_filter(asked)
+    if "" in asked.values() and not visit.is_fragment:
+        # A form sends its empty fields too; what one shares should be short.
+        return RedirectResponse(address(wanted, wall=wall, after=after or ""), 303)
+    board = Board(visit.session, visit.identity, wanted)
+    return _wall(visit, board) if wall else _board(visit, board, after)
 
 
 @router.get("/workers")
 def show_workers(visit: Look) -> Response:
     """Show who works here, and on what."""
     return visit.page("workers/workers.html", workers=workers_view.read(visit))
+
+
+def _board(visit: Visit, board: Board, after: str | None) -> Response:
+    wanted, found = board.wanted, _groups(board, after)
+    shown = {run.id: run for runs in found.values() for run in runs.items}
+    lines = {line.run.id: line for line in board_view.lines(visit, board, list(shown.values()))}
+    choices, workers = board.choices(), workers_view.read(visit)
+    by_form = visit.request.headers.get("hx-source", "") == FORM
+    page = visit.page(
+        "board/board.html",
+        # The form changes what is looked at, so the stream's own link changes with it; a doorbell leaves the form alone.
+        also=("board_choices", "board_chips", "live") if by_form else ("board_totals",),
+        wanted=wanted, shown=Shown(wanted), here=address(wanted), after=after, choices=choices, windows=board_view.WINDOWS,
+        wall=address(wanted, wall="1"), clear=address(BoardFilter(group=wanted.group)),
+        groups=[_section(group, page, lines, choices.groups[group]) for group, page in found.items()],
+        older=lambda last: address(wanted, after=last), totals=board.totals(), workers=workers, alive=workers_view.alive(workers),
+    )  # fmt: skip
+    if by_form:
+        page.headers["HX-Replace-Url"] = address(wanted)
+    return page
+
+
+def _groups(board: Board, after: str | None) -> dict[Group, Page[Run]]:
+    """Read the groups that are on the board; an older page has none but ended runs."""
+    wanted, found = board.wanted, {}
+    if wanted.shows(Group.RUNNING) and not after:
+        found[Group.RUNNING] = Page(board.running(_rows(wanted, RUNNING_ROWS)), has_more=False)
+    if wanted.shows(Group.WAITING) and not after:
+        found[Group.WAITING] = Page(board.waiting(_rows(wanted, WAITING_ROWS)), has_more=False)
+    if wanted.shows(Group.DONE):
+        found[Group.DONE] = board.done(_rows(wanted, DONE_ROWS), after)
+    return found
+
+
+def _rows(wanted: BoardFilter, rows: int) -> int:
+    return ALONE_ROWS if wanted.group else rows
+
+
+def _section(group: Group, page: Page[Run], lines: dict[str, BoardLine], number: int) -> dict[str, Any]:
+    rows = [lines[run.id] for run in page.items]
+    return {
+        "group": group, "title": board_view.GROUPS[group], "lines": rows, "number": number, "has_more": page.has_more,
+        "hidden": number - len(rows),
+    }  # fmt: skip
+
+
+def _wall(visit: Visit, board: Board) -> Response:
+    running = board.running(WALL_RUNNING)
+    lines = board_view.lines(visit, board, [*running, *board.waiting(WALL_WAITING)])
+    workers, numbers = workers_view.read(visit), board.numbers()
+    alive = workers_view.alive(workers)
+    at_work, queue = lines[: len(running)], lines[len(running) :]
+    return visit.page(
+        "board/wall.html",
+        shown=Shown(board.wanted), here=address(board.wanted, wall="1"), leave=address(board.wanted), numbers=numbers, running=at_work,
+        more_running=numbers[Group.RUNNING] - len(at_work), waiting=queue, more_waiting=numbers[Group.WAITING] - len(queue),
+        totals=board.totals(), workers=workers[:WALL_WORKERS], more_workers=len(workers) - len(workers[:WALL_WORKERS]), alive=alive,
+        lost=len(workers) - alive, drawn=utc_now(),
+    )  # fmt: skip
