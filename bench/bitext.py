@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import random
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,23 +21,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from bench.material import BITEXT_TASK, MATERIAL, Rows, bitext
 from bench.results_file import keep
 from tools.running import running_studio
 
 if TYPE_CHECKING:
     from tools.running import RunningStudio
 
-SYSTEM = "Answer with the intent of the customer's message."
 MAPPING = {"user": "utterance", "assistant": "intent"}
-Rows = list[dict[str, str]]
-
-
-def rows_of(material: Path, split: str, count: int, seed: int) -> Rows:
-    """Return `count` rows of a Bitext split, at random."""
-    name = f"Bitext_Sample_Customer_Service_{split}_Dataset.csv"
-    with (material / "classification" / name).open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return random.Random(seed).sample(rows, count)  # noqa: S311 - a repeatable choice
 
 
 def write(path: Path, rows: Rows) -> Path:
@@ -55,7 +45,7 @@ def right_share(studio: RunningStudio, model: str, rows: Rows) -> float:
     client = OpenAI(base_url=f"{studio.address}/v1", api_key=studio.key)
 
     def is_right(row: dict[str, str]) -> bool:
-        messages: Any = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": row["utterance"]}]
+        messages: Any = [{"role": "system", "content": BITEXT_TASK}, {"role": "user", "content": row["utterance"]}]
         answer = client.chat.completions.create(model=model, messages=messages, temperature=0, max_tokens=24)
         return (answer.choices[0].message.content or "").strip() == row["intent"]
 
@@ -72,8 +62,8 @@ def tfidf_share(train: Rows, test: Rows) -> float:
 
 def measure(studio: RunningStudio, train: Rows, test: Rows, wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train over REST and score base and tuned on the same rows."""
-    dataset = studio.upload(write(folder / "bitext-train.csv", train), MAPPING, SYSTEM)
-    held_out = studio.upload(write(folder / "bitext-test.csv", test), MAPPING, SYSTEM)
+    dataset = studio.upload(write(folder / "bitext-train.csv", train), MAPPING, BITEXT_TASK)
+    held_out = studio.upload(write(folder / "bitext-test.csv", test), MAPPING, BITEXT_TASK)
     began = time.monotonic()
     run_id = studio.launch(name="bitext", base_model="hone-starter", dataset_id=dataset["id"], eval_dataset_id=held_out["id"], **wanted)
     run = studio.finish(run_id)
@@ -94,13 +84,13 @@ def measure(studio: RunningStudio, train: Rows, test: Rows, wanted: dict[str, An
 def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--material", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--material", type=Path, default=MATERIAL)
     parser.add_argument("--preset", default="thorough")
     parser.add_argument("--settings", type=json.loads, default={})
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--test-rows", type=int, default=300)
     asked = parser.parse_args()
-    train, test = rows_of(asked.material, "Training", asked.rows, 0), rows_of(asked.material, "Testing", asked.test_rows, 0)
+    train, test = bitext(asked.material, "Training", asked.rows, 0), bitext(asked.material, "Testing", asked.test_rows, 0)
     with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder) / "home") as studio:
         figures = measure(studio, train, test, {"preset": asked.preset, "settings": asked.settings}, Path(folder))
     figures |= {"tfidf": tfidf_share(train, test), "rows": len(train), "test_rows": len(test), "preset": asked.preset}

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from bench.bitext import SYSTEM, rows_of
+from bench.material import BITEXT_TASK, MATERIAL, bitext
 from bench.results_file import keep
 from tools.running import HONE
 
@@ -51,7 +51,7 @@ def smoothed(curve: dict[int, float]) -> dict[int, float]:
 def main() -> None:
     """Train both, compare, keep."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--material", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--material", type=Path, default=MATERIAL)
     parser.add_argument("--steps", type=int, default=120)
     asked = parser.parse_args()
     settings = {"max_steps": asked.steps, "rank": 16, "seed": 7, "eval_every_steps": max(1, asked.steps // 8), "batch_size": 16}
@@ -59,7 +59,8 @@ def main() -> None:
         folder = Path(name)
         for file, split, count in (("train.jsonl", "Training", 600), ("test.jsonl", "Testing", 128)):
             turns = [
-                [("system", SYSTEM), ("user", r["utterance"]), ("assistant", r["intent"])] for r in rows_of(asked.material, split, count, 0)
+                [("system", BITEXT_TASK), ("user", r["utterance"]), ("assistant", r["intent"])]
+                for r in bitext(asked.material, split, count, 0)
             ]
             lines = [json.dumps({"messages": [{"role": role, "content": text} for role, text in row]}) for row in turns]
             (folder / file).write_text("\n".join(lines) + "\n")
