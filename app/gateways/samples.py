@@ -26,7 +26,7 @@ class SampleShelf:
         self.folder = folder
 
     def listed(self) -> Sequence[SampleCard]:
-        """Return every sample's card, in the order of their folders; a broken one is left out and logged."""
+        """Return every sample's card, the largest first; a broken one is left out and logged."""
         found = []
         for path in sorted(self.folder.glob(f"*/{CARD}")):
             try:
@@ -36,7 +36,7 @@ class SampleShelf:
                 continue
             if card.slug == path.parent.name and (path.parent / f"{Part.TRAIN}.jsonl").is_file():
                 found.append(card)
-        return found
+        return sorted(found, key=lambda card: (-card.rows, card.slug))
 
     def find(self, slug: str) -> SampleCard:
         """Return a sample's card, or NotFound."""

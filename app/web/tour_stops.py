@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from app.domain.datasets import DatasetStatus
 from app.domain.runs import RunStatus
@@ -41,7 +42,7 @@ def _data(context: Context) -> Stop:
     found = next(((card, dataset) for card, dataset in context["sample_offers"] if card.slug == SAMPLE), None)
     if found is None:
         return Stop(1, title, "Everything begins with examples: a question, and the answer you want. Drop a file of them here.",
-                    Next("Choose a file", "#upload"), "upload")  # fmt: skip
+                    Next("Show me where", "#upload"), "upload")  # fmt: skip
     card, dataset = found
     if dataset:
         return Stop(1, title, f"{card.title}, the sample of this tour, is here already. Open it and look at a row.",
@@ -62,10 +63,10 @@ def _dataset(context: Context) -> Stop:
             1, title, "This file could not be used; why stands below. Take the sample instead.", Next("To the samples", back), back=back
         )
     text = (
-        "Look at a row: the instruction, the question, and in green the answer it is to learn. "
+        "Look at a row: what comes in, and the answer that it is to learn. "
         f"{words.plural(dataset.report['test_rows'], 'row is', 'rows are')} held out to check on. When you have seen enough, train on it."
     )
-    return Stop(1, title, text, Next("Train on it", "#train"), "train", back)
+    return Stop(1, title, text, Next("Train on it", f"/runs/new?dataset_id={dataset.id}"), "train", back)
 
 
 def _new_run(context: Context) -> Stop:
@@ -75,9 +76,9 @@ def _new_run(context: Context) -> Stop:
     back = f"/datasets/{draft.dataset.id}?tour=1"
     if draft.preset != Preset.QUICK:
         text = "How thorough? Quick is enough to see it learn, in a minute or two. Choose it, then start; all the rest is filled in."
-        return Stop(2, title, text, Next("Choose Quick", "#preset-quick"), "quick", back)
+        return Stop(2, title, text, Next("Show me Quick", "#preset-quick"), "quick", back)
     text = "Quick is chosen. The card says what will happen: how many rows, how many steps. Start when you like."
-    return Stop(2, title, text, Next("Start training", "#start"), "start", back)
+    return Stop(2, title, text, Next("Show me the button", "#start"), "start", back)
 
 
 WAITING = {
@@ -98,14 +99,28 @@ def _run(context: Context) -> Stop:
     title, back, run = "The run", "/runs/new?tour=2", context["run"]
     status = RunStatus(run.status)
     if status in WAITING:
-        look = Next("Look at the curve", "#loss-title") if status == RunStatus.RUNNING else None
+        look = Next("Show me the curve", "#loss-title") if status == RunStatus.RUNNING else None
         return Stop(3, title, WAITING[status], look, "curve" if look else "", back)
     if run.model:
         right = context["line"].exact_match
         learned = f"{words.percent(right)} of the held-out answers are right to the letter. " if right is not None else ""
-        return Stop(3, title, f"It has learned. {learned}Now ask it something.", Next("Chat with it", "#chat-with-it"), "chat", back)
+        return Stop(
+            3,
+            title,
+            f"It has learned. {learned}Now ask it something.",
+            Next("Chat with it", f"/chat?tuned={quote(run.model)}"),
+            "chat",
+            back,
+        )
     if status == RunStatus.PAUSED:
-        return Stop(3, title, "The run is paused, and nothing is lost. Resume it to go on.", Next("Resume", "#do-resume"), "resume", back)
+        return Stop(
+            3,
+            title,
+            "The run is paused, and nothing is lost. Resume it to go on.",
+            Next("Show me the button", "#do-resume"),
+            "resume",
+            back,
+        )
     text = "The run failed; why stands above the figures. Change what it says there, and start it again."
     return Stop(3, title, text if status == RunStatus.FAILED else "This run has left no model. Start it again.",
                 Next("Start it again", f"/runs/new?from={run.id}&tour=2"), back=back)  # fmt: skip
@@ -122,12 +137,12 @@ def _chat(context: Context) -> Stop:
         return Stop(
             4,
             title,
-            "The part that answers is not there yet; the line under the title says why. It comes by itself.",
+            "The part that answers is not there yet; the line under the title says why.",
             back=back,
             onward=own,
         )
     text = "Left answers the base as it was, right the model you have trained. Choose a held-out row, and ask both."
-    return Stop(4, title, text, Next("Choose a row", "#examples"), "examples", back, own)
+    return Stop(4, title, text, Next("Show me the rows", "#examples"), "examples", back, own)
 
 
 def _own_data(_: Context) -> Stop:
@@ -135,13 +150,14 @@ def _own_data(_: Context) -> Stop:
         "Now your own: a file with a question and its answer in each row. Fifty rows show whether it learns, five hundred good ones "
         "make it useful. From there it goes as before."
     )
-    return Stop(5, "Your own", text, Next("Choose a file", "#file"), "upload", "/chat?tour=4", is_last=True)
+    return Stop(5, "Your own", text, Next("Show me where", "#file"), "upload", "/chat?tour=4", is_last=True)
 
 
 def _own_dataset(context: Context) -> Stop:
-    is_ready = context["dataset"].status == DatasetStatus.READY
+    dataset = context["dataset"]
+    train = Next("Train on it", f"/runs/new?dataset_id={dataset.id}") if dataset.status == DatasetStatus.READY else None
     text = "From here it goes as before: look at the rows, train, and ask both models. That was the tour; the rest is yours."
-    return Stop(5, "Your own", text, Next("Train on it", "#train") if is_ready else None, "train", "/datasets?tour=5", is_last=True)
+    return Stop(5, "Your own", text, train, "train", "/datasets?tour=5", is_last=True)
 
 
 STOPS: dict[tuple[int, str], Callable[[Context], Stop]] = {

@@ -1,4 +1,4 @@
-"""The first journey of a person, in a real Chromium: upload, map, run, watch, chat, and the API's page.
+"""The first journey of a person, in a real Chromium: the tour, then their own file, map, run, watch, chat, and the API's page.
 
 Run as a program, so that a test can start it with the network cut: `python -m tests.journeys.walk HOME PICTURES`.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import expect, sync_playwright
 
 from tests.journeys.conftest import INTENTS
+from tests.journeys.tour import Tour, without_scripts
 from tools.chromium import executable
 from tools.running import running_studio
 
@@ -65,6 +66,13 @@ class Walk:
     def picture(self, name: str) -> None:
         """Keep what the page looks like now."""
         self.page.screenshot(path=self.pictures / f"{name}.png", full_page=True)
+
+    def take_the_tour(self) -> None:
+        """See the whole way on the sample; one's own file comes after it."""
+        tour = Tour(self.page, self.address)
+        for part in (tour.sample, tour.run, tour.chat, tour.back_and_forth, tour.leave):
+            part()
+            self.picture(f"tour-{part.__name__}")
 
     def upload_and_map(self, table: Path) -> None:
         """Bring a file and say what its columns are."""
@@ -125,6 +133,8 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         walk = Walk(browser.new_page(viewport={"width": 1280, "height": 900}), studio.address, pictures)
         try:
+            walk.take_the_tour()
+            without_scripts(browser, studio.address)
             walk.upload_and_map(write_table(pictures / "table.csv"))
             walk.train()
             walk.chat()

@@ -83,7 +83,7 @@ def test_the_first_step_points_at_the_sample_and_says_when_it_is_there(empty: Te
 
 
 @pytest.mark.parametrize(
-    ("state", "words"), [("ready", "green"), ("unmapped", "column"), ("failed", "could not be used"), ("importing", "reading")]
+    ("state", "words"), [("ready", "it is to learn"), ("unmapped", "column"), ("failed", "could not be used"), ("importing", "reading")]
 )
 def test_the_data_step_goes_by_the_state_of_the_data(browser: TestClient, sample: Sample, state: str, words: str) -> None:
     assert words in panel(browser, f"/datasets/{sample.datasets[state]}?tour=1")
