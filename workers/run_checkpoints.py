@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.db import CheckpointRow, Run
 from app.db.session import after_commit, reading, unit_of_work
+from app.domain.runs import ENDED
 from workers.training.checkpoints import CheckpointBroken, verify
 
 if TYPE_CHECKING:
@@ -54,6 +55,21 @@ def bytes_in(folder: Path, *, beside: frozenset[str] = frozenset()) -> int:
 def work_bytes(folder: Path) -> int:
     """Return what a run's folder holds beside its checkpoints, which have rows, and its adapter, which moves into the store."""
     return bytes_in(folder, beside=frozenset({"checkpoints", "adapter"}))
+
+
+def count_uncounted(worker: Worker) -> None:
+    """Count what runs hold that ended before it was counted, as far as it lies on this machine."""
+    checkpoints = select(CheckpointRow).where(CheckpointRow.size_bytes == 0, CheckpointRow.state != "removed")
+    with reading(worker.engine) as session:
+        found = {row.id: bytes_in(run_folder(worker, row.run_id) / row.path) for row in session.scalars(checkpoints)}
+        ended = session.scalars(select(Run.id).where(Run.work_bytes == 0, Run.status.in_(ENDED)))
+        work = {run_id: work_bytes(run_folder(worker, run_id)) for run_id in ended}
+    with unit_of_work(worker.engine) as session:
+        for row_id, size in found.items():
+            session.execute(update(CheckpointRow).where(CheckpointRow.id == row_id).values(size_bytes=size))
+        for run_id, size in work.items():
+            if size:
+                session.execute(update(Run).where(Run.id == run_id).values(work_bytes=size))
 
 
 def newest_good_checkpoint(worker: Worker, run_id: str) -> GoodCheckpoint | None:

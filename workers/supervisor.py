@@ -18,6 +18,7 @@ from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
 from workers.claim import GPU, claim_and_run, tell_inference
 from workers.leftovers import clear_leftovers
+from workers.run_checkpoints import count_uncounted
 from workers.sweep import sweep
 from workers.worker import Worker, make_worker
 
@@ -68,6 +69,7 @@ def _started(settings: Settings, wanted: argparse.Namespace) -> Worker:
         check_tables(worker.engine)
         worker.register(sweep)
     clear_leftovers(worker)
+    count_uncounted(worker)
     # Whoever died here with the GPU lent to it will not give it back.
     tell_inference(worker, "/resume", {"device": GPU})
     return worker

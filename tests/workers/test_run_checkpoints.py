@@ -17,7 +17,7 @@ from app.domain.events import Checkpoint
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
-from workers.run_checkpoints import enter_checkpoint, newest_good_checkpoint, run_folder
+from workers.run_checkpoints import bytes_in, count_uncounted, enter_checkpoint, newest_good_checkpoint, run_folder
 from workers.sweep import sweep
 from workers.training.checkpoints import Checkpoints
 from workers.worker import Worker
@@ -87,3 +87,24 @@ def test_a_stopping_run_whose_worker_and_checkpoint_are_lost_still_ends(worker: 
         run = session.get_one(Run, run_id)
         assert (run.status, run.model) == ("stopped", None)
         assert set(session.scalars(select(CheckpointRow.state))) == {"removed", "corrupt"}
+
+
+def test_what_a_run_holds_is_counted_as_it_grows_and_later_where_it_was_not(worker: Worker, run_id: str) -> None:
+    def held() -> tuple[int, list[int]]:
+        with reading(worker.engine) as session:
+            kept = select(CheckpointRow.size_bytes).where(CheckpointRow.state == "good").order_by(CheckpointRow.step)
+            return session.get_one(Run, run_id).work_bytes, list(session.scalars(kept))
+
+    folder = run_folder(worker, run_id)
+    (folder / "log.txt").write_text("twelve bytes")
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "weights").write_text("these move into the store")
+    save(worker, run_id, 40)
+    sizes = [bytes_in(folder / f"checkpoints/{step}-t1") for step in (30, 40)]
+    assert held() == (12, sizes)
+    assert min(sizes) > len("weights")
+    with unit_of_work(worker.engine) as session:
+        session.execute(update(CheckpointRow).values(size_bytes=0))
+        session.execute(update(Run).values(work_bytes=0, status="failed"))
+    count_uncounted(worker)
+    assert held() == (12, sizes)
