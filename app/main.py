@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
-from app.api import datasets, health, openai, runs, samples, webhooks, workers
+from app.api import compare, datasets, health, openai, runs, samples, webhooks, workers
 from app.api import errors as api_errors
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.config import PROJECT_ROOT, Settings
@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     key = settings.inference_key.get_secret_value() if settings.inference_key else None
     app.state.inference = Inference(settings.inference_url, key)
     # /datasets/samples stands before /datasets/{id}.
-    for module in (samples, datasets, runs, workers, webhooks, health, openai):
+    for module in (samples, datasets, compare, runs, workers, webhooks, health, openai):
         app.include_router(module.router)
     site.add_pages(app, settings)
     _add_errors(app)

@@ -47,11 +47,16 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
     return [Difference(row.name, row.label, *row.values) for row in differing_rows([before, after])]
 
 
-def differing_rows(specs: Sequence[Mapping[str, Any]]) -> list[DifferingRow]:
-    """Return what several specs do not all share."""
+def told_rows(specs: Sequence[Mapping[str, Any]]) -> list[DifferingRow]:
+    """Return every part of several specs, shared or not, with each one's words for it."""
     told = [_told(spec) for spec in specs]
     names = list(dict.fromkeys([*MADE_OF, *TrainingSettings.model_fields, *(name for each in told for name in each)]))
-    rows = [DifferingRow(name, label_of(name), tuple(each.get(name, "–") for each in told)) for name in names]
+    return [DifferingRow(name, label_of(name), tuple(each.get(name, "–") for each in told)) for name in names]
+
+
+def differing_rows(specs: Sequence[Mapping[str, Any]]) -> list[DifferingRow]:
+    """Return what several specs do not all share."""
+    rows = told_rows(specs)
     differing = {row.name: row for row in rows if len(set(row.values)) > 1 and not all(_follows(row.name, spec) for spec in specs)}
     if "dataset" in differing:
         differing.pop("rows", None)

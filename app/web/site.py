@@ -21,6 +21,7 @@ from app.web.routes import (
     account,
     board,
     chat,
+    compare,
     datasets,
     docs,
     home,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 # /runs/new and /runs/delete stand before /runs/{id}.
-ROUTES = (home, samples, datasets, new_run, run_list, runs, board, chat, search, settings, webhooks, account, docs, live, tour)
+ROUTES = (home, samples, datasets, new_run, run_list, compare, runs, board, chat, search, settings, webhooks, account, docs, live, tour)
 log = structlog.get_logger()
 
 

@@ -148,3 +148,19 @@ def test_the_description_is_complete(client: TestClient) -> None:
     assert len(names) == len(set(names))
     assert all(operation.get("summary") and operation.get("description") for operation in operations)
     assert all("security" in o for path, methods in document["paths"].items() if path.startswith("/api/") for o in methods.values())
+
+
+def test_runs_are_compared_by_commas_or_one_at_a_time(client: TestClient, studio: Studio, owner: Identity) -> None:
+    dataset = add_dataset(studio.engine, owner)
+    ids = [add_run(studio.engine, owner, dataset, name=name) for name in ("one", "two")]
+    told = client.get("/api/v1/runs/compare", params={"ids": ",".join(ids)})
+    assert [run["id"] for run in told.json()["runs"]] == ids
+    assert client.get("/api/v1/runs/compare", params={"ids": ids}).json() == told.json()
+
+
+def test_a_comparison_that_cannot_be_is_refused_by_name(client: TestClient, studio: Studio, owner: Identity) -> None:
+    run_id = add_run(studio.engine, owner, add_dataset(studio.engine, owner))
+    asked = {run_id: (422, "ids"), ",".join("abcdefg"): (422, "ids"), f"{run_id},nowhere": (404, None)}
+    for ids, expected in asked.items():
+        answer = client.get("/api/v1/runs/compare", params={"ids": ids})
+        assert (answer.status_code, answer.json()["error"]["param"]) == expected
