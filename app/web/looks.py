@@ -98,6 +98,13 @@ def is_working(status: str) -> bool:
     return RunStatus(status) in LEASED
 
 
+def title(run: Run) -> str:
+    """Return what a browser's tab says of a run: how far it is while it works, then how it ended."""
+    if is_live(run.status) and is_working(run.status):
+        return f"{100 * run.step // (run.total_steps or 1)} % · {run.name}"
+    return f"{run_look(run.status).word}: {run.name}"
+
+
 def trend(points: Sequence[Point]) -> str:
     """Return how held-out loss moves, in words: by its last check against the one before and the best."""
     if len(points) < 2:  # noqa: PLR2004 - one value has no direction

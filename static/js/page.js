@@ -123,8 +123,14 @@
     heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
   }
+  // What is fetched again while a run goes on names the tab too: how far it is, then how it ended.
+  function nameTab() {
+    const title = document.querySelector("[data-title]")?.dataset.title;
+    if (title) document.title = `${title} · Hone`;
+  }
   document.addEventListener("htmx:after:swap", (event) => {
     enliven();
+    nameTab();
     keepPlace(event.detail.ctx);
     if (event.detail.ctx?.sourceElement?.id !== "live" && stale() && !document.querySelector("#live[hx-sse\\:connect]")) found();
   });

@@ -113,6 +113,7 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 2
         also=LIVE_BLOCKS if live and visit.request.method == "GET" else (*LIVE_BLOCKS, "live"),
         status=status, labels=labels or Form(_labels(run)), lineage=lineage_of(visit.session, run),
         size=Disk(visit.session).of_runs([run])[run.id], max_tags=MAX_TAGS,
+        title=looks.title(run),
         run=run, line=line, live=live, points=points, whole=not visit.is_fragment, worker=visit.overview.worker_of(run),
         sentence=looks.sentence(run, latest, points.held_out, waiting.get(run.id)), left=visit.overview.seconds_left(run),
         best_loss=_best(points.held_out), latest_value=lambda name: latest[name].value if name in latest else None,

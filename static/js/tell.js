@@ -1,0 +1,77 @@
+// "Tell me when it ends": a notice of the browser's own, asked for run by run, while this page is open in some tab.
+"use strict";
+(() => {
+  const KEPT = "hone-tell";
+  const WORDS = {
+    none: "Tell me when it ends",
+    waiting: "I will be told",
+    denied: "Notices are blocked for this site: allow them in the browser's settings. The tab's name tells it too.",
+    insecure: "Browsers give notices only over https or on this machine. The tab's name tells it too.",
+    missing: "This browser gives no notices. The tab's name tells it too.",
+  };
+  const root = document.documentElement.dataset.root ?? "";
+
+  // A browser may forbid keeping anything: then a wish lasts as long as the page.
+  let wished = {};
+  function wishes() {
+    try { wished = JSON.parse(localStorage.getItem(KEPT) ?? "{}"); } catch { /* as it was */ }
+    return wished;
+  }
+  function keep(now) {
+    wished = now;
+    try { localStorage.setItem(KEPT, JSON.stringify(now)); } catch { /* until the page is left */ }
+  }
+
+  const cannot = () => (!("Notification" in window) ? (isSecureContext ? "missing" : "insecure") : Notification.permission === "denied" ? "denied" : "");
+
+  function say(button, words) {
+    const label = button.querySelector("span");
+    if (label.textContent !== words) label.textContent = words;
+    button.title = words;
+  }
+
+  function tell(run, name, word) {
+    if (cannot()) return;
+    const notice = new Notification(`${word}: ${name}`, { body: "Hone", tag: `hone-${run}`, icon: document.querySelector("link[rel=icon]")?.href });
+    notice.addEventListener("click", () => { window.focus(); location.assign(`${root}/runs/${run}`); });
+  }
+
+  function look() {
+    const now = wishes();
+    for (const button of document.querySelectorAll("[data-tell]")) {
+      const isWished = button.dataset.tell in now;
+      button.hidden = false;
+      button.setAttribute("aria-pressed", String(isWished));
+      if (!button.dataset.told) say(button, isWished ? WORDS.waiting : WORDS.none);
+    }
+    for (const place of document.querySelectorAll("[data-run][data-ended]")) {
+      const { run, name, ended } = place.dataset;
+      if (!ended || !(run in now)) continue;
+      const { [run]: _, ...left } = now;
+      // Kept first: of several open pages one tells it.
+      keep(left);
+      tell(run, name, ended);
+      return look();
+    }
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-tell]");
+    if (!button) return;
+    const run = button.dataset.tell;
+    const { [run]: wasWished, ...left } = wishes();
+    if (wasWished !== undefined) { keep(left); look(); return; }
+    if (!cannot() && Notification.permission === "default") await Notification.requestPermission();
+    const why = cannot();
+    if (why || Notification.permission !== "granted") {
+      button.dataset.told = "yes";
+      if (why) say(button, WORDS[why]);
+      return;
+    }
+    keep({ ...wishes(), [run]: button.dataset.of });
+    look();
+  });
+  document.addEventListener("htmx:after:swap", look);
+  addEventListener("storage", look);
+  look();
+})();
