@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import select
 
 from app.db import Artifact, CheckpointRow, Dataset, DatasetVersion, EventRow, Import, Run, WorkerRow, metrics
 from app.db.base import utc_now
@@ -203,11 +204,13 @@ def fill(studio: Studio) -> Sample:
         )  # fmt: skip
         broken.error_code = "out_of_memory"
         paused = add_run(session, by, mails, "emails-slow", status=RunStatus.PAUSED, step=40)
+        cancelled = add_run(session, by, mails, "typo", status=RunStatus.CANCELLED)
         running = add_run(session, by, mails, "emails-long", status=RunStatus.RUNNING, step=223, epochs=9.5)
         queued = add_run(session, by, mails, "emails-qlora", status=RunStatus.QUEUED, tuning="qlora")
-        cancelled = add_run(session, by, mails, "typo", status=RunStatus.CANCELLED)
         _write_on(session, [done, broken, running, queued])
         _workers(session, running, importing)
+        for hours, thing in ((70, failed), (50, unmapped), (49, mails), (47, done), (22, broken), (5, paused), (3, cancelled)):
+            _age(session, thing, timedelta(hours=hours))
         Accounts(session).create_key(by, "nightly job")
     runs = {"done": done, "failed": broken, "paused": paused, "running": running, "queued": queued, "cancelled": cancelled}
     sets = {"ready": mails, "unmapped": unmapped, "failed": failed, "importing": importing}
@@ -225,6 +228,17 @@ def _write_on(session: Session, runs: Sequence[Run]) -> None:
         for step in (run.step - 25, run.step):
             place = {"lease_token": 1, "path": f"checkpoints/{step}-t1", "size_bytes": 4_512_880}
             session.add(CheckpointRow(run_id=run.id, project_id=run.project_id, step=step, **place))
+
+
+def _age(session: Session, thing: Run | Dataset, by: timedelta) -> None:
+    """Let something, and what happened to it, lie back some time."""
+    session.flush()
+    thing.created_at -= by
+    for event in session.scalars(select(EventRow).where(EventRow.subject_id == thing.id)):
+        event.time -= by
+    if isinstance(thing, Run):
+        thing.started_at = thing.started_at and thing.started_at - by
+        thing.finished_at = thing.finished_at and thing.finished_at - by
 
 
 def _workers(session: Session, run: Run, dataset: Dataset) -> None:

@@ -28,11 +28,14 @@ PLACES = (
     Place("Data", "/datasets", "data", "datasets rows examples", "g d"),
     Place("Runs", "/runs", "train", "train training list", "g r"),
     Place("Board", "/board", "board", "team queue running waiting gpu", "g b"),
+    Place("Wall screen", "/board?wall=1", "board", "board tv monitor team big"),
     Place("Chat", "/chat", "chat", "ask compare answers model", "g c"),
     Place("Workers", "/workers", "workers", "machines gpu devices memory", "g w"),
     Place("Settings", "/settings", "settings", "studio configuration", "g s"),
     Place("API keys", "/settings#keys", "key", "settings token secret bearer"),
+    Place("Webhooks", "/settings#webhooks", "bell", "settings notice notify when a run ends"),
     Place("This studio", "/settings#about", "settings", "settings database store home folder version"),
+    Place("Tour", "/datasets?tour=1", "play", "take the tour help first steps sample begin"),
     Place("API", "/docs", "book", "rest openai openapi swagger documentation docs", "g a"),
 )
 """Everything here has a page: a test opens each."""

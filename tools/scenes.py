@@ -1,0 +1,127 @@
+"""Every page and every state of it that a picture is taken of: empty, loading, partial, error and stale ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Page
+
+if TYPE_CHECKING:
+    from tools.sample_project import Sample
+
+Act = Callable[[Page], None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One page, what is done before it is opened and after, and whether what is shown lies over the window."""
+
+    path: str
+    before: Act | None = None
+    after: Act | None = None
+    in_window: bool = False
+
+
+def scenes_of(sample: Sample) -> dict[str, Scene]:
+    """Return every page and state of the sample project, by name."""
+    datasets = {f"dataset-{name}": Scene(f"/datasets/{dataset_id}") for name, dataset_id in sample.datasets.items()}
+    runs = {f"run-{name}": Scene(f"/runs/{run_id}") for name, run_id in sample.runs.items()}
+    return PAGES | datasets | runs | _states(sample)
+
+
+def _states(sample: Sample) -> dict[str, Scene]:
+    both = f"ids={sample.runs['done']}&ids={sample.runs['running']}"
+    running = f"/runs/{sample.runs['running']}"
+    return {
+        "runs-found": Scene("/runs?tag=nightly&sizes=1"),
+        "runs-nothing": Scene("/runs?q=nobody&tag=nightly&status=failed"),
+        "runs-compare": Scene(f"/runs/compare?ids={sample.runs['done']},{sample.runs['running']}"),
+        "runs-delete": Scene(f"/runs/delete?{both}"),
+        "runs-delete-one": Scene(f"/runs/delete?ids={sample.runs['failed']}"),
+        "new-run-clone": Scene(f"/runs/new?from={sample.runs['done']}&learning_rate=0.001&rank=32"),
+        "new-run-wrong": Scene(f"/runs/new?dataset_id={sample.datasets['ready']}&learning_rate=12&rank=0"),
+        "run-stale": Scene(running, before=_no_stream, after=_until_stale),
+        "run-unanswered": Scene(running, before=_no_actions, after=_press_pause),
+        "palette": Scene(running, after=_commands, in_window=True),
+        "palette-found": Scene("/", after=_commands_for("emails"), in_window=True),
+        "palette-loading": Scene("/", after=_still_looking, in_window=True),
+        "palette-unanswered": Scene("/", before=_not_found, after=_commands_for("emails"), in_window=True),
+        "shortcuts": Scene("/", after=lambda page: page.keyboard.press("?"), in_window=True),
+        "box-found": Scene("/runs", after=_find, in_window=True),
+    }
+
+
+def _no_stream(page: Page) -> None:
+    page.route("**/live?*", lambda route: route.abort())
+
+
+def _until_stale(page: Page) -> None:
+    page.locator("#stale").wait_for(timeout=10_000)
+
+
+def _no_actions(page: Page) -> None:
+    page.route("**/pause", lambda route: route.abort())
+
+
+def _press_pause(page: Page) -> None:
+    page.locator("#do-pause").click()
+    page.locator("#notice .say").wait_for()
+
+
+def _not_found(page: Page) -> None:
+    page.route("**/search?*", lambda route: route.abort())
+
+
+def _commands(page: Page) -> None:
+    page.keyboard.press("Control+k")
+
+
+def _commands_for(words: str) -> Act:
+    def act(page: Page) -> None:
+        page.keyboard.press("Control+k")
+        page.keyboard.type(words)
+
+    return act
+
+
+def _still_looking(page: Page) -> None:
+    page.evaluate("window.fetch = () => new Promise(() => {})")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("emails")
+
+
+def _find(page: Page) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type("emails")
+
+
+def _refused(page: Page) -> None:
+    page.locator("#key").fill("hone_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    page.locator(".error").wait_for()
+
+
+PAGES = {
+    "home": Scene("/"),
+    "datasets": Scene("/datasets"),
+    "runs": Scene("/runs"),
+    "new-run": Scene("/runs/new"),
+    "board": Scene("/board"),
+    "wall": Scene("/board?wall=1"),
+    "chat": Scene("/chat"),
+    "workers": Scene("/workers"),
+    "settings": Scene("/settings"),
+    "search": Scene("/search"),
+    "search-found": Scene("/search?q=emails"),
+    "search-nothing": Scene("/search?q=nobody"),
+    "tour": Scene("/datasets?tour=1"),
+    "signin": Scene("/signin"),
+    "signin-refused": Scene("/signin", after=_refused),
+    "docs": Scene("/docs"),
+    "missing": Scene("/nowhere"),
+}
+"""What stands in an empty studio too."""
+README = {"home": "home", "run": "run-running", "board": "board", "data": "dataset-ready"}
+"""Which scenes the README shows, by the name of the picture."""
