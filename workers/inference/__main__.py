@@ -50,7 +50,8 @@ def main() -> None:
     threads = os.environ.get("HONE_INFERENCE_THREADS", "1")
     _set_environment(threads)
     os.nice(NICENESS)
-    follow_parent(signal.SIGKILL)
+    if not given.alone:
+        follow_parent(signal.SIGKILL)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     engine = Engine(given.device, int(threads))
     engine.start()
@@ -74,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--fd", type=int, help="listen on this bound socket instead")
+    parser.add_argument("--alone", action="store_true", help="not a child of `hone up`, so standard input says nothing")
     parser.add_argument("--device", default="auto", help="auto takes the first GPU if there is one")
     return parser.parse_args()
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -218,7 +219,14 @@ def test_postgresql_is_dumped_by_its_own_program(older_postgresql: Engine, tmp_p
     assert is_current(older_postgresql)
     [copy] = tmp_path.iterdir()
     assert re.fullmatch(r"hone-0001-\d{8}T\d{6}Z\.dump", copy.name)
-    assert copy.read_bytes().startswith(b"PGDMP")
+    with older_postgresql.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    back = older_postgresql.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    subprocess.run([programs / "pg_restore", f"--dbname={back}", copy], check=True)
+    with older_postgresql.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0001"
+        assert connection.scalar(text("SELECT name FROM projects")) == "ann"
 
 
 @pytest.mark.parametrize("program", [None, "#!/bin/sh\necho 'server version mismatch' >&2; exit 1\n"])
