@@ -105,6 +105,7 @@ def opened(browser: Browser, size: tuple[int, int], scheme: Literal["light", "da
 def show(page: Page, address: str, scene: Scene) -> None:
     """Bring a page into the state of a scene."""
     page.unroute_all()
+    page.context.clear_cookies()
     if scene.before:
         scene.before(page)
     page.goto(address + scene.path, wait_until="load")

@@ -18,7 +18,7 @@ from app.domain.runs import ENDED, RunStatus, after_request
 from app.services.paging import Page, newest_first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Select
@@ -144,6 +144,13 @@ class Datasets:
         versions = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
         used = or_(Run.version_id.in_(versions), Run.eval_version_id.in_(versions))
         return list(self.session.scalars(select(Run).where(used).order_by(Run.id.desc()).limit(50)))
+
+    def uses(self, datasets: Sequence[Dataset]) -> dict[str, int]:
+        """Return how many runs have used each of some datasets."""
+        used = or_(Run.version_id == DatasetVersion.id, Run.eval_version_id == DatasetVersion.id)
+        counted = select(DatasetVersion.dataset_id, func.count(Run.id.distinct())).join(Run, used)
+        mine = counted.where(DatasetVersion.dataset_id.in_([dataset.id for dataset in datasets])).group_by(DatasetVersion.dataset_id)
+        return dict(self.session.execute(mine).all())
 
     def events(self, dataset: Dataset) -> list[EventRow]:
         """Return what happened to a dataset, oldest first."""

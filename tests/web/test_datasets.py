@@ -9,8 +9,10 @@ from fastapi.testclient import TestClient
 
 from app.db import Dataset
 from app.db.session import reading
+from app.domain.datasets import Message, Row, Split
 from app.domain.errors import Unavailable
 from app.services.studio import Studio
+from app.web.datasets_view import shared_prompt
 from tests.web.walk import part
 from tools.sample_project import Sample
 
@@ -151,3 +153,26 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_read(make_app: Callable
     with TestClient(make_app(max_upload_bytes=1000), base_url="http://127.0.0.1") as browser:
         answer = browser.post("/datasets", files={"file": ("a.jsonl", LINE * 2000)}, headers={"Accept": "application/json"})
     assert (answer.status_code, "1,000 bytes" in answer.json()["message"]) == (413, True)
+
+
+def test_the_list_says_how_many_runs_have_used_what(browser: TestClient) -> None:
+    listed = browser.get("/datasets").text
+    assert listed.count('data-label="used by">6 runs') == 1
+    assert listed.count('data-label="used by">–') == 3
+
+
+def test_conversations_of_one_turn_stand_in_a_grid_with_their_prompt_once(browser: TestClient, sample: Sample) -> None:
+    rows = browser.get(f"/datasets/{sample.datasets['ready']}", headers=part("dataset_rows")).text
+    assert "<th>user</th><th>assistant</th>" in rows
+    assert rows.count("Sort the e-mail.") == 1
+
+
+def test_other_shapes_are_shown_as_conversations() -> None:
+    def row(*roles: str, prompt: str = "Be brief.") -> Row:
+        return Row(row=0, messages=[Message(role=role, content=prompt) for role in roles], split=Split.TRAIN)
+
+    assert shared_prompt([row("user", "assistant")]) == ""
+    assert shared_prompt([row("system", "user", "assistant")] * 2) == "Be brief."
+    for rows in ([row("user", "assistant", "user", "assistant")], [row("system", "user", "assistant"), row("user", "assistant")], []):
+        assert shared_prompt(rows) is None
+    assert shared_prompt([row("system", "user", "assistant"), row("system", "user", "assistant", prompt="Be long.")]) is None

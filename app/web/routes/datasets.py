@@ -97,7 +97,7 @@ def _list(visit: Visit, after: str | None) -> Response:
     page = visit.datasets.newest(visit.identity, limit=LIST_ROWS, after=after)
     lines = [datasets_view.Line(dataset) for dataset in page.items]
     return visit.page(
-        "datasets/list.html", lines=lines, has_more=page.has_more, after=after,
+        "datasets/list.html", lines=lines, uses=visit.datasets.uses(page.items), has_more=page.has_more, after=after,
         max_bytes=visit.studio.max_upload_bytes, sample_offers=visit.studio.samples(visit.session).offers(visit.identity),
     )  # fmt: skip
 
