@@ -103,9 +103,9 @@ def test_no_label_of_the_emails_is_rare(half: str, label: str, least: float) -> 
 def test_emails_are_neither_long_nor_empty() -> None:
     broken = [asked(row) for row in by_line("support-emails", "broken_emails")]
     lengths = [len(words(asked(row))) for row in rows_of("support-emails", "train") if asked(row) not in broken]
-    assert min(lengths) >= 15
-    assert max(lengths) <= 95
-    assert 40 <= sum(lengths) / len(lengths) <= 50
+    assert min(lengths) >= support_emails.FEWEST_WORDS
+    assert max(lengths) <= support_emails.MOST_WORDS
+    assert 30 <= sum(lengths) / len(lengths) <= 36
 
 
 def test_exact_duplicates_are_planted_and_nothing_else_repeats() -> None:

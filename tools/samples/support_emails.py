@@ -13,8 +13,8 @@ from tools.samples.wear import worn
 TASK = "Read the e-mail to the shop; answer its intent and urgency as JSON."
 INTENTS = ("refund", "delivery", "damaged", "login", "invoice", "cancel", "change_order", "product_question")
 URGENCIES = ("low", "normal", "high")
-URGENCY_SHARES = (0.25, 0.43, 0.32)
-FEWEST_WORDS, MOST_WORDS = 15, 90
+URGENCY_SHARES = (0.3, 0.4, 0.3)
+FEWEST_WORDS, MOST_WORDS = 12, 80
 MOST_SHARED = 0.45
 """Share of an e-mail's three-word runs that an earlier one may have; above it the two read like copies."""
 
@@ -72,12 +72,12 @@ class Writer:
     def body(self, intent: str, urgency: str, *, terse: bool) -> str:
         """Return the e-mail's paragraph: what it is about, with more or less around it."""
         rng = self.rng
-        said = [self.say("opening", passing=True)] if rng.random() < (0.2 if terse else 0.85) else []
+        said = [self.say("opening", passing=True)] if rng.random() < (0.2 if terse else 0.35) else []
         said.append(self.say(f"{intent}.core"))
-        said += [self.say(f"{intent}.detail") for chance in ((0.4,) if terse else (0.95, 0.6)) if rng.random() < chance]
-        if not terse and rng.random() < 0.35:  # noqa: PLR2004 - the shares are chosen, here and below
+        said += [self.say(f"{intent}.detail") for chance in ((0.4,) if terse else (0.8, 0.25)) if rng.random() < chance]
+        if not terse and rng.random() < 0.1:  # noqa: PLR2004 - the shares are chosen, here and below
             said.append(self.say("aside", passing=True))
-        if rng.random() < (0.1 if terse else 0.6):
+        if rng.random() < (0.1 if terse else 0.3):
             said.append(self.say("wish"))
         if urgency != "normal":
             said.insert(rng.choice([0, len(said), len(said)]), self.say(urgency))
