@@ -99,3 +99,21 @@ def test_a_failure_on_the_way_is_raised_as_what_it_is(last: dict[str, Any], kind
 def test_a_stream_that_breaks_off_or_is_none_is_no_answer(said: dict[str, Any] | str) -> None:
     with serving(said) as (url, _), pytest.raises(Unavailable, match="does not answer"):
         whole(url)
+
+
+def test_a_model_is_answering_from_the_question_to_the_end_however_that_comes() -> None:
+    async def look() -> list[bool]:
+        inference = Inference(address, None)
+        seen = [inference.is_answering("m")]
+        pieces = inference.stream({"model": "m"})
+        await anext(pieces)
+        seen += [inference.is_answering("m"), inference.is_answering("other")]
+        await pieces.aclose()  # whoever asked has gone
+        seen.append(inference.is_answering("m"))
+        async for _ in inference.stream({"model": "m"}):
+            pass
+        await inference.close()
+        return [*seen, inference.is_answering("m")]
+
+    with serving(chunk(0, "a"), "[DONE]") as (address, _):
+        assert asyncio.run(look()) == [False, True, False, False, False]

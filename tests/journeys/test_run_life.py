@@ -1,0 +1,49 @@
+"""The whole life of a run over REST: trained, written on, asked, cloned, and deleted with every byte of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tools.running import RunningStudio
+
+
+def files_under(home: Path, *parts: str) -> set[Path]:
+    return {path for path in home.joinpath(*parts).rglob("*") if path.is_file()}
+
+
+def ended(run: dict[str, Any]) -> bool:
+    return run["status"] in {"succeeded", "failed", "stopped", "cancelled"}
+
+
+def launch(rest: httpx.Client, dataset_id: str, **more: Any) -> str:
+    body = {"name": "orders", "base_model": "hone-starter", "dataset_id": dataset_id, "settings": {"max_steps": 4, "rank": 4}}
+    made = rest.post("/api/v1/runs", json=body | more)
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+def test_a_run_is_trained_written_on_cloned_and_deleted_with_every_byte(studio: RunningStudio, dataset_id: str) -> None:
+    before = files_under(studio.home, "artifacts") | files_under(studio.home, "runs")
+    with studio.rest as rest:
+        run_id = launch(rest, dataset_id, tags=["Journey"], notes="first")
+        assert rest.delete(f"/api/v1/runs/{run_id}").status_code == 409
+        assert rest.patch(f"/api/v1/runs/{run_id}", json={"name": "renamed while it runs"}).status_code == 200
+        run = studio.wait_for(f"/api/v1/runs/{run_id}", ended)
+        assert (run["status"], run["name"], run["tags"]) == ("succeeded", "renamed while it runs", ["journey"])
+        made = files_under(studio.home, "artifacts") | files_under(studio.home, "runs")
+        assert not [path for path in made if path.parent.name == "adapter"]  # it lies in the store, once
+        assert run["disk_bytes"] == sum(path.stat().st_size for path in made - before)
+
+        ask = {"model": run["model"], "messages": [{"role": "user", "content": "I want to pay order 7."}], "max_tokens": 4}
+        assert rest.post("/v1/chat/completions", json=ask).status_code == 200
+
+        clone = studio.wait_for(f"/api/v1/runs/{launch(rest, dataset_id, cloned_from=run_id)}", ended)
+        assert rest.delete(f"/api/v1/runs/{run_id}/checkpoints").status_code == 204
+        assert not files_under(studio.home, "runs", run_id, "checkpoints")
+        for gone in (run_id, clone["id"]):
+            assert rest.delete(f"/api/v1/runs/{gone}").status_code == 204
+        assert rest.post("/v1/chat/completions", json=ask).status_code == 404
+    assert files_under(studio.home, "artifacts") | files_under(studio.home, "runs") == before
