@@ -47,7 +47,8 @@ def faults(page: Page, root: Path, scheme: str = "light") -> list[str]:
 def test_no_page_has_a_serious_fault(chromium: Browser, address: str, sample: Sample, root: Path, width: int) -> None:
     found: list[str] = []
     with opened(chromium, address, width) as page:
-        for path in [*all_pages(sample), "/signin", "/docs", "/nowhere"]:
+        tour = ["/datasets?tour=1", "/runs/new?tour=2", f"/runs/{sample.runs['running']}?tour=3", "/chat?tour=4", "/settings"]
+        for path in [*all_pages(sample), "/signin", "/docs", "/nowhere", *tour]:
             page.goto(path)
             page.evaluate(UNFOLD)
             for scheme in ("light", "dark"):
