@@ -19,12 +19,12 @@ RUN mkdir vendor && cp \
 
 # Debian 13 has the PostgreSQL 17 tools, which a copy before a migration needs and which must not be older than the server.
 FROM python:3.11-slim-trixie AS base
-ENV PATH=/opt/hone/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # All containers have one user, so that what one writes for itself alone the others can read.
 RUN groupadd --gid 10001 hone \
     && useradd --uid 10001 --gid hone --create-home hone \
     && install --directory --owner=hone --group=hone --mode=0700 /data \
-    && python -m venv /opt/hone
+    && python -m venv /venv
 WORKDIR /app
 
 FROM base AS web-packages
@@ -36,7 +36,7 @@ FROM base AS worker-packages
 ARG TORCH_BACKEND=cu130
 COPY requirements/uv.txt requirements/train.txt requirements/
 RUN pip install --no-deps --require-hashes --requirement requirements/uv.txt \
-    && uv pip install --python /opt/hone/bin/python --no-cache --torch-backend ${TORCH_BACKEND} torch==2.13.0 \
+    && uv pip install --python /venv/bin/python --no-cache --torch-backend ${TORCH_BACKEND} torch==2.13.0 \
     && pip install --no-deps --require-hashes --requirement requirements/train.txt
 
 FROM web-packages AS web
