@@ -117,11 +117,9 @@ def _workers(session: Session, number: int, *, lost: bool) -> list[WorkerRow]:
     kinds = [("forge", l4), ("forge", calm), ("bench", cpu), ("attic", t4)]
     made = []
     for n in range(number):
-        host, name, device = kinds[n % len(kinds)]
-        facts = as_facts([device])
-        made.append(
-            WorkerRow(host=f"{host}-{n // 4 + 1}", pid=4100 + n, queue="gpu", device=name, has_gpu=device.kind == "gpu", facts=facts)
-        )
+        host, device = kinds[n % len(kinds)]
+        name, is_gpu, facts = device.name, device.kind == "gpu", as_facts([device])
+        made.append(WorkerRow(host=f"{host}-{n // 4 + 1}", pid=4100 + n, queue="gpu", device=name, has_gpu=is_gpu, facts=facts))
     reader = WorkerRow(host="bench-1", pid=4300, queue="cpu", device="CPU, 16 cores", facts=as_facts([cpu]))
     session.add_all([*made, reader])
     if lost:
