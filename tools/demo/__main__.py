@@ -27,7 +27,7 @@ def main() -> int:
     asked = _arguments()
     for number in ENDING:
         signal.signal(number, _break_off)
-    say("Hone: a small model learns to sort support e-mails, on this machine alone.\n")
+    say("Hone: a small model learns to sort support e-mails, on this machine alone.\n\n  Starting the studio.")
     try:
         return _run(asked)
     except KeyboardInterrupt:
@@ -51,7 +51,7 @@ def _run(asked: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0 if is_done else CUT_OFF
     except DidNotStart as error:
-        say(error.said or str(error))
+        say(f"{error.said or error}\nWith make: make demo PORT=8001 HONE_HOME=./other")
         return 1
     except DemoFailed as error:
         say(f"demo: {error}")
