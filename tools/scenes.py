@@ -123,5 +123,6 @@ PAGES = {
     "missing": Scene("/nowhere"),
 }
 """What stands in an empty studio too."""
-README = {"home": "home", "run": "run-running", "board": "board", "data": "dataset-ready"}
+TEAM = {"team-board": Scene("/board"), "team-wall": Scene("/board?wall=1"), "team-workers": Scene("/workers"), "team-runs": Scene("/runs")}
+README = {"home": "home", "run": "run-running", "board": "team-board", "data": "dataset-ready"}
 """Which scenes the README shows, by the name of the picture."""

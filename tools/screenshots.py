@@ -1,6 +1,6 @@
 """Walk every page and state in a real Chromium, at three widths, light and dark, and keep a picture of each.
 
-`python -m tools.screenshots FOLDER`: starts a studio with a sample project on a free port, and an empty one, or looks at `--address`;
+`python -m tools.screenshots FOLDER`: starts studios on free ports (a sample project, a team, nothing), or looks at `--address`;
 `python -m tools.screenshots --readme docs/pictures`: writes the few small pictures that the README shows.
 """
 
@@ -26,10 +26,13 @@ from app.services.accounts import Accounts
 from app.web.server import Server
 from tools.chromium import executable
 from tools.sample_project import fill
-from tools.scenes import PAGES, README, Scene, scenes_of
+from tools.sample_team import fill_team
+from tools.scenes import PAGES, README, TEAM, Scene, scenes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from app.services.studio import Studio
 
 WIDTHS = {1440: 900, 768: 1024, 390: 844}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -59,26 +62,39 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox", "--disable-gpu"])
         if arguments.readme:
-            with tempfile.TemporaryDirectory() as home, studio(Path(home), is_empty=False) as (address, scenes):
-                take_for_readme(browser, address, scenes, arguments.folder)
+            for stock in (_a_sample, _a_team):
+                with tempfile.TemporaryDirectory() as home, studio(Path(home), stock) as (address, scenes):
+                    take_for_readme(browser, address, scenes, arguments.folder)
         elif arguments.address:
             walk(browser, arguments.address, PAGES, arguments.folder, arguments.only)
         else:
-            for is_empty in (False, True):
-                with tempfile.TemporaryDirectory() as home, studio(Path(home), is_empty=is_empty) as (address, scenes):
+            for stock in (_a_sample, _nothing, _a_team):
+                with tempfile.TemporaryDirectory() as home, studio(Path(home), stock) as (address, scenes):
                     walk(browser, address, scenes, arguments.folder, arguments.only)
         browser.close()
 
 
+def _a_sample(studio: Studio) -> dict[str, Scene]:
+    return scenes_of(fill(studio))
+
+
+def _a_team(studio: Studio) -> dict[str, Scene]:
+    fill_team(studio)
+    return TEAM
+
+
+def _nothing(studio: Studio) -> dict[str, Scene]:
+    with unit_of_work(studio.engine) as session:
+        Accounts(session).ensure_owner()
+    return {f"empty-{name}": scene for name, scene in PAGES.items()}
+
+
 @contextmanager
-def studio(home: Path, *, is_empty: bool) -> Iterator[tuple[str, dict[str, Scene]]]:
-    """Serve a studio that holds nothing yet, or a sample project."""
+def studio(home: Path, stock: Callable[[Studio], dict[str, Scene]]) -> Iterator[tuple[str, dict[str, Scene]]]:
+    """Serve a studio with something in it; give its address and its scenes."""
     app = create_app(Settings(home=home))
     migrate(app.state.studio.engine)
-    if is_empty:
-        with unit_of_work(app.state.studio.engine) as session:
-            Accounts(session).ensure_owner()
-    scenes = {f"empty-{name}": scene for name, scene in PAGES.items()} if is_empty else scenes_of(fill(app.state.studio))
+    scenes = stock(app.state.studio)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = Server(uvicorn.Config(app, log_level="warning", lifespan="off"), app.state.web.live.close)
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -134,6 +150,8 @@ def take_for_readme(browser: Browser, address: str, scenes: dict[str, Scene], fo
     for scheme in SCHEMES:
         with opened(browser, README_SIZE, scheme) as page:
             for name, scene in README.items():
+                if scene not in scenes:
+                    continue
                 show(page, address, scenes[scene])
                 picture = _as_webp(browser.new_page, page.screenshot())
                 if len(picture) > README_BYTES:
