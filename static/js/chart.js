@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const HEIGHT = 270;
-  const LABEL_ROOM = 108;
+  const LABEL_ROOM = 116;
   const LABEL_GAP = 14;
   const place = document.querySelector("[data-chart]");
   if (!place) return;
