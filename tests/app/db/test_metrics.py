@@ -7,7 +7,7 @@ import math
 from sqlalchemy import Engine, func, select
 
 from app.db import MetricChunk, MetricPoint
-from app.db.metrics import CHUNK_POINTS, Point, append, latest, read
+from app.db.metrics import CHUNK_POINTS, Point, append, latest, read, read_many
 from app.db.session import reading, unit_of_work
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
@@ -60,3 +60,17 @@ def test_a_diverged_value_is_kept_as_it_is(engine: Engine, owner: Identity) -> N
         append(session, run_id, 1, [Point(step, "train/grad_norm", math.inf) for step in range(1, CHUNK_POINTS + 1)])
     with reading(engine) as session:
         assert read(session, run_id, "train/grad_norm")[5].value == math.inf
+
+
+def test_curves_of_several_runs_are_read_at_once_and_kept_apart(engine: Engine, owner: Identity) -> None:
+    dataset = add_dataset(engine, owner)
+    first, second, silent = (add_run(engine, owner, dataset) for _ in range(3))
+    with unit_of_work(engine) as session:
+        append(session, first, 1, [Point(n, "eval/loss", float(n)) for n in range(CHUNK_POINTS + 5)])
+        append(session, second, 1, [Point(1, "eval/loss", 0.5), Point(1, "train/loss", 9.0)])
+        append(session, second, 2, [Point(1, "eval/loss", 0.4)])
+    with reading(engine) as session:
+        curves = read_many(session, [first, second, silent], "eval/loss", 30)
+        assert curves[first] == read(session, first, "eval/loss", 30)
+    assert curves.keys() == {first, second}
+    assert curves[second] == [Point(1, "eval/loss", 0.4)]
