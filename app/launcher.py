@@ -202,7 +202,9 @@ class Family:
         yield Child("web", [*python, "app.main"], environment, (listener.fileno(),))
         if settings.workers:
             for queue in ("cpu", "gpu"):
-                yield Child(f"{queue} worker", [*python, "workers.supervisor", "--queue", queue], environment)
+                # What opens the secrets of the database is the web's alone.
+                theirs = {name: value for name, value in environment.items() if name != "HONE_SECRET_KEY"}
+                yield Child(f"{queue} worker", [*python, "workers.supervisor", "--queue", queue], theirs)
         if starts_inference:
             # It reads foreign models, so it knows no database, no broker and no token.
             told = {name: environment[name] for name in ("HONE_HOME", "HONE_INFERENCE_KEY", "PYTHONUNBUFFERED")}

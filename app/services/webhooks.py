@@ -63,6 +63,11 @@ class Webhooks:
         query = select(Webhook).where(Webhook.project_id == by.project_id)
         return newest_first(self.session, query, Webhook.id, limit=limit, after=after)
 
+    def silenced(self, by: Identity) -> Sequence[Webhook]:
+        """Return the endpoints that Hone itself has switched off, and nobody has looked after since."""
+        mine = (Webhook.project_id == by.project_id, Webhook.enabled.is_(False), Webhook.disabled_reason != "")
+        return self.session.scalars(select(Webhook).where(*mine).order_by(Webhook.id)).all()
+
     def last_deliveries(self, webhooks: Iterable[Webhook]) -> dict[str, WebhookDelivery]:
         """Return the newest notice of each endpoint that has had one."""
         newest = select(func.max(WebhookDelivery.id)).group_by(WebhookDelivery.webhook_id)

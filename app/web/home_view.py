@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from app.domain.datasets import DatasetStatus
 from app.domain.runs import RunStatus
@@ -13,7 +13,7 @@ from app.web import words
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from app.db import Dataset, Run
+    from app.db import Dataset, Run, Webhook
     from app.services.datasets import Ready
     from app.services.overview import Totals
     from app.web.runs_view import Line
@@ -59,6 +59,7 @@ class Project:
     tuned: Run | None
     missing_queues: Collection[str] = ()
     free_bytes: int | None = None
+    silenced: Sequence[Webhook] = ()
 
     @property
     def is_new(self) -> bool:
@@ -142,6 +143,16 @@ def needs(project: Project) -> list[Need]:
     found += [
         Need("workers", "wait", f"Work waits, but no worker is alive that could {QUEUES[queue]}.", "See workers", "/workers")
         for queue in project.missing_queues
+    ]
+    found += [
+        Need(
+            "bell",
+            "bad",
+            f"The webhook to {urlsplit(webhook.url).hostname} was switched off: {webhook.disabled_reason}",
+            "See why",
+            "/settings",
+        )
+        for webhook in project.silenced
     ]
     if project.free_bytes is not None and project.free_bytes < DISK_LOW_BYTES:
         text = f"Only {words.size(project.free_bytes)} are left on the disk of the store: runs may fail. Delete what nobody needs."

@@ -95,6 +95,7 @@ def test_an_endpoint_that_hone_switched_off_says_why(quiet: TestClient, studio: 
     with unit_of_work(studio.engine) as session:
         session.execute(update(Webhook).values(enabled=False, disabled_reason="Nothing could be delivered for three days."))
     assert "Hone switched this off. Nothing could be delivered for three days." in quiet.get("/settings").text
+    assert "The webhook to example.com was switched off: Nothing could be delivered" in quiet.get("/").text
 
 
 @pytest.mark.parametrize(

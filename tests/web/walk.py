@@ -26,7 +26,9 @@ PAGES = {
 def all_pages(sample: Sample) -> dict[str, str]:
     """Return every page and state with its template."""
     datasets = {f"/datasets/{dataset_id}": "datasets/show.html" for dataset_id in sample.datasets.values()}
-    return PAGES | datasets | {f"/runs/{run_id}": "runs/show.html" for run_id in sample.runs.values()}
+    both = f"{sample.runs['done']},{sample.runs['running']}"
+    compared = {f"/runs/compare?ids={both}": "runs/compare.html", "/runs/compare": "runs/compare_choose.html"}
+    return PAGES | compared | datasets | {f"/runs/{run_id}": "runs/show.html" for run_id in sample.runs.values()}
 
 
 def part(block: str) -> dict[str, str]:

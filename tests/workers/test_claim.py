@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, select, update
 
 import workers.claim
 from app.config import Settings
-from app.db import CheckpointRow, EventRow, Run
+from app.db import CheckpointRow, EventRow, Run, Webhook, WebhookDelivery
 from app.db.artifacts import Artifact
 from app.db.base import database_clock
 from app.db.holds import begin_hold, now
@@ -23,6 +24,7 @@ from app.db.session import reading, unit_of_work
 from app.domain.events import Finished
 from app.domain.holds import holds_of
 from app.domain.ports import Queue
+from app.domain.webhooks import Ending
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
@@ -284,3 +286,20 @@ def test_the_hold_of_a_lost_worker_ends_with_its_lease(engine: Engine, worker: W
     assert sweep(worker) == 1
     [hold] = holds(engine, run_id)
     assert hold.end == pytest.approx(begun + 0.001, abs=0.005)
+
+
+@pytest.mark.parametrize(("scenarios", "kind"), [(["succeeds"], "run.succeeded"), (["fails"], "run.failed"), (["dies"] * 3, "run.failed")])
+def test_each_way_to_end_writes_one_notice_with_it(
+    engine: Engine, owner: Identity, play: Play, run_id: str, scenarios: list[str], kind: str
+) -> None:
+    known = {"url": "https://example.com", "studio_address": "http://studio", "secret": "x", "secret_key_id": "x"}
+    with unit_of_work(engine) as session:
+        session.add(Webhook(project_id=owner.project_id, events=list(Ending), **known))
+    for scenario in scenarios:
+        play(scenario)
+    with reading(engine) as session:
+        [notice] = session.scalars(select(WebhookDelivery)).all()
+    told = json.loads(notice.body)
+    assert (notice.type, told["type"]) == (kind, kind)
+    assert told["data"]["model"] == state(engine, run_id).model
+    assert told["data"]["url"] == f"http://studio/runs/{run_id}"

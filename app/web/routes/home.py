@@ -33,6 +33,7 @@ def show_home(visit: Look) -> Response:
     project = Project(
         visit.overview.totals(visit.identity), visit.datasets.ready(visit.identity), datasets, lines,
         visit.models.newest_tuned(visit.identity), _missing_queues(visit, datasets), shutil.disk_usage(visit.studio.incoming).free,
+        visit.webhooks.silenced(visit.identity),
     )  # fmt: skip
     steps = home_view.steps(project)
     return visit.page(
