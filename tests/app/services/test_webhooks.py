@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 from standardwebhooks import Webhook as Judge
 
+import app.db.runs
 from app.db import Run, Webhook, WebhookDelivery
 from app.db.base import database_clock, utc_now
 from app.db.session import reading, unit_of_work
@@ -128,12 +129,17 @@ def test_a_process_that_dies_between_commit_and_sending_loses_nothing(
     assert [heard.headers["webhook-id"] for heard in told.heard] == [notices(engine)[0].id]
 
 
-def test_without_the_outbox_the_same_death_loses_the_notice(engine: Engine, owner: Identity, told: Endpoint) -> None:
-    # The control: sending after the commit, from memory. What the process knew is gone with it.
-    run_id = add_run(engine, owner, add_dataset(engine, owner))
-    with unit_of_work(engine) as session:
-        session.get_one(Run, run_id).move_to(RunStatus.CANCELLED)
-    assert notices(engine) == []
+def test_without_the_outbox_the_same_death_loses_the_notice(
+    engine: Engine, owner: Identity, courier: Courier, added: tuple[str, str], told: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The control: what is to be sent is only remembered by the process that ended the run, and that process is gone.
+    remembered: list[object] = []
+    monkeypatch.setattr(app.db.runs, "announce", lambda *notice: remembered.append(notice))
+    end(engine, owner)
+    assert len(remembered) == 1
+    remembered.clear()
+    make_due(engine)
+    assert turn(courier) == 0
     assert told.heard == []
 
 
