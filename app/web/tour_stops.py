@@ -13,6 +13,8 @@ from app.domain.specs import Preset
 from app.web import words
 
 SAMPLE = "support-emails"
+MOST = 0.5
+"""From this share of right answers on, nobody doubts that something was learned."""
 Context = Mapping[str, Any]
 
 
@@ -95,6 +97,13 @@ WAITING = {
 }  # fmt: skip
 
 
+def _learned(right: float | None) -> str:
+    if right is None:
+        return "The run is done."
+    told = f"{words.percent(right)} of the held-out answers are right to the letter"
+    return f"It has learned: {told}." if right >= MOST else f"The run is done: {told}. More passes over the rows would bring more."
+
+
 def _run(context: Context) -> Stop:
     title, back, run = "The run", "/runs/new?tour=2", context["run"]
     status = RunStatus(run.status)
@@ -102,16 +111,8 @@ def _run(context: Context) -> Stop:
         look = Next("Show me the curve", "#loss-title") if status == RunStatus.RUNNING else None
         return Stop(3, title, WAITING[status], look, "curve" if look else "", back)
     if run.model:
-        right = context["line"].exact_match
-        learned = f"{words.percent(right)} of the held-out answers are right to the letter. " if right is not None else ""
-        return Stop(
-            3,
-            title,
-            f"It has learned. {learned}Now ask it something.",
-            Next("Chat with it", f"/chat?tuned={quote(run.model)}"),
-            "chat",
-            back,
-        )
+        return Stop(3, title, f"{_learned(context['line'].exact_match)} Now ask it something.",
+                    Next("Chat with it", f"/chat?tuned={quote(run.model)}"), "chat", back)  # fmt: skip
     if status == RunStatus.PAUSED:
         return Stop(
             3,

@@ -64,8 +64,8 @@ class Tour:
         self.lights("#start")
         page.get_by_role("button", name="Start training").click()
         page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}$"))
-        self.at(3, "waits for a worker|loads the base|the loss|packed|has learned")
-        expect(self.panel).to_contain_text("It has learned", timeout=TRAINING_MS)
+        self.at(3, "waits for a worker|loads the base|the loss|packed|to the letter")
+        expect(self.panel).to_contain_text("right to the letter", timeout=TRAINING_MS)
         self.lights("#chat-with-it")
 
     def chat(self) -> None:
