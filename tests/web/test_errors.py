@@ -41,7 +41,7 @@ def test_an_unreadable_address_names_what_is_wrong(browser: TestClient, sample: 
 
 
 def test_what_nobody_foresaw_shows_no_trace(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.web.routes.home.steps", lambda *_: 1 / 0)
+    monkeypatch.setattr("app.web.home_view.steps", lambda *_: 1 / 0)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as browser:
         answer = browser.get("/")
     assert answer.status_code == 500
