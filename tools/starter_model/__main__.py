@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=Path, default=Path("samples"), help="sample datasets, of which nothing may be read")
     parser.add_argument("--out", type=Path, default=Path("models/hone-starter"))
     parser.add_argument("--work", type=Path, required=True, help="folder for streams and checkpoints, outside the project")
-    parser.add_argument("--tokens", type=int, default=500_000_000, help="tokens to read in all")
+    parser.add_argument("--tokens", type=int, default=550_000_000, help="tokens to read in all")
     parser.add_argument("--batch", type=int, default=65_536, help="tokens a step")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--chats", type=int, default=1_600_000, help="conversations to make")
