@@ -42,9 +42,9 @@ format: setup-dev ## put the code in form and fix what ruff can fix
 bench: setup-dev ## measure, and write the figures to bench/results
 	@$(BIN)/python -m bench $(ARGS)
 
-gpu-check: setup-dev ## the tests that need a GPU, on a machine that has one
-	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "gpu-check: torch finds no GPU here; run it on a machine with one")'
-	@$(BIN)/python -m pytest -q -m gpu --timeout=1800 $(ARGS)
+gpu-check: $(if $(PYTHON),,setup-dev) ## the tests that need a GPU; with a Python of one's own: make gpu-check PYTHON=python3
+	@$(or $(PYTHON),$(BIN)/python) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "gpu-check: torch finds no GPU here; run it on a machine with one")'
+	@$(or $(PYTHON),$(BIN)/python) -m pytest -q -m gpu --timeout=1800 $(ARGS)
 
 lock: setup-dev ## rewrite requirements/ from pyproject.toml: make lock ARGS=--upgrade
 	@tools/lock.sh $(ARGS)

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from tools.demo.scoring import score
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH, ANSWER_TOKENS = 100, 28
+LOADING = threading.Lock()
+"""transformers makes a model on no device while it loads, for the whole process: two threads would get in each other's way."""
 Row = dict[str, list[dict[str, str]]]
 Setting = dict[str, float]
 CENTRE: Setting = {"epochs": 4, "batch_size": 8, "learning_rate": 2e-3, "rank": 16}
@@ -82,10 +85,11 @@ def answers(base: Path, adapter: Path | None, rows: list[Row]) -> list[str]:
     """Return the greedy answer to each row's question."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    if adapter:
-        model = PeftModel.from_pretrained(model, adapter)
-    model.to(device).eval()
+    with LOADING:
+        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        if adapter:
+            model = PeftModel.from_pretrained(model, adapter)
+        model.to(device).eval()
     found: list[str] = []
     for part in (rows[at : at + BATCH] for at in range(0, len(rows), BATCH)):
         prompts = [tokenizer.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True) for row in part]
@@ -120,6 +124,27 @@ def measure(base: Path, folder: Path, jobs: list[tuple[str, Setting]], *, device
         return list(pool.map(one, jobs))
 
 
+def table(tried: list[dict[str, Any]]) -> str:
+    """Return what was tried as the table of docs/presets.md: one line a setting, one column of shares a task."""
+    shares: dict[str, dict[str, float]] = {}
+    for line in tried:
+        setting = {name: value for name, value in line.items() if name not in {"task", "intent", "urgency"}}
+        words = ", ".join(_words(name, setting[name]) for name in setting if name in CENTRE or name in AROUND) or "the base itself"
+        found = shares.setdefault(words, {})
+        found |= {f"{line['task']} {name}": line[name] for name in ("intent", "urgency") if name in line}
+    columns = ("emails intent", "emails urgency", "bitext intent")
+    lines = [
+        f"| {words} | {' | '.join(f'{found[name]:.1%}' if name in found else '–' for name in columns)} |" for words, found in shares.items()
+    ]
+    return "\n".join(["| tried | e-mails: intent | e-mails: urgency | Bitext: intent |", "|---|--:|--:|--:|", *lines])
+
+
+def _words(name: str, value: float) -> str:
+    return {"epochs": f"{value:g} passes", "batch_size": f"{value:g} rows a step", "learning_rate": f"rate {value:g}"}.get(
+        name, f"{name.replace('_', ' ')} {value:g}"
+    )
+
+
 def main() -> None:
     """Try all, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,6 +158,7 @@ def main() -> None:
         tasks = [task for task in write_tasks(folder) if wanted.only in {None, task}]
         jobs: list[tuple[str, Setting]] = [(task, setting) for task in tasks for setting in ({}, *settings())]
         tried = measure(wanted.base.resolve(), folder, jobs, device=wanted.device, at_once=wanted.at_once)
+    print(table(tried))
     print(f"Kept in {keep('presets', {'tried': tried}).name}")
 
 

@@ -23,7 +23,7 @@ def test_a_base_from_the_hub_is_trained_resumed_and_asked(tmp_path: Path) -> Non
             path = f"/api/v1/runs/{run_id}"
             started = studio.wait_for(path, lambda run: run["step"] >= 2, 120)
             # What only the base decides is known now.
-            assert started["spec"]["settings"]["learning_rate"] == 0.003
+            assert started["spec"]["settings"]["learning_rate"] == 0.002
             with studio.rest as rest:
                 assert rest.post(f"{path}/pause").status_code == 200
                 paused = studio.wait_for(path, lambda run: run["status"] == "paused", 60)

@@ -85,7 +85,7 @@ def test_a_clone_keeps_its_origin_while_it_is_changed_and_launched(browser: Test
     changed |= {"dataset_id": sample.datasets["ready"], "preset": "balanced", "learning_rate": "0.001", "rank": ""}
     card = browser.get("/runs/new", params=changed, headers=part("run_card")).text
     said = re.sub(r"<.*?>", "", card.split('id="run-changes"')[1].split("</div>")[0])
-    assert said.endswith("Changed against emails-wide: learning rate 0.003 → 0.001, rank 512 → 16.")
+    assert said.endswith("Changed against emails-wide: learning rate 0.002 → 0.001, rank 512 → 16.")
     run = run_in(studio, browser.post("/runs", data=changed).headers["Location"].removeprefix("/runs/"))
     assert (run.name, run.tags, run.cloned_from) == ("emails-wide 2", ["nightly", "rank"], sample.runs["failed"])
     assert 'value="emails-wide 3"' in browser.get(f"/runs/new?from={run.id}").text

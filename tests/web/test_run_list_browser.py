@@ -62,4 +62,4 @@ def test_the_card_of_a_clone_says_what_was_changed_as_one_edits(page: Page, samp
     expect(page.locator("#run-changes")).to_contain_text("The same as emails-balanced so far")
     page.get_by_text("All settings").click()
     page.get_by_label("Learning rate").fill("0.001")
-    expect(page.locator("#run-changes")).to_contain_text("Changed against emails-balanced: learning rate 0.003 → 0.001.")
+    expect(page.locator("#run-changes")).to_contain_text("Changed against emails-balanced: learning rate 0.002 → 0.001.")

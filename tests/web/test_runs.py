@@ -22,7 +22,7 @@ def test_three_clicks_start_a_run(browser: TestClient, studio: Studio, sample: S
     answer = browser.post("/runs", data={"base_model": "hone-starter", "dataset_id": sample.datasets["ready"], "preset": "quick"})
     assert answer.status_code == 303
     run = run_in(studio, answer.headers["Location"].removeprefix("/runs/"))
-    assert (run.status, run.preset, run.name, run.spec["settings"]["epochs"]) == ("queued", "quick", "support-emails quick", 2)
+    assert (run.status, run.preset, run.name, run.spec["settings"]["epochs"]) == ("queued", "quick", "support-emails quick", 4)
 
 
 def test_settings_go_over_the_preset(browser: TestClient, studio: Studio, sample: Sample) -> None:

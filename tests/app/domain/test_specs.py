@@ -30,7 +30,7 @@ def test_steps_cover_the_rows(rows: int, settings: dict[str, int], steps: int) -
 
 def test_small_bases_learn_faster_and_unknown_ones_wait() -> None:
     settings = TrainingSettings()
-    assert settings.filled_in(training_rows=100, parameters=6_000_000).learning_rate == 3e-3
+    assert settings.filled_in(training_rows=100, parameters=6_000_000).learning_rate == 2e-3
     assert settings.filled_in(training_rows=100, parameters=600_000_000).learning_rate == 2e-4
     assert settings.filled_in(training_rows=100, parameters=None).learning_rate == "auto"
     assert settings.filled_in(training_rows=800, parameters=None).eval_every_steps == 25

@@ -117,7 +117,7 @@ def test_a_finished_run_started_again_only_writes_its_adapter(train_here: Train,
 def test_a_run_goes_on_with_the_settings_that_its_first_attempt_decided(train_here: Train) -> None:
     _, first = train_here(learning_rate="auto", max_steps=2)
     started = next(event for event in first if isinstance(event, Started))
-    assert started.data["settings"]["learning_rate"] == 3e-3
+    assert started.data["settings"]["learning_rate"] == 2e-3
     code, both = train_here(**started.data["settings"])
     assert code == 0, last(both).reason
     assert not curve(both[len(first) :])
