@@ -98,7 +98,7 @@ def _some(asked: list[tuple[Question, str, str]]) -> list[tuple[Question, str, s
 
 def _short(answer: str) -> str:
     fields = fields_of(answer)
-    if fields is None:
+    if fields is None or not {"intent", "urgency"} <= fields.keys():
         return f"“{shorten(answer.strip(), RAMBLING)}”"
     return shorten(f"{fields.get('intent')}, {fields.get('urgency')}", RAMBLING + 8)
 
