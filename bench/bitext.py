@@ -1,6 +1,6 @@
 """How well the bundled base learns 27 intents from 600 real messages: tuned against base and a TF-IDF classifier, on 300 rows held out.
 
-    python -m bench.bitext [--preset thorough] [--material ../shared/data]
+    python -m bench.bitext [--preset balanced] [--material ../shared/data]
 
 Everything goes over REST of a real studio: upload, column mapping, run, and the answers through the official openai client.
 """
@@ -85,7 +85,7 @@ def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--material", type=Path, default=MATERIAL)
-    parser.add_argument("--preset", default="thorough")
+    parser.add_argument("--preset", default="balanced")
     parser.add_argument("--settings", type=json.loads, default={})
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--test-rows", type=int, default=300)

@@ -20,6 +20,8 @@ from tools.demo.scoring import Score, score
 from tools.running import RunningStudio, running_studio
 
 PAGE = 500
+BLIND = Path(__file__).with_name("blind_emails.jsonl")
+"""E-mails by a writer who had not seen those that are learned from: how far the skill carries beyond the sample's own sentences."""
 
 
 class FirstStep:
@@ -61,10 +63,13 @@ def measure(studio: RunningStudio, wanted: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
     models = {"tuned": run["model"], "base": work.BASE}
     asked = {name: work.answers_of(studio, model, questions) for name, model in models.items()}
+    blind = work.questions_in(BLIND.read_text(encoding="utf-8"))
+    asked["blind"] = work.answers_of(studio, run["model"], blind)
     expected = [question.expected for question in questions]
     passes = run["total_steps"] * run["spec"]["settings"]["batch_size"] / learned["rows"]
     return {
         **figures_of("tuned", score(expected, asked["tuned"])), **figures_of("base", score(expected, asked["base"])),
+        **figures_of("tuned_blind", score([question.expected for question in blind], asked["blind"])), "blind_rows": len(blind),
         "seconds_from_click_to_model": round(work.seconds_between(run), 1),
         "seconds_from_click_to_first_step": None if first.seconds is None else round(first.seconds, 1),
         "seconds_from_click_to_start": round(work.seconds_between(run, end="started_at"), 1),

@@ -62,8 +62,12 @@ def take_in(studio: RunningStudio, part: str) -> dict[str, Any]:
 def questions_of(studio: RunningStudio, dataset: dict[str, Any]) -> list[Question]:
     """Return the questions and expected answers of a dataset."""
     with studio.rest as rest:
-        exported = rest.get(f"/api/v1/datasets/{dataset['id']}/export").raise_for_status().text
-    talks = [json.loads(line)["messages"] for line in exported.splitlines()]
+        return questions_in(rest.get(f"/api/v1/datasets/{dataset['id']}/export").raise_for_status().text)
+
+
+def questions_in(rows: str) -> list[Question]:
+    """Return the questions and expected answers of rows as JSONL."""
+    talks = [json.loads(line)["messages"] for line in rows.splitlines()]
     return [Question(talk[:-1], talk[-1]["content"]) for talk in talks]
 
 

@@ -33,7 +33,7 @@ def test_small_bases_learn_faster_and_unknown_ones_wait() -> None:
     assert settings.filled_in(training_rows=100, parameters=6_000_000).learning_rate == 2e-3
     assert settings.filled_in(training_rows=100, parameters=600_000_000).learning_rate == 2e-4
     assert settings.filled_in(training_rows=100, parameters=None).learning_rate == "auto"
-    assert settings.filled_in(training_rows=800, parameters=None).eval_every_steps == 25
+    assert settings.filled_in(training_rows=800, parameters=None).eval_every_steps == 75
 
 
 @pytest.mark.parametrize("given", [{"lr": 1}, {"tuning": "full"}, {"rank": 0}, {"epochs": 0}, {"learning_rate": "fast"}, {"device": "tpu"}])
