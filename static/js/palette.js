@@ -1,4 +1,4 @@
-// Search as one types, the command palette, and the keys: what one can do is read from the page, what one can find is asked of the studio.
+// Search as one types, the palette, the keys: actions are read from the page, finds asked of the studio.
 "use strict";
 (() => {
   const WAIT_MS = 120, NEXT_KEY_MS = 1200, KEPT = 8, VISITED = "hone-visited";
@@ -17,12 +17,12 @@
   }
   const holds = (text, words) => words.every((word) => text.toLowerCase().includes(word));
 
-  // What was visited last is this browser's own business, and stays in it.
+  // What was visited last stays in this browser.
   function visited() {
     try { return JSON.parse(localStorage.getItem(VISITED)) ?? []; } catch { return []; }
   }
   function keep(pages) {
-    try { localStorage.setItem(VISITED, JSON.stringify(pages)); } catch { /* a browser that keeps nothing */ }
+    try { localStorage.setItem(VISITED, JSON.stringify(pages)); } catch { /* kept nowhere, then */ }
   }
   function remember() {
     const here = location.pathname.slice(root.length);
@@ -31,15 +31,15 @@
     keep([{ here, title }, ...visited().filter((page) => page.here !== here)].slice(0, KEPT));
   }
   function visits(words) {
-    const others = visited().filter((page) => root + page.here !== location.pathname && holds(page.title, words));
-    return group("Visited last", others.map((page) => make("a", { href: root + page.here, textContent: page.title })));
+    const others = visited().filter(({ here, title }) => root + here !== location.pathname && holds(title, words));
+    return group("Visited last", others.map(({ here, title }) => make("a", { href: root + here, textContent: title })));
   }
 
-  // The actions of this very page, as they stand there now: nothing is offered that is not possible.
+  // What can be done on this very page, now.
   function actions(words) {
-    const found = [...document.querySelectorAll(".acts button, .acts a, .acts summary, [data-command]")];
-    const named = found.map((element) => [element.dataset.command || element.textContent.trim().replace(/\s+/g, " "), element]);
-    const possible = named.filter(([name, element]) => name && !element.disabled && !element.hidden && !element.closest("[hidden]")
+    const found = [...document.querySelectorAll(".acts button, .acts a, [data-command]")];
+    const named = found.map((element) => [element.dataset.command || element.textContent.trim(), element]);
+    const possible = named.filter(([name, element]) => name && !element.disabled && !element.closest("[hidden]")
       && (element.closest("dialog") || element.checkVisibility()) && holds(name, words));
     return group("On this page", possible.map(([name, element]) => {
       const button = make("button", { type: "button", textContent: name, title: element.title });
@@ -74,12 +74,13 @@
     function show(local) {
       list.innerHTML = answered;
       list.prepend(...local);
-      // A list of links on its page; under a box the same things are options of it.
+      // Links on their own page, here options.
       for (const part of list.querySelectorAll("#found, h2, ul, li")) { part.role = "presentation"; part.removeAttribute("id"); }
       for (const part of list.querySelectorAll("section")) part.role = "group";
       list.querySelectorAll("a, button").forEach((option, number) => {
         Object.assign(option, { role: "option", id: `${list.id}-${number}`, tabIndex: -1 });
       });
+      choose(input.value.trim() ? 0 : null);
     }
     async function draw() {
       const text = input.value.trim();
@@ -90,25 +91,20 @@
       if (!answered) answered = '<p class="skeleton" role="presentation"></p>'.repeat(6);
       list.ariaBusy = "true";
       show(local());
-      choose(words.length ? 0 : null);
-      open();
+      list.hidden = false;
+      input.ariaExpanded = "true";
       try {
-        const asked = `${root}/search?q=${encodeURIComponent(text)}`;
-        const response = await fetch(asked, { headers: { "HX-Request": "true", "HX-Target": "div#found" }, signal: asking.signal });
-        if (response.headers.get("HX-Redirect")) { location.reload(); return; }
+        const headers = { "HX-Request": "true", "HX-Target": "div#found" };
+        const response = await fetch(`${root}/search?q=${encodeURIComponent(text)}`, { headers, signal: asking.signal });
+        if (response.headers.has("HX-Redirect")) return location.reload();
         if (!response.ok) throw new Error(response.status);
         answered = await response.text();
       } catch (error) {
         if (error.name === "AbortError") return;
-        answered = '<p class="nothing dim" role="presentation">The studio does not answer just now. Is it still running?</p>';
+        answered = '<p class="nothing dim" role="presentation">The studio does not answer. Is it still running?</p>';
       }
       list.ariaBusy = "false";
       show(local());
-      choose(words.length ? 0 : null);
-    }
-    function open() {
-      list.hidden = false;
-      input.ariaExpanded = "true";
     }
     function close() {
       asking?.abort();
@@ -138,44 +134,38 @@
     if (isPalette) palette.addEventListener("close", () => { input.value = ""; close(); });
   }
 
-  function commands() {
-    if (shortcuts.open) shortcuts.close();
-    if (!palette.open) palette.showModal();
-    document.getElementById("palette-box").focus();
-  }
-  function keys() {
-    if (palette.open) palette.close();
-    shortcuts.showModal();
+  function open(dialog) {
+    for (const other of [palette, shortcuts]) if (other !== dialog) other.close();
+    if (!dialog.open) dialog.showModal();
   }
   document.addEventListener("click", (event) => {
     if (event.target === palette || event.target === shortcuts) event.target.close();
-    else if (event.target.closest("[data-palette]")) commands();
-    else if (event.target.closest("[data-shortcuts]")) keys();
+    else if (event.target.closest("[data-palette]")) open(palette);
+    else if (event.target.closest("[data-shortcuts]")) open(shortcuts);
   });
   document.addEventListener("submit", (event) => { if (event.target.action.endsWith("/signout")) keep([]); });
 
-  // A key is a shortcut only where nobody types, and alone.
+  // A key is a shortcut only where nobody types.
   let begun = "";
   let forgetting = 0;
   function begin(key) {
     begun = key;
     clearTimeout(forgetting);
-    forgetting = setTimeout(() => { begun = ""; }, NEXT_KEY_MS);
+    if (key) forgetting = setTimeout(begin, NEXT_KEY_MS, "");
   }
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k") {
       event.preventDefault();
-      commands();
-      return;
+      return open(palette);
     }
     const typing = event.target.closest("input, textarea, select, [contenteditable], dialog");
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing || event.key.length > 1) return;
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.key.length > 1) return;
     const box = [...document.querySelectorAll("[data-search]")].findLast((one) => one.checkVisibility());
     const place = document.querySelector(`[data-keys="${CSS.escape(`${begun}${event.key}`)}"]`);
     if (event.key === "/" && box) { box.focus(); box.select(); }
-    else if (event.key === "?") keys();
+    else if (event.key === "?") open(shortcuts);
     else if (place) location.assign(place.href);
-    else return begin([...document.querySelectorAll("[data-keys]")].some((one) => one.dataset.keys.startsWith(`${event.key} `)) ? `${event.key} ` : "");
+    else return begin(document.querySelector(`[data-keys^="${CSS.escape(event.key)} "]`) ? `${event.key} ` : "");
     event.preventDefault();
     begin("");
   });

@@ -121,3 +121,7 @@ def test_what_a_doorbell_fetches_brings_the_counts_of_the_rail(browser: TestClie
     rung = browser.get("/runs", headers=asked | {"HX-Source": "a#refetch-runs-table"}).text
     assert '<nav id="rail" aria-label="Studio" hx-swap-oob="outerMorph">' in rung
     assert "1 running" in rung
+
+
+def test_the_palette_is_a_small_script(root: Path) -> None:
+    assert (root / "static/js/palette.js").stat().st_size <= 8 * 1024
