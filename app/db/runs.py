@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy import BigInteger, ForeignKey, String, Text, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from app.db.artifacts import Artifact, drop
@@ -66,3 +66,17 @@ def forget_model(session: Session, run: Run, storage: Storage) -> None:
     if adapter:
         session.flush()
         drop(session, adapter, storage)
+
+
+def forget_rows(session: Session, version_id: str, storage: Storage) -> None:
+    """Drop the rows of a deleted dataset that no run names any more; whoever deletes the dataset or a run comes here."""
+    # Locked, and read anew after that: else two who delete at once would each leave them for the other.
+    version = session.get_one(DatasetVersion, version_id, with_for_update=True, populate_existing=True)
+    session.refresh(version.dataset)
+    used = or_(Run.version_id == version_id, Run.eval_version_id == version_id)
+    if version.dataset.deleted_at is None or session.scalar(select(Run.id).where(used).limit(1)):
+        return
+    rows, version.dataset.version_id = version.artifact, None
+    session.delete(version)
+    session.flush()
+    drop(session, rows, storage)

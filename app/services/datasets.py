@@ -11,6 +11,7 @@ from app.db import Dataset, DatasetVersion, EventRow, Import, Run
 from app.db.artifacts import drop, keep
 from app.db.audit import note
 from app.db.base import utc_now
+from app.db.runs import forget_rows
 from app.db.session import after_commit
 from app.domain.datasets import DatasetStatus, Mapping
 from app.domain.errors import Conflict, Invalid, NotFound
@@ -111,7 +112,7 @@ class Datasets:
         return file.jsonl()
 
     def delete(self, by: Identity, dataset_id: str) -> None:
-        """Drop a dataset; Conflict while a run that has not ended uses it. Its frozen rows stay while a run's record names them."""
+        """Drop a dataset; Conflict while a run that has not ended uses it. Its rows stay while a run's record names them."""
         dataset = self.get(by, dataset_id, to_change=True)
         versions = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
         used = or_(Run.version_id.in_(versions), Run.eval_version_id.in_(versions))
@@ -128,12 +129,9 @@ class Datasets:
             upload, dataset.upload = dataset.upload, None
             self.session.flush()
             drop(self.session, upload, self.storage)
-        version = dataset.version
-        if version and version.frozen_at is None:
-            dataset.version_id = None
-            self.session.delete(version)
-            self.session.flush()
-            drop(self.session, version.artifact, self.storage)
+        self.session.flush()
+        for version_id in self.session.scalars(versions.order_by(DatasetVersion.id)).all():
+            forget_rows(self.session, version_id, self.storage)
 
     def reading(self, dataset: Dataset) -> Import | None:
         """Return the newest import of a dataset: how far it is."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from app.db import CheckpointRow, DatasetVersion, EventRow, MetricChunk, MetricLatest, MetricPoint, Run
+from app.db import CheckpointRow, EventRow, MetricChunk, MetricLatest, MetricPoint, Run
 from app.db.artifacts import drop
 from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
+from app.db.runs import forget_rows
 from app.db.session import after_commit
 from app.domain.errors import Conflict, NotFound
 from app.domain.runs import ENDED
@@ -106,7 +107,7 @@ class Removal:
     def _delete(self, by: Identity, candidate: Candidate) -> None:
         """Rows first, in one commit; files after it. What a crash leaves in between, the workers' sweep knows by the audit."""
         run, adapter = candidate.run, candidate.run.adapter
-        versions = {version.id for version in (run.version, run.eval_version) if version}
+        versions = sorted({version.id for version in (run.version, run.eval_version) if version})
         for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow):
             self.session.execute(delete(table).where(table.run_id == run.id))
         self.session.execute(delete(EventRow).where(EventRow.subject_id == run.id))
@@ -118,16 +119,5 @@ class Removal:
         if adapter:
             drop(self.session, adapter, self.storage)
         for version_id in versions:
-            self._let_go(version_id)
+            forget_rows(self.session, version_id, self.storage)
         after_commit(self.session, partial(shutil.rmtree, self.run_folders / run.id, ignore_errors=True))
-
-    def _let_go(self, version_id: str) -> None:
-        """Drop the rows of a deleted dataset once no run names them any more."""
-        version = self.session.get_one(DatasetVersion, version_id)
-        used = (Run.version_id == version_id) | (Run.eval_version_id == version_id)
-        if version.dataset.deleted_at is None or self.session.scalar(select(Run.id).where(used).limit(1)):
-            return
-        rows, version.dataset.version_id = version.artifact, None
-        self.session.delete(version)
-        self.session.flush()
-        drop(self.session, rows, self.storage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, DatasetVersion,
 from app.db.base import utc_now
 from app.db.session import reading, unit_of_work
 from app.domain.errors import Conflict, NotFound
+from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
+from app.services.datasets import Datasets
 from app.services.disk import Disk, RunSize
 from app.services.removal import Removal
 from tests.databases import add_dataset, add_run
@@ -190,3 +193,37 @@ def test_a_project_knows_what_it_holds_and_equal_files_count_once(
     assert (use.runs, use.run_bytes, use.datasets, use.dataset_bytes) == (2, 2 * 107 + 10, 1, 1)
     assert use.total == 225
     assert use.free_bytes > 0
+
+
+def test_rows_go_with_their_dataset_when_the_runs_that_named_them_went_before(
+    engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove, tmp_path: Path
+) -> None:
+    dataset = add_dataset(engine, owner)
+    run_id = add_run(engine, owner, dataset, status="succeeded")
+    with unit_of_work(engine) as session:
+        removing(session).delete(owner, run_id)
+    with unit_of_work(engine) as session:
+        Datasets(session, storage, SilentQueue()).delete(owner, dataset)
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(DatasetVersion)) == 0
+        assert session.scalar(select(func.count()).select_from(Artifact)) == 0
+
+
+def test_rows_go_when_their_dataset_and_their_last_run_are_deleted_at_once(
+    engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove
+) -> None:
+    dataset = add_dataset(engine, owner)
+    run_id = add_run(engine, owner, dataset, status="succeeded")
+
+    def delete_run() -> None:
+        with unit_of_work(engine) as session:
+            removing(session).delete(owner, run_id)
+
+    other = threading.Thread(target=delete_run)
+    with unit_of_work(engine) as session:
+        Datasets(session, storage, SilentQueue()).delete(owner, dataset)
+        other.start()
+        other.join(0.5)  # whoever does not wait for the other is through by now
+    other.join(10)
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(DatasetVersion)) == 0
