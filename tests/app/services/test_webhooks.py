@@ -348,6 +348,26 @@ def test_an_end_that_meets_a_deletion_ends_all_the_same(engine: Engine, owner: I
     assert notices(engine) == []
 
 
+def test_a_sender_holds_no_notice_while_it_waits_for_another(
+    engine: Engine, owner: Identity, courier: Courier, added: tuple[str, str]
+) -> None:
+    for name in ("one", "two"):
+        end(engine, owner, name=name)
+    first, second = notices(engine)
+    sender = threading.Thread(target=courier._claim)
+
+    def touch(notice: WebhookDelivery) -> None:
+        session.execute(update(WebhookDelivery).where(WebhookDelivery.id == notice.id).values(error="touched"))
+
+    with unit_of_work(engine) as session:
+        touch(second)
+        sender.start()
+        sender.join(0.5)
+        touch(first)
+    sender.join(10)
+    assert [(notice.attempt, notice.error) for notice in notices(engine)] == [(1, "touched")] * 2
+
+
 def test_a_stranger_finds_nothing(engine: Engine, owner: Identity, box: SecretBox, added: tuple[str, str]) -> None:
     stranger = Identity("u", "other", "p", "other")
     with reading(engine) as session:
