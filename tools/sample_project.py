@@ -152,16 +152,26 @@ def add_importing(session: Session, by: Identity) -> Dataset:
 
 
 def add_run(
-    session: Session, by: Identity, dataset: Dataset, name: str, *, status: RunStatus, step: int = 0, reason: str = "", **settings: Any
+    session: Session,
+    by: Identity,
+    dataset: Dataset,
+    name: str,
+    *,
+    status: RunStatus,
+    step: int | None = 0,
+    reason: str = "",
+    **settings: Any,
 ) -> Run:
-    """Put a run in some state, with curves up to its step."""
+    """Put a run in some state, with curves up to its step; None is its last."""
     version = dataset.version
     assert version is not None, "runs stand on ready datasets"  # noqa: S101 - a mistake of the caller
     filled = settings_for(Preset.BALANCED, settings).filled_in(training_rows=version.train_rows, parameters=6_200_000)
     spec = TrainingSpec(base_model=STARTER, dataset=f"{dataset.name}.jsonl", settings=filled)
+    total_steps = filled.total_steps(version.train_rows)
+    step = total_steps if step is None else step
     run = Run(
         project_id=by.project_id, created_by=by.user_id, name=name, method="sft", preset="balanced", base_model=STARTER,
-        spec=spec.model_dump(mode="json"), version=version, total_steps=filled.total_steps(version.train_rows), queue="gpu", status=status,
+        spec=spec.model_dump(mode="json"), version=version, total_steps=total_steps, queue="gpu", status=status,
         step=step, reason=reason, lease_token=1, attempt=1 if step else 0, facts={"device": "cpu", "precision": "fp32", "threads": 2},
         started_at=utc_now() - timedelta(seconds=0.7 * step) if step else None, finished_at=utc_now() if status in ENDED else None,
         lease_expires_at=4e9,
@@ -196,7 +206,7 @@ def fill(studio: Studio) -> Sample:
         by = Accounts(session).ensure_owner()
         failed, unmapped = add_failed(session, by), add_unmapped(session, by)
         mails, importing = add_ready(session, studio, by, "support-emails", 683), add_importing(session, by)
-        done = add_run(session, by, mails, "emails-balanced", status=RunStatus.SUCCEEDED, step=153)
+        done = add_run(session, by, mails, "emails-balanced", status=RunStatus.SUCCEEDED, step=None)
         model = finish(session, by, done)
         broken = add_run(
             session, by, mails, "emails-wide", status=RunStatus.FAILED, step=12, rank=512,

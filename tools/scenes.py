@@ -87,7 +87,8 @@ def _commands_for(words: str) -> Act:
 
 
 def _still_looking(page: Page) -> None:
-    page.evaluate("window.fetch = () => new Promise(() => {})")
+    # A statement: Playwright would call what an expression gives, and wait for it for ever.
+    page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")
     page.keyboard.press("Control+k")
     page.keyboard.type("emails")
 
