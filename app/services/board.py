@@ -134,7 +134,8 @@ class Board:
         order = (Run.finished_at.desc().nulls_last(), Run.id.desc())
         found = self._in(Group.DONE).with_only_columns(Run.id)
         last = self.session.execute(select(Run.finished_at, Run.id).where(Run.id == after)).first() if after else None
-        if last:
+        # One that was resumed meanwhile has no end to go on from.
+        if last and last.finished_at:
             found = found.where(or_(Run.finished_at < last.finished_at, and_(Run.finished_at == last.finished_at, Run.id < last.id)))
         # Only ids are sorted: rows carry their whole spec.
         ids = found.order_by(*order).limit(limit + 1).subquery()

@@ -7,7 +7,7 @@ from markupsafe import escape
 from app.db import Dataset, Run
 from app.db.base import utc_now
 from app.db.session import reading, unit_of_work
-from app.domain.specs import TrainingSettings
+from app.domain.specs import PRESETS, Preset, TrainingSettings
 from app.services.studio import Studio
 from tests.web.walk import part
 from tools.sample_project import Sample
@@ -81,9 +81,10 @@ def test_the_button_names_what_is_missing(browser: TestClient, empty: TestClient
 
 def test_the_card_follows_the_form(browser: TestClient, sample: Sample) -> None:
     card = browser.get("/runs/new", params={"dataset_id": sample.datasets["ready"], "preset": "thorough"}, headers=part("run_card")).text
-    assert "LoRA, rank 32" in card
+    thorough = PRESETS[Preset.THOROUGH]
+    assert f"LoRA, rank {thorough['rank']}" in card
     assert "Start training" in card
-    assert "epochs: 8" in card
+    assert f"epochs: {thorough['epochs']}" in card
     assert "<!doctype" not in card
 
 
@@ -101,13 +102,14 @@ def test_a_run_can_be_cloned_with_what_differs_from_its_preset(browser: TestClie
     assert 'name="learning_rate" type="text" value=""' in page
 
 
-def test_a_run_tells_its_story_in_its_heading(browser: TestClient, sample: Sample) -> None:
+def test_a_run_tells_its_story_in_its_heading(browser: TestClient, studio: Studio, sample: Sample) -> None:
     heading = {name: browser.get(f"/runs/{run_id}").text.split("<h1>")[1].split("</h1>")[0] for name, run_id in sample.runs.items()}
-    assert heading["running"] == "Step 223 of 362, held-out loss 0.736, its best so far"
-    assert heading["done"].startswith("Done after 153 steps")
+    steps = {name: run_in(studio, run_id).total_steps for name, run_id in sample.runs.items()}
+    assert heading["running"] == f"Step 223 of {steps['running']}, held-out loss 0.736, its best so far"
+    assert heading["done"].startswith(f"Done after {steps['done']} steps")
     assert heading["queued"].startswith("Waiting to start.")
-    assert heading["paused"] == "Paused at step 40 of 153"
-    assert heading["failed"] == "Failed at step 12 of 153"
+    assert heading["paused"] == f"Paused at step 40 of {steps['paused']}"
+    assert heading["failed"] == f"Failed at step 12 of {steps['failed']}"
 
 
 def test_only_a_run_that_lives_has_a_stream(browser: TestClient, sample: Sample) -> None:
@@ -121,7 +123,7 @@ def test_only_a_run_that_lives_has_a_stream(browser: TestClient, sample: Sample)
 def test_a_failure_says_why_and_what_to_do(browser: TestClient, sample: Sample) -> None:
     page = browser.get(f"/runs/{sample.runs['failed']}").text
     assert "Memory ran out at step 12" in page
-    assert "smaller batch_size" in page
+    assert "smaller batch size" in page
 
 
 def test_actions_work_without_scripts_and_with(browser: TestClient, studio: Studio, sample: Sample) -> None:
@@ -185,9 +187,11 @@ def test_lists_are_paged(browser: TestClient, sample: Sample, monkeypatch: pytes
     page = browser.get("/runs").text
     assert "Older runs" in page
     after = page.split("/runs?after=")[1].split('"')[0]
-    assert "emails-long" in browser.get(f"/runs?after={after}").text
+    older = browser.get(f"/runs?after={after}").text
+    assert "typo" in older
+    assert "emails-long" not in older
 
 
 def test_the_board_says_how_many_wait_behind_those_it_shows(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.web.routes.board.LIVE_ROWS", 1)
-    assert "2 more runs wait behind these." in browser.get("/board").text
+    monkeypatch.setattr("app.web.routes.board.WAITING_ROWS", 1)
+    assert "1 more run behind these." in browser.get("/board").text

@@ -36,7 +36,7 @@ EVENTS_SHOWN = 100
 LOG_BYTES = 16 * 1024
 LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_log", "run_facts", "run_lineage")
 REMEDIES = {
-    "out_of_memory": "Take a smaller batch_size or max_length, or QLoRA, in a new run like this one.",
+    "out_of_memory": "Take a smaller batch size or max length, or QLoRA, in a new run like this one.",
     "unknown_model": "Choose a base model that lies on this machine, in a new run like this one.",
 }
 
