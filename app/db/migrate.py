@@ -9,12 +9,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import func, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection, Engine
 
+LOCK = 0x686F6E65
+"""What PostgreSQL knows the turn to migrate by: "hone" in ASCII."""
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -32,6 +35,9 @@ def migrate(engine: Engine, before: Callable[[str, str], None] | None = None) ->
     config = _config()
     scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            # Two that start at once would both begin; SQLite's transactions wait for each other by themselves.
+            connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         revision, newest = _revision(connection), scripts.get_current_head()
         is_older = revision in {script.revision for script in scripts.walk_revisions()} - {newest}
         if before and revision and newest and is_older:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 KEPT = 5
-NAME = re.compile(r"hone-\w+-(\d{8}T\d{6}Z)\.(db|dump)")
+NAME = re.compile(r"hone-(\w+)-(\d{8}T\d{6}Z)\.(db|dump)")
 UNNAMED = ".copying-"
 ROOM_FACTOR = 2
 """A migration may write every table anew, so there has to be room for that beside the copy."""
@@ -50,14 +50,23 @@ class Backups:
                 _check_sqlite(unnamed, revision)
             else:
                 _dump_postgresql(database, unnamed)
-            return self._keep(unnamed, self.folder / name)
+            kept = self._keep(unnamed, self.folder / name)
+        # Two dumps of one state differ by their time, so a start that fails again and again is held back here.
+        for path in self._newest_first(revision)[KEPT:]:
+            path.unlink(missing_ok=True)
+        return kept
 
     def drop_old(self) -> None:
         """Keep the newest few; what is not named like one of ours stays."""
-        named = [(found[1], path) for path in self.folder.iterdir() if (found := NAME.fullmatch(path.name))]
-        cut_off = list(self.folder.glob(f"{UNNAMED}*"))
-        for path in [path for _, path in sorted(named, reverse=True)[KEPT:]] + cut_off:
+        for path in [*self._newest_first()[KEPT:], *self.folder.glob(f"{UNNAMED}*")]:
             path.unlink(missing_ok=True)
+
+    def _newest_first(self, revision: str | None = None) -> list[Path]:
+        """Return our copies, of one revision or of all."""
+        named = [
+            (found[2], path) for path in self.folder.iterdir() if (found := NAME.fullmatch(path.name)) and revision in {None, found[1]}
+        ]
+        return [path for _, path in sorted(named, reverse=True)]
 
     @contextmanager
     def _unnamed(self) -> Iterator[Path]:

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -199,6 +200,16 @@ def test_the_newest_five_are_kept_and_what_is_not_ours(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {*names[2:], "mine.db", "hone-0001-before-holidays.db"}
 
 
+def test_starts_that_fail_again_and_again_do_not_fill_the_disk(older: Engine, tmp_path: Path) -> None:
+    copies = tmp_path / "backups"
+    copies.mkdir()
+    for name in [*(f"hone-0001-2026010{day}T000000Z.db" for day in range(1, 8)), "hone-0000-20250101T000000Z.db"]:
+        (copies / name).write_text(name)  # as dumps of one state are: no two alike
+    made = Backups(copies).make(older.url, "0001")
+    kept = {f"hone-0001-2026010{day}T000000Z.db" for day in range(4, 8)}
+    assert {path.name for path in copies.iterdir()} == kept | {made.name, "hone-0000-20250101T000000Z.db"}
+
+
 @pytest.fixture
 def older_postgresql(postgresql_url: str) -> Iterator[Engine]:
     """An older PostgreSQL database."""
@@ -227,6 +238,17 @@ def test_postgresql_is_dumped_by_its_own_program(older_postgresql: Engine, tmp_p
     with older_postgresql.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0001"
         assert connection.scalar(text("SELECT name FROM projects")) == "ann"
+
+
+def test_two_that_start_at_once_take_turns(older_postgresql: Engine) -> None:
+    def change() -> bool:
+        engine = create_engine(older_postgresql.url)
+        bring_up_to_date(engine, None, print)
+        engine.dispose()
+        return is_current(older_postgresql)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [found.result() for found in [pool.submit(change) for _ in range(2)]] == [True, True]
 
 
 @pytest.mark.parametrize("program", [None, "#!/bin/sh\necho 'server version mismatch' >&2; exit 1\n"])
