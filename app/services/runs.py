@@ -84,9 +84,10 @@ class Runs:
         )
         return spec, training_rows
 
-    def get(self, by: Identity, run_id: str) -> Run:
-        """Return a run of the project, or NotFound."""
-        run = self.session.scalar(select(Run).where(Run.id == run_id, Run.project_id == by.project_id))
+    def get(self, by: Identity, run_id: str, *, to_change: bool = False) -> Run:
+        """Return a run of the project, or NotFound; `to_change` locks it until the unit of work ends."""
+        query = select(Run).where(Run.id == run_id, Run.project_id == by.project_id)
+        run = self.session.scalar(query.with_for_update().execution_options(populate_existing=True) if to_change else query)
         if run is None:
             message = "There is no such run."
             raise NotFound(message, code="run_not_found")
@@ -121,7 +122,7 @@ class Runs:
 
     def change(self, by: Identity, run_id: str, wanted: RunChange) -> Run:
         """Write a name, notes or tags on a run, whatever its state; a model that was made keeps its name."""
-        run = self.get(by, run_id)
+        run = self.get(by, run_id, to_change=True)
         given = {name: value for name, value in wanted.model_dump(exclude_none=True).items() if value != getattr(run, name)}
         if not given:
             return run
@@ -134,11 +135,7 @@ class Runs:
 
     def act(self, by: Identity, run_id: str, action: str) -> Run:
         """Stop, pause, resume or cancel a run; Conflict when its state does not allow it."""
-        run = self.session.scalar(
-            select(Run).where(Run.id == run_id, Run.project_id == by.project_id).with_for_update().execution_options(populate_existing=True)
-        )
-        if run is None:
-            return self.get(by, run_id)
+        run = self.get(by, run_id, to_change=True)
         run.move_to(after_request(action, RunStatus(run.status)))
         if run.status == RunStatus.QUEUED:
             run.crashes_since_progress, run.finished_at = 0, None

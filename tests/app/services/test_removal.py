@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,14 @@ from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, DatasetVersion,
 from app.db.base import utc_now
 from app.db.session import reading, unit_of_work
 from app.domain.errors import Conflict, NotFound
+from app.domain.labels import RunChange
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.disk import Disk, RunSize
 from app.services.removal import Removal
+from app.services.runs import Runs
 from tests.databases import add_dataset, add_run
 
 Remove = Callable[[Session], Removal]
@@ -227,3 +230,22 @@ def test_rows_go_when_their_dataset_and_their_last_run_are_deleted_at_once(
     other.join(10)
     with reading(engine) as session:
         assert session.scalar(select(func.count()).select_from(DatasetVersion)) == 0
+
+
+def test_a_run_that_is_renamed_while_it_is_deleted_is_not_there(engine: Engine, owner: Identity, removing: Remove) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner), status="succeeded")
+
+    def rename() -> None:
+        with unit_of_work(engine) as session:
+            Runs(session, None, None, None).change(owner, run_id, RunChange(name="new"))  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(1) as pool:
+        with unit_of_work(engine) as session:
+            removing(session).delete(owner, run_id)
+            session.flush()
+            renamed = pool.submit(rename)
+            wait([renamed], timeout=0.5)
+        with pytest.raises(NotFound):
+            renamed.result(10)
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(EventRow)) == 0
