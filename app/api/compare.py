@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from app.api.dependencies import IdentityDep, ReadSession, StudioDep
 from app.domain.comparison import parse_ids
 from app.domain.runs import RunStatus
+from app.domain.text import Text
 from app.services.comparison import compare, document
 
 router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
@@ -55,7 +56,7 @@ class ComparisonOut(BaseModel):
     notes: list[str] = Field(description="Which scores say nothing about each other, and why.")
 
 
-Ids = Annotated[list[str], Query(max_length=50, description="Two to six runs: `ids=a,b`, or `ids` again for each.")]
+Ids = Annotated[list[Text], Query(max_length=50, description="Two to six runs: `ids=a,b`, or `ids` again for each.")]
 
 
 @router.get("/compare", operation_id="compare_runs")

@@ -73,7 +73,8 @@ def compare(session: Session, runs: Runs, by: Identity, ids: Sequence[str]) -> C
     """Lay runs of the project side by side; Invalid for too few or too many, NotFound for one that is not there."""
     check_count(ids)
     found = [runs.get(by, run_id) for run_id in ids]
-    curves = tuple(Curves(metrics.read(session, run.id, TRAIN, POINTS), metrics.read(session, run.id, HELD_OUT, POINTS)) for run in found)
+    train, held_out = (metrics.read_many(session, ids, name, POINTS) for name in (TRAIN, HELD_OUT))
+    curves = tuple(Curves(train.get(run.id, []), held_out.get(run.id, [])) for run in found)
     measured = [_measured(session, run, of) for run, of in zip(found, curves, strict=True)]
     alike = Alike.of(found)
     scores = [score(measure, [of.get(measure.name) for of in measured], comparable=alike.ranks(measure)) for measure in MEASURES]

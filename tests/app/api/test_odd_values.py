@@ -84,6 +84,7 @@ def test_a_form_is_refused(client: TestClient, path: str) -> None:
     [
         "/api/v1/runs/%00",
         "/api/v1/runs?after=%00",
+        "/api/v1/runs/compare?ids=%00,x",
         "/api/v1/datasets/%00",
         "/runs/%00",
         "/datasets/%00",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from app.db import Run, metrics
 from app.db.base import utc_now
@@ -93,6 +93,15 @@ def test_the_document_holds_the_curves_in_order(engine: Engine, owner: Identity,
     told = document(side_by_side(engine, owner, *reversed(pair)))
     assert [run["id"] for run in told["runs"]] == list(reversed(pair))
     assert told["runs"][0]["held_out_loss"] == [(5, 0.4), (10, 0.5)]
+
+
+def test_curves_are_read_for_all_runs_at_once(engine: Engine, owner: Identity, pair: tuple[str, str]) -> None:
+    third = measured(engine, owner, add_dataset(engine, owner), 0.3)
+    reads: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: reads.append(str(told[2])))
+    found = side_by_side(engine, owner, *pair, third)
+    assert sum("FROM metric_points" in read for read in reads) == 2
+    assert [len(curves.held_out) for curves in found.curves] == [2, 2, 2]
 
 
 def test_too_few_and_strangers_are_refused(engine: Engine, owner: Identity, pair: tuple[str, str]) -> None:
