@@ -12,7 +12,7 @@ from sqlalchemy import and_, case, func, or_, select, true
 from app.db import Run, User, WorkerRow
 from app.db.holds import held_until, now
 from app.domain.holds import FACT, HOLDER, holds_of, seconds_held
-from app.domain.runs import ENDED, LEASED, RunStatus
+from app.domain.runs import ENDED, GROUPS, RunStatus
 from app.services.paging import Page
 from app.services.run_filter import RunFilter, tag_counts
 
@@ -37,8 +37,9 @@ class Group(StrEnum):
     DONE = "done"
 
 
-WAITING = frozenset({RunStatus.QUEUED, RunStatus.PAUSED})
-STATES: dict[Group, frozenset[RunStatus]] = {Group.RUNNING: LEASED, Group.WAITING: WAITING, Group.DONE: ENDED}
+STATES: dict[Group, frozenset[RunStatus]] = {
+    Group.RUNNING: GROUPS["active"], Group.WAITING: GROUPS["waiting"], Group.DONE: GROUPS["done"],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,8 @@ class Board:
         states = select(Run.status, func.count(), lately).where(Run.project_id == self.by.project_id).group_by(Run.status)
         found = [(RunStatus(status), number, late) for status, number, late in self.session.execute(states)]
         return Totals(
-            running=sum(number for status, number, _ in found if status in LEASED),
-            waiting=sum(number for status, number, _ in found if status in WAITING),
+            running=sum(number for status, number, _ in found if status in STATES[Group.RUNNING]),
+            waiting=sum(number for status, number, _ in found if status in STATES[Group.WAITING]),
             done_lately=sum(late for status, _, late in found if status == RunStatus.SUCCEEDED),
             failed_lately=sum(late for status, _, late in found if status == RunStatus.FAILED),
             use=self._use(self.moment - timedelta(days=DAYS).total_seconds()),
