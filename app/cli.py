@@ -29,7 +29,7 @@ def settings_with(**given: object) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        fail(f"HONE_{str(first['loc'][0]).upper()}: {first['msg']}", code=2)
+        fail(f"HONE_{str(first['loc'][0]).upper()}: {first['msg'].removeprefix('Value error, ')}", code=2)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -62,6 +62,15 @@ def test_a_worker_on_a_database_without_tables_says_what_to_do(tmp_path: Path) -
     check_one_line(hone(*COMMANDS["worker"], "--home", tmp_path), "hone up")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"), [("HONE_ROOT_PATH", "hone", "'hone' is no such path"), ("HONE_SECRET_KEY", "short", "each key has 32")]
+)
+def test_a_setting_that_cannot_be_is_named_with_what_to_give(tmp_path: Path, name: str, value: str, words: str) -> None:
+    done = hone(*COMMANDS["up"], "--home", tmp_path, **{name: value})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"hone: {name}: {words}")
+
+
 def test_a_store_that_is_not_offered_is_said_so(tmp_path: Path) -> None:
     prepare(Settings(home=tmp_path))
     check_one_line(hone(*COMMANDS["worker"], "--home", tmp_path, HONE_STORAGE_URL="s3://bucket"), "HONE_STORAGE_URL")
