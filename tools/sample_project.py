@@ -43,6 +43,8 @@ MAILS = (
     ("My name is {name}, please call me back on {day} about my contract.", "callback", "normal"),
 )
 NAMES = ("Lena", "Marco", "Ines", "Yusuf", "Grace", "Tomás", "Anya", "Bao")
+PACE = {"epochs": 4.0, "batch_size": 16}
+"""So that the runs of the sample are as far as they are, whatever the presets choose."""
 DAYS = ("Monday", "Tuesday", "Friday", "Sunday")
 MONTHS = ("January", "March", "June", "October", "December")
 SCHEMA = pa.schema([
@@ -165,7 +167,7 @@ def add_run(
     """Put a run in some state, with curves up to its step; None is its last."""
     version = dataset.version
     assert version is not None, "runs stand on ready datasets"  # noqa: S101 - a mistake of the caller
-    filled = settings_for(Preset.BALANCED, settings).filled_in(training_rows=version.train_rows, parameters=6_200_000)
+    filled = settings_for(Preset.BALANCED, PACE | settings).filled_in(training_rows=version.train_rows, parameters=6_200_000)
     spec = TrainingSpec(base_model=STARTER, dataset=f"{dataset.name}.jsonl", settings=filled)
     total_steps = filled.total_steps(version.train_rows)
     step = total_steps if step is None else step

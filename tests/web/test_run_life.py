@@ -81,7 +81,7 @@ def test_a_clone_keeps_its_origin_while_it_is_changed_and_launched(browser: Test
         sample.runs["failed"],
         "512",
     )
-    changed = {name: fields[name] for name in ("name", "tags", "cloned_from", "base_model")}
+    changed = {name: fields[name] for name in ("name", "tags", "cloned_from", "base_model", "epochs", "batch_size")}
     changed |= {"dataset_id": sample.datasets["ready"], "preset": "balanced", "learning_rate": "0.001", "rank": ""}
     card = browser.get("/runs/new", params=changed, headers=part("run_card")).text
     said = re.sub(r"<.*?>", "", card.split('id="run-changes"')[1].split("</div>")[0])
