@@ -1,0 +1,40 @@
+"""No page is wider than the window it is read in, and none complains in the console."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser
+
+from app.db import WorkerRow
+from app.db.base import utc_now
+from app.db.session import unit_of_work
+from app.services.studio import Studio
+from tests.web.walk import all_pages
+from tools.sample_project import Sample
+
+pytestmark = pytest.mark.browser
+LONG = "a-machine-whose-name-is-long.example.com"
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_no_page_is_wider_than_its_window(chromium: Browser, address: str, studio: Studio, sample: Sample, width: int) -> None:
+    with unit_of_work(studio.engine) as session:
+        session.add(WorkerRow(host=LONG, pid=911, queue="gpu", device="NVIDIA T4", updated_at=utc_now().timestamp() - 740))
+    complaints: list[str] = []
+    page = chromium.new_page(base_url=address, viewport={"width": width, "height": 900})
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    wide = []
+    for path in [*all_pages(sample), "/runs?tag=nightly&sizes=1", "/datasets?tour=1"]:
+        page.goto(path)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wide.append(path)
+    page.close()
+    assert (wide, complaints) == ([], [])
+
+
+def test_the_rows_of_a_dataset_use_the_width_of_a_phone(chromium: Browser, address: str, sample: Sample) -> None:
+    page = chromium.new_page(base_url=address, viewport={"width": 390, "height": 844})
+    page.goto(f"/datasets/{sample.datasets['ready']}")
+    widths = page.locator(".rows td.said").evaluate_all("cells => cells.map(cell => cell.getBoundingClientRect().width)")
+    page.close()
+    assert min(widths) > 300
