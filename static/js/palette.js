@@ -74,7 +74,6 @@
     function show(local) {
       list.innerHTML = answered;
       list.prepend(...local);
-      // Links on their own page, here options.
       for (const part of list.querySelectorAll("#found, h2, ul, li")) { part.role = "presentation"; part.removeAttribute("id"); }
       for (const part of list.querySelectorAll("section")) part.role = "group";
       list.querySelectorAll("a, button").forEach((option, number) => {
@@ -143,7 +142,7 @@
     else if (event.target.closest("[data-palette]")) open(palette);
     else if (event.target.closest("[data-shortcuts]")) open(shortcuts);
   });
-  document.addEventListener("submit", (event) => { if (event.target.action.endsWith("/signout")) keep([]); });
+  document.addEventListener("submit", ({ target }) => { if (/^post.*(signout|delete)$/.test(target.method + target.action)) keep([]); });
 
   // A key is a shortcut only where nobody types.
   let begun = "";

@@ -65,7 +65,8 @@
     const why = cannot();
     if (why || Notification.permission !== "granted") {
       button.dataset.told = "yes";
-      if (why) say(button, WORDS[why]);
+      // Why it cannot be is said where all can read it, also on a button that is but an icon.
+      if (why) { say(button, WORDS[why]); button.classList.remove("icon-only"); button.querySelector("span").className = ""; }
       return;
     }
     keep({ ...wishes(), [run]: button.dataset.of });

@@ -145,6 +145,16 @@ def test_what_was_visited_is_offered_first_and_forgotten_nowhere_else(page: Page
     expect(page.locator("#palette-list section[aria-label='Visited last'] [role=option]")).to_have_text(["emails-slow"])
 
 
+def test_what_was_deleted_is_offered_no_more(page: Page, sample: Sample) -> None:
+    page.goto(f"/runs/{sample.runs['failed']}")
+    page.goto(f"/runs/delete?ids={sample.runs['failed']}")
+    page.locator("#delete-now").click()
+    page.wait_for_url("**/runs")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#palette-list")).to_contain_text("Newest runs")
+    expect(page.locator("#palette-list")).not_to_contain_text("emails-wide")
+
+
 def test_keys_lead_to_places_but_not_while_one_types(page: Page) -> None:
     page.goto("/datasets")
     page.keyboard.press("g")
