@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from app.api.body_limit import Refuse
 
-ABOUT = "A fine-tuning studio for small language models. Everything here wants an API key: `hone token create --name me`."
+ABOUT = "A fine-tuning studio for small language models. Everything here needs an API key: `hone token create --name me`."
 CROSS_SITE = Forbidden("Another site caused this request, so it was refused.", code="cross_site")
 CANNOT_BE_KEPT = Invalid("Something in this request is of a kind or a size that the database cannot take.", code="out_of_range")
 TOO_LARGE = TooLarge(f"A request may hold {MAX_BODY_BYTES // 2**20} MiB at most; only uploads of datasets may be larger.")

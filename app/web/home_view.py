@@ -114,14 +114,14 @@ def _train(project: Project) -> Step:
             return Step("Train", "train", number, text, is_done, f"Watch {line.run.name}", f"/runs/{line.run.id}")
     for dataset in filter(None, [project.ready.newest]):
         return Step("Train", "train", number, text, is_done, f"Train on {dataset.name}", f"/runs/new?dataset_id={dataset.id}")
-    return Step("Train", "train", number, text, is_done, missing="Wants a dataset whose rows are ready.")
+    return Step("Train", "train", number, text, is_done, missing="Needs a dataset whose rows are ready.")
 
 
 def _chat(project: Project) -> Step:
     text = "Ask base and tuned model the same thing, side by side."
     number, tuned = words.plural(project.totals.models, "tuned model"), project.tuned
     if tuned is None:
-        return Step("Chat", "chat", number, text, is_done=False, missing="Wants a run that has ended well.")
+        return Step("Chat", "chat", number, text, is_done=False, missing="Needs a run that has ended well.")
     return Step("Chat", "chat", number, text, is_done=False, action=f"Ask {tuned.name}", href=f"/chat?tuned={quote(tuned.model or '')}")
 
 
@@ -150,13 +150,13 @@ def needs(project: Project) -> list[Need]:
             "bad",
             f"The webhook to {urlsplit(webhook.url).hostname} was switched off: {webhook.disabled_reason}",
             "See why",
-            "/settings",
+            "/settings#webhooks",
         )
         for webhook in project.silenced
     ]
     if project.free_bytes is not None and project.free_bytes < DISK_LOW_BYTES:
         text = f"Only {words.size(project.free_bytes)} are left on the disk of the store: runs may fail. Delete what nobody needs."
-        found.append(Need("failed", "bad", text, "See runs", "/runs"))
+        found.append(Need("failed", "bad", text, "See what runs hold", "/runs?sizes=1"))
     return found
 
 

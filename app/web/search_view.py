@@ -10,7 +10,7 @@ from app.web import looks
 from app.web.places import PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from app.db import Dataset, Run
@@ -36,6 +36,7 @@ class Group:
 
     title: str
     hits: Sequence[Hit]
+    rest_label: str = ""
     rest: str = ""
 
 
@@ -43,11 +44,9 @@ def groups(found: Findings, words: list[str]) -> list[Group]:
     """Return what was found by kind: with words the places first, without them the newest things first."""
     more_runs = f"/runs?{urlencode({'q': ' '.join(words)})}" if words else "/runs"
     things = [
-        Group("Runs" if words else "Newest runs", [_run(run) for run in found.runs.items], _if(found.runs, more_runs)),
-        Group(
-            "Datasets" if words else "Newest datasets", [_dataset(one) for one in found.datasets.items], _if(found.datasets, "/datasets")
-        ),
-        Group("Models" if words else "Newest models", [_model(run) for run in found.models.items], _if(found.models, "/chat")),
+        _group("runs", words, found.runs, _run, ("All runs with these words" if words else "All runs", more_runs)),
+        _group("datasets", words, found.datasets, _dataset, ("All datasets", "/datasets")),
+        _group("models", words, found.models, _model, ("All models", "/chat")),
     ]
     # What is called so stands before what only has to do with it, and kinds are sorted by their first.
     things.sort(key=lambda group: not any(_is_called(hit.label, words) for hit in group.hits[:1]))
@@ -59,8 +58,9 @@ def _is_called(label: str, words: list[str]) -> bool:
     return all(word.lower() in label.lower() for word in words)
 
 
-def _if(page: Page[Any], rest: str) -> str:
-    return rest if page.has_more else ""
+def _group(kind: str, words: list[str], page: Page[Any], hit: Callable[[Any], Hit], rest: tuple[str, str]) -> Group:
+    title = kind.capitalize() if words else f"Newest {kind}"
+    return Group(title, [hit(one) for one in page.items], *(rest if page.has_more else ()))
 
 
 def _run(run: Run) -> Hit:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.domain.runs import RunStatus
 from app.domain.webhooks import TEST, DeliveryStatus, Ending
+from app.web import looks
 from app.web.forms import Form
 from app.web.looks import Look
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from app.services.webhooks import Webhooks
 
 FIELDS = frozenset({"url", "events"})
-ENDINGS = {ending: ending.removeprefix("run.").capitalize() for ending in Ending}
+ENDINGS = {ending: looks.RUN_LOOKS[RunStatus(ending.removeprefix("run."))].word for ending in Ending}
+"""An end is called here what it is called where runs are listed."""
 LOOKS = {
     DeliveryStatus.WAITING: Look("Sending", "running", "run"),
     DeliveryStatus.DELIVERED: Look("Taken", "done", "ok"),

@@ -5,5 +5,5 @@
   const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
   dark.addEventListener("change", follow);
   follow();
-  SwaggerUIBundle({ url: `${document.documentElement.dataset.root}/openapi.json`, dom_id: "#swagger", validatorUrl: null, deepLinking: true, tryItOutEnabled: false, persistAuthorization: false });
+  SwaggerUIBundle({ url: `${document.documentElement.dataset.root}/openapi.json`, dom_id: "#swagger", validatorUrl: null, deepLinking: true, tryItOutEnabled: false, defaultModelsExpandDepth: 0, persistAuthorization: false });
 })();

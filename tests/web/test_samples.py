@@ -19,6 +19,8 @@ def test_samples_are_offered_where_data_is_brought(empty: TestClient, app: FastA
 
 def test_beside_data_of_ones_own_they_are_folded(browser: TestClient) -> None:
     assert re.search(r'<details class="panel gap" id="samples">', browser.get("/datasets").text)
+    # The tour lights up a button in there.
+    assert re.search(r'<details class="panel gap" id="samples" open>', browser.get("/datasets?tour=1").text)
 
 
 def test_one_click_leads_to_the_new_dataset_and_another_to_the_same(empty: TestClient) -> None:

@@ -41,7 +41,7 @@ def test_the_secret_is_on_the_answer_that_made_it_and_nowhere_after(quiet: TestC
     page = quiet.get("/settings").text
     assert "whsec_" not in page
     assert URL in page
-    assert "succeeded, failed" in page
+    assert "done, failed" in page
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def actions(project: Project) -> list[str]:
 
 
 def test_a_new_project_begins_with_data_and_says_what_the_rest_wants() -> None:
-    assert actions(EMPTY) == ["Upload a dataset", "Wants a dataset whose rows are ready.", "Wants a run that has ended well."]
+    assert actions(EMPTY) == ["Upload a dataset", "Needs a dataset whose rows are ready.", "Needs a run that has ended well."]
     assert EMPTY.is_new
     assert home_view.headline(EMPTY) == "Begin with a file of examples"
 
@@ -72,6 +72,6 @@ def test_what_waits_for_a_person_is_listed() -> None:
         ("table", "/datasets/table"),
         ("cut", "/datasets/cut"),
         ("Work waits, but no worker is alive that could train.", "/workers"),
-        ("Only 2.0 GB are left on the disk of the store", "/runs"),
+        ("Only 2.0 GB are left on the disk of the store", "/runs?sizes=1"),
     ]
     assert home_view.needs(replace(EMPTY, free_bytes=DISK_LOW_BYTES)) == []
