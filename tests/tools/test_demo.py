@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+import httpx
 import pytest
 
+from tools.demo import __main__ as demo
 from tools.demo.play import last_line
 from tools.demo.scoring import Score, Verdict, judge, score
 from tools.demo.terminal import table
@@ -54,3 +59,27 @@ def test_a_table_fits_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = table(("E-mail", "Expected"), [("word " * 40, "refund, high"), ("two\nlines", "x")]).splitlines()
     assert max(map(len, drawn)) <= 60
     assert drawn[3].startswith("  two lines")
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError("refused"), TimeoutError("/api/v1/runs/1 did not get there")])
+def test_a_studio_that_stops_answering_is_said_so_with_where_to_look(
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_off(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("tools.running.start", break_off)
+    monkeypatch.setattr(sys, "argv", ["demo", "--home", str(tmp_path)])
+    assert demo._run(demo._arguments()) == 1
+    said = capsys.readouterr().err
+    assert str(failure) in said
+    assert str(tmp_path / "logs" / "hone.log") in said
+
+
+def test_a_preset_that_is_none_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["demo", "--preset", "fast"])
+    with pytest.raises(SystemExit):
+        demo._arguments()
+    assert "quick" in capsys.readouterr().err

@@ -36,6 +36,8 @@ def main() -> int:
 
 def _run(asked: argparse.Namespace) -> int:
     # Only now: they take a second to load, and whoever presses Ctrl-C in it deserves a clean end too.
+    from httpx import HTTPError
+
     from tools.demo.play import play
     from tools.demo.work import DemoFailed
     from tools.running import DidNotStart, start
@@ -56,15 +58,20 @@ def _run(asked: argparse.Namespace) -> int:
     except DemoFailed as error:
         say(f"demo: {error}")
         return 1
+    except (HTTPError, TimeoutError) as error:
+        say(f"demo: The studio stopped answering ({error}). What happened stands in {asked.home / 'logs' / 'hone.log'}; then try again.")
+        return 1
     finally:
         _end(studio)
 
 
 def _arguments() -> argparse.Namespace:
+    from app.domain.specs import Preset
+
     parser = argparse.ArgumentParser(prog="demo", description="From nothing to a trained model, in the terminal and in the browser.")
     parser.add_argument("--home", type=Path, default=Path("var"), help="folder of the studio's data (default ./var)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 picks a free one (default 8000)")
-    parser.add_argument("--preset", default="quick", help="quick, balanced or thorough (default quick)")
+    parser.add_argument("--preset", choices=list(Preset), default=Preset.QUICK, help="how long to train (default quick)")
     parser.add_argument("--max-steps", type=int, help="stop after so many steps: to see whether it works, not how well")
     parser.add_argument("--rows", type=int, help="ask about so many of the held-out e-mails only")
     return parser.parse_args()
