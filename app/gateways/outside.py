@@ -44,10 +44,10 @@ class Outside:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return _judged(await self._send(url, body, headers))
+        except (TimeoutError, UnicodeError, socket.gaierror, httpx.InvalidURL, httpx.HTTPError) as error:
+            return Reply(error=_in_words(error))
         except (NotAllowed, ValueError) as error:
             return Reply(error=str(error))
-        except (TimeoutError, socket.gaierror, httpx.InvalidURL, httpx.HTTPError) as error:
-            return Reply(error=_in_words(error))
 
     async def _send(self, url: str, body: str, headers: Mapping[str, str]) -> int:
         check_url(url, private_allowed=self.private_allowed)

@@ -72,6 +72,11 @@ def test_a_name_that_leads_inside_is_refused_with_the_reason(told: Endpoint) -> 
     assert reply.error.startswith("hooks.example leads to a place that may not be contacted: 10.0.0.7 is a private address.")
 
 
+@pytest.mark.parametrize("host", ["a..example", "a" * 70 + ".example", "xn--a"])
+def test_a_name_that_can_be_nobodys_is_said_so_in_words(host: str) -> None:
+    assert post(Outside(), f"https://{host}/hook").error == "Its name leads to no address. Check the spelling."
+
+
 def test_one_bad_address_among_good_ones_is_enough_to_refuse() -> None:
     reply = post(Outside(resolve=names(["93.184.216.34", "169.254.169.254"])), "https://hooks.example/hook")
     assert "169.254.169.254" in reply.error
