@@ -30,9 +30,11 @@ def journal_mode() -> str:
 
 def make_engine(url: str) -> Engine:
     """Return an engine for SQLite or PostgreSQL; opens no connection."""
+    # Failures go to the log, and what people wrote or keep secret does not belong there.
+    shared: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "pool_timeout": 10}
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=10, connect_args={"connect_timeout": 10})
-    engine = create_engine(url, connect_args={"timeout": 5.0, "check_same_thread": False}, pool_size=10, max_overflow=30, pool_timeout=10)
+        return create_engine(url, pool_pre_ping=True, max_overflow=20, connect_args={"connect_timeout": 10}, **shared)
+    engine = create_engine(url, connect_args={"timeout": 5.0, "check_same_thread": False}, max_overflow=30, **shared)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
