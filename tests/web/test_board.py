@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -19,7 +20,7 @@ from app.services.board import BoardFilter, Group
 from app.services.run_filter import RunFilter
 from app.services.studio import Studio
 from app.web.board_view import address, read_filter
-from tests.web.walk import part
+from tests.web.walk import MOST_BYTES, part, weight_of
 from tools.sample_project import Sample
 from tools.sample_team import Team, fill_team
 
@@ -180,6 +181,12 @@ def test_what_does_not_fit_is_counted(browser: TestClient, studio: Studio, monke
     page = browser.get("/board").text
     assert "5 more runs behind these." in section(page, "waiting")
     assert "more run" not in section(browser.get("/board?group=waiting").text, "waiting")
+
+
+def test_a_full_board_weighs_no_more_than_any_page_may(browser: TestClient, studio: Studio, root: Path) -> None:
+    fill_team(studio, Team(running=24, waiting=30, done=70))
+    for asked in ("/board", "/board?group=done&days=0", "/board?group=waiting"):
+        assert weight_of(browser.get(asked).text, root) <= MOST_BYTES, asked
 
 
 def test_the_database_is_asked_no_more_for_many_runs_than_for_few(browser: TestClient, studio: Studio) -> None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.web.pages import wanted_block
-from tests.web.walk import PAGES, all_pages, part
+from tests.web.walk import MOST_BYTES, PAGES, all_pages, part, weight_of
 from tools.sample_project import Sample
 
 LAYOUT_BLOCKS = {"title", "crumbs", "head", "scripts", "main", "live", "page_class", "notice"}
@@ -80,10 +80,8 @@ def test_every_icon_a_page_names_is_in_the_sprite(browser: TestClient, sample: S
 
 def test_pages_weigh_little(browser: TestClient, sample: Sample, root: Path) -> None:
     for address in [*all_pages(sample), "/signin", "/nowhere"]:
-        text = browser.get(address).text
-        files = {name for name in re.findall(r'/static/([^"?#]+)', text) if (root / "static" / name).is_file()}
-        weight = len(text.encode()) + sum((root / "static" / name).stat().st_size for name in files)
-        assert weight <= 250_000, (address, weight)
+        weight = weight_of(browser.get(address).text, root)
+        assert weight <= MOST_BYTES, (address, weight)
 
 
 @pytest.mark.parametrize(

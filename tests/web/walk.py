@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tools.sample_project import Sample
 
+MOST_BYTES = 250_000
 PAGES = {
     "/": "home/home.html",
     "/datasets": "datasets/list.html",
@@ -29,6 +33,12 @@ def all_pages(sample: Sample) -> dict[str, str]:
     both = f"{sample.runs['done']},{sample.runs['running']}"
     compared = {f"/runs/compare?ids={both}": "runs/compare.html", "/runs/compare": "runs/compare_choose.html"}
     return PAGES | compared | datasets | {f"/runs/{run_id}": "runs/show.html" for run_id in sample.runs.values()}
+
+
+def weight_of(page: str, root: Path) -> int:
+    """Return how many bytes a page and its files have, before any compression."""
+    files = {name for name in re.findall(r'/static/([^"?#]+)', page) if (root / "static" / name).is_file()}
+    return len(page.encode()) + sum((root / "static" / name).stat().st_size for name in files)
 
 
 def part(block: str) -> dict[str, str]:

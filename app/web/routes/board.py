@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from app.web.visit import Visit
 
 router = APIRouter(include_in_schema=False)
-RUNNING_ROWS, WAITING_ROWS, DONE_ROWS = 40, 25, 40
-ALONE_ROWS = 100
+RUNNING_ROWS, WAITING_ROWS, DONE_ROWS = 20, 15, 20
+ALONE_ROWS = 60
 """How many rows a group has that is looked at alone."""
 WALL_RUNNING, WALL_WAITING, WALL_WORKERS = 6, 4, 6
 FORM = "form#board-filter"
