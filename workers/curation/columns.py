@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from app.domain.datasets import Mapping, Role, Turn
@@ -52,6 +53,8 @@ ANSWERS = (
     "translation",
     "solution",
 )  # fmt: skip - a list of words
+NUMBERS = ("id", "uuid", "guid", "index", "idx", "no", "nr", "#", "row", "number")
+"""What columns are called that only tell rows apart."""
 MISSING = object()
 
 
@@ -88,14 +91,22 @@ class Columns:
             self.sample.append({name: as_text(value)[:SAMPLE_CHARACTERS].replace("\0", "") for name, value in flat.items()})
 
     def suggest(self) -> Mapping | None:
-        """Guess the roles: by well-known names, else the longest texts ask and the shortest answer."""
+        """Guess the roles: by well-known names, else the longest texts ask and the shortest answer; what numbers the rows does neither."""
         question, answer = self._known(QUESTIONS), self._known(ANSWERS)
-        filled = {name: _mean_length(self.sample, name) for name in self.names if all(row.get(name, "").strip() for row in self.sample)}
+        filled = {name: _mean_length(self.sample, name) for name in self.names if self._could_say(name)}
         question = question or max((name for name in filled if name != answer), key=filled.__getitem__, default=None)
         answer = answer or min((name for name in filled if name != question), key=filled.__getitem__, default=None)
         if question is None or answer is None or question == answer:
             return None
         return Mapping(user=question, assistant=answer, system=self._known(("system", "system_prompt")))
+
+    def _could_say(self, name: str) -> bool:
+        """Return whether a column holds something in every row, and more than the row's number."""
+        values = [row.get(name, "").strip() for row in self.sample]
+        counted = [str(number) for start in (0, 1) for number in range(start, start + len(values))]
+        numbers_rows = len(values) > 1 and values in (counted[: len(values)], counted[len(values) :])
+        last_word = re.split(r"[\s._-]", name.casefold())[-1]
+        return all(values) and not numbers_rows and last_word not in NUMBERS
 
     def _known(self, words: tuple[str, ...]) -> str | None:
         names = list(reversed(self.names))

@@ -24,12 +24,20 @@ def columns_of(*rows: dict[str, Any]) -> Columns:
         ({"v1": "ham", "v2": "Go until jurong point"}, "v2", "v1"),
         ({"instruction": "hi", "instances": [{"input": "a", "output": "b"}]}, "instruction", "instances.0.output"),
         ({"text": "hi", "label": 3, "empty": ""}, "text", "label"),
+        ({"id": 1, "feedback text": "it crashes", "kind": "bug"}, "feedback text", "kind"),
+        ({"ticket_id": "a", "wording": "it crashes", "kind": "bug"}, "wording", "kind"),
     ],
 )
 def test_a_mapping_is_guessed(row: dict[str, Any], question: str, answer: str) -> None:
     guess = columns_of(row).suggest()
     assert guess is not None
     assert (guess.user, guess.assistant) == (question, answer)
+
+
+def test_a_column_that_counts_the_rows_is_no_answer() -> None:
+    guess = columns_of({"n": 1, "wording": "it crashes", "kind": "bug"}, {"n": 2, "wording": "lovely", "kind": "praise"}).suggest()
+    assert guess is not None
+    assert (guess.user, guess.assistant) == ("wording", "kind")
 
 
 def test_there_is_no_guess_without_two_columns() -> None:
