@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import func, select, update
 
 from app.db import CheckpointRow, Run
+from app.db.checkpoints import GONE
 from app.db.session import after_commit, reading, unit_of_work
 from app.domain.runs import ENDED
 from workers.training.checkpoints import CheckpointBroken, verify
@@ -59,7 +60,7 @@ def work_bytes(folder: Path) -> int:
 
 def count_uncounted(worker: Worker) -> None:
     """Count what runs hold that ended before it was counted, as far as it lies on this machine."""
-    checkpoints = select(CheckpointRow).where(CheckpointRow.size_bytes == 0, CheckpointRow.state != "removed")
+    checkpoints = select(CheckpointRow).where(CheckpointRow.size_bytes == 0, CheckpointRow.state != GONE)
     with reading(worker.engine) as session:
         found = {row.id: bytes_in(run_folder(worker, row.run_id) / row.path) for row in session.scalars(checkpoints)}
         ended = session.scalars(select(Run.id).where(Run.work_bytes == 0, Run.status.in_(ENDED)))
@@ -124,7 +125,7 @@ def drop_checkpoints(session: Session, folder: Path, run: Run, *, keep: int) -> 
     """Let all but the newest `keep` checkpoints go."""
     newest = _good(run.id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
     for old in session.scalars(newest.offset(keep)):
-        old.state = "removed"
+        old.state = GONE
         after_commit(session, partial(shutil.rmtree, folder / old.path, ignore_errors=True))
     if not keep:
         run.checkpoint_step = 0

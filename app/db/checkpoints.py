@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, IdMixin, utc_now
+
+GONE = "removed"
 
 
 class CheckpointRow(IdMixin, Base):
@@ -23,3 +25,11 @@ class CheckpointRow(IdMixin, Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     state: Mapped[str] = mapped_column(String(10), default="good")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+def let_go(session: Session, run_id: str) -> list[CheckpointRow]:
+    """Strike off all checkpoints of a run and return those that were still there; their files are the caller's to remove."""
+    found = list(session.scalars(select(CheckpointRow).where(CheckpointRow.run_id == run_id, CheckpointRow.state != GONE)))
+    for row in found:
+        row.state = GONE
+    return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from app.db import Artifact, CheckpointRow, Dataset, Run
+from app.db.checkpoints import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from app.services.accounts import Identity
 
-GONE = "removed"
 ADAPTER, OF_DATASETS = "adapter", ("upload", "rows")
 
 

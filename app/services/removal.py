@@ -12,11 +12,12 @@ from sqlalchemy import delete, select
 from app.db import CheckpointRow, EventRow, MetricChunk, MetricLatest, MetricPoint, Run
 from app.db.artifacts import drop
 from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
+from app.db.checkpoints import let_go
 from app.db.runs import forget_rows
 from app.db.session import after_commit
 from app.domain.errors import Conflict, NotFound
 from app.domain.runs import ENDED
-from app.services.disk import GONE, Disk
+from app.services.disk import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,8 +89,7 @@ class Removal:
         if run.status not in ENDED:
             message = f"The run {run.name!r} is {run.status}: its checkpoints are what it goes on from. Stop or cancel it first."
             raise Conflict(message, code="run_not_ended")
-        for row in self.session.scalars(select(CheckpointRow).where(CheckpointRow.run_id == run.id, CheckpointRow.state != GONE)):
-            row.state = GONE
+        let_go(self.session, run.id)
         run.checkpoint_step = 0
         freed = candidate.size.checkpoints
         note(self.session, by.project_id, by.user_id, CHECKPOINTS_DELETED, run.id, name=run.name, bytes=freed)

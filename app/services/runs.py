@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from sqlalchemy import case, func, select
 
 from app.db import EventRow, Run, WorkerRow
-from app.db.audit import note
+from app.db.audit import CHECKPOINTS_DELETED, note
 from app.db.base import utc_now
+from app.db.checkpoints import let_go
 from app.db.runs import forget_model
 from app.db.session import after_commit
 from app.db.workers import is_alive
@@ -144,6 +145,7 @@ class Runs:
             run.finished_at = utc_now()
         if run.status == RunStatus.CANCELLED:
             forget_model(self.session, run, self.datasets.storage)
+            self._forget_checkpoints(by, run)
         note(self.session, by.project_id, by.user_id, f"run.{action}", run.id)
         self._tell(run, action, f"{by.user_name} asked to {action} the run.")
         return run
@@ -169,6 +171,13 @@ class Runs:
         order = select(Run.id).where(Run.status == RunStatus.QUEUED).order_by(Run.priority.desc(), Run.id)
         places = {run_id: place for place, run_id in enumerate(self.session.scalars(order))}
         return {run.id: _why_waiting(run, workers, places.get(run.id, 0)) for run in queued}
+
+    def _forget_checkpoints(self, by: Identity, run: Run) -> None:
+        """Let go of what a run that nobody holds had saved; a worker of its machine removes the files, since the audit says so."""
+        gone, run.checkpoint_step = let_go(self.session, run.id), 0
+        if gone:
+            freed = sum(row.size_bytes for row in gone)
+            note(self.session, by.project_id, by.user_id, CHECKPOINTS_DELETED, run.id, name=run.name, bytes=freed)
 
     def _origin(self, by: Identity, run_id: str | None) -> str | None:
         """Return the id of the run that a new one takes up, or Invalid when there is none."""

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, DatasetVersion, EventRow, MetricChunk, MetricLatest, Run, metrics
+from app.db.audit import CHECKPOINTS_DELETED
 from app.db.base import utc_now
 from app.db.session import reading, unit_of_work
 from app.domain.errors import Conflict, NotFound
@@ -160,6 +161,22 @@ def test_checkpoints_of_a_live_run_stay(engine: Engine, owner: Identity, removin
     run_id = add_run(engine, owner, add_dataset(engine, owner), status="paused")
     with pytest.raises(Conflict, match="what it goes on from"), unit_of_work(engine) as session:
         removing(session).delete_checkpoints(owner, run_id)
+
+
+@pytest.mark.parametrize(("before", "left"), [("paused", 0), ("queued", 0), ("running", 1)])
+def test_of_a_run_that_is_cancelled_while_nobody_holds_it_only_the_record_stays(
+    engine: Engine, owner: Identity, storage: LocalStorage, before: str, left: int
+) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner), status=before, checkpoint_step=5)
+    with unit_of_work(engine) as session:
+        session.add(CheckpointRow(run_id=run_id, project_id=owner.project_id, step=5, lease_token=1, path="checkpoints/5-t1", size_bytes=9))
+    with unit_of_work(engine) as session:
+        queue = SilentQueue()
+        Runs(session, queue, Datasets(session, storage, queue), None).act(owner, run_id, "cancel")  # type: ignore[arg-type]
+    with reading(engine) as session:
+        assert Disk(session).of_runs([session.get_one(Run, run_id)])[run_id].checkpoints == 9 * left
+        told = session.scalars(select(AuditEntry).where(AuditEntry.action == CHECKPOINTS_DELETED)).all()
+    assert [(entry.subject, entry.details["bytes"]) for entry in told] == [(run_id, 9)] * (1 - left)
 
 
 def test_rows_of_a_deleted_dataset_go_with_the_last_run_that_named_them(
