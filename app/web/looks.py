@@ -105,13 +105,16 @@ def title(run: Run) -> str:
     return f"{run_look(run.status).word}: {run.name}"
 
 
-def trend(points: Sequence[Point]) -> str:
-    """Return how held-out loss moves, in words: by its last check against the one before and the best."""
+def trend(points: Sequence[Point], *, has_ended: bool = False) -> str:
+    """Return how held-out loss moves, or moved, in words: by its last check against the one before and the best."""
     if len(points) < 2:  # noqa: PLR2004 - one value has no direction
         return ""
     last, before, best = points[-1].value, points[-2].value, min(point.value for point in points)
     if last <= best:
-        return " and still falling" if before - last > 0.01 * abs(before) else ", its best so far"
+        is_falling = before - last > 0.01 * abs(before)
+        if has_ended:
+            return " and falling to the end" if is_falling else ", its best"
+        return " and still falling" if is_falling else ", its best so far"
     return f", after its best of {words.number(best)}"
 
 
@@ -119,7 +122,7 @@ def sentence(run: Run, latest: Mapping[str, Point], held_out: Sequence[Point], w
     """Return a run's state as a sentence for its heading."""
     status = RunStatus(run.status)
     loss = latest.get("eval/loss")
-    tail = f", held-out loss {words.number(loss.value)}{trend(held_out)}" if loss else ""
+    tail = f", held-out loss {words.number(loss.value)}{trend(held_out, has_ended=status in ENDED)}" if loss else ""
     done = words.plural(run.step, "step")
     return {
         RunStatus.QUEUED: f"Waiting to {'go on' if run.step else 'start'}. {waiting or ''}".strip(),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-KILO = 1000
+KILO, MEGA, GIGA = 10**3, 10**6, 10**9
 LARGE, SMALL = 100, 0.01
 
 
@@ -27,6 +30,14 @@ def size(value: float | None) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= LARGE else f"{value:.1f} {unit}"
         value /= KILO
     return f"{value:.1f} TB"
+
+
+def parameters(value: float | None) -> str:
+    """Return how large a model is as people say it: 7.2 million parameters."""
+    if value is None:
+        return "–"
+    name, unit = ("billion", GIGA) if value >= GIGA else ("million", MEGA)
+    return f"{value / unit:.3g} {name} parameters"
 
 
 def span(seconds: float | None) -> str:
@@ -95,6 +106,11 @@ def plural(amount: float | None, one: str, many: str = "") -> str:
     return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
 
 
+def told(message: str) -> Markup:
+    """Return a message as a page shows it: what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(message))))  # noqa: S704 - escaped before
+
+
 def twice(option: str) -> tuple[str, str]:
     """Return a choice as value and label."""
     return option, option
@@ -107,5 +123,5 @@ def named(thing: Any) -> tuple[str, str]:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "count": count, "size": size, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
-    "clock": clock, "plural": plural, "twice": twice, "named": named,
+    "clock": clock, "plural": plural, "twice": twice, "named": named, "parameters": parameters, "told": told,
 }  # fmt: skip

@@ -55,6 +55,28 @@ def test_the_trend_of_held_out_loss_is_told(values: list[float], says: str) -> N
     assert looks.trend([Point(n, "eval/loss", value) for n, value in enumerate(values)]) == says
 
 
+def test_what_has_ended_falls_no_more() -> None:
+    fell, stood = ([Point(n, "eval/loss", value) for n, value in enumerate(values)] for values in ([1.0, 0.8], [1.0, 0.998]))
+    assert (looks.trend(fell, has_ended=True), looks.trend(stood, has_ended=True)) == (" and falling to the end", ", its best")
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        (7_212_288, "7.21 million parameters"),
+        (134_515_008, "135 million parameters"),
+        (1_720_574_976, "1.72 billion parameters"),
+        (None, "–"),
+    ],
+)
+def test_a_model_is_as_large_as_people_say(size: int | None, says: str) -> None:
+    assert words.parameters(size) == says
+
+
+def test_only_what_stands_between_backticks_is_code() -> None:
+    assert words.told("Try `hone up` <b>now</b>") == "Try <code>hone up</code> &lt;b&gt;now&lt;/b&gt;"
+
+
 def test_curves_stay_inside_their_drawing_and_labels_apart() -> None:
     curves = {"train": [Point(n, "t", 3.0 / n) for n in range(1, 50)], "held-out": [Point(49, "e", 3.0 / 49)]}
     drawing = plot.draw(curves, 100)

@@ -116,7 +116,7 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 2
         title=looks.title(run),
         run=run, line=line, live=live, points=points, whole=not visit.is_fragment, worker=visit.overview.worker_of(run),
         sentence=looks.sentence(run, latest, points.held_out, waiting.get(run.id)), left=visit.overview.seconds_left(run),
-        best_loss=_best(points.held_out), latest_value=lambda name: latest[name].value if name in latest else None,
+        best_loss=_best(points.held_out, live=live), latest_value=lambda name: latest[name].value if name in latest else None,
         actions=looks.actions_for(run.status), remedy=REMEDIES.get(run.error_code or ""), settings=TrainingSettings(**run.spec["settings"]),
         events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=visit.runs.spec_yaml(run),
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
@@ -133,12 +133,14 @@ def _labels(run: Run) -> dict[str, str]:
     return {"name": run.name, "notes": run.notes, "tags": ", ".join(run.tags)}
 
 
-def _best(held_out: list[Point]) -> str:
+def _best(held_out: list[Point], *, live: bool) -> str:
     """Say at which check held-out loss was lowest, once there are two to choose from."""
     if len(held_out) < 2:  # noqa: PLR2004 - one check has no rival
         return ""
     best = min(held_out, key=lambda point: point.value)
-    return "best so far" if best is held_out[-1] else f"best {best.value:.3f} at step {best.step}"
+    if best is held_out[-1]:
+        return "best so far" if live else "its best"
+    return f"best {best.value:.3f} at step {best.step}"
 
 
 def _end_of_log(log: Path) -> str:
