@@ -230,10 +230,13 @@ def _held_out_name(dataset: Dataset, held_out: Dataset) -> str:
 def _why_waiting(run: Run, workers: Sequence[WorkerRow], place: int) -> str:
     if not workers:
         return "No worker that trains is running."
-    if run.needs_gpu and not any(worker.has_gpu for worker in workers):
+    fit = [worker for worker in workers if worker.has_gpu or not run.needs_gpu]
+    if not fit:
         return "No running worker has a GPU, and this run asks for one."
     if place:
         return f"{place} {'run is' if place == 1 else 'runs are'} ahead of it."
+    if all(worker.busy_with for worker in fit):
+        return "It is next, once a worker has done with another run."
     return "A worker takes it next."
 
 
