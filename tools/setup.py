@@ -91,7 +91,7 @@ def make_venv() -> None:
 def install_torch() -> None:
     """Install the build of torch that fits this machine: pip's if it is a CPU build, else the one uv picks for its GPU."""
     if _pip_has_a_light_torch():
-        say(f"installing {TORCH} (the CPU build that pip finds)")
+        say(f"installing {TORCH} (the CPU build that pip finds); of all the steps this one takes longest")
         pip("install", TORCH)
         return
     say(f"installing {TORCH} (uv picks the build for this machine's GPU, or the CPU one; this can be a large download)")
