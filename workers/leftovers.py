@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from app.db import Artifact, AuditEntry, CheckpointRow, Run
 from app.db.artifacts import lock_store
-from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED
+from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, RUN_DELETED
 from app.db.session import reading, unit_of_work
 from app.domain.runs import ENDED
 
@@ -38,7 +38,7 @@ def clear_leftovers(worker: Worker) -> None:
             log.info("a leftover was removed", file=path.name)
             path.unlink(missing_ok=True)
     clear_deleted(worker)
-    _clear_adapters(worker)
+    _clear_blobs(worker)
 
 
 def clear_deleted(worker: Worker) -> None:
@@ -67,11 +67,11 @@ def _deleted(worker: Worker, folders: dict[str, Path]) -> list[Path]:
     return gone + [path for path in emptied if path.is_dir()]
 
 
-def _clear_adapters(worker: Worker) -> None:
-    """Remove the blobs of deleted runs that no row names any more."""
+def _clear_blobs(worker: Worker) -> None:
+    """Remove the blobs of deleted runs and datasets that no row names any more."""
     with reading(worker.engine) as session:
-        entries = session.scalars(select(AuditEntry.details).where(AuditEntry.action == RUN_DELETED)).all()
-    for sha256 in {details.get("adapter") for details in entries} - {None}:
+        entries = session.scalars(select(AuditEntry.details).where(AuditEntry.action.in_((RUN_DELETED, DATASET_DELETED)))).all()
+    for sha256 in {sha256 for details in entries for sha256 in details.get("blobs", [])}:
         if worker.storage.holds(sha256):
             _clear_blob(worker, sha256)
 
@@ -80,5 +80,5 @@ def _clear_blob(worker: Worker, sha256: str) -> None:
     with unit_of_work(worker.engine) as session:
         lock_store(session)
         if session.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
-            log.info("the adapter of a deleted run was removed", sha256=sha256)
+            log.info("a file of something deleted was removed", sha256=sha256)
             worker.storage.remove(sha256)

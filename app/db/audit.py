@@ -10,8 +10,11 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, IdMixin, utc_now
 
-RUN_DELETED, CHECKPOINTS_DELETED = "run.deleted", "run.checkpoints_deleted"
-"""Acts that leave files behind when a crash comes at the wrong moment; the sweep looks for them here."""
+RUN_DELETED, CHECKPOINTS_DELETED, DATASET_DELETED = "run.deleted", "run.checkpoints_deleted", "dataset.deleted"
+"""Acts that leave files behind when a crash comes at the wrong moment; the sweep looks for them here.
+
+Under `blobs` their details name what they let go of in the store.
+"""
 
 
 class AuditEntry(IdMixin, Base):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select
 
-from app.db import Dataset, DatasetVersion, EventRow, Import, Run
+from app.db import Artifact, Dataset, DatasetVersion, EventRow, Import, Run
 from app.db.artifacts import drop, keep
-from app.db.audit import note
+from app.db.audit import DATASET_DELETED, note
 from app.db.base import utc_now
 from app.db.runs import forget_rows
 from app.db.session import after_commit
@@ -121,7 +121,9 @@ class Datasets:
             message = f"The run {in_use!r} still uses this dataset. Cancel it, or wait until it has ended."
             raise Conflict(message, code="dataset_in_use")
         dataset.deleted_at = utc_now()
-        note(self.session, by.project_id, by.user_id, "dataset.deleted", dataset.id)
+        held = select(Artifact.sha256).where(Artifact.id.in_(select(DatasetVersion.rows_id).where(DatasetVersion.dataset_id == dataset.id)))
+        blobs = [*self.session.scalars(held), *([dataset.upload.sha256] if dataset.upload else [])]
+        note(self.session, by.project_id, by.user_id, DATASET_DELETED, dataset.id, blobs=blobs)
         live = select(Import).where(Import.dataset_id == dataset.id, Import.status.not_in(ENDED))
         for reading in self.session.scalars(live.with_for_update()):
             reading.move_to(after_request("cancel", RunStatus(reading.status)), "The dataset was deleted.")

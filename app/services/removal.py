@@ -107,17 +107,17 @@ class Removal:
     def _delete(self, by: Identity, candidate: Candidate) -> None:
         """Rows first, in one commit; files after it. What a crash leaves in between, the workers' sweep knows by the audit."""
         run, adapter = candidate.run, candidate.run.adapter
-        versions = sorted({version.id for version in (run.version, run.eval_version) if version})
+        versions = {version.id: version for version in (run.version, run.eval_version) if version}
         for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow):
             self.session.execute(delete(table).where(table.run_id == run.id))
         self.session.execute(delete(EventRow).where(EventRow.subject_id == run.id))
-        sha256 = adapter.sha256 if adapter else None
+        blobs = [artifact.sha256 for artifact in (adapter, *(version.artifact for version in versions.values())) if artifact]
         size = candidate.size.total
-        note(self.session, by.project_id, by.user_id, RUN_DELETED, run.id, name=run.name, model=run.model, adapter=sha256, bytes=size)
+        note(self.session, by.project_id, by.user_id, RUN_DELETED, run.id, name=run.name, model=run.model, blobs=blobs, bytes=size)
         self.session.delete(run)
         self.session.flush()
         if adapter:
             drop(self.session, adapter, self.storage)
-        for version_id in versions:
+        for version_id in sorted(versions):
             forget_rows(self.session, version_id, self.storage)
         after_commit(self.session, partial(shutil.rmtree, self.run_folders / run.id, ignore_errors=True))

@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import Engine
 
 from app.config import Settings
-from app.db import CheckpointRow, Run
+from app.db import CheckpointRow, Dataset, Run
 from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
 from app.db.session import unit_of_work
+from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
+from app.services.datasets import Datasets
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
 from workers import sweep
 from workers.leftovers import clear_leftovers
@@ -34,11 +36,11 @@ def make_folder(worker: Worker, name: str) -> Path:
     return folder
 
 
-def delete_row(engine: Engine, by: Identity, run_id: str, sha256: str | None = None) -> None:
+def delete_row(engine: Engine, by: Identity, run_id: str, *blobs: str) -> None:
     """Delete a run as a process does that dies right after its commit."""
     with unit_of_work(engine) as session:
         session.delete(session.get_one(Run, run_id))
-        note(session, by.project_id, by.user_id, RUN_DELETED, run_id, adapter=sha256)
+        note(session, by.project_id, by.user_id, RUN_DELETED, run_id, blobs=list(blobs))
 
 
 def test_the_folder_of_a_deleted_run_goes_and_every_other_stays(engine: Engine, owner: Identity, worker: Worker) -> None:
@@ -86,6 +88,24 @@ def test_the_adapter_of_a_deleted_run_goes_unless_another_row_names_it(engine: E
         delete_row(engine, owner, add_run(engine, owner, dataset, status="succeeded"), sha256)
     clear_leftovers(worker)
     assert [worker.storage.holds(sha256) for sha256 in made] == [False, True]
+
+
+def test_upload_and_rows_of_a_deleted_dataset_go(
+    engine: Engine, owner: Identity, worker: Worker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"rows")
+    sealed = worker.storage.seal(path)
+    worker.storage.put(sealed)
+    dataset = add_dataset(engine, owner)
+    with unit_of_work(engine) as session:
+        session.get_one(Dataset, dataset).version.artifact.sha256 = sealed.sha256  # type: ignore[union-attr]
+    with monkeypatch.context() as dying, unit_of_work(engine) as session:
+        dying.setattr(worker.storage, "remove", lambda _: None)  # as a process that dies right after its commit
+        Datasets(session, worker.storage, SilentQueue()).delete(owner, dataset)
+    assert worker.storage.holds(sealed.sha256)
+    clear_leftovers(worker)
+    assert not worker.storage.holds(sealed.sha256)
 
 
 def test_a_sweep_looks_for_them_now_and_then(engine: Engine, owner: Identity, worker: Worker) -> None:

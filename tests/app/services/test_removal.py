@@ -82,7 +82,7 @@ def test_a_run_goes_with_all_it_holds_and_only_the_audit_stays(
             assert session.scalar(select(func.count()).select_from(table)) == 0, table
         assert session.get_one(Run, other).cloned_from is None
         entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "run.deleted")).one()
-        assert (entry.subject, entry.details["adapter"], entry.details["bytes"]) == (run_id, sha256, 117)
+        assert (entry.subject, entry.details["blobs"], entry.details["bytes"]) == (run_id, [sha256, "0" * 64], 117)
         assert session.get_one(Dataset, dataset).version is not None
 
 
