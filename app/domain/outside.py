@@ -35,7 +35,7 @@ _NEVER = _blocks(
 def objection_to(address: Address, *, private_allowed: bool) -> str:
     """Say in words why an address may not be contacted; nothing when it may."""
     if is_private(address):
-        return "" if private_allowed else f"{address} is a private address. The operator can allow those with {SETTING}=true."
+        return "" if private_allowed else f"{address} is a private address. Hone takes those when it is started with {SETTING}=true."
     if _is_in(address, _METADATA) or _is_in(address, _NEVER) or not address.is_global:
         return f"{address} belongs to no machine that a notice could be for."
     return ""
@@ -67,7 +67,7 @@ def check_url(url: str, *, private_allowed: bool) -> None:
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ValueError("Give the address without a name, a password or a # part; notices are signed instead.")
     if parts.scheme == "http" and not private_allowed:
-        raise ValueError(f"Use https. The operator can allow http on private networks with {SETTING}=true.")
+        raise ValueError(f"Use https. Hone takes http on private networks when it is started with {SETTING}=true.")
     address = literal(host)
     objection = objection_to(address, private_allowed=private_allowed) if address else _objection_to_name(host, private_allowed)
     if objection:
@@ -92,5 +92,5 @@ def _objection_to_name(host: str, private_allowed: bool) -> str:  # noqa: FBT001
         return f"{host} is a strange way to write an address. Give four numbers, or a name."
     is_this_machine = host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")
     if is_this_machine and not private_allowed:
-        return f"{host} is this machine itself. The operator can allow private addresses with {SETTING}=true."
+        return f"{host} is this machine itself. Hone takes private addresses when it is started with {SETTING}=true."
     return ""
