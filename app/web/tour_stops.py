@@ -77,7 +77,7 @@ def _new_run(context: Context) -> Stop:
         return Stop(2, title, "There is no data to train on yet, so that comes first.", Next("To the data", "/datasets?tour=1"))
     back = f"/datasets/{draft.dataset.id}?tour=1"
     if draft.preset != Preset.QUICK:
-        text = "How thorough? Quick is enough to see it learn, in a minute or two. Choose it, then start; all the rest is filled in."
+        text = "How thorough? Quick is enough to see it learn, in a few minutes. Choose it, then start; all the rest is filled in."
         return Stop(2, title, text, Next("Show me Quick", "#preset-quick"), "quick", back)
     text = "Quick is chosen. The card says what will happen: how many rows, how many steps. Start when you like."
     return Stop(2, title, text, Next("Show me the button", "#start"), "start", back)
@@ -85,7 +85,7 @@ def _new_run(context: Context) -> Stop:
 
 WAITING = {
     RunStatus.QUEUED: "The run waits for a worker, and begins by itself; beside its state stands what it waits for.",
-    RunStatus.STARTING: "A worker loads the base model. The first step follows in a few seconds.",
+    RunStatus.STARTING: "A worker loads the base model. The first step follows within a minute.",
     RunStatus.RUNNING: (
         "The curve is the loss: how much each right answer surprises the model. It falls fast, then flattens; "
         "the dashed line is rows it does not learn from. There is nothing to do but watch."
