@@ -215,7 +215,8 @@ class Hold:
             elif package is not None:
                 self.kind.keep(session, self.worker, row, package)
             settle(session, self.worker, self.kind, row, end)
-            words = {RunStatus.SUCCEEDED: "It is done.", RunStatus.STOPPED: "It was stopped; what it had learned is kept."}
+            done = "It is done." if isinstance(row, Run) else "The file was read."
+            words = {RunStatus.SUCCEEDED: done, RunStatus.STOPPED: "It was stopped; what it had learned is kept."}
             tell(session, row, end, words.get(end, f"It was {end}."))
 
     def _fail(self, reason: str, code: str | None) -> None:
