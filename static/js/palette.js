@@ -123,7 +123,13 @@
       } else if (event.key === "Enter" && chosen >= 0) {
         event.preventDefault();
         options()[chosen].click();
-      } else if (event.key === "Escape" && !isPalette) {
+      } else if (event.key === "?" && isPalette && !input.value) {
+        event.preventDefault();
+        open(shortcuts);
+      } else if (event.key === "Escape" && isPalette) {
+        event.preventDefault(); // else the browser only empties the box at the first press
+        palette.close();
+      } else if (event.key === "Escape") {
         input.value = "";
         input.blur();
       }

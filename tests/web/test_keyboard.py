@@ -94,6 +94,18 @@ def test_the_palette_offers_nothing_that_is_not_possible_here(page: Page, sample
     expect(page.locator("#palette-list [role=option]")).to_have_count(0)
 
 
+def test_escape_closes_the_palette_at_once_and_a_question_mark_leads_to_the_keys(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("tra")
+    page.keyboard.press("Escape")
+    expect(page.locator("#palette")).to_be_hidden()
+    page.keyboard.press("Control+k")
+    page.keyboard.press("?")
+    expect(page.locator("#palette")).to_be_hidden()
+    expect(page.locator("#shortcuts")).to_be_visible()
+
+
 def test_the_palette_is_a_combobox_with_a_listbox(page: Page) -> None:
     page.goto("/")
     page.keyboard.press("Control+k")
