@@ -98,6 +98,10 @@ def _find(page: Page) -> None:
     page.keyboard.type("emails")
 
 
+def _until_described(page: Page) -> None:
+    page.locator(".opblock").first.wait_for()
+
+
 def _refused(page: Page) -> None:
     page.locator("#key").fill("hone_wrong")
     page.get_by_role("button", name="Sign in").click()
@@ -120,7 +124,7 @@ PAGES = {
     "tour": Scene("/datasets?tour=1"),
     "signin": Scene("/signin"),
     "signin-refused": Scene("/signin", after=_refused),
-    "docs": Scene("/docs"),
+    "docs": Scene("/docs", after=_until_described),
     "missing": Scene("/nowhere"),
 }
 """What stands in an empty studio too."""
