@@ -1,7 +1,7 @@
 """The tour through the real pages: which of its five steps a page is, and what there is to do on it.
 
 The step follows the page one is on, so that the studio's own buttons lead through the tour; a cookie remembers that one is on it. Whoever
-goes to a page that is no part of it has left, and is not asked again.
+looks at a page that is no part of it finds the tour again where it was; after the last step one has left, and is not asked again.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def is_known(request: Request) -> bool:
 
 
 def remember(request: Request, response: Response, stop: Stop | None) -> None:
-    """Keep the step one is at; or, on a page beside the way, that one has left. Only a page that a person opened counts."""
+    """Keep the step one is at; or, after the last, that one has left. Only a page that a person opened counts."""
     opened = (
         request.method == "GET" and request.headers.get("sec-fetch-dest", "document") == "document" and "hx-request" not in request.headers
     )
     known = request.cookies.get(COOKIE, "")
     now = str(stop.step) if stop else LEFT
-    if opened and now != known and (stop or known):
+    if opened and now != known and (stop or known == str(LAST)):
         keep(request, response, now)
 
 

@@ -53,11 +53,20 @@ def test_a_step_back_is_a_link(browser: TestClient, sample: Sample) -> None:
     assert 'href="/runs/new?tour=2"' in panel(browser, f"/runs/{sample.runs['done']}?tour=3")
 
 
-def test_whoever_goes_elsewhere_has_left_and_is_not_asked_again(browser: TestClient) -> None:
-    browser.get("/datasets?tour=1")
+def test_a_look_at_another_page_does_not_end_the_tour(browser: TestClient, sample: Sample) -> None:
+    running = f"/runs/{sample.runs['running']}"
+    browser.get(f"{running}?tour=3")
+    assert panel(browser, "/board") == ""
+    assert cookie(browser) == "3"
+    assert "Tour 3 of 5" in panel(browser, running)
+    assert "New here?" not in browser.get("/").text
+
+
+def test_whoever_goes_elsewhere_after_the_last_step_has_left_and_is_not_asked_again(browser: TestClient) -> None:
+    browser.get("/datasets?tour=5")
     browser.get("/board", headers=part("board_workers"))  # a fragment is no page that somebody opened
     browser.get("/search", headers={"Sec-Fetch-Dest": "empty"})
-    assert cookie(browser) == "1"
+    assert cookie(browser) == "5"
     browser.get("/board")
     assert cookie(browser) == "left"
     assert panel(browser, "/datasets") == ""
