@@ -80,6 +80,7 @@ def test_the_last_line_says_what_the_studio_says_which_stays_open_until_ctrl_c(h
     assert processes_of(home) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_again_on_the_same_home_it_ends_by_itself_when_asked_to(home: Path, root: Path) -> None:
     process = demo(home, root, *FEW, HONE_DEMO_EXIT="1")

@@ -58,7 +58,7 @@ def test_runs_stand_in_their_groups_with_why_they_wait(browser: TestClient) -> N
     assert "emails-long" in section(page, "running")
     waiting = section(page, "waiting")
     assert waiting.index("emails-qlora") < waiting.index("emails-slow")
-    assert "A worker takes it next." in waiting
+    assert "It is next, once a worker has done with another run." in waiting
     assert "Paused at step 40: it goes on when somebody resumes it." in waiting
     done = section(page, "done")
     assert all(name in done for name in ("emails-balanced", "emails-wide", "typo"))
