@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 from fastapi.testclient import TestClient
@@ -125,6 +126,14 @@ def test_a_new_run_without_data_leads_back_to_it(empty: TestClient) -> None:
 
 def test_a_chat_without_a_tuned_model_leads_back_to_the_run(empty: TestClient) -> None:
     assert 'href="/runs/new?tour=2"' in panel(empty, "/chat?tour=4")
+
+
+def test_the_chat_step_still_knows_the_tuned_model_when_an_answer_has_come(browser: TestClient) -> None:
+    refetch = re.search(r'href="([^"]+)"[^>]*id="refetch|id="refetch[^>]*href="([^"]+)"', browser.get("/chat?tour=4").text)
+    assert refetch is not None
+    answered = browser.get(unescape(refetch[1] or refetch[2]), headers=part("chat_state")).text
+    assert "Tour 4 of 5" in answered
+    assert "There is no tuned model here yet" not in answered
 
 
 def test_what_a_doorbell_fetches_brings_the_panel_along(browser: TestClient, sample: Sample) -> None:

@@ -77,12 +77,12 @@ def show_chat(
     tuned: Annotated[str, Query(max_length=NAME_CHARACTERS)] = "",
 ) -> Response:
     """Show the chat, with the newest tuned model beside its base."""
-    if visit.wants("chat_state"):
-        return visit.page("chat/chat.html", state=state)
     runs = visit.models.tuned(visit.identity)
     names = [name for name, _ in visit.models.names(visit.identity)]
     right = tuned if tuned in names else (runs[0].model if runs else STARTER)
     chosen = next((run for run in runs if run.model == right), None)
+    if visit.wants("chat_state"):
+        return visit.page("chat/chat.html", state=state, tuned=chosen)
     base = chosen.base_model if chosen and chosen.base_model in names else STARTER
     system, examples = _examples(visit, chosen)
     return visit.page(
