@@ -22,6 +22,8 @@ HONE = Path(sys.executable).parent / "hone"
 FOLLOWING = Path(__file__).resolve().parent / "following.py"
 READY = "Hone is ready at "
 READY_SECONDS = 180.0
+ENDED = frozenset({"succeeded", "failed", "stopped", "cancelled", "paused"})
+"""The states in which a run does not go on by itself."""
 
 
 class DidNotStart(RuntimeError):
@@ -87,8 +89,7 @@ class RunningStudio:
 
     def finish(self, run_id: str, seconds: float = 1800.0) -> dict[str, Any]:
         """Wait for a run's end and return it."""
-        ended = {"succeeded", "failed", "stopped", "cancelled", "paused"}
-        return self.wait_for(f"/api/v1/runs/{run_id}", lambda run: run["status"] in ended, seconds)
+        return self.wait_for(f"/api/v1/runs/{run_id}", lambda run: run["status"] in ENDED, seconds)
 
 
 def make_token(home: Path, name: str = "tests") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, DateTime, Float, ForeignKey, MetaData, String
+from sqlalchemy import JSON, DateTime, Float, ForeignKey, MetaData, String, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -16,6 +16,7 @@ from app.domain.ids import new_id
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
+    from sqlalchemy.orm import Session
     from sqlalchemy.sql.compiler import SQLCompiler
 
 # Constraints get names, or Alembic could not drop them later.
@@ -61,6 +62,11 @@ def _sqlite_clock(_element: database_clock, _compiler: SQLCompiler, **_options: 
 def _postgresql_clock(_element: database_clock, _compiler: SQLCompiler, **_options: Any) -> str:
     # clock_timestamp moves on inside a transaction; now() would not.
     return "(extract(epoch from clock_timestamp())::float8)"
+
+
+def database_time(session: Session) -> float:
+    """Return the database's time as it is now."""
+    return float(session.scalar(select(database_clock())) or 0.0)
 
 
 def utc_now() -> datetime:

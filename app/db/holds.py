@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
-from app.db.base import database_clock
+from app.db.base import database_time
 from app.domain.holds import Hold, with_begun, with_ended
 
 if TYPE_CHECKING:
@@ -17,19 +15,14 @@ if TYPE_CHECKING:
 
 def begin_hold(session: Session, run: Run, *, host: str, device: str) -> None:
     """Note that a worker has taken a run; in the claim's own transaction."""
-    run.facts = with_begun(run.facts, Hold(begin=now(session), host=host, device=device))
+    run.facts = with_begun(run.facts, Hold(begin=database_time(session), host=host, device=device))
 
 
 def end_hold(session: Session, run: Run) -> None:
     """Note that the run is nobody's any more; called while its lease still stands in the row."""
-    run.facts = with_ended(run.facts, held_until(run, now(session)))
+    run.facts = with_ended(run.facts, held_until(run, database_time(session)))
 
 
 def held_until(run: Run, moment: float) -> float:
     """Return until when a run's worker can have held it: a lease that ran out says that nobody has since."""
     return moment if run.lease_expires_at is None else min(moment, run.lease_expires_at)
-
-
-def now(session: Session) -> float:
-    """Return the database's time: the one that leases are judged by."""
-    return float(session.scalar(select(database_clock())) or 0.0)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, case, func, or_, select, true
 
 from app.db import Run, User, WorkerRow
-from app.db.holds import held_until, now
+from app.db.base import database_time
+from app.db.holds import held_until
 from app.domain.holds import FACT, HOLDER, holds_of, seconds_held
 from app.domain.runs import ENDED, GROUPS, RunStatus
 from app.services.paging import Page
@@ -119,7 +120,7 @@ class Board:
 
     def __init__(self, session: Session, by: Identity, wanted: BoardFilter) -> None:
         self.session, self.by, self.wanted = session, by, wanted
-        self.moment = now(session)
+        self.moment = database_time(session)
 
     def running(self, limit: int) -> Sequence[Run]:
         """Return runs that a worker holds, the longest at work first."""

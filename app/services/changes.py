@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import String, cast, func, literal, null, select, union_all
 
 from app.db import Dataset, EventRow, Import, Run, WorkerRow
-from app.db.base import database_clock
+from app.db.base import database_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Changes:
 
     def clock(self) -> float:
         """Return the database's time: what a page notes when it is drawn, to ask later for what came after."""
-        return float(self.session.scalar(select(database_clock())) or 0.0)
+        return database_time(self.session)
 
     def since(self, moment: float) -> Sequence[Change]:
         """Return every run, dataset and worker that changed after `moment`; an import's progress counts as its dataset's."""

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import ColumnElement, and_, delete, select, update
 
 from app.db import Webhook, WebhookDelivery
-from app.db.base import database_clock, utc_now
+from app.db.base import database_clock, database_time, utc_now
 from app.domain.errors import StudioError
 from app.domain.ports import Locked
 from app.domain.webhooks import TEST, DeliveryStatus, Parcel, Reply, pause_after
@@ -75,7 +75,7 @@ class Deliveries:
         elif pause is None or reply.is_final:
             self._give_up(notice, reply.error, at_once=reply.is_final)
         else:
-            notice.next_attempt_at = self._clock() + pause
+            notice.next_attempt_at = database_time(self.session) + pause
 
     def _give_up(self, notice: WebhookDelivery, why: str, *, at_once: bool) -> None:
         """Give up a notice, and its endpoint with it when nothing has come through since the notice was written."""
@@ -92,15 +92,12 @@ class Deliveries:
     def _secrets_of(self, webhook: Webhook) -> tuple[tuple[str, ...], str]:
         """Return what signs an endpoint's notices now, or why that cannot be read."""
         locked = [Locked(webhook.secret, webhook.secret_key_id)]
-        if webhook.old_secret and webhook.old_secret_key_id and (webhook.old_secret_until or 0.0) >= self._clock():
+        if webhook.old_secret and webhook.old_secret_key_id and (webhook.old_secret_until or 0.0) >= database_time(self.session):
             locked.append(Locked(webhook.old_secret, webhook.old_secret_key_id))
         try:
             return tuple(self.secrets.unlock(one) for one in locked), ""
         except StudioError as error:
             return (), f"{error.message} Delete this webhook and add it again."
-
-    def _clock(self) -> float:
-        return float(self.session.scalar(select(database_clock())) or 0.0)
 
     def _forget_old(self, webhook_id: str) -> None:
         settled = (WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.status != DeliveryStatus.WAITING)

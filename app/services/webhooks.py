@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 
 from app.db import Webhook, WebhookDelivery
 from app.db.audit import note
-from app.db.base import database_clock
+from app.db.base import database_time
 from app.db.webhooks import enter
 from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.outside import check_url
@@ -98,7 +98,7 @@ class Webhooks:
         webhook, secret = self.get(by, webhook_id, to_change=True), make_secret()
         locked = self.secrets.lock(secret)
         webhook.old_secret, webhook.old_secret_key_id = webhook.secret, webhook.secret_key_id
-        webhook.old_secret_until = self._clock() + OLD_SECRET_SECONDS
+        webhook.old_secret_until = database_time(self.session) + OLD_SECRET_SECONDS
         webhook.secret, webhook.secret_key_id = locked.text, locked.key_id
         self._audit(by, "webhook.secret_changed", webhook)
         return webhook, secret
@@ -122,9 +122,6 @@ class Webhooks:
         if not wanted:
             raise Invalid("Choose at least one event.", param="events", code="no_event")
         return wanted
-
-    def _clock(self) -> float:
-        return float(self.session.scalar(select(database_clock())) or 0.0)
 
     def _audit(self, by: Identity, action: str, webhook: Webhook) -> None:
         note(self.session, by.project_id, by.user_id, action, webhook.id)

@@ -16,8 +16,8 @@ import workers.claim
 from app.config import Settings
 from app.db import CheckpointRow, EventRow, Run, Webhook, WebhookDelivery
 from app.db.artifacts import Artifact
-from app.db.base import database_clock
-from app.db.holds import begin_hold, now
+from app.db.base import database_clock, database_time
+from app.db.holds import begin_hold
 from app.db.leases import claim
 from app.db.metrics import read
 from app.db.session import reading, unit_of_work
@@ -279,7 +279,7 @@ def test_the_hold_of_a_lost_worker_ends_with_its_lease(engine: Engine, worker: W
         run = claim(session, Run, "w", "gpu", has_gpu=False)
         assert run is not None
         begin_hold(session, run, host="gone", device="CPU")
-        begun = now(session)
+        begun = database_time(session)
     with unit_of_work(engine) as session:
         session.execute(update(Run).values(lease_expires_at=begun + 0.001))
     time.sleep(0.02)

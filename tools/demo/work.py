@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tools.running import ENDED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 SAMPLE = "support-emails"
 BASE = "hone-starter"
-ENDED = frozenset({"succeeded", "failed", "stopped", "cancelled", "paused"})
 AT_ONCE = 4
 """Questions asked side by side: the server answers them together, so four take hardly longer than one."""
 ANSWER_TOKENS = 40
