@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.db.session import reading, unit_of_work
+from app.db.artifacts import lock_store
+from app.db.session import unit_of_work
 from app.domain.samples import Part
 from app.services.datasets import Datasets
 from app.services.models import Models
@@ -81,13 +82,19 @@ class Studio:
     def add_sample(self, by: Identity, slug: str, part: Part = Part.TRAIN) -> tuple[Dataset, bool]:
         """Upload a sample and return its dataset, and whether it is new: the same rows twice, unchanged, would only confuse."""
         file = self.shelf.file(slug, part)
-        with reading(self.engine) as session:
-            found = self.samples(session).taken(by, file)
-        if found:
-            return found, False
-        with tempfile.NamedTemporaryFile(dir=self.incoming, prefix="sample-", delete=False) as upload:
-            upload.write(file.content)
-        return self.bring(by, name=file.name, filename=file.filename, upload=Path(upload.name)), True
+        with tempfile.NamedTemporaryFile(dir=self.incoming, prefix="sample-", delete=False) as written:
+            written.write(file.content)
+        upload = Path(written.name)
+        try:
+            with unit_of_work(self.engine) as session:
+                # Whoever clicks twice waits here, and then finds what the first click has made.
+                lock_store(session)
+                found = self.samples(session).taken(by, file)
+                if found:
+                    return found, False
+                return self.datasets(session).create(by, name=file.name, filename=file.filename, upload=upload), True
+        finally:
+            upload.unlink(missing_ok=True)
 
     def log_of(self, run_id: str) -> Path:
         """Return where a run's log lies, if it has begun."""

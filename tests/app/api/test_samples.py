@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,21 @@ def test_the_same_sample_twice_is_one_dataset(client: TestClient) -> None:
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json() == second.json()
     assert client.get(SAMPLES).json()["data"][0]["dataset_id"] == first.json()["id"]
+
+
+def test_the_same_sample_from_three_at_once_is_one_dataset(client: TestClient) -> None:
+    studio, gate = studio_of(client), threading.Barrier(3)
+    with reading(studio.engine) as session:
+        owner = Accounts(session).owner()
+    assert owner
+
+    def add() -> str:
+        gate.wait(10)
+        return studio.add_sample(owner, "mails")[0].id
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len({made.result(30) for made in [pool.submit(add) for _ in range(3)]}) == 1
+    assert list(studio.incoming.iterdir()) == []
 
 
 def test_held_out_rows_are_a_dataset_of_their_own(client: TestClient) -> None:
