@@ -108,13 +108,15 @@ def title(run: Run) -> str:
 def trend(points: Sequence[Point], *, has_ended: bool = False) -> str:
     """Return how held-out loss moves, or moved, in words: by its last check against the one before and the best."""
     if len(points) < 2:  # noqa: PLR2004 - one value has no direction
-        return ""
+        return " before it began" if points and not points[0].step else ""
     last, before, best = points[-1].value, points[-2].value, min(point.value for point in points)
     if last <= best:
         is_falling = before - last > 0.01 * abs(before)
         if has_ended:
             return " and falling to the end" if is_falling else ", its best"
         return " and still falling" if is_falling else ", its best so far"
+    if words.number(last) == words.number(best):
+        return ", level with its best"
     return f", after its best of {words.number(best)}"
 
 

@@ -49,7 +49,13 @@ def test_every_state_has_a_look_with_a_word_and_an_icon() -> None:
 
 @pytest.mark.parametrize(
     ("values", "says"),
-    [([1.0], ""), ([1.0, 0.8], " and still falling"), ([1.0, 0.998], ", its best so far"), ([1.0, 0.7, 0.9], ", after its best of 0.700")],
+    [
+        ([1.0], " before it began"),
+        ([1.0, 0.8], " and still falling"),
+        ([1.0, 0.998], ", its best so far"),
+        ([1.0, 0.7, 0.9], ", after its best of 0.700"),
+        ([1.0, 0.7001, 0.7002], ", level with its best"),
+    ],
 )
 def test_the_trend_of_held_out_loss_is_told(values: list[float], says: str) -> None:
     assert looks.trend([Point(n, "eval/loss", value) for n, value in enumerate(values)]) == says

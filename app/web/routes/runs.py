@@ -136,11 +136,13 @@ def _labels(run: Run) -> dict[str, str]:
 def _best(held_out: list[Point], *, live: bool) -> str:
     """Say at which check held-out loss was lowest, once there are two to choose from."""
     if len(held_out) < 2:  # noqa: PLR2004 - one check has no rival
-        return ""
+        return "before it began" if held_out and not held_out[0].step else ""
     best = min(held_out, key=lambda point: point.value)
     if best is held_out[-1]:
         return "best so far" if live else "its best"
-    return f"best {best.value:.3f} at step {best.step}"
+    return (
+        f"best at step {best.step}" if f"{best.value:.3f}" == f"{held_out[-1].value:.3f}" else f"best {best.value:.3f} at step {best.step}"
+    )
 
 
 def _end_of_log(log: Path) -> str:
