@@ -222,6 +222,7 @@ class Family:
             for child in self.children:
                 self._look_after(child)
             self.leaving.wait(0.2)
+        self._say("Hone is stopping; a run under way goes on at the next start.")
         self._end()
         return 0
 
