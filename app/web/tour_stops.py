@@ -84,7 +84,7 @@ def _new_run(context: Context) -> Stop:
 
 
 WAITING = {
-    RunStatus.QUEUED: "The run waits for a worker, and begins by itself; beside its state stands what it waits for.",
+    RunStatus.QUEUED: "The run waits for a worker, and begins by itself; its heading says what it waits for.",
     RunStatus.STARTING: "A worker loads the base model. The first step follows within a minute.",
     RunStatus.RUNNING: (
         "The curve is the loss: how much each right answer surprises the model. It falls fast, then flattens; "
