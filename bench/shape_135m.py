@@ -75,7 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parameters = make_base(folder / "base")
-        figures = [{"preset": preset, **trained(folder / "base", folder, settings)} for preset, settings in tried if preset != "balanced"]
+        figures = [{"preset": preset, **trained(folder / "base", folder, settings)} for preset, settings in tried]
     print(json.dumps(figures, indent=2))
     print(f"Kept in {keep('shape_135m', {'parameters': parameters, 'measured': figures}).name}")
 

@@ -22,7 +22,6 @@ FORMATS = {
     "chat": "chat messages", "prompt_completion": "prompt and completion", "alpaca": "Alpaca", "sharegpt": "ShareGPT", "table": "table",
 }  # fmt: skip
 ONE_TURN = {("user", "assistant"), ("system", "user", "assistant")}
-CELL_CHARACTERS = 160
 
 
 @dataclass(frozen=True)
