@@ -220,7 +220,7 @@ def test_a_device_tells_whose_its_memory_is_and_how_much_exactly(browser: TestCl
         assert "this run: 15,032,385,536 bytes; others: 5,368,709,120 bytes" in page
         assert "9.7 GB used by all, 6.4 GB free" in page
         assert '<rect class="others" x="60.9" width="21.7"' in page
-        assert "97 % busy" in page
+        assert "97 % in use" in page
         assert "lost: no sign of life for 12 min" in page
 
 
