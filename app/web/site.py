@@ -93,7 +93,7 @@ def about(deployment: Deployment) -> dict[str, str]:
         "Home": str(deployment.home.resolve()),
         "Database": f"SQLite, journal mode {journal_mode()}" if is_sqlite else "PostgreSQL",
         "Store": str(deployment.store),
-        "Workers are rung by": "Redis" if deployment.redis_url else "nobody: they look every second",
+        "Workers hear of work": "from Redis" if deployment.redis_url else "by looking every second",
         "Inference server": deployment.inference_url or "none",
         "Listens on": deployment.host,
         "Outside addresses": "none by itself: only the webhooks that somebody added here",

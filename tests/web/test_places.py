@@ -42,7 +42,7 @@ def test_a_revoked_key_opens_nothing(browser: TestClient) -> None:
 def test_the_settings_tell_what_this_studio_is(browser: TestClient) -> None:
     page = browser.get("/settings").text
     assert "SQLite, journal mode" in page
-    assert "Hone contacts nobody by itself" in page
+    assert "only the webhooks that somebody added here" in page
 
 
 def test_the_chat_says_when_nobody_answers(browser: TestClient, sample: Sample) -> None:
