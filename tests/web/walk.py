@@ -38,7 +38,8 @@ def all_pages(sample: Sample) -> dict[str, str]:
 def weight_of(page: str, root: Path) -> int:
     """Return how many bytes a page and its files have, before any compression."""
     files = {name for name in re.findall(r'/static/([^"?#]+)', page) if (root / "static" / name).is_file()}
-    return len(page.encode()) + sum((root / "static" / name).stat().st_size for name in files)
+    sizes: list[int] = [(root / "static" / name).stat().st_size for name in files]
+    return len(page.encode()) + sum(sizes)
 
 
 def part(block: str) -> dict[str, str]:
