@@ -161,7 +161,7 @@ def test_what_was_deleted_is_offered_no_more(page: Page, sample: Sample) -> None
     page.goto(f"/runs/{sample.runs['failed']}")
     page.goto(f"/runs/delete?ids={sample.runs['failed']}")
     page.locator("#delete-now").click()
-    page.wait_for_url("**/runs")
+    expect(page.get_by_role("heading", name="1 run deleted")).to_be_visible()
     page.keyboard.press("Control+k")
     expect(page.locator("#palette-list")).to_contain_text("Newest runs")
     expect(page.locator("#palette-list")).not_to_contain_text("emails-wide")

@@ -41,6 +41,8 @@ def test_a_doorbell_asks_for_what_is_shown_and_leaves_ticks_and_typing_alone(pag
     expect(page.locator(f"#pick-{sample.runs['failed']}")).to_be_checked()
     page.locator("#delete-chosen").click()
     page.locator("#delete-now").click()
+    expect(page.get_by_role("heading", name="1 run deleted")).to_be_visible()
+    page.get_by_role("link", name="Back to the runs").click()
     expect(page).to_have_url(re.compile("/runs$"))
     expect(page.locator("#runs-table")).not_to_contain_text("emails-wide")
 
