@@ -30,7 +30,7 @@ ALL_FIELDS = ("base_model", "dataset_id", "name", "eval_dataset_id", "tags", "pr
 """Every field in the order of the page."""
 KNOWN = frozenset(ALL_FIELDS)
 PRESET_WORDS = {
-    Preset.QUICK: "To see whether it learns at all.",
+    Preset.QUICK: "The soonest useful model: fewest passes over the rows.",
     Preset.BALANCED: "What suits most: enough passes to learn, checks on the way.",
     Preset.THOROUGH: "More passes and a larger adapter, for when the answer must be exact.",
 }
