@@ -99,16 +99,17 @@ def test_a_browser_that_gives_none_says_so_in_words(page: Page, sample: Sample) 
     expect(page.locator("[data-tell]")).to_contain_text("This browser gives no notices")
 
 
-def test_curves_are_drawn_read_and_shown_on_another_scale(page: Page, sample: Sample) -> None:
+@pytest.mark.parametrize("path", ["/runs/compare?ids={done},{running}", "/runs/{running}"])
+def test_curves_are_drawn_read_and_shown_on_another_scale(page: Page, sample: Sample, path: str) -> None:
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto(f"/runs/compare?ids={sample.runs['done']},{sample.runs['running']}")
-    drawing = page.locator("#compare-drawing canvas")
+    page.goto(path.format(**sample.runs))
+    drawing = page.locator(".chart canvas")
     expect(drawing).to_be_visible()
     box = drawing.bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(page.locator("#compare-drawing .chart-cursor")).to_contain_text("step ")
+    expect(page.locator(".chart .chart-cursor")).to_contain_text("step ")
     page.get_by_role("button", name="Log scale").click()
     expect(page.locator("#log-scale")).to_have_attribute("aria-pressed", "true")
     expect(drawing).to_have_count(1)
