@@ -73,6 +73,10 @@
     }
     function show(local) {
       list.innerHTML = answered;
+      // What was visited stands once: among what was visited.
+      const own = new Set(local.flatMap((section) => [...section.querySelectorAll("a")].map((link) => link.href)));
+      for (const link of list.querySelectorAll("li > a")) if (own.has(link.href)) link.parentElement.remove();
+      for (const part of list.querySelectorAll("section")) if (!part.querySelector("li")) part.remove();
       list.prepend(...local);
       for (const part of list.querySelectorAll("#found, h2, ul, li")) { part.role = "presentation"; part.removeAttribute("id"); }
       for (const part of list.querySelectorAll("section")) part.role = "group";

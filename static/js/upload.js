@@ -9,7 +9,8 @@
   const error = form.querySelector("[data-upload-error]");
   const note = form.querySelector("[data-upload-note]");
   const cancel = form.querySelector("[data-upload-cancel]");
-  const button = form.querySelector("[data-upload-send]");
+  // A file is sent as soon as it is chosen; the button is for readers without scripts.
+  form.querySelector("[data-upload-send]").hidden = true;
   const limit = Number(form.dataset.maxBytes);
   const { root } = document.documentElement.dataset;
   let sending = null;
@@ -25,7 +26,6 @@
     sending = null;
     removeEventListener("beforeunload", warn);
     progress.hidden = true;
-    button.disabled = false;
     input.value = "";
   }
   function refuse(text) {
@@ -54,7 +54,6 @@
     bar.value = 0;
     words.textContent = `${file.name}: being sent`;
     progress.hidden = false;
-    button.disabled = true;
     const began = performance.now();
     const body = new FormData();
     body.append("file", file, file.name);

@@ -155,6 +155,8 @@ def test_what_was_visited_is_offered_first_and_forgotten_nowhere_else(page: Page
     page.goto("/workers")
     page.keyboard.press("Control+k")
     expect(page.locator("#palette-list section[aria-label='Visited last'] [role=option]")).to_have_text(["emails-slow"])
+    expect(page.locator("#palette-list")).to_contain_text("Newest runs")
+    expect(page.locator("#palette-list [role=option]", has_text="emails-slow")).to_have_count(1)
 
 
 def test_what_was_deleted_is_offered_no_more(page: Page, sample: Sample) -> None:
