@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 READING_MS, TRAINING_MS, ANSWER_MS = 90_000, 240_000, 120_000
 PHONE = ViewportSize(width=390, height=844)
 DESK = ViewportSize(width=1280, height=900)
-LIT = "element => getComputedStyle(element).outlineStyle === 'solid'"
+LIT = "element => getComputedStyle(element).outlineStyle === 'dashed'"
 
 
 class Tour:
