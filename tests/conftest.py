@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Side by side, tests share the cores: a thread of torch that waits for the others must not keep one busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 LEFT_OUT = pytest.StashKey[int]()
 
 

@@ -9,8 +9,8 @@
   const error = form.querySelector("[data-upload-error]");
   const note = form.querySelector("[data-upload-note]");
   const cancel = form.querySelector("[data-upload-cancel]");
-  // A file is sent as soon as it is chosen; the button is for readers without scripts.
-  form.querySelector("[data-upload-send]").hidden = true;
+  // A file is sent as soon as it is chosen; the button is for readers without scripts, and for a file chosen before this one was there.
+  form.querySelector("[data-upload-send]").hidden = !input.files.length;
   const limit = Number(form.dataset.maxBytes);
   const { root } = document.documentElement.dataset;
   let sending = null;

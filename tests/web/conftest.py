@@ -13,10 +13,13 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from playwright.sync_api import Browser, Page, sync_playwright
+from sqlalchemy import func, select, update
 
 from app.config import Settings
+from app.db import WorkerRow
+from app.db.base import utc_now
 from app.db.migrate import migrate
-from app.db.session import unit_of_work
+from app.db.session import make_engine, unit_of_work
 from app.main import create_app
 from app.services.accounts import Accounts
 from app.services.studio import Studio
@@ -50,6 +53,7 @@ def sample(filled_home: tuple[Path, Sample]) -> Sample:
 def make_app(filled_home: tuple[Path, Sample], tmp_path: Path) -> Iterator[Callable[..., FastAPI]]:
     """A maker of applications on a copy of the sample project."""
     home = shutil.copytree(filled_home[0], tmp_path / "home")
+    _live_on(home)
     made: list[FastAPI] = []
 
     def make(**settings: object) -> FastAPI:
@@ -59,6 +63,15 @@ def make_app(filled_home: tuple[Path, Sample], tmp_path: Path) -> Iterator[Calla
     yield make
     for app in made:
         app.state.studio.engine.dispose()
+
+
+def _live_on(home: Path) -> None:
+    """Give the sample's workers a sign of life: the project may have been filled longer ago than a lease lasts."""
+    engine = make_engine(Settings(home=home).database)
+    with unit_of_work(engine) as session:
+        seconds = utc_now().timestamp() - (session.scalar(select(func.max(WorkerRow.updated_at))) or 0)
+        session.execute(update(WorkerRow).values(updated_at=WorkerRow.updated_at + seconds))
+    engine.dispose()
 
 
 @pytest.fixture
@@ -120,9 +133,9 @@ def address(app: FastAPI) -> Iterator[str]:
         serving.join()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A real browser."""
+    """A real browser; each tab of it that a test opens knows nothing of the others."""
     path = executable()
     if path is None:
         pytest.skip("there is no Chromium; make setup-dev installs one")

@@ -16,8 +16,10 @@ from tools.sample_project import Sample
 pytestmark = pytest.mark.browser
 SIZES = {1440: 900, 390: 844}
 SERIOUS = {"serious", "critical"}
-AUDIT = "async () => (await axe.run({ exclude: ['#swagger'] }, { resultTypes: ['violations'] })).violations"
+AUDIT = "async rules => (await axe.run({ exclude: ['#swagger'] }, { resultTypes: ['violations'], ...rules })).violations"
 """The inside of the API page is another project's."""
+RULES = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}
+"""The schemes differ in colours alone."""
 UNFOLD = "for (const one of document.querySelectorAll('details')) one.open = true"
 
 
@@ -33,7 +35,7 @@ def faults(page: Page, root: Path, scheme: str = "light") -> list[str]:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     if not page.evaluate("'axe' in window"):
         page.evaluate((root / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8"))
-    found: list[dict[str, Any]] = page.evaluate(AUDIT)
+    found: list[dict[str, Any]] = page.evaluate(AUDIT, RULES[scheme])
     where = f"{page.url} {page.viewport_size} {scheme}"
     return [
         f"{fault['id']} on {where}: {node['html'][:160]} {node['failureSummary'][:200]}"
@@ -73,3 +75,10 @@ def test_a_planted_fault_is_found(page: Page, root: Path) -> None:
     page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"/static/favicon.svg\"><button></button>')")
     found = faults(page, root)
     assert [rule in fault for rule, fault in zip(("button-name", "image-alt"), sorted(found), strict=True)] == [True, True]
+
+
+def test_a_word_too_dim_to_read_in_the_dark_is_found(page: Page, root: Path) -> None:
+    page.goto("/signin")
+    page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<p id=dim>Read me</p>')")
+    page.evaluate("for (const [name, value] of [['color', '#333'], ['background', '#222']]) document.getElementById('dim').style[name] = value")
+    assert ["color-contrast" in fault for fault in faults(page, root, "dark")] == [True]

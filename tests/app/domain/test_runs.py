@@ -24,7 +24,7 @@ def test_what_people_may_ask(action: str, now: RunStatus, after: RunStatus) -> N
 
 @pytest.mark.parametrize(
     ("action", "now"),
-    [("stop", S.QUEUED), ("resume", S.RUNNING), ("resume", S.SUCCEEDED), ("pause", S.PAUSED), *(("cancel", end) for end in ENDED)],
+    [("stop", S.QUEUED), ("resume", S.RUNNING), ("resume", S.SUCCEEDED), ("pause", S.PAUSED), *(("cancel", end) for end in sorted(ENDED))],
 )
 def test_what_they_may_not(action: str, now: RunStatus) -> None:
     with pytest.raises(Conflict):
