@@ -80,5 +80,7 @@ def test_a_planted_fault_is_found(page: Page, root: Path) -> None:
 def test_a_word_too_dim_to_read_in_the_dark_is_found(page: Page, root: Path) -> None:
     page.goto("/signin")
     page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<p id=dim>Read me</p>')")
-    page.evaluate("for (const [name, value] of [['color', '#333'], ['background', '#222']]) document.getElementById('dim').style[name] = value")
+    page.evaluate(
+        "for (const [name, value] of [['color', '#333'], ['background', '#222']]) document.getElementById('dim').style[name] = value"
+    )
     assert ["color-contrast" in fault for fault in faults(page, root, "dark")] == [True]
