@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -83,3 +84,17 @@ def test_whoever_pressed_what_is_gone_goes_on_from_the_heading(page: Page, sampl
         page.evaluate("htmx.trigger(document.body, 'run-changed')")
     expect(page.locator("h1")).to_have_text(re.compile("Pausing"))
     expect(page.locator("h1")).to_be_focused()
+
+
+def test_a_file_chosen_before_the_scripts_are_there_is_sent_by_the_button(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "early.jsonl"
+    file.write_text('{"prompt": "a", "completion": "b"}\n')
+
+    def late(route: Route) -> None:
+        page.locator("#file").set_input_files(file)
+        route.continue_()
+
+    page.route("**/upload.js*", late)
+    page.goto("/datasets")
+    page.locator("[data-upload-send]").click()
+    expect(page.locator("h1")).to_have_text("early")

@@ -40,7 +40,7 @@ def test_a_visit_under_a_sub_path_never_leaves_it(page: Page, studio: Studio, ke
     page.goto(f"{ROOT}/datasets")
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.locator("[data-upload-send]")).to_be_hidden()  # from now on a chosen file is sent at once
+    expect(page.locator("[data-upload-send][hidden]")).to_be_attached()  # from now on a chosen file is sent at once
     file = tmp_path / "mails.jsonl"
     file.write_text('{"prompt": "a", "completion": "b"}\n')
     page.locator("#file").set_input_files(file)
