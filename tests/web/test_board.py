@@ -34,7 +34,7 @@ def section(page: str, group: str) -> str:
 
 
 def silence(studio: Studio, seconds: float) -> None:
-    """Let every worker have been heard of some seconds ago: the sample's are as old as the tests' studio."""
+    """Let every worker have been heard of some seconds ago."""
     with unit_of_work(studio.engine) as session:
         session.execute(update(WorkerRow).values(updated_at=utc_now().timestamp() - seconds))
 
