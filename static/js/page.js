@@ -83,6 +83,12 @@
   });
   addEventListener("pageshow", () => { for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent; });
 
+  // Who waited while a form with filters had its answer asks for what is shown now, in the place where it is shown now.
+  document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+    const now = ctx.sourceElement.matches(".refetch") && document.getElementById(ctx.sourceElement.id);
+    if (now) { ctx.request.action = now.getAttribute("hx-get"); ctx.target = document.querySelector(now.getAttribute("hx-target")); }
+  });
+
   const isStream = (event) => event.target instanceof Element && event.target.id === "live";
   function again(event) {
     // The extension reconnects streams that were open once; the first connection is ours to try again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tools.sample_project import Sample
 
@@ -65,3 +65,18 @@ def test_the_card_of_a_clone_says_what_was_changed_as_one_edits(page: Page, samp
     # The settings are open: the run that is cloned has some of its own.
     page.get_by_label("Learning rate").fill("0.001")
     expect(page.locator("#run-changes")).to_contain_text("Changed against emails-balanced: learning rate 0.002 → 0.001.")
+
+
+def test_a_doorbell_that_rings_while_one_filters_asks_for_what_is_left(page: Page) -> None:
+    page.goto("/runs")
+    held: list[Route] = []
+    page.route("**/runs?status=failed", lambda route: held.append(route), times=1)  # noqa: PLW0108 - playwright marks its handlers, and a method of a list takes no mark
+    with page.expect_request("**/runs?status=failed"):
+        page.locator("#runs-chips").get_by_role("link", name="Failed 1").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate("document.getElementById('refetch-runs-table').click()")
+    with page.expect_request("**/runs?status=failed"):  # the doorbell's own
+        held[0].continue_()
+    assert [url for url in asked if url.endswith("/runs")] == []
+    expect(page.locator("#runs-table tbody tr")).to_have_count(1)
