@@ -106,8 +106,8 @@ class Visit:
     def page(self, name: str, /, *, also: Sequence[str] = (), status: int = 200, **context: Any) -> HTMLResponse:
         """Answer with a page, or the block of it that was asked for."""
         frame = Frame(self.identity, self.overview, signed_in=self.signed_in)
-        # A doorbell's answer carries the rail too, and an action's: what rang, or was done, may have changed its counts.
-        changed = self.request.method != "GET" or self.is_refetch
+        # What htmx fetches carries the rail too: a doorbell's answer, an action's, and a filter's, which calls off a doorbell's.
+        changed = self.request.method != "GET" or "hx-source" in self.request.headers
         stop = tour.stop_at(self.request, name, context)
         response = self.web.pages.render(
             self.request, name, also=also, status=status, with_rail=changed, frame=frame, since=self.since(), tour=stop,

@@ -86,7 +86,8 @@
   // Who waited while a form with filters had its answer asks for what is shown now, in the place where it is shown now.
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
     const now = ctx.sourceElement.matches(".refetch") && document.getElementById(ctx.sourceElement.id);
-    if (now) { ctx.request.action = now.getAttribute("hx-get"); ctx.target = document.querySelector(now.getAttribute("hx-target")); }
+    const place = now && document.querySelector(now.getAttribute("hx-target"));
+    if (place) { ctx.request.action = now.getAttribute("hx-get"); ctx.target = place; }
   });
 
   const isStream = (event) => event.target instanceof Element && event.target.id === "live";

@@ -113,12 +113,12 @@ def test_blocks_beside_the_target_are_swapped_out_of_band(browser: TestClient, s
     assert "hx-swap-oob" not in browser.get(f"/runs/{sample.runs['running']}").text
 
 
-def test_what_a_doorbell_fetches_brings_the_counts_of_the_rail(browser: TestClient) -> None:
-    asked = part("runs_table")
-    assert 'id="rail"' not in browser.get("/runs", headers=asked).text
-    rung = browser.get("/runs", headers=asked | {"HX-Source": "a#refetch-runs-table"}).text
-    assert '<nav id="rail" aria-label="Studio" hx-swap-oob="outerMorph">' in rung
-    assert "1 running" in rung
+@pytest.mark.parametrize("source", ["a#refetch-runs-table", "form#run-filters"])
+def test_what_is_fetched_brings_the_counts_of_the_rail(browser: TestClient, source: str) -> None:
+    """A filter calls off what a doorbell asked for, so its answer must tell what rang too."""
+    fetched = browser.get("/runs", headers=part("runs_table") | {"HX-Source": source}).text
+    assert '<nav id="rail" aria-label="Studio" hx-swap-oob="outerMorph">' in fetched
+    assert "1 running" in fetched
 
 
 def test_the_palette_is_a_small_script(root: Path) -> None:

@@ -55,7 +55,7 @@ def _board(visit: Visit, board: Board, after: str | None) -> Response:
     page = visit.page(
         "board/board.html",
         # The form changes what is looked at, so the stream's own link changes with it; a doorbell leaves the form alone.
-        also=("board_choices", "board_chips", "live") if by_form else ("board_totals",),
+        also=("board_totals", *(("board_choices", "board_chips", "live") if by_form else ())),
         wanted=wanted, shown=Shown(wanted), here=address(wanted), after=after, choices=choices, windows=board_view.WINDOWS,
         wall=address(wanted, wall="1"), clear=address(BoardFilter(group=wanted.group)),
         groups=[_section(group, page, lines, choices.groups[group]) for group, page in found.items()],
