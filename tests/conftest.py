@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 # Side by side, tests share the cores: a thread of torch that waits for the others must not keep one busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 LEFT_OUT = pytest.StashKey[int]()
+LEFT_OUT_BESIDE = "left_out"
+# How long an example takes says how busy the machine is.
+settings.register_profile("hone", deadline=None)
+settings.load_profile("hone")
 
 
 def in_ci() -> bool:
@@ -33,6 +39,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
         config.stash[LEFT_OUT] = len(left_out)
+        if hasattr(config, "workeroutput"):
+            config.workeroutput[LEFT_OUT_BESIDE] = len(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear from those who run tests side by side how many they left out: each has left out the same."""
+    if number := getattr(node, "workeroutput", {}).get(LEFT_OUT_BESIDE):
+        node.config.stash[LEFT_OUT] = number
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

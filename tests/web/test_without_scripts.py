@@ -27,6 +27,8 @@ def test_what_can_be_read_with_scripts_can_be_read_without(chromium: Browser, ad
     for path in all_pages(sample):
         missing = shown(with_scripts, path) - shown(without, path)
         assert missing == set(), path
+    for page in (with_scripts, without):
+        page.close()
 
 
 def test_search_and_the_way_back_work_without_scripts(chromium: Browser, address: str, sample: Sample) -> None:
@@ -40,3 +42,4 @@ def test_search_and_the_way_back_work_without_scripts(chromium: Browser, address
     expect(page.locator("svg.plot")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("h1")).to_contain_text("Pausing")
+    page.close()

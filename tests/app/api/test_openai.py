@@ -19,6 +19,7 @@ import openai
 import pytest
 import uvicorn
 import yaml
+from fastapi.testclient import TestClient
 
 from app.config import Settings
 from app.db.artifacts import Artifact
@@ -210,9 +211,15 @@ def test_a_client_that_leaves_stops_its_generation(studio: Studio, stream: objec
     assert ask(studio, studio.base).usage.completion_tokens == 16
 
 
-def test_without_an_inference_server_one_is_told_so(studio: Studio, inference: Running) -> None:
-    inference.process.kill()
-    inference.process.wait()
-    answer = studio.post({"model": studio.base, "messages": ASKED, "stream": True})
+def test_without_an_inference_server_one_is_told_so(migrated_sqlite: Path, tmp_path: Path) -> None:
+    shutil.copy(migrated_sqlite, tmp_path / "hone.db")
+    base = make_base(tmp_path / "bases" / "tiny")
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        nobody = f"http://127.0.0.1:{gone.getsockname()[1]}"
+    app = create_app(Settings(home=tmp_path, inference_url=nobody, inference_key=KEY, model_dirs=str(base.parent)))
+    key = _fill(app.state.studio, base, make_adapter(base, tmp_path / "adapter"))
+    with TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {key}"}) as client:
+        answer = client.post("/v1/chat/completions", json={"model": str(base), "messages": ASKED, "stream": True})
+    app.state.studio.engine.dispose()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"]
