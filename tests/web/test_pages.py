@@ -116,7 +116,9 @@ def test_blocks_beside_the_target_are_swapped_out_of_band(browser: TestClient, s
 @pytest.mark.parametrize("source", ["a#refetch-runs-table", "form#run-filters"])
 def test_what_is_fetched_brings_the_counts_of_the_rail(browser: TestClient, source: str) -> None:
     """A filter calls off what a doorbell asked for, so its answer must tell what rang too."""
-    fetched = browser.get("/runs", headers=part("runs_table") | {"HX-Source": source}).text
+    asked = part("runs_table")
+    assert 'id="rail"' not in browser.get("/runs", headers=asked).text  # as the palette asks, which has its own place for what it gets
+    fetched = browser.get("/runs", headers=asked | {"HX-Source": source}).text
     assert '<nav id="rail" aria-label="Studio" hx-swap-oob="outerMorph">' in fetched
     assert "1 running" in fetched
 
