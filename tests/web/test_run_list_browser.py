@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.web.walk import ring, silence
 from tools.sample_project import Sample
 
 pytestmark = pytest.mark.browser
@@ -68,7 +69,7 @@ def test_the_card_of_a_clone_says_what_was_changed_as_one_edits(page: Page, samp
 
 
 def test_a_doorbell_that_rings_while_one_filters_asks_for_what_is_left(page: Page) -> None:
-    page.route("**/live?*", lambda route: route.abort())  # nobody rings but the test
+    silence(page)
     page.goto("/runs")
     held: list[Route] = []
     page.route("**/runs?status=failed", lambda route: held.append(route), times=1)  # noqa: PLW0108 - playwright marks its handlers, and a method of a list takes no mark
@@ -76,7 +77,7 @@ def test_a_doorbell_that_rings_while_one_filters_asks_for_what_is_left(page: Pag
         page.locator("#runs-chips").get_by_role("link", name="Failed 1").click()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.evaluate("document.getElementById('refetch-runs-table').click()")
+    ring(page, "runs-table")
     with page.expect_request("**/runs?status=failed"):  # the doorbell's own
         held[0].continue_()
     assert [url for url in asked if url.endswith("/runs")] == []

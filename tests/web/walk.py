@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from playwright.sync_api import Page
+
     from tools.sample_project import Sample
 
 MOST_BYTES = 250_000
@@ -45,3 +47,13 @@ def weight_of(page: str, root: Path) -> int:
 def part(block: str) -> dict[str, str]:
     """Return the headers htmx sends for a block."""
     return {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": f"div#{block.replace('_', '-')}"}
+
+
+def silence(page: Page) -> None:
+    """Let nobody ring but the test: call it before the page is opened."""
+    page.route("**/live?*", lambda route: route.abort())
+
+
+def ring(page: Page, block: str) -> None:
+    """Do what a doorbell does to a block, without the pause between two of them."""
+    page.evaluate("id => document.getElementById(id).click()", f"refetch-{block}")

@@ -19,6 +19,7 @@ import openai
 import pytest
 import uvicorn
 import yaml
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.config import Settings
@@ -58,9 +59,7 @@ def inference() -> Iterator[Running]:
 def studio(inference: Running, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     home = tmp_path_factory.mktemp("home")
     shutil.copy(migrated_sqlite, home / "hone.db")
-    base = make_base(home / "bases" / "tiny")
-    app = create_app(Settings(home=home, inference_url=inference.url, inference_key=KEY, model_dirs=str(home / "bases")))
-    key = _fill(app.state.studio, base, make_adapter(base, home / "adapter"))
+    app, base, key = _prepare(home, inference.url)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -70,6 +69,13 @@ def studio(inference: Running, migrated_sqlite: Path, tmp_path_factory: pytest.T
         yield Studio(url, key, str(base), client)
     server.should_exit = True
     thread.join()
+
+
+def _prepare(home: Path, inference_url: str) -> tuple[FastAPI, Path, str]:
+    """Make an application on a home that has a database; return it with its base and a key."""
+    base = make_base(home / "bases" / "tiny")
+    app = create_app(Settings(home=home, inference_url=inference_url, inference_key=KEY, model_dirs=str(base.parent)))
+    return app, base, _fill(app.state.studio, base, make_adapter(base, home / "adapter"))
 
 
 def _fill(studio: Any, base: Path, adapter: Path) -> str:
@@ -213,11 +219,9 @@ def test_a_client_that_leaves_stops_its_generation(studio: Studio, stream: objec
 
 def test_without_an_inference_server_one_is_told_so(migrated_sqlite: Path, tmp_path: Path) -> None:
     shutil.copy(migrated_sqlite, tmp_path / "hone.db")
-    base = make_base(tmp_path / "bases" / "tiny")
     with socket.create_server(("127.0.0.1", 0)) as gone:
         nobody = f"http://127.0.0.1:{gone.getsockname()[1]}"
-    app = create_app(Settings(home=tmp_path, inference_url=nobody, inference_key=KEY, model_dirs=str(base.parent)))
-    key = _fill(app.state.studio, base, make_adapter(base, tmp_path / "adapter"))
+    app, base, key = _prepare(tmp_path, nobody)
     with TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {key}"}) as client:
         answer = client.post("/v1/chat/completions", json={"model": str(base), "messages": ASKED, "stream": True})
     app.state.studio.engine.dispose()
