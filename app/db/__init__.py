@@ -5,14 +5,18 @@ from app.db.artifacts import Artifact
 from app.db.audit import AuditEntry
 from app.db.base import Base
 from app.db.checkpoints import CheckpointRow
+from app.db.counters import Counter
 from app.db.datasets import Dataset, DatasetVersion, Import
 from app.db.events import EventRow
 from app.db.metrics import MetricChunk, MetricLatest, MetricPoint
+from app.db.queues import QueueRow
+from app.db.run_log import LogPiece
 from app.db.runs import Run
 from app.db.webhooks import Webhook, WebhookDelivery
 from app.db.workers import WorkerRow
 
 __all__ = [
-    "ApiKey", "Artifact", "AuditEntry", "Base", "CheckpointRow", "Dataset", "DatasetVersion", "EventRow", "Import", "MetricChunk",
-    "MetricLatest", "MetricPoint", "Project", "Run", "User", "WebSession", "Webhook", "WebhookDelivery", "WorkerRow",
+    "ApiKey", "Artifact", "AuditEntry", "Base", "CheckpointRow", "Counter", "Dataset", "DatasetVersion", "EventRow", "Import", "LogPiece",
+    "MetricChunk", "MetricLatest", "MetricPoint", "Project", "QueueRow", "Run", "User", "WebSession", "Webhook", "WebhookDelivery",
+    "WorkerRow",
 ]  # fmt: skip

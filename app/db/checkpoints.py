@@ -5,15 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey, String, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from app.db.artifacts import Artifact
 from app.db.base import Base, IdMixin, utc_now
 
 GONE = "removed"
 
 
 class CheckpointRow(IdMixin, Base):
-    """A verified checkpoint folder of a run, written under a lease token. `state`: good, corrupt or removed."""
+    """A verified checkpoint folder of a run, written under a lease token. `state`: good, corrupt or removed.
+
+    `artifact` is the folder packed into the store, where other machines can take it up; None where only this one ever works.
+    """
 
     __tablename__ = "checkpoints"
 
@@ -25,6 +29,9 @@ class CheckpointRow(IdMixin, Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     state: Mapped[str] = mapped_column(String(10), default="good")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
+
+    artifact: Mapped[Artifact | None] = relationship(foreign_keys=[artifact_id])
 
 
 def let_go(session: Session, run_id: str) -> list[CheckpointRow]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Select, String, select, true, update
+from sqlalchemy import BigInteger, ColumnElement, Select, String, cast, func, select, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import TouchedMixin, database_clock
+from app.db.queues import QueueRow
 from app.domain.errors import LeaseLost
 from app.domain.runs import LEASED, RunStatus, check_move
 
@@ -30,12 +31,16 @@ class LeaseMixin(TouchedMixin):
     error_code: Mapped[str | None] = mapped_column(String(60))
     queue: Mapped[str] = mapped_column(String(20))
     priority: Mapped[int] = mapped_column(default=0)
+    # Where it stands among those of its priority: when it came, in microseconds since 1970, until somebody moves it.
+    place: Mapped[int] = mapped_column(BigInteger, default=cast(database_clock() * 1_000_000, BigInteger))
     needs_gpu: Mapped[bool] = mapped_column(default=False)
     lease_owner: Mapped[str | None] = mapped_column(String(36))
     lease_token: Mapped[int] = mapped_column(default=0)
     lease_expires_at: Mapped[float | None]
     attempt: Mapped[int] = mapped_column(default=0)
     crashes_since_progress: Mapped[int] = mapped_column(default=0)
+    # Since when its holder has seen no progress; None while all goes well.
+    stalled_at: Mapped[float | None]
 
     def move_to(self, status: RunStatus, reason: str = "") -> None:
         """Change the state, if that is legal; the one door (the claim's conditional UPDATE is the other side of it)."""
@@ -45,6 +50,7 @@ class LeaseMixin(TouchedMixin):
         if status not in LEASED:
             self.lease_owner = None
             self.lease_expires_at = None
+            self.stalled_at = None
 
 
 Work = TypeVar("Work", bound=LeaseMixin)
@@ -54,11 +60,13 @@ def claim(
     session: Session, table: type[Work], worker_id: str, queue: str, *, has_gpu: bool, lease_seconds: float = LEASE_SECONDS
 ) -> Work | None:
     """Take the next waiting piece of work, or None. One conditional UPDATE: two claimers never get the same row."""
+    if not _has_room(session, table, queue):
+        return None
     may_take = true() if has_gpu else table.needs_gpu.is_(False)
     waiting: Select[str] = (
         select(table.id)  # type: ignore[attr-defined]
         .where(table.status == RunStatus.QUEUED, table.queue == queue, may_take)
-        .order_by(table.priority.desc(), table.id)  # type: ignore[attr-defined]
+        .order_by(*queue_order(table))
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -79,6 +87,23 @@ def claim(
         execution_options={"synchronize_session": False},
     ).scalar()
     return session.get(table, taken, populate_existing=True) if taken else None
+
+
+def queue_order(table: type[Any]) -> tuple[ColumnElement[Any], ...]:
+    """Return by what waiting work is ordered: the one order of claims and pages."""
+    return table.priority.desc(), table.place, table.id
+
+
+def _has_room(session: Session, table: type[Work], queue: str) -> bool:
+    """Return whether anything may be taken from a queue; where it has a limit, claimers take turns, or two would fill the last slot."""
+    decided = session.scalar(select(QueueRow).where(QueueRow.name == queue))
+    if decided is None or (decided.slots is None and not decided.held):
+        return True
+    decided = session.scalar(select(QueueRow).where(QueueRow.name == queue).with_for_update().execution_options(populate_existing=True))
+    if decided is None or decided.held:
+        return decided is None
+    busy = session.scalar(select(func.count()).select_from(table).where(table.queue == queue, table.status.in_(LEASED))) or 0
+    return decided.slots is None or busy < decided.slots
 
 
 def held(session: Session, table: type[Work], work_id: str, token: int) -> Work:

@@ -12,6 +12,7 @@ from sqlalchemy import and_, case, func, or_, select, true
 from app.db import Run, User, WorkerRow
 from app.db.base import database_time
 from app.db.holds import held_until
+from app.db.leases import queue_order
 from app.domain.holds import FACT, HOLDER, holds_of, seconds_held
 from app.domain.runs import ENDED, GROUPS, RunStatus
 from app.services.paging import Page
@@ -129,7 +130,7 @@ class Board:
     def waiting(self, limit: int) -> Sequence[Run]:
         """Return runs that wait for a worker in the order they will be taken, then those that wait for a person."""
         is_held = case((Run.status == RunStatus.QUEUED, 0), else_=1)
-        return self.session.scalars(self._in(Group.WAITING).order_by(is_held, Run.priority.desc(), Run.id).limit(limit)).all()
+        return self.session.scalars(self._in(Group.WAITING).order_by(is_held, *queue_order(Run)).limit(limit)).all()
 
     def done(self, limit: int, after: str | None) -> Page[Run]:
         """Return runs that have ended, the latest first; a keyset, never OFFSET."""

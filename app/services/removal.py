@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from app.db import CheckpointRow, EventRow, MetricChunk, MetricLatest, MetricPoint, Run
+from app.db import CheckpointRow, EventRow, LogPiece, MetricChunk, MetricLatest, MetricPoint, Run
 from app.db.artifacts import drop
 from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
 from app.db.checkpoints import let_go
@@ -108,7 +108,7 @@ class Removal:
         """Rows first, in one commit; files after it. What a crash leaves in between, the workers' sweep knows by the audit."""
         run, adapter = candidate.run, candidate.run.adapter
         versions = {version.id: version for version in (run.version, run.eval_version) if version}
-        for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow):
+        for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow, LogPiece):
             self.session.execute(delete(table).where(table.run_id == run.id))
         self.session.execute(delete(EventRow).where(EventRow.subject_id == run.id))
         blobs = [artifact.sha256 for artifact in (adapter, *(version.artifact for version in versions.values())) if artifact]

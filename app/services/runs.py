@@ -14,6 +14,7 @@ from app.db import EventRow, Run, WorkerRow
 from app.db.audit import CHECKPOINTS_DELETED, note
 from app.db.base import utc_now
 from app.db.checkpoints import let_go
+from app.db.leases import queue_order
 from app.db.runs import forget_model
 from app.db.session import after_commit
 from app.db.workers import is_alive
@@ -114,7 +115,7 @@ class Runs:
         """Return the first runs that have not ended: at work, then waiting for a worker in the order they will be taken, then held."""
         mine = select(Run).where(Run.project_id == by.project_id, Run.status.not_in(ENDED))
         urgency = case((Run.status.in_(LEASED), 0), (Run.status == RunStatus.QUEUED, 1), else_=2)
-        return self.session.scalars(mine.order_by(urgency, Run.priority.desc(), Run.id).limit(limit)).all()
+        return self.session.scalars(mine.order_by(urgency, *queue_order(Run)).limit(limit)).all()
 
     def counts(self, by: Identity) -> dict[str, int]:
         """Return how many runs are in each state."""
@@ -168,7 +169,7 @@ class Runs:
         if not queued:
             return {}
         workers = self.session.scalars(select(WorkerRow).where(is_alive(), WorkerRow.queue == TRAINING_QUEUE)).all()
-        order = select(Run.id).where(Run.status == RunStatus.QUEUED).order_by(Run.priority.desc(), Run.id)
+        order = select(Run.id).where(Run.status == RunStatus.QUEUED).order_by(*queue_order(Run))
         places = {run_id: place for place, run_id in enumerate(self.session.scalars(order))}
         return {run.id: _why_waiting(run, workers, places.get(run.id, 0)) for run in queued}
 

@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 from sqlalchemy import Engine, update
 
-from app.db import Run
+from app.db import QueueRow, Run
 from app.db.base import database_clock
+from app.db.counters import STALE_WRITE_REJECTED, count, counted
 from app.db.leases import claim, expired, extend, held
 from app.db.session import reading, unit_of_work
 from app.domain.errors import LeaseLost
@@ -97,3 +98,46 @@ def test_a_failed_unit_of_work_leaves_nothing(engine: Engine, owner: Identity) -
         session.get_one(Run, run_id).step = 1 // 0
     with reading(engine) as session:
         assert session.get_one(Run, run_id).step == 0
+
+
+def test_claims_go_by_the_place_somebody_gave(engine: Engine, owner: Identity) -> None:
+    dataset = add_dataset(engine, owner)
+    first, second = add_run(engine, owner, dataset), add_run(engine, owner, dataset)
+    with unit_of_work(engine) as session:
+        one, other = session.get_one(Run, first), session.get_one(Run, second)
+        assert 0 < one.place <= other.place
+        one.place, other.place = other.place + 1, one.place
+    assert [run.id for run in (take(engine), take(engine)) if run] == [second, first]
+
+
+def test_nothing_is_taken_from_a_queue_that_is_held(engine: Engine, owner: Identity) -> None:
+    add_run(engine, owner, add_dataset(engine, owner))
+    with unit_of_work(engine) as session:
+        session.add(QueueRow(name="gpu", held=True))
+    assert take(engine) is None
+    with unit_of_work(engine) as session:
+        session.get_one(QueueRow, "gpu").held = False
+    assert take(engine) is not None
+
+
+def test_a_queue_s_slots_bound_what_many_claimers_take_at_once(engine: Engine, owner: Identity) -> None:
+    dataset = add_dataset(engine, owner)
+    for _ in range(12):
+        add_run(engine, owner, dataset)
+    with unit_of_work(engine) as session:
+        session.add(QueueRow(name="gpu", slots=3))
+    taken: list[str] = []
+    threads = [threading.Thread(target=lambda: taken.extend(run.id for run in [take(engine)] if run)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(taken)) == len(taken) == 3
+
+
+def test_what_is_counted_adds_up_over_transactions(engine: Engine) -> None:
+    for _ in range(3):
+        with unit_of_work(engine) as session:
+            count(session, STALE_WRITE_REJECTED)
+    with reading(engine) as session:
+        assert counted(session) == {STALE_WRITE_REJECTED: 3}

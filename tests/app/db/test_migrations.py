@@ -21,7 +21,7 @@ from app.db.session import make_engine
 
 OWNED = {"datasets", "dataset_versions", "imports", "runs", "artifacts", "api_keys", "webhooks"}
 NAMED = {"projects", "users", "events", "metric_points", "metric_chunks", "metric_latest", "checkpoints", "workers", "audit"}
-NAMED |= {"webhook_deliveries"}
+NAMED |= {"webhook_deliveries", "queues", "run_log", "counters"}
 
 
 def test_the_database_is_what_the_tables_say(engine: Engine) -> None:

@@ -1,0 +1,37 @@
+"""What is counted over all processes and restarts, for Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import BigInteger, String, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.base import Base
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+LEASE_EXPIRED, STALE_WRITE_REJECTED = "lease_expired", "stale_write_rejected"
+
+
+class Counter(Base):
+    """A number that only grows."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+def count(session: Session, name: str) -> None:
+    """Add one to a counter, in the transaction of what is counted."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    add = dialect.insert(Counter).values(name=name, value=1)
+    session.execute(add.on_conflict_do_update(index_elements=[Counter.name], set_={"value": Counter.value + 1}))
+
+
+def counted(session: Session) -> dict[str, int]:
+    """Return every counter that has counted anything."""
+    return dict(session.execute(select(Counter.name, Counter.value)).all())
