@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -49,6 +50,14 @@ class Settings(BaseSettings):
     )
     webhook_private: bool = Field(False, description="Whether webhooks may go to private addresses and this machine, also over http.")
     backup: bool = Field(True, description="Whether an older database is copied to HONE_HOME/backups before its schema is changed.")
+    lease_seconds: float = Field(
+        60.0, ge=1.0, description="For how many seconds a silent worker keeps what it holds; then another takes over. The same everywhere."
+    )
+    stall_minutes: float = Field(
+        10.0, gt=0, description="After so many minutes without progress a run counts as stalled; after three times that it is ended."
+    )
+    cache_bytes: int = Field(20 * 2**30, gt=0, description="How much of a remote store is kept here to read from.")
+    log_format: Literal["text", "json"] = Field("text", description="How log lines are written: text (logfmt) or json.")
     root_path: str = Field("", description="Path under which a reverse proxy serves Hone, e.g. /hone; it may strip it or pass it on.")
 
     @field_validator("secret_key")
