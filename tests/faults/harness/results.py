@@ -1,0 +1,65 @@
+"""Where the fault programme keeps what it measured: bench/results/faults.json, and the table of it in docs/promises.md.
+
+Written only when asked for (HONE_FAULTS_RECORD=1): a test that is merely run changes no file of the project.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.results_file import FOLDER, machine
+from tests.faults.harness.promises import PROMISES
+
+RESULTS = FOLDER / "faults.json"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "promises.md"
+BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+# Read when this is imported: a test sees no setting of whoever runs it.
+ASKED = os.environ.get("HONE_FAULTS_RECORD") == "1"
+
+
+def record(promise_id: str, *, test: str, n: int, result: dict[str, Any], seed: int | None, database: str = "") -> None:
+    """Print what a test of a promise found, and keep it if that was asked for.
+
+    `test` is its name with what it was run with (`test_kills.py::test_x[sqlite]`), and a later result of the same replaces it; `n` says how
+    often it was tried.
+    """
+    print(f"{promise_id} {test}: n={n} seed={seed} {result}")
+    if not ASKED:
+        return
+    entry = {"id": promise_id, "promise": PROMISES[promise_id].sentence, "test": test, "n": n, "result": result, "seed": seed}
+    entry |= {"database": database, "date": datetime.now(UTC).date().isoformat(), "machine": machine()}
+    with RESULTS.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # tests run side by side
+        file.seek(0)
+        others = [kept for kept in json.loads(file.read() or "[]") if kept["test"] != test]
+        entries = sorted([*others, entry], key=lambda kept: (list(PROMISES).index(kept["id"]), kept["test"]))
+        file.truncate(0)
+        file.write(json.dumps(entries, indent=2) + "\n")
+        file.flush()
+        show(entries)
+
+
+def table(entries: list[dict[str, Any]]) -> str:
+    """Return the promises and what was last measured of each as the table of docs/promises.md."""
+    lines = ["| | Promise | Test | Each time | Large size | Last result |", "|---|---|---|---|---|---|"]
+    for promise_id, promise in PROMISES.items():
+        found = "<br>".join(_in_words(entry) for entry in entries if entry["id"] == promise_id) or "not measured yet"
+        lines.append(f"| {promise_id} | {promise.sentence} | `{promise.test}` | {promise.small} | {promise.large} | {found} |")
+    return "\n".join(lines) + "\n"
+
+
+def _in_words(entry: dict[str, Any]) -> str:
+    figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in entry["result"].items())
+    where = f"{entry['database']}, " if entry["database"] else ""
+    return f"{entry['date']}, {where}{entry['n']:,} trials, seed {entry['seed']}: {figures}"
+
+
+def show(entries: list[dict[str, Any]]) -> None:
+    """Put the table into docs/promises.md."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    PAGE.write_text(before + BEGIN + "\n" + table(entries) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
