@@ -49,7 +49,7 @@ def claim_and_run(worker: Worker) -> bool:
     try:
         for kind in (kind for kind in KINDS.values() if kind.queue == worker.queue):
             with unit_of_work(worker.engine) as session:
-                row = claim(session, kind.table, worker.id, worker.queue, has_gpu=worker.has_gpu)
+                row = claim(session, kind.table, worker.id, worker.queue, has_gpu=worker.has_gpu, lease_seconds=worker.lease_seconds)
                 if isinstance(row, Run):
                     begin_hold(session, row, host=worker.host, device=worker.device)
             if row is not None:
@@ -72,7 +72,7 @@ class Hold:
         self.interrupted = False
         self.unwritten: list[AnyEvent] = []
         self.asked = time.monotonic()
-        self.heartbeat = Heartbeat(worker.engine, kind.table, work_id, token)
+        self.heartbeat = Heartbeat(worker.engine, kind.table, work_id, token, worker.lease_seconds)
         self.log = log.bind(work=work_id, token=token)
 
     def run(self) -> None:

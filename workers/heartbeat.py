@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from app.db.leases import HEARTBEAT_SECONDS, LEASE_SECONDS, extend
+from app.db.leases import LEASE_SECONDS, extend
 from app.db.session import UNREACHABLE, unit_of_work
 from app.domain.errors import LeaseLost
 
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 log = structlog.get_logger()
-SELF_FENCE_SECONDS = LEASE_SECONDS - 2 * HEARTBEAT_SECONDS
-"""Without the database for this long a holder must assume that others will take over."""
+BEATS_PER_LEASE = 4
 
 
 class Heartbeat:
-    """Extends a lease for the time of a with block; `lost` is set once somebody else holds the work, or may."""
+    """Extends a lease for the time of a with block; `lost` is set once somebody else holds the work, or may.
 
-    def __init__(self, engine: Engine, table: type[Any], work_id: str, token: int) -> None:
-        self.engine, self.table, self.work_id, self.token = engine, table, work_id, token
+    That it may is known from this process's own clock: half a lease after the database last took a sign, whatever hangs.
+    """
+
+    def __init__(self, engine: Engine, table: type[Any], work_id: str, token: int, lease_seconds: float = LEASE_SECONDS) -> None:
+        self.engine, self.table, self.work_id, self.token, self.lease_seconds = engine, table, work_id, token, lease_seconds
         self.lost = threading.Event()
+        self._extended = time.monotonic()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -43,23 +46,22 @@ class Heartbeat:
 
     def check(self) -> None:
         """Raise LeaseLost once the work is, or may be, somebody else's."""
+        if time.monotonic() - self._extended > self.lease_seconds / 2:
+            self.lost.set()
         if self.lost.is_set():
             message = "The lease was lost."
             raise LeaseLost(message)
 
     def _beat(self) -> None:
-        extended = time.monotonic()
-        while not self._done.wait(HEARTBEAT_SECONDS):
+        while not self._done.wait(self.lease_seconds / BEATS_PER_LEASE):
+            asked = time.monotonic()  # the lease is counted from no later than this
             try:
                 with unit_of_work(self.engine) as session:
-                    extend(session, self.table, self.work_id, self.token)
-                extended = time.monotonic()
+                    extend(session, self.table, self.work_id, self.token, self.lease_seconds)
+                self._extended = asked
             except LeaseLost:
                 # Also when the work has just ended: then nobody asks any more.
                 self.lost.set()
                 return
             except UNREACHABLE as error:
                 log.warning("the database does not answer", work=self.work_id, error=str(error))
-                if time.monotonic() - extended > SELF_FENCE_SECONDS:
-                    self.lost.set()
-                    return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 SIGN_OF_LIFE_SECONDS = 5.0
-"""So old may be what pages show of a device's memory, and a little more."""
-SWEEP_EVERY = 3
-"""Every how many signs of life the worker also looks for lost leases."""
+"""So old may be what pages show of a device's memory, and a little more; with short leases it is a twelfth of one."""
+SWEEPS_PER_LEASE = 4
+"""How often the worker also looks for lost leases."""
 
 
 @dataclass
@@ -60,6 +61,11 @@ class Worker:
     def __post_init__(self) -> None:
         self.free = threading.Semaphore(self.slots)
         self.devices = DeviceWatch(has_gpu=self.has_gpu)
+
+    @property
+    def lease_seconds(self) -> float:
+        """Return for how long this worker's claims hold without a sign of life."""
+        return self.settings.lease_seconds
 
     def register(self, sweep: Callable[[Worker], object]) -> None:
         """Enter the process into the list of workers, and begin to give signs of life and to sweep."""
@@ -98,22 +104,22 @@ class Worker:
                 row.left_at, row.busy_with = utc_now(), None
 
     def _live(self, sweep: Callable[[Worker], object]) -> None:
-        turn = 0
+        swept = -math.inf
         while True:
             try:
                 with unit_of_work(self.engine) as session:
                     row = session.get(WorkerRow, self.id)
                     if row:
                         row.updated_at, row.facts = database_clock(), row.facts | as_facts(self.devices.latest)
-                if turn % SWEEP_EVERY == 0:
+                if time.monotonic() - swept >= self.lease_seconds / SWEEPS_PER_LEASE:
+                    swept = time.monotonic()
                     sweep(self)
             except UNREACHABLE as error:
                 log.warning("the database does not answer; trying again", error=str(error))
             except Exception:
                 # The outer edge of this thread: a worker without signs of life would be taken for dead.
                 log.exception("the look for lost work failed")
-            turn += 1
-            if self.leaving.wait(SIGN_OF_LIFE_SECONDS):
+            if self.leaving.wait(min(SIGN_OF_LIFE_SECONDS, self.lease_seconds / 12)):
                 return
 
     def dead_neighbours(self) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEASE_SECONDS = 60.0
-HEARTBEAT_SECONDS = 15.0
+"""Unless the settings say otherwise."""
 
 
 class LeaseMixin(TouchedMixin):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine, update
+from sqlalchemy.exc import OperationalError
 
 import workers.heartbeat
 from app.db import Run
@@ -22,9 +24,8 @@ __all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engin
 
 
 @pytest.fixture
-def run_id(engine: Engine, owner: Identity, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A run that is held, by a heart that beats fast."""
-    monkeypatch.setattr(workers.heartbeat, "HEARTBEAT_SECONDS", 0.05)
+def run_id(engine: Engine, owner: Identity) -> str:
+    """A run that is held."""
     made = add_run(engine, owner, add_dataset(engine, owner))
     with unit_of_work(engine) as session:
         claim(session, Run, "w", "gpu", has_gpu=False)
@@ -47,30 +48,40 @@ def test_a_lease_is_extended_while_it_beats(engine: Engine, run_id: str) -> None
     with unit_of_work(engine) as session:
         session.execute(update(Run).values(lease_expires_at=database_clock() - 1))
     assert is_expired(engine, run_id)
-    with Heartbeat(engine, Run, run_id, 1) as heartbeat:
+    with Heartbeat(engine, Run, run_id, 1, lease_seconds=10.0) as heartbeat:
         until(lambda: not is_expired(engine, run_id))
         heartbeat.check()
 
 
 def test_it_stops_when_somebody_else_holds_the_work(engine: Engine, run_id: str) -> None:
-    with Heartbeat(engine, Run, run_id, 1) as heartbeat:
-        with unit_of_work(engine) as session:
-            session.execute(update(Run).values(lease_token=2))
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).values(lease_token=2))
+    with Heartbeat(engine, Run, run_id, 1, lease_seconds=1.0) as heartbeat:
         until(heartbeat.lost.is_set)
         with pytest.raises(LeaseLost):
             heartbeat.check()
 
 
-def test_it_gives_the_work_up_when_the_database_is_away_for_too_long(engine: Engine, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers.heartbeat, "SELF_FENCE_SECONDS", 0.2)
-    with unit_of_work(engine) as session:
-        session.execute(update(Run).values(lease_token=1))
-    with Heartbeat(engine, Run, run_id, 1) as heartbeat:
-        monkeypatch.setattr(workers.heartbeat, "extend", _broken)
-        until(heartbeat.lost.is_set)
+@pytest.mark.parametrize("trouble", ["it refuses", "it hangs"])
+def test_half_a_lease_without_the_database_is_too_long(engine: Engine, run_id: str, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def extend(*_: object) -> None:
+        asked.set()
+        if trouble == "it hangs":
+            over.wait(30)
+        raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr(workers.heartbeat, "extend", extend)
+    with Heartbeat(engine, Run, run_id, 1, lease_seconds=0.4) as heartbeat:
+        assert asked.wait(30)
+        until(lambda: is_lost(heartbeat))
+        over.set()
 
 
-def _broken(*_: object) -> None:
-    from sqlalchemy.exc import OperationalError
-
-    raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
+def is_lost(heartbeat: Heartbeat) -> bool:
+    try:
+        heartbeat.check()
+    except LeaseLost:
+        return True
+    return False

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-import workers.worker
 from app.config import Settings
 from app.db import WorkerRow
 from app.db.session import reading
@@ -23,9 +22,10 @@ __all__ = ["engine", "migrated_sqlite", "postgresql_url", "sqlite_engine"]
 
 
 @pytest.fixture
-def worker(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-    monkeypatch.setattr(workers.worker, "SIGN_OF_LIFE_SECONDS", 0.05)
-    made = Worker(Settings(home=tmp_path), "cpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False)
+def worker(engine: Engine, tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(
+        Settings(home=tmp_path, lease_seconds=1), "cpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False
+    )
     yield made
     made.leaving.set()
 
