@@ -57,6 +57,13 @@ class Notice(Event):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
+class Doing(Event):
+    """A sign of life in a phase without steps, and what the phase is: "fetching the base"; told at least every half minute."""
+
+    type: Literal["doing"] = "doing"
+    what: str
+
+
 class Finished(Event):
     """The last line of a child. `interrupted`: it was told to leave and kept what it had. `code` is stable for programs."""
 
@@ -67,7 +74,7 @@ class Finished(Event):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-AnyEvent = Annotated[Started | Metric | Progress | Checkpoint | Notice | Finished, Field(discriminator="type")]
+AnyEvent = Annotated[Started | Metric | Progress | Checkpoint | Notice | Doing | Finished, Field(discriminator="type")]
 _adapter: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
