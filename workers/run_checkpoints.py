@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 
 from app.db import CheckpointRow, Run
 from app.db.checkpoints import GONE
+from app.db.leases import held
 from app.db.session import after_commit, reading, unit_of_work
 from app.domain.runs import ENDED
 from workers.training.checkpoints import CheckpointBroken, verify
@@ -73,8 +74,8 @@ def count_uncounted(worker: Worker) -> None:
                 session.execute(update(Run).where(Run.id == run_id).values(work_bytes=size))
 
 
-def newest_good_checkpoint(worker: Worker, run_id: str) -> GoodCheckpoint | None:
-    """Return the newest checkpoint that verifies; a broken one is marked so and the next older is tried."""
+def newest_good_checkpoint(worker: Worker, run_id: str, token: int) -> GoodCheckpoint | None:
+    """Return the newest checkpoint that verifies; a broken one is marked so and the next older is tried. The lease is held."""
     newest = _good(run_id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
     with reading(worker.engine) as session:
         rows = session.scalars(newest).all()
@@ -84,7 +85,7 @@ def newest_good_checkpoint(worker: Worker, run_id: str) -> GoodCheckpoint | None
             return GoodCheckpoint(folder, verify(folder).step)
         except CheckpointBroken as error:
             log.warning("a checkpoint is broken", run=run_id, path=row.path, why=str(error))
-            _mark_broken(worker, run_id, row.id)
+            _mark_broken(worker, run_id, row.id, token)
         except OSError as error:
             # The disk may answer again later; until then an older one will do.
             log.warning("a checkpoint cannot be read", run=run_id, path=row.path, why=str(error))
@@ -95,13 +96,14 @@ def _good(run_id: str) -> Select[CheckpointRow]:
     return select(CheckpointRow).where(CheckpointRow.run_id == run_id, CheckpointRow.state == "good")
 
 
-def _mark_broken(worker: Worker, run_id: str, checkpoint_id: str) -> None:
+def _mark_broken(worker: Worker, run_id: str, checkpoint_id: str, token: int) -> None:
     with unit_of_work(worker.engine) as session:
+        run = held(session, Run, run_id, token)
         session.get_one(CheckpointRow, checkpoint_id).state = "corrupt"
         session.flush()
         good = (CheckpointRow.run_id == run_id, CheckpointRow.state == "good")
         # New checkpoints count from here, or those before the broken one's step would be thought old.
-        session.get_one(Run, run_id).checkpoint_step = session.scalar(select(func.max(CheckpointRow.step)).where(*good)) or 0
+        run.checkpoint_step = session.scalar(select(func.max(CheckpointRow.step)).where(*good)) or 0
 
 
 def enter_checkpoint(session: Session, folder: Path, run: Run, event: Checkpoint) -> bool:

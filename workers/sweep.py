@@ -15,6 +15,7 @@ from app.db import WorkerRow
 from app.db.base import database_clock, utc_now
 from app.db.leases import expired
 from app.db.session import reading, unit_of_work
+from app.domain.errors import LeaseLost
 from app.domain.runs import LEASED, RunStatus
 from workers.kinds import KINDS, Kind, lose
 from workers.leftovers import clear_deleted
@@ -59,8 +60,11 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
     with reading(worker.engine) as session:
         row = session.get_one(kind.table, work_id)
         token, was_stopping = row.lease_token, row.status == RunStatus.STOPPING
-    # Outside the transaction: gigabytes may have to be read, and others want to write.
-    package = kind.package(worker, work_id, token, None) if was_stopping else None
+    try:
+        # Outside the transaction: gigabytes may have to be read, and others want to write.
+        package = kind.package(worker, work_id, token, None) if was_stopping else None
+    except LeaseLost:
+        return False  # another sweep was quicker
     with unit_of_work(worker.engine) as session:
         for row in expired(session, kind.table, work_id=work_id, token=token):
             log.warning("a worker was lost", work=row.id, status=row.status)

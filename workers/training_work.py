@@ -68,7 +68,7 @@ class TrainingWork:
         arguments = ["workers.train", str(folder / "spec.yaml"), "--out", str(folder), "--lease-token", str(token)]
         if base_dir:
             arguments += ["--base-dir", str(base_dir)]
-        checkpoint = newest_good_checkpoint(worker, work_id)
+        checkpoint = newest_good_checkpoint(worker, work_id, token)
         if checkpoint:
             arguments += ["--resume", str(checkpoint.folder)]
         return Child(arguments, folder=folder, log_file=folder / "log.txt", needs_hub=base_dir is None)
@@ -93,7 +93,7 @@ class TrainingWork:
         """Zip the adapter with its card; of a lost worker the newest checkpoint's; None when there is neither."""
         adapter, step = run_folder(worker, work_id) / "adapter", None
         if finished is None or not (adapter / ADAPTER_FILES[0]).is_file():
-            checkpoint = newest_good_checkpoint(worker, work_id)
+            checkpoint = newest_good_checkpoint(worker, work_id, token)
             if checkpoint is None or not all((checkpoint.folder / name).is_file() for name in ADAPTER_FILES):
                 return None
             adapter, step = checkpoint.folder, checkpoint.step

@@ -58,7 +58,7 @@ def damage(worker: Worker, run_id: str, step: int) -> None:
 
 
 def test_two_are_kept_and_the_newest_is_taken(worker: Worker, run_id: str) -> None:
-    found = newest_good_checkpoint(worker, run_id)
+    found = newest_good_checkpoint(worker, run_id, 1)
     assert found is not None
     assert found.step == 30
     assert {path.name for path in (run_folder(worker, run_id) / "checkpoints").iterdir() if path.name[0] != "."} == {"20-t1", "30-t1"}
@@ -66,13 +66,13 @@ def test_two_are_kept_and_the_newest_is_taken(worker: Worker, run_id: str) -> No
 
 def test_a_broken_one_is_passed_over_and_later_ones_count_from_the_older(worker: Worker, run_id: str) -> None:
     damage(worker, run_id, 30)
-    found = newest_good_checkpoint(worker, run_id)
+    found = newest_good_checkpoint(worker, run_id, 1)
     assert found is not None
     assert found.step == 20
     with reading(worker.engine) as session:
         assert session.get_one(Run, run_id).checkpoint_step == 20
     save(worker, run_id, 25)
-    found = newest_good_checkpoint(worker, run_id)
+    found = newest_good_checkpoint(worker, run_id, 1)
     assert found is not None
     assert found.step == 25
 
