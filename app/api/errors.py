@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app.db.session import UNREACHABLE
+from app.db.session import UNREACHABLE, in_words
 from app.domain.chat import invalid_field
 from app.domain.errors import StudioError
 
@@ -44,9 +44,7 @@ def answer(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse(shape(str(error.detail), "invalid_request_error", None, code), error.status_code, error.headers)
     if isinstance(error, UNREACHABLE):
         log.warning("the database did not answer", path=request.scope["path"], error=str(error))
-        return JSONResponse(
-            shape("The database does not answer just now; try again.", "server_error", None, "unavailable"), 503, RETRY_AFTER
-        )
+        return answer(request, in_words(error))
     log.error("a request failed", path=request.scope["path"], exc_info=error)
     return JSONResponse(shape("Something went wrong inside Hone; its log says what.", "server_error", None, "internal_error"), 500)
 

@@ -11,6 +11,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, select
 
+from app.db.session import PATIENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,6 +38,7 @@ def migrate(engine: Engine, before: Callable[[str, str], None] | None = None) ->
     scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(PATIENT)
             # Two that start at once would both begin; SQLite's transactions wait for each other by themselves.
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         revision, newest = _revision(connection), scripts.get_current_head()

@@ -12,6 +12,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from app.domain.errors import Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -21,6 +23,20 @@ AFTER_COMMIT = "hone_after_commit"
 log = structlog.get_logger()
 UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 """How a database that is away, locked or overrun shows itself; trying again later may work."""
+POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS = 4, 3, 4, 8
+"""How long each wait for the database may take: whoever asks for a page is told within ten seconds, and a worker tries again."""
+ABANDONED_SECONDS = 60
+"""A worker that was stopped in the middle of a transaction must not keep its rows locked from those who take over."""
+POSTGRESQL_WAITS = {
+    "connect_timeout": CONNECT_SECONDS,
+    # A server that vanished without a word is noticed by the network, not by a statement's end.
+    "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+    "options": f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout={STATEMENT_SECONDS}s"
+    f" -c idle_in_transaction_session_timeout={ABANDONED_SECONDS}s",
+}  # fmt: skip
+PATIENT = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+"""For the one transaction on PostgreSQL that may take its time: changing the schema, with a copy made first."""
+POSTGRESQL_DISK_FULL = "53100"
 
 
 def journal_mode() -> str:
@@ -31,10 +47,10 @@ def journal_mode() -> str:
 def make_engine(url: str) -> Engine:
     """Return an engine for SQLite or PostgreSQL; opens no connection."""
     # Failures go to the log, and what people wrote or keep secret does not belong there.
-    shared: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "pool_timeout": 10}
+    shared: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "pool_timeout": POOL_SECONDS}
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, max_overflow=20, connect_args={"connect_timeout": 10}, **shared)
-    engine = create_engine(url, connect_args={"timeout": 5.0, "check_same_thread": False}, max_overflow=30, **shared)
+        return create_engine(url, pool_pre_ping=True, max_overflow=20, connect_args=POSTGRESQL_WAITS, **shared)
+    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False}, max_overflow=30, **shared)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -43,7 +59,7 @@ def make_engine(url: str) -> Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # Python's own transaction handling begins late and only for some statements; ours begins in _begin_sqlite.
     connection.isolation_level = None
-    for setting in (f"journal_mode={journal_mode()}", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for setting in (f"journal_mode={journal_mode()}", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={LOCK_SECONDS * 1000}"):
         connection.execute(f"PRAGMA {setting}")
     # SQLite's own knows the 26 letters of English alone.
     connection.create_function("lower", 1, lambda text: text if text is None else str(text).lower(), deterministic=True)
@@ -53,6 +69,14 @@ def _begin_sqlite(connection: Connection) -> None:
     # A writer takes its lock at once: two that read first and write later would deadlock, and SQLite would fail one without waiting.
     reads_only = connection.get_execution_options().get("reads_only", False)
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def in_words(error: Exception) -> Unavailable:
+    """Return what one of UNREACHABLE means to whoever asked."""
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == POSTGRESQL_DISK_FULL:
+        return Unavailable("The database's disk is full, so nothing was changed. Free some space there, then try again.", code="disk_full")
+    return Unavailable("The database does not answer just now, so nothing was changed. Try again in a moment.")
 
 
 @contextmanager

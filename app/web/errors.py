@@ -21,6 +21,7 @@ TITLES = {
     415: "Not a file of examples", 422: "Something is missing", 429: "Too many at once", 503: "Not there just now",
 }  # fmt: skip
 BROKEN = "Something broke on our side"
+RETRY_AFTER = {503: {"Retry-After": "5"}}
 STREAM = "/live"
 
 
@@ -43,7 +44,7 @@ def page_for(request: Request, error: StudioError) -> Response:
     if not fragment:
         return Response(
             pages.bare("errors/page.html", title=title, message=error.message, status=status),
-            status, media_type="text/html", headers={"Cache-Control": "no-store", "Vary": VARY},
+            status, media_type="text/html", headers={"Cache-Control": "no-store", "Vary": VARY} | RETRY_AFTER.get(status, {}),
         )  # fmt: skip
     body = pages.bare("errors/notice.html", title=title, message=error.message)
     # htmx swaps no 5xx, so that a passing failure does not empty a page; the notice is swapped all the same.

@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from app.db.session import UNREACHABLE, journal_mode
-from app.domain.errors import StudioError, Unavailable
+from app.db.session import UNREACHABLE, in_words, journal_mode
+from app.domain.errors import StudioError
 from app.web import errors
 from app.web.live import Live
 from app.web.pages import Pages
@@ -114,6 +114,6 @@ def _in_words(request: Request, error: Exception) -> StudioError:
         return errors.unreadable(error)
     if isinstance(error, UNREACHABLE):
         log.warning("the database did not answer", path=request.scope["path"], error=str(error))
-        return Unavailable("The database does not answer just now. Try again in a moment.")
+        return in_words(error)
     log.error("a page failed", path=request.scope["path"], exc_info=error)
     return errors.broken()
