@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class StudioError(Exception):
-    """A failure with a sentence for people; `param` names the field at fault, `code` is stable for programs."""
+    """A failure with a sentence for people; `param` names the field at fault, `code` is stable for programs.
+
+    `data` holds figures for whoever explains it further: bytes that are missing, rows at fault.
+    """
 
     kind: ClassVar[str] = "server_error"
     status: ClassVar[int] = 500
     default_code: ClassVar[str | None] = None
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None, data: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.code = code or self.default_code
+        self.data = data or {}
 
 
 class Invalid(StudioError):
