@@ -191,7 +191,7 @@ class Family:
         settings = self.settings
         environment = os.environ | {
             "HONE_HOME": str(settings.home.resolve()), "HONE_HOST": settings.host, "HONE_WORKERS": str(settings.workers).lower(),
-            "HONE_ROOT_PATH": settings.root_path,
+            "HONE_ROOT_PATH": settings.root_path, "HONE_LOG_FORMAT": settings.log_format,
             "HONE_WEB_FD": str(listener.fileno()), "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
         starts_inference = settings.workers and not settings.inference_url
@@ -207,7 +207,7 @@ class Family:
                 yield Child(f"{queue} worker", [*python, "workers.supervisor", "--queue", queue], theirs)
         if starts_inference:
             # It reads foreign models, so it knows no database, no broker and no token.
-            told = {name: environment[name] for name in ("HONE_HOME", "HONE_INFERENCE_KEY", "PYTHONUNBUFFERED")}
+            told = {name: environment[name] for name in ("HONE_HOME", "HONE_INFERENCE_KEY", "HONE_LOG_FORMAT", "PYTHONUNBUFFERED")}
             command = [*python, "workers.inference", "--fd", str(for_inference.fileno())]
             yield Child("inference", command, child_environment(own="HONE_INFERENCE_") | told, (for_inference.fileno(),))
 

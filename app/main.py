@@ -149,7 +149,7 @@ def main() -> None:
 
     settings = Settings()
     follow_parent()
-    configure_logging("web")
+    configure_logging("web", settings.log_format)
     app = create_app(settings)
     Server(server_config(app, settings), app.state.web.live.close).run(sockets=[socket.socket(fileno=int(os.environ["HONE_WEB_FD"]))])
 

@@ -36,9 +36,9 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="not a child of `hone up`")
     parser.add_argument("--json", action="store_true", help="print one line when ready")
     wanted = parser.parse_args()
-    configure_logging(f"{wanted.queue}-worker")
     os.umask(0o077)
     settings = Settings()
+    configure_logging(f"{wanted.queue}-worker", settings.log_format)
     try:
         worker = _started(settings, wanted)
     except CannotStart as error:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.db.migrate import is_current
 from app.gateways.backups import NoBackup
+from app.gateways.logs import without_secrets
 from app.gateways.upgrading import UpgradeFailed
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class CannotStart(Exception):
-    """Why a process cannot start, in a sentence."""
+    """Why a process cannot start, in a sentence; what a library says of an address may hold a password, so none stays in it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_secrets(message))
 
 
 @contextmanager

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
 
 from app.gateways.lifeline import follow_parent
+from app.gateways.logs import configure_logging
 from workers.inference.engine import Engine
 from workers.inference.server import create_app
 
@@ -33,7 +34,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so to the parent."""
         await super().startup(sockets)
-        print(f"inference ready on {self._address}", flush=True)
+        with suppress(OSError):  # no room for a line on the log's disk is no reason not to answer
+            print(f"inference ready on {self._address}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Leave cleanly on SIGTERM and SIGINT; uvicorn itself would raise the signal again at the end."""
@@ -52,7 +54,7 @@ def main() -> None:
     os.nice(NICENESS)
     if not given.alone:
         follow_parent(signal.SIGKILL)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    configure_logging("inference", "json" if os.environ.get("HONE_LOG_FORMAT") == "json" else "text")
     engine = Engine(given.device, int(threads))
     engine.start()
     listener = socket.socket(fileno=given.fd) if given.fd is not None else socket.create_server((given.host, given.port), backlog=BACKLOG)
