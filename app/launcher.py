@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import webbrowser
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from app.db.session import make_engine, unit_of_work
 from app.gateways.backups import Backups
 from app.gateways.environment import child_environment
 from app.gateways.lifeline import is_running, process_space
+from app.gateways.log_file import rotate
 from app.gateways.starting import CannotStart, starting
 from app.gateways.upgrading import bring_up_to_date
 from app.services.accounts import Accounts
@@ -221,6 +222,7 @@ class Family:
         while not self.leaving.is_set():
             for child in self.children:
                 self._look_after(child)
+            rotate(self.settings.log_file)
             self.leaving.wait(0.2)
         self._say("Hone is stopping; a run under way goes on at the next start.")
         self._end()
@@ -271,8 +273,11 @@ class Family:
             _close(process)
 
     def _say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - talk goes to stderr
-        self.log.write(f"{line}\n".encode())
+        # Where there is no room for a line, the studio goes on without it.
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - talk goes to stderr
+        with suppress(OSError):
+            self.log.write(f"{line}\n".encode())
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

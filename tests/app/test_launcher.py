@@ -53,6 +53,11 @@ def test_the_inference_port_is_bound_once_and_handed_on(tmp_path: Path, sockets:
         assert started[name].environment["HONE_INFERENCE_URL"] == f"http://127.0.0.1:{handed.getsockname()[1]}"
 
 
+def test_a_log_without_room_does_not_end_the_studio(tmp_path: Path, sockets: tuple[socket.socket, socket.socket]) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        Family(Settings(home=tmp_path), *sockets, full)._say("nobody reads this")
+
+
 def test_a_web_alone_is_a_web_alone(tmp_path: Path, sockets: tuple[socket.socket, socket.socket]) -> None:
     assert list(parts(Settings(home=tmp_path, workers=False), sockets)) == ["web"]
 
