@@ -17,7 +17,7 @@ import structlog
 from app.domain.devices import Device
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
 log = structlog.get_logger()
 LOOK_SECONDS = 4.0
@@ -59,34 +59,19 @@ def _resident_bytes(pid: int) -> int:
         return 0  # it has just ended
 
 
-def read_gpus(mine: Collection[int], visible: str | None, nvml: Any = pynvml) -> list[Device]:
-    """Return the GPUs this worker may use; none where there is no driver, or it does not answer. `visible`: CUDA_VISIBLE_DEVICES."""
+def read_gpu(uuid: str, mine: Collection[int], nvml: Any = pynvml) -> Device | None:
+    """Return a GPU with its memory; None where there is no driver, or it does not answer."""
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:
-        return []
+        return None
     try:
-        return [_read_gpu(nvml, handle, mine) for handle in _usable(nvml, visible)]
+        return _read_gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(uuid), mine)
     except nvml.NVMLError as error:
         log.warning("the GPU's driver does not answer", error=str(error))
-        return []
+        return None
     finally:
         nvml.nvmlShutdown()
-
-
-def _usable(nvml: Any, visible: str | None) -> Iterator[Any]:
-    """Yield the GPUs that are not hidden. Numbers count as the driver does, which is CUDA's way too where all GPUs are alike."""
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    if visible is None:
-        yield from handles
-        return
-    for wanted in (part.strip() for part in visible.split(",")):
-        if wanted.isdecimal() and int(wanted) < len(handles):
-            yield handles[int(wanted)]
-        elif wanted and not wanted.isdecimal():
-            yield from (handle for handle in handles if _as_text(nvml.nvmlDeviceGetUUID(handle)).startswith(wanted))
-        else:
-            return  # as CUDA does: the first name that means nothing ends the list
 
 
 def _read_gpu(nvml: Any, handle: Any, mine: Collection[int]) -> Device:
@@ -134,10 +119,10 @@ def _as_text(name: str | bytes) -> str:
 
 
 class DeviceWatch:
-    """Looks at the devices every few seconds; `latest` is what it saw last."""
+    """Looks at the machine and the worker's GPU, if it has one, every few seconds; `latest` is what it saw last."""
 
-    def __init__(self, *, has_gpu: bool) -> None:
-        self.has_gpu = has_gpu
+    def __init__(self, gpu: str | None) -> None:
+        self.gpu = gpu
         self.latest: list[Device] = []
 
     def start(self, leaving: threading.Event) -> None:
@@ -147,8 +132,8 @@ class DeviceWatch:
     def look(self) -> list[Device]:
         """Look now."""
         mine = process_tree()
-        gpus = read_gpus(mine, os.environ.get("CUDA_VISIBLE_DEVICES")) if self.has_gpu else []
-        return [*gpus, read_machine(mine)]
+        gpu = read_gpu(self.gpu, mine) if self.gpu else None
+        return [*([gpu] if gpu else []), read_machine(mine)]
 
     def _watch(self, leaving: threading.Event) -> None:
         while True:

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.config import Settings
+from app.gateways.gpus import VISIBLE, Gpu, gpus_named, visible_gpus
 from app.gateways.lifeline import follow_parent
 from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
@@ -30,12 +31,7 @@ FAMILY_GRACE_SECONDS, ALONE_GRACE_SECONDS = 7.0, 120.0
 
 def main() -> None:
     """Work until told to leave."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queue", choices=["gpu", "cpu"], required=True)
-    parser.add_argument("--slots", type=int, default=1)
-    parser.add_argument("--alone", action="store_true", help="not a child of `hone up`")
-    parser.add_argument("--json", action="store_true", help="print one line when ready")
-    wanted = parser.parse_args()
+    wanted = _arguments()
     os.umask(0o077)
     settings = Settings()
     configure_logging(f"{wanted.queue}-worker", settings.log_format)
@@ -43,7 +39,7 @@ def main() -> None:
         worker = _started(settings, wanted)
     except CannotStart as error:
         sys.exit(f"hone: {error}")
-    if wanted.alone and settings.redis_url:
+    if (wanted.alone or wanted.sibling) and settings.redis_url:
         from workers.celery_app import listen
 
         poll(worker, every=RUNG_POLL_SECONDS)
@@ -59,11 +55,22 @@ def main() -> None:
     worker.leave()
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queue", choices=["gpu", "cpu"], required=True)
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--device", help="the one GPU to work on: its number or UUID; default: the first")
+    parser.add_argument("--alone", action="store_true", help="not a child of `hone up`")
+    parser.add_argument("--sibling", action="store_true", help="one of several that `hone worker` started: it ends with its parent")
+    parser.add_argument("--json", action="store_true", help="print one line when ready")
+    return parser.parse_args()
+
+
 def _started(settings: Settings, wanted: argparse.Namespace) -> Worker:
     """Return a worker that is on the list, or raise CannotStart."""
-    grace = ALONE_GRACE_SECONDS if wanted.alone else FAMILY_GRACE_SECONDS
+    grace = ALONE_GRACE_SECONDS if wanted.alone or wanted.sibling else FAMILY_GRACE_SECONDS
     with starting():
-        worker = make_worker(settings, wanted.queue, slots=wanted.slots, grace_seconds=grace)
+        worker = make_worker(settings, wanted.queue, slots=wanted.slots, grace_seconds=grace, gpu=_gpu(wanted))
         if not wanted.alone:
             follow_parent()
         check_tables(worker.engine)
@@ -73,6 +80,17 @@ def _started(settings: Settings, wanted: argparse.Namespace) -> Worker:
     # Whoever died here with the GPU lent to it will not give it back.
     tell_inference(worker, "/resume", {"device": GPU})
     return worker
+
+
+def _gpu(wanted: argparse.Namespace) -> Gpu | None:
+    """Return the one GPU of this worker, and hide all others from it and its children; None where it works on the processor."""
+    if wanted.queue != "gpu":
+        return None
+    found = gpus_named(wanted.device) if wanted.device else visible_gpus()
+    if not found:
+        return None
+    os.environ[VISIBLE] = found[0].uuid
+    return found[0]
 
 
 def _say_ready(worker: Worker, *, as_json: bool) -> None:

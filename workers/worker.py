@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from app.config import Settings
+    from app.gateways.gpus import Gpu
 
 log = structlog.get_logger()
 SIGN_OF_LIFE_SECONDS = 5.0
@@ -51,6 +50,8 @@ class Worker:
     storage: LocalStorage
     device: str
     has_gpu: bool
+    gpu: str | None = None
+    """The UUID of the one GPU this process works on."""
     id: str = field(default_factory=new_id)
     host: str = field(default_factory=socket.gethostname)
     leaving: threading.Event = field(default_factory=threading.Event)
@@ -60,7 +61,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.free = threading.Semaphore(self.slots)
-        self.devices = DeviceWatch(has_gpu=self.has_gpu)
+        self.devices = DeviceWatch(self.gpu)
 
     @property
     def lease_seconds(self) -> float:
@@ -132,19 +133,8 @@ class Worker:
         return [row.id for row in rows if row.facts.get("process_space") == here and not is_running(row.pid)]
 
 
-def find_device() -> tuple[str, bool]:
-    """Return this machine's device in words, and whether it is a GPU; asks the driver's own tool and loads no torch."""
-    tool = shutil.which("nvidia-smi")
-    if tool and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
-        asked = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=False)
-        names = [line.strip() for line in asked.stdout.splitlines() if line.strip()]
-        if asked.returncode == 0 and names:
-            return names[0], True
-    return f"CPU, {os.cpu_count()} cores", False
-
-
-def make_worker(settings: Settings, queue: str, *, slots: int, grace_seconds: float) -> Worker:
+def make_worker(settings: Settings, queue: str, *, slots: int, grace_seconds: float, gpu: Gpu | None = None) -> Worker:
     """Return a worker of this process; nothing is registered yet."""
-    device, has_gpu = find_device() if queue == "gpu" else (f"CPU, {os.cpu_count()} cores", False)
-    engine = make_engine(settings.database)
-    return Worker(settings, queue, slots, grace_seconds, engine, LocalStorage(settings.store), device, has_gpu)
+    device = gpu.name if gpu else f"CPU, {os.cpu_count()} cores"
+    engine, storage = make_engine(settings.database), LocalStorage(settings.store)
+    return Worker(settings, queue, slots, grace_seconds, engine, storage, device, gpu is not None, gpu.uuid if gpu else None)

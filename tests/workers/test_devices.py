@@ -16,7 +16,7 @@ import pytest
 
 from app.domain.devices import Device
 from workers import devices
-from workers.devices import DeviceWatch, process_tree, read_gpus, read_machine
+from workers.devices import DeviceWatch, process_tree, read_gpu, read_machine
 
 HERE = os.getpid()
 GIB = 2**30
@@ -42,10 +42,8 @@ class Driver:
         return {
             "nvmlInit": lambda: setattr(self, "is_open", True),
             "nvmlShutdown": lambda: setattr(self, "is_open", False),
-            "nvmlDeviceGetCount": lambda: 2,
-            "nvmlDeviceGetHandleByIndex": lambda index: index,
             "nvmlDeviceGetName": lambda handle: ("NVIDIA L4", b"NVIDIA T4")[handle],
-            "nvmlDeviceGetUUID": lambda handle: f"GPU-{handle}aa",
+            "nvmlDeviceGetHandleByUUID": ("GPU-0aa", "GPU-1bb").index,
             "nvmlDeviceGetMemoryInfo": self._memory,
             "nvmlDeviceGetComputeRunningProcesses": lambda _: self.processes,
             "nvmlDeviceGetUtilizationRates": lambda _: Some(gpu=80),
@@ -60,39 +58,32 @@ class Driver:
         return Some(total=24 * GIB, used=(9 if version else 10) * GIB, reserved=1 * GIB)
 
 
+def seen(uuid: str, driver: Driver) -> Device:
+    device = read_gpu(uuid, {HERE}, driver)
+    assert device is not None
+    return device
+
+
 def test_a_gpu_tells_whose_its_memory_is() -> None:
     driver = Driver()
-    seen = read_gpus({HERE}, None, driver)
-    assert seen[0] == Device(name="NVIDIA L4", kind="gpu", total_bytes=23 * GIB, used_bytes=9 * GIB, ours_bytes=6 * GIB, utilisation=0.8)
-    assert [device.name for device in seen] == ["NVIDIA L4", "NVIDIA T4"]
+    whole = Device(name="NVIDIA L4", kind="gpu", total_bytes=23 * GIB, used_bytes=9 * GIB, ours_bytes=6 * GIB, utilisation=0.8)
+    assert seen("GPU-0aa", driver) == whole
     assert not driver.is_open
 
 
+def test_a_worker_sees_its_own_gpu_and_no_other() -> None:
+    assert seen("GPU-1bb", Driver()).name == "NVIDIA T4"
+
+
 def test_an_older_driver_counts_what_it_keeps_for_itself_as_used() -> None:
-    device = read_gpus({HERE}, None, Driver("v2"))[0]
+    device = seen("GPU-0aa", Driver("v2"))
     assert (device.total_bytes, device.used_bytes) == (24 * GIB, 10 * GIB)
 
 
-@pytest.mark.parametrize(
-    ("visible", "names"),
-    [
-        ("1", ["NVIDIA T4"]),
-        ("1,0", ["NVIDIA T4", "NVIDIA L4"]),
-        (" 0 ", ["NVIDIA L4"]),
-        ("GPU-0", ["NVIDIA L4"]),
-        ("", []),
-        ("-1", []),
-        ("7,0", []),
-    ],
-)
-def test_only_the_gpus_that_are_not_hidden_are_seen(visible: str, names: list[str]) -> None:
-    assert [device.name for device in read_gpus({HERE}, visible, Driver())] == names
-
-
-@pytest.mark.parametrize("broken", ["nvmlInit", "nvmlDeviceGetCount", "nvmlDeviceGetName", "nvmlDeviceGetHandleByIndex"])
+@pytest.mark.parametrize("broken", ["nvmlInit", "nvmlDeviceGetName", "nvmlDeviceGetHandleByUUID"])
 def test_a_driver_that_fails_is_no_gpu_and_no_error(broken: str) -> None:
     driver = Driver(broken)
-    assert read_gpus({HERE}, None, driver) == []
+    assert read_gpu("GPU-0aa", {HERE}, driver) is None
     assert not driver.is_open
 
 
@@ -103,7 +94,7 @@ def test_without_a_driver_the_real_library_finds_nothing(monkeypatch: pytest.Mon
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", no_library)
-    assert read_gpus({HERE}, None) == []
+    assert read_gpu("GPU-0aa", {HERE}) is None
 
 
 @pytest.mark.parametrize(
@@ -117,11 +108,11 @@ def test_without_a_driver_the_real_library_finds_nothing(monkeypatch: pytest.Mon
     ],
 )
 def test_where_the_driver_does_not_say_whose_memory_it_is_nothing_is_claimed(driver: Driver, ours: int | None) -> None:
-    assert read_gpus({HERE}, None, driver)[0].ours_bytes == ours
+    assert seen("GPU-0aa", driver).ours_bytes == ours
 
 
 def test_a_gpu_that_nobody_counts_the_work_of_has_no_figure_for_it() -> None:
-    assert read_gpus({HERE}, None, Driver("nvmlDeviceGetUtilizationRates"))[0].utilisation is None
+    assert seen("GPU-0aa", Driver("nvmlDeviceGetUtilizationRates")).utilisation is None
 
 
 def test_the_machine_tells_what_this_process_and_its_children_hold() -> None:
@@ -159,7 +150,7 @@ def test_the_watch_looks_until_the_worker_leaves(monkeypatch: pytest.MonkeyPatch
         return [read_machine(())]
 
     monkeypatch.setattr(DeviceWatch, "look", look)
-    watch, leaving = DeviceWatch(has_gpu=False), threading.Event()
+    watch, leaving = DeviceWatch(None), threading.Event()
     watch.start(leaving)
     deadline = time.monotonic() + 20
     while not watch.latest and time.monotonic() < deadline:
