@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,13 +19,19 @@ from pydantic import ValidationError
 from app.config import PROJECT_ROOT
 from app.domain.events import AnyEvent, Command, parse_event
 from app.gateways.environment import child_environment
+from app.gateways.lifeline import is_running, members_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 log = structlog.get_logger()
 OWN_SETTINGS = "HONE_TRAINER_"
+FIRST_TO_GO = 800
+"""How readily the kernel takes a child when memory runs out; 1000 is before all others."""
+LOOK_SECONDS = 0.02
+ENDING_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+"""A process that hangs in a driver may outlast its killing; after this long the work goes on without waiting for it."""
 
 
 class Child:
@@ -42,8 +50,16 @@ class Child:
                 env=environment | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
         os.close(writer)
+        self.was_killed = False
+        self._ending = threading.Lock()
+        self._offer_to_the_kernel()
         self.events: queue.Queue[AnyEvent | None] = queue.Queue()
         threading.Thread(target=self._read, args=(reader,), name="events", daemon=True).start()
+
+    def _offer_to_the_kernel(self) -> None:
+        """Where memory runs out it is the child that has to go: neither the database nor the studio."""
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self.process.pid}/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
 
     def _read(self, reader: int) -> None:
         with os.fdopen(reader, "rb") as lines:
@@ -68,7 +84,7 @@ class Child:
     def ask(self, command: Command) -> None:
         """Send a command; a child that has gone does not mind."""
         if self.process.stdin:
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError, ValueError):  # gone, or ended by us
                 self.process.stdin.write(command.model_dump_json().encode() + b"\n")
                 self.process.stdin.flush()
 
@@ -77,11 +93,28 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
 
+    def let_end(self) -> None:
+        """Give a child that has closed its pipe a moment to end by itself, so that its exit code says how it did."""
+        deadline = time.monotonic() + ENDING_SECONDS
+        while is_running(self.process.pid) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+
     def kill(self) -> None:
-        """End the whole process group, and wait until its leader is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        if self.process.stdin:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
+        """End the whole process group, and wait until nothing of it is left: only then is what it used free."""
+        with self._ending:
+            self.was_killed = self.was_killed or is_running(self.process.pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self._wait_for_the_group()
+            if self.process.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    self.process.stdin.close()
+
+    def _wait_for_the_group(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while left := members_of(self.process.pid):
+            if time.monotonic() > deadline:
+                log.error("processes of a child do not end", pids=left)
+                return
+            time.sleep(LOOK_SECONDS)

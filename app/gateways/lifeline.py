@@ -15,6 +15,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 8.0
+GONE = {"Z", "X"}
+"""States of a process that has ended and only waits to be noticed."""
 
 
 def process_space() -> str:
@@ -25,10 +27,22 @@ def process_space() -> str:
 
 def is_running(pid: int) -> bool:
     """Return whether a process of this process space still works; one that has ended and waits to be noticed does not (Linux)."""
+    state = _stat(pid)
+    return bool(state) and state[0] not in GONE
+
+
+def members_of(group: int) -> list[int]:
+    """Return the processes of a process group that still work (Linux; elsewhere it is not said)."""
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [pid for pid, state in ((pid, _stat(pid)) for pid in pids) if state and state[0] not in GONE and int(state[2]) == group]
+
+
+def _stat(pid: int) -> list[str]:
+    """Return what the system says of a process, from its state on; nothing of one that is not there."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] not in {"Z", "X"}
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
-        return False
+        return []
 
 
 def follow_parent(signal_number: int = signal.SIGTERM) -> None:

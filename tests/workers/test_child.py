@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from app.domain.events import Command
+from app.gateways.lifeline import is_running, members_of
 from workers.child import Child
 
 HARMLESS = {"PATH", "HOME", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "HONE_TRAINER_THREADS", "PYTHONPATH"}
 FOR_THE_HUB = {"HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}
 NEVER = {"HONE_DATABASE_URL", "HONE_REDIS_URL", "HONE_INFERENCE_KEY", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY"}
+
+
+def start(folder: Path, script: str, *, needs_hub: bool = False) -> Child:
+    (folder / "child.py").write_text(script)
+    return Child(["child"], folder=folder, log_file=folder / "log.txt", needs_hub=needs_hub)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert is_so()
 
 
 @pytest.mark.parametrize("needs_hub", [False, True])
@@ -20,11 +37,52 @@ def test_only_who_fetches_from_the_hub_gets_its_token_and_the_proxies(
 ) -> None:
     for name in (HARMLESS | FOR_THE_HUB | NEVER) - {"PATH", "HOME", "PYTHONPATH"}:
         monkeypatch.setenv(name, "x")
-    (tmp_path / "show.py").write_text("import json, os\njson.dump(dict(os.environ), open('seen.json', 'w'))\n")
-    child = Child(["runpy", "show.py"], folder=tmp_path, log_file=tmp_path / "log.txt", needs_hub=needs_hub)
+    child = start(tmp_path, "import json, os\njson.dump(dict(os.environ), open('seen.json', 'w'))\n", needs_hub=needs_hub)
     child.process.wait(60)
     child.kill()
     seen = set(json.loads((tmp_path / "seen.json").read_text()))
     assert seen >= HARMLESS
     assert seen & FOR_THE_HUB == (FOR_THE_HUB if needs_hub else set())
     assert seen & NEVER == set()
+
+
+def test_killing_leaves_nothing_of_the_group(tmp_path: Path) -> None:
+    helpers = "import signal, subprocess, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    child = start(
+        tmp_path,
+        helpers + "[subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']) for _ in range(3)]\ntime.sleep(600)\n",
+    )
+    until(lambda: len(members_of(child.process.pid)) == 4)
+    child.kill()
+    assert members_of(child.process.pid) == []
+    assert (child.process.returncode, child.was_killed) == (-signal.SIGKILL, True)
+
+
+def test_a_helper_that_outlives_its_leader_goes_too(tmp_path: Path) -> None:
+    child = start(tmp_path, "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n")
+    until(lambda: not is_running(child.process.pid))
+    assert len(members_of(child.process.pid)) == 1
+    child.kill()
+    assert members_of(child.process.pid) == []
+    assert (child.process.returncode, child.was_killed) == (0, False)
+
+
+def test_a_child_that_stands_still_can_be_killed(tmp_path: Path) -> None:
+    child = start(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n")
+    until(lambda: Path(f"/proc/{child.process.pid}/stat").read_text().split()[2] == "T")
+    child.kill()
+    assert child.process.returncode == -signal.SIGKILL
+
+
+def test_one_that_was_ended_minds_no_further_wish(tmp_path: Path) -> None:
+    child = start(tmp_path, "import time\ntime.sleep(600)\n")
+    child.kill()
+    child.ask(Command(command="cancel"))
+    child.terminate()
+    child.kill()
+
+
+def test_where_memory_runs_out_the_child_goes_first(tmp_path: Path) -> None:
+    child = start(tmp_path, "import time\ntime.sleep(600)\n")
+    assert int(Path(f"/proc/{child.process.pid}/oom_score_adj").read_text()) > int(Path("/proc/self/oom_score_adj").read_text())
+    child.kill()
