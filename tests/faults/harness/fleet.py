@@ -1,0 +1,154 @@
+"""Worker processes of a test: started, killed, put to sleep and woken by their numbers; and the list of what is left of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from app.domain.ids import new_id
+from tests.conftest import ROOT
+from tests.faults.harness import trainer
+
+LEAVE_SECONDS = 60.0
+"""A generous deadline: what has not gone by then is an orphan."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a run is: its steps, a step's seconds, every how many steps it saves; and for how long a lease holds."""
+
+    steps: int = 30
+    step_seconds: float = 0.04
+    checkpoint_every: int = 4
+    lease_seconds: float = 2.0
+
+
+@dataclass
+class Member:
+    """One worker process."""
+
+    id: str
+    pid: int
+    machine: str
+    wakes_at: float | None = None
+
+    def children(self) -> list[psutil.Process]:
+        """Return its trainers."""
+        try:
+            return psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+
+@dataclass
+class Fleet:
+    """Workers on several machines, as they believe, with one folder and one database."""
+
+    database: str
+    home: Path
+    pace: Pace = field(default_factory=Pace)
+    without: tuple[str, ...] = ()
+    members: list[Member] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Start the process that workers are forked from."""
+        settings = {
+            trainer.STEPS: str(self.pace.steps),
+            trainer.STEP_SECONDS: str(self.pace.step_seconds),
+            trainer.CHECKPOINT_EVERY: str(self.pace.checkpoint_every),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        with (self.home / "fleet.log").open("ab") as log:
+            command = [sys.executable, "-m", "tests.faults.harness.zygote", str(self.home)]
+            # fmt: off
+            self._zygote = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+            # fmt: on
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Tell everybody to leave, and end whoever does not."""
+        for member in self.members:
+            self.send(member, signal.SIGCONT)
+            self.send(member, signal.SIGTERM)
+        self.wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in self.members))
+        self._zygote.kill()
+        self._zygote.communicate()
+
+    def start(self, machine: str) -> Member:
+        """Start a worker."""
+        assert self._zygote.stdin
+        assert self._zygote.stdout
+        order = {"id": new_id(), "machine": machine, "home": str(self.home), "database": self.database, "without": self.without}
+        self._zygote.stdin.write(json.dumps(order | {"lease_seconds": self.pace.lease_seconds}) + "\n")
+        self._zygote.stdin.flush()
+        member = Member(str(order["id"]), int(self._zygote.stdout.readline()), machine)
+        self.members.append(member)
+        return member
+
+    def kill(self, member: Member) -> None:
+        """Kill -9 a worker, and have another one start on its machine."""
+        self.send(member, signal.SIGKILL)
+        self.members.remove(member)
+        self.start(member.machine)
+
+    def sleep(self, member: Member, seconds: float) -> None:
+        """Stop a worker as a frozen machine does; `wake` lets it go on when its time has come."""
+        self.send(member, signal.SIGSTOP)
+        member.wakes_at = time.monotonic() + seconds
+
+    def wake(self) -> None:
+        """Let those go on who have slept long enough."""
+        for member in self.members:
+            if member.wakes_at is not None and time.monotonic() >= member.wakes_at:
+                member.wakes_at = None
+                for child in member.children():
+                    with suppress(psutil.NoSuchProcess):
+                        child.resume()
+                self.send(member, signal.SIGCONT)
+
+    @property
+    def awake(self) -> dict[str, Member]:
+        """The workers that do not sleep, by their names in the database."""
+        return {member.id: member for member in self.members if member.wakes_at is None}
+
+    @staticmethod
+    def send(member: Member, number: signal.Signals) -> None:
+        """Send a signal to a worker that may have gone."""
+        with suppress(ProcessLookupError):
+            os.kill(member.pid, number)
+
+    @staticmethod
+    def wait_for(condition: Callable[[], bool], seconds: float = LEAVE_SECONDS) -> bool:
+        """Wait until something is so; False when it has not become so in time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if condition():
+                return True
+            time.sleep(0.05)
+        return condition()
+
+    def orphans(self) -> list[str]:
+        """Return the processes that work in this fleet's folder, by their command lines, in which all of them name it."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.NoSuchProcess):
+                line = process.cmdline()
+                if process.status() != psutil.STATUS_ZOMBIE and any(str(self.home) in word for word in line):
+                    found.append(f"{process.pid} {' '.join(line)}")
+        return found
