@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
-from app.api import compare, datasets, health, openai, runs, samples, webhooks, workers
+from app.api import compare, datasets, health, openai, queues, runs, samples, webhooks, workers
 from app.api import errors as api_errors
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.config import PROJECT_ROOT, Settings
@@ -32,10 +32,11 @@ from app.gateways.secrets import SecretBox
 from app.gateways.storage import LocalStorage
 from app.gateways.tokens import TokenCounter
 from app.services.studio import Studio
-from app.web import site
+from app.web import request_log, site
 from app.web.courier import Courier
 from app.web.csrf import SameOrigin
 from app.web.headers import HEADERS, SecurityHeaders
+from app.web.request_log import RequestLog
 from app.web.root import UnderRoot
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     key = settings.inference_key.get_secret_value() if settings.inference_key else None
     app.state.inference = Inference(settings.inference_url, key)
     # /datasets/samples stands before /datasets/{id}.
-    for module in (samples, datasets, compare, runs, workers, webhooks, health, openai):
+    for module in (samples, datasets, compare, runs, queues, workers, webhooks, health, openai):
         app.include_router(module.router)
     site.add_pages(app, settings)
     _add_errors(app)
@@ -105,6 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     if settings.root_path:
         app.add_middleware(UnderRoot, root=settings.root_path)
+    app.add_middleware(RequestLog)
     return app
 
 
@@ -117,7 +119,7 @@ def _add_errors(app: FastAPI) -> None:
         else:
             response = site.answer_error(request, error)
         # The outermost handler answers beyond the middleware that adds these.
-        for name, value in HEADERS.items():
+        for name, value in (HEADERS | {request_log.HEADER: request.state.request_id}).items():
             response.headers.setdefault(name, value)
         return response
 

@@ -46,7 +46,8 @@ def answer(request: Request, error: Exception) -> JSONResponse:
         log.warning("the database did not answer", path=request.scope["path"], error=str(error))
         return answer(request, in_words(error))
     log.error("a request failed", path=request.scope["path"], exc_info=error)
-    return JSONResponse(shape("Something went wrong inside Hone; its log says what.", "server_error", None, "internal_error"), 500)
+    message = f"Something went wrong inside Hone; its log says what: {request.state.request_id}."
+    return JSONResponse(shape(message, "server_error", None, "internal_error"), 500)
 
 
 def _unreadable(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -66,9 +66,9 @@ def unreadable(error: RequestValidationError) -> StudioError:
     return Invalid(f"{name}: {first['msg']}." if name else f"{first['msg']}.", param=name or None)
 
 
-def broken() -> StudioError:
-    """Return the error for what nobody foresaw; the log has the details."""
-    return StudioError("The studio could not finish this. Nothing was half-done. The log says more; trying again may help.")
+def broken(request_id: str) -> StudioError:
+    """Return the error for what nobody foresaw; the log has the details under the request's id."""
+    return StudioError(f"The studio could not finish this. Nothing was half-done. Trying again may help; the log says more: {request_id}.")
 
 
 def _to_sign_in(request: Request, *, fragment: bool) -> Response:

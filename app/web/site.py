@@ -116,4 +116,4 @@ def _in_words(request: Request, error: Exception) -> StudioError:
         log.warning("the database did not answer", path=request.scope["path"], error=str(error))
         return in_words(error)
     log.error("a page failed", path=request.scope["path"], exc_info=error)
-    return errors.broken()
+    return errors.broken(request.state.request_id)
