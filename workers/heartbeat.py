@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from app.db.leases import LEASE_SECONDS, extend
+from app.db.leases import LEASE_SECONDS, count_refused, extend, is_taken_over
 from app.db.session import UNREACHABLE, unit_of_work
 from app.domain.errors import LeaseLost
 
@@ -62,6 +63,12 @@ class Heartbeat:
             except LeaseLost:
                 # Also when the work has just ended: then nobody asks any more.
                 self.lost.set()
+                self._count_if_refused()
                 return
             except UNREACHABLE as error:
                 log.warning("the database does not answer", work=self.work_id, error=str(error))
+
+    def _count_if_refused(self) -> None:
+        with suppress(*UNREACHABLE):
+            if is_taken_over(self.engine, self.table, self.work_id, self.token):
+                count_refused(self.engine)

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from app.db import WorkerRow
 from app.db.base import database_clock, utc_now
+from app.db.counters import LEASE_EXPIRED, count
 from app.db.leases import expired
 from app.db.session import reading, unit_of_work
 from app.domain.errors import LeaseLost
@@ -68,6 +69,7 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
     with unit_of_work(worker.engine) as session:
         for row in expired(session, kind.table, work_id=work_id, token=token):
             log.warning("a worker was lost", work=row.id, status=row.status)
+            count(session, LEASE_EXPIRED)
             lose(session, worker, kind, row, WHY, package=package)
             return True
     return False

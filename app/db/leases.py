@@ -1,23 +1,28 @@
 """Work that a worker may hold for a while: the columns, the claim, the fence, the heartbeat and the sweep.
 
 The database is the truth and its clock the only clock. A claim hands out a lease and raises `lease_token`; every write of the
-holder goes through `held`, which refuses an old token. So a doubled message or a worker that wakes up late does no harm.
+holder goes through `holding`, which refuses an old token. So a doubled message or a worker that wakes up late does no harm.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Select, String, cast, func, select, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import TouchedMixin, database_clock
+from app.db.counters import STALE_WRITE_REJECTED, count
 from app.db.queues import QueueRow
+from app.db.session import UNREACHABLE, reading, unit_of_work
 from app.domain.errors import LeaseLost
 from app.domain.runs import LEASED, RunStatus, check_move
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Engine
 
 LEASE_SECONDS = 60.0
 """Unless the settings say otherwise."""
@@ -119,6 +124,30 @@ def held(session: Session, table: type[Work], work_id: str, token: int) -> Work:
         message = "The lease on this work was lost; nothing was written."
         raise LeaseLost(message)
     return row
+
+
+@contextmanager
+def holding(engine: Engine, table: type[Work], work_id: str, token: int) -> Iterator[tuple[Session, Work]]:
+    """Give a unit of work with the row that `token` holds: a holder's one way to write. A refused write is counted."""
+    try:
+        with unit_of_work(engine) as session:
+            yield session, held(session, table, work_id, token)
+    except LeaseLost:
+        count_refused(engine)
+        raise
+
+
+def count_refused(engine: Engine) -> None:
+    """Count a write that came with an old token; a database that is away just now has other worries."""
+    with suppress(*UNREACHABLE), unit_of_work(engine) as session:
+        count(session, STALE_WRITE_REJECTED)
+
+
+def is_taken_over(engine: Engine, table: type[Work], work_id: str, token: int) -> bool:
+    """Return whether somebody has claimed the work after `token` did."""
+    with reading(engine) as session:
+        newest = session.scalar(select(table.lease_token).where(table.id == work_id))  # type: ignore[attr-defined]
+    return newest is not None and newest > token
 
 
 def extend(session: Session, table: type[Work], work_id: str, token: int, lease_seconds: float = LEASE_SECONDS) -> None:

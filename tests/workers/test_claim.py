@@ -17,6 +17,7 @@ from app.config import Settings
 from app.db import CheckpointRow, EventRow, Run, Webhook, WebhookDelivery
 from app.db.artifacts import Artifact
 from app.db.base import database_clock, database_time
+from app.db.counters import LEASE_EXPIRED, counted
 from app.db.holds import begin_hold
 from app.db.leases import claim
 from app.db.metrics import read
@@ -211,6 +212,8 @@ def test_the_sweep_settles_what_its_worker_left(engine: Engine, worker: Worker, 
     assert (run.status, run.lease_expires_at) == (after, None)
     assert run.step == (7 if after == "cancelled" else 5)
     assert kinds_of(engine, run_id) == ["lost"]
+    with reading(engine) as session:
+        assert counted(session) == {LEASE_EXPIRED: 1}
 
 
 def test_the_sweep_gives_a_stopped_run_its_newest_checkpoint(

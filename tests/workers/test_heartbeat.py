@@ -13,9 +13,11 @@ from sqlalchemy.exc import OperationalError
 import workers.heartbeat
 from app.db import Run
 from app.db.base import database_clock
-from app.db.leases import claim, expired
-from app.db.session import unit_of_work
+from app.db.counters import STALE_WRITE_REJECTED, counted
+from app.db.leases import claim, expired, held
+from app.db.session import reading, unit_of_work
 from app.domain.errors import LeaseLost
+from app.domain.runs import RunStatus
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
 from workers.heartbeat import Heartbeat
@@ -60,6 +62,17 @@ def test_it_stops_when_somebody_else_holds_the_work(engine: Engine, run_id: str)
         until(heartbeat.lost.is_set)
         with pytest.raises(LeaseLost):
             heartbeat.check()
+    with reading(engine) as session:
+        assert counted(session) == {STALE_WRITE_REJECTED: 1}
+
+
+def test_that_it_beats_once_more_after_the_end_is_no_refusal(engine: Engine, run_id: str) -> None:
+    with Heartbeat(engine, Run, run_id, 1, lease_seconds=1.0) as heartbeat:
+        with unit_of_work(engine) as session:
+            held(session, Run, run_id, 1).move_to(RunStatus.FAILED)
+        until(heartbeat.lost.is_set)
+    with reading(engine) as session:
+        assert counted(session) == {}
 
 
 @pytest.mark.parametrize("trouble", ["it refuses", "it hangs"])

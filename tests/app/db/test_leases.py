@@ -11,7 +11,7 @@ from sqlalchemy import Engine, update
 from app.db import QueueRow, Run
 from app.db.base import database_clock
 from app.db.counters import STALE_WRITE_REJECTED, count, counted
-from app.db.leases import claim, expired, extend, held
+from app.db.leases import claim, expired, extend, held, holding
 from app.db.session import reading, unit_of_work
 from app.domain.errors import LeaseLost
 from app.domain.runs import RunStatus
@@ -68,12 +68,13 @@ def test_a_write_with_an_old_token_is_refused(engine: Engine, owner: Identity) -
     with unit_of_work(engine) as session:
         held(session, Run, run_id, 1).move_to(RunStatus.QUEUED)
     take(engine, "second")
-    with pytest.raises(LeaseLost), unit_of_work(engine) as session:
-        held(session, Run, run_id, 1).step = 99
+    with pytest.raises(LeaseLost), holding(engine, Run, run_id, 1) as (session, run):
+        run.step = 99
     with pytest.raises(LeaseLost), unit_of_work(engine) as session:
         extend(session, Run, run_id, 1)
     with unit_of_work(engine) as session:
         assert held(session, Run, run_id, 2).step == 0
+        assert counted(session) == {STALE_WRITE_REJECTED: 1}
 
 
 def test_only_a_silent_lease_expires(engine: Engine, owner: Identity) -> None:
