@@ -67,15 +67,32 @@ def up(
 def worker(
     queue: Annotated[str, typer.Option(help="gpu (trains) or cpu (imports).")],
     home: Home = None,
-    slots: Annotated[int, typer.Option(min=1, max=64, help="How much work at once.")] = 1,
+    slots: Annotated[int, typer.Option(min=1, max=64, help="How much work at once, on each device.")] = 1,
+    device: Annotated[str | None, typer.Option(help="GPUs to train on: numbers or UUIDs of nvidia-smi -L, e.g. 0,1 (default all).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a worker alone: it polls the database, and listens to Redis where HONE_REDIS_URL is set; with --json it says when it is ready."""
+    """Run workers alone, one for each GPU: they poll the database, and listen to Redis where HONE_REDIS_URL is set.
+
+    With --json each says when it is ready.
+    """
+    from app.gateways.gpus import NoSuchGpu, gpus_named, visible_gpus
+
     if queue not in {"gpu", "cpu"}:
         fail(f"--queue: there is no queue {queue!r}; there are gpu and cpu.", code=2)
+    if device and queue == "cpu":
+        fail("--device: the queue cpu reads files and takes no GPU.", code=2)
     settings = settings_with(home=home)
     os.environ["HONE_HOME"] = str(settings.home.resolve())
-    _become("workers.supervisor", "--queue", queue, "--slots", str(slots), "--alone", *(["--json"] if as_json else []))
+    options = ["--slots", str(slots), *(["--json"] if as_json else [])]
+    try:
+        gpus = gpus_named(device) if device else visible_gpus() if queue == "gpu" else []
+    except NoSuchGpu as error:
+        fail(f"--device: {error}", code=2)
+    if len(gpus) > 1:
+        from app import launcher
+
+        raise typer.Exit(launcher.work(gpus, options))
+    _become("workers.supervisor", "--queue", queue, "--alone", *options, *(["--device", gpus[0].uuid] if gpus else []))
 
 
 @cli.command()

@@ -1,7 +1,6 @@
 """`hone up`: the whole studio on one machine, in the foreground: web, workers for both queues, inference.
 
-Children hold a pipe to this process and leave when it ends, even by kill -9. One that dies is started again. A second start on the same
-home is refused.
+A second start on the same home is refused. `hone worker` with several GPUs runs its workers as such a family, too.
 """
 
 from __future__ import annotations
@@ -11,15 +10,12 @@ import json
 import math
 import os
 import secrets
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 import webbrowser
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
 import httpx
@@ -28,7 +24,9 @@ from app.config import PROJECT_ROOT
 from app.db.session import make_engine, unit_of_work
 from app.gateways.backups import Backups
 from app.gateways.environment import child_environment
-from app.gateways.lifeline import is_running, process_space
+from app.gateways.family import Child, Family
+from app.gateways.gpus import VISIBLE, Gpu, visible_gpus
+from app.gateways.lifeline import is_running, process_space, when_told_to_leave
 from app.gateways.log_file import rotate
 from app.gateways.starting import CannotStart, starting
 from app.gateways.upgrading import bring_up_to_date
@@ -36,7 +34,7 @@ from app.services.accounts import Accounts
 from app.services.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from app.config import Settings
@@ -44,8 +42,10 @@ if TYPE_CHECKING:
 END_SECONDS = 9.0
 """After this long a child that was told to leave is killed; all must be gone within ten seconds."""
 READY_SECONDS = 120.0
-LONGEST_PAUSE_SECONDS = 30.0
-STEADY_SECONDS = 60.0
+WORKERS_END_SECONDS = 130.0
+"""The same for workers alone, whose trainers may take two minutes to save."""
+WORKERS_FAREWELL = "The workers are leaving; what they were at goes on where a worker is free."
+PYTHON = [sys.executable, "-m"]
 
 
 def prepare(settings: Settings) -> None:
@@ -77,10 +77,9 @@ def up(settings: Settings, *, as_json: bool = False) -> int:
             _may_listen(settings)
             _strike_off_dead(settings)
             log = held.enter_context(_log(settings.log_file))
-        family = Family(settings, listener, for_inference, log, as_json=as_json)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: family.leave())
-        return family.run()
+        studio = Studio(settings, listener, for_inference, log, as_json=as_json)
+        when_told_to_leave(studio.leave)
+        return studio.run()
 
 
 @contextmanager
@@ -142,51 +141,18 @@ def _log(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-@dataclass
-class Child:
-    """A part of the studio: how it is started, and its process while it runs."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    pass_fds: tuple[int, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    failures: int = 0
-    start_at: float = field(default_factory=time.monotonic)
-
-    def start(self, log: IO[bytes]) -> None:
-        """Start the process in a session of its own, its standard input a pipe from here."""
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=PROJECT_ROOT, env=self.environment,
-            pass_fds=self.pass_fds, start_new_session=True,
-        )  # fmt: skip
-        self.started = time.monotonic()
-
-    def has_died(self) -> bool:
-        """Return whether it was started and runs no more."""
-        return self.process is not None and self.process.poll() is not None
-
-    def plan_restart(self) -> float:
-        """Note when to start again, later each time it fails quickly; return the pause in seconds."""
-        steady = time.monotonic() - self.started > STEADY_SECONDS
-        self.failures = 0 if steady else self.failures + 1
-        pause: float = min(LONGEST_PAUSE_SECONDS, 0.5 * 2**self.failures)
-        self.process, self.start_at = None, time.monotonic() + pause
-        return pause
-
-
-class Family:
+class Studio(Family):
     """All children of one `hone up`."""
 
     def __init__(
         self, settings: Settings, listener: socket.socket, for_inference: socket.socket, log: IO[bytes], *, as_json: bool = False
     ) -> None:
-        self.settings, self.log, self.as_json = settings, log, as_json
+        self.settings, self.as_json = settings, as_json
         host, port = listener.getsockname()[:2]
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
-        self.leaving = threading.Event()
-        self.children = list(self._planned(listener, for_inference))
+        farewell = "Hone is stopping; a run under way goes on at the next start."
+        children = list(self._planned(listener, for_inference))
+        super().__init__(children, log, end_seconds=END_SECONDS, farewell=farewell, where=f"See {settings.log_file}")
 
     def _planned(self, listener: socket.socket, for_inference: socket.socket) -> Iterator[Child]:
         settings = self.settings
@@ -199,43 +165,28 @@ class Family:
         if starts_inference:
             address = f"http://127.0.0.1:{for_inference.getsockname()[1]}"
             environment |= {"HONE_INFERENCE_URL": address, "HONE_INFERENCE_KEY": secrets.token_urlsafe(24)}
-        python = [sys.executable, "-m"]
-        yield Child("web", [*python, "app.main"], environment, (listener.fileno(),))
+        yield Child("web", [*PYTHON, "app.main"], environment, PROJECT_ROOT, (listener.fileno(),))
+        gpus = visible_gpus() if settings.workers else []
         if settings.workers:
-            for queue in ("cpu", "gpu"):
-                # What opens the secrets of the database is the web's alone.
-                theirs = {name: value for name, value in environment.items() if name != "HONE_SECRET_KEY"}
-                yield Child(f"{queue} worker", [*python, "workers.supervisor", "--queue", queue], theirs)
+            # What opens the secrets of the database is the web's alone.
+            theirs = {name: value for name, value in environment.items() if name != "HONE_SECRET_KEY"}
+            yield from _workers("cpu", [], [], theirs)
+            yield from _workers("gpu", gpus, [], theirs)
         if starts_inference:
             # It reads foreign models, so it knows no database, no broker and no token.
             told = {name: environment[name] for name in ("HONE_HOME", "HONE_INFERENCE_KEY", "HONE_LOG_FORMAT", "PYTHONUNBUFFERED")}
-            command = [*python, "workers.inference", "--fd", str(for_inference.fileno())]
-            yield Child("inference", command, child_environment(own="HONE_INFERENCE_") | told, (for_inference.fileno(),))
-
-    def leave(self) -> None:
-        """Ask the family to end."""
-        self.leaving.set()
+            told |= {VISIBLE: gpus[0].uuid} if gpus else {}
+            command = [*PYTHON, "workers.inference", "--fd", str(for_inference.fileno())]
+            yield Child("inference", command, child_environment(own="HONE_INFERENCE_") | told, PROJECT_ROOT, (for_inference.fileno(),))
 
     def run(self) -> int:
-        """Keep the children running until asked to leave."""
+        """Keep the studio running until asked to leave, and say when it is ready."""
         threading.Thread(target=self._say_when_ready, daemon=True).start()
-        while not self.leaving.is_set():
-            for child in self.children:
-                self._look_after(child)
-            rotate(self.settings.log_file)
-            self.leaving.wait(0.2)
-        self._say("Hone is stopping; a run under way goes on at the next start.")
-        self._end()
-        return 0
+        return super().run()
 
-    def _look_after(self, child: Child) -> None:
-        if child.has_died() and child.process:
-            code = child.process.returncode
-            _close(child.process)
-            pause = child.plan_restart()
-            self._say(f"The {child.name} ended (exit {code}); starting it again in {pause:g} s. See {self.settings.log_file}")
-        if child.process is None and time.monotonic() >= child.start_at:
-            child.start(self.log)
+    def tend(self) -> None:
+        """Keep the log small."""
+        rotate(self.settings.log_file)
 
     def _say_when_ready(self) -> None:
         warn_at = time.monotonic() + READY_SECONDS
@@ -246,7 +197,7 @@ class Family:
                     return
                 if time.monotonic() > warn_at:
                     warn_at = math.inf
-                    self._say(f"Hone is still not ready after {READY_SECONDS:g} s; {self.address}/readyz says what is missing.")
+                    self.say(f"Hone is still not ready after {READY_SECONDS:g} s; {self.address}/readyz says what is missing.")
         line = json.dumps({"ready": self.address}) if self.as_json else f"Hone is ready at {self.address}"
         print(line, flush=True)  # noqa: T201 - scripts wait for this line
         show_in_browser(self.address)
@@ -258,31 +209,23 @@ class Family:
         except httpx.HTTPError:
             return False
 
-    def _end(self) -> None:
-        """Tell all to leave, and kill what has not left in time."""
-        running = [child.process for child in self.children if child.process]
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + END_SECONDS
-        for process in running:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            _close(process)
 
-    def _say(self, line: str) -> None:
-        # Where there is no room for a line, the studio goes on without it.
-        with suppress(OSError):
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 - talk goes to stderr
-        with suppress(OSError):
-            self.log.write(f"{line}\n".encode())
+def _workers(queue: str, gpus: Sequence[Gpu], options: list[str], environment: dict[str, str]) -> Iterator[Child]:
+    """Plan a worker of a queue for each of some GPUs, or one where there is none."""
+    command = [*PYTHON, "workers.supervisor", "--queue", queue, *options]
+    if len(gpus) < 2:  # noqa: PLR2004 - one needs no number
+        yield Child(f"{queue} worker", [*command, *(["--device", gpus[0].uuid] if gpus else [])], environment, PROJECT_ROOT)
+        return
+    for gpu in gpus:
+        yield Child(f"{queue} worker of GPU {gpu.index}", [*command, "--device", gpu.uuid], environment, PROJECT_ROOT)
 
 
-def _close(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin:
-        process.stdin.close()
+def work(gpus: Sequence[Gpu], options: list[str]) -> int:
+    """Run a worker for each of some GPUs until SIGINT or SIGTERM; all leave together, and take the time to save."""
+    children = list(_workers("gpu", gpus, ["--sibling", *options], dict(os.environ)))
+    family = Family(children, None, end_seconds=WORKERS_END_SECONDS, farewell=WORKERS_FAREWELL, where="")
+    when_told_to_leave(family.leave)
+    return family.run()
 
 
 def show_in_browser(address: str) -> None:

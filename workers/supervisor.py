@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import threading
 
@@ -14,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.config import Settings
 from app.gateways.gpus import VISIBLE, Gpu, gpus_named, visible_gpus
-from app.gateways.lifeline import follow_parent
+from app.gateways.lifeline import follow_parent, when_told_to_leave
 from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
 from workers.claim import GPU, claim_and_run, tell_inference
@@ -46,8 +45,7 @@ def main() -> None:
         _say_ready(worker, as_json=wanted.json)
         listen(worker)
     else:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.leaving.set())
+        when_told_to_leave(worker.leaving.set)
         threads = poll(worker, every=POLL_SECONDS)
         _say_ready(worker, as_json=wanted.json)
         for thread in threads:

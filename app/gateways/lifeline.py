@@ -12,9 +12,14 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 8.0
+TOLD_TO_LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GONE = {"Z", "X"}
 """States of a process that has ended and only waits to be noticed."""
 
@@ -43,6 +48,24 @@ def _stat(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def when_told_to_leave(act: Callable[[], None]) -> None:
+    """Call `act` at the first SIGINT, SIGTERM or SIGHUP, and once.
+
+    The kernel and the end of the parent's pipe send two signals in one moment, and the second, in the midst of the first, would wait for
+    ever for a lock that the first holds.
+    """
+
+    def told(*_: object) -> None:
+        for number in TOLD_TO_LEAVE:
+            # Not SIG_IGN, which children would inherit.
+            signal.signal(number, lambda *_: None)
+        act()
+
+    for number in TOLD_TO_LEAVE:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves the end of a terminal
+            signal.signal(number, told)
 
 
 def follow_parent(signal_number: int = signal.SIGTERM) -> None:

@@ -71,6 +71,13 @@ def test_a_setting_that_cannot_be_is_named_with_what_to_give(tmp_path: Path, nam
     assert done.stderr.startswith(f"hone: {name}: {words}")
 
 
+@pytest.mark.parametrize(("queue", "words"), [("gpu", "There is no GPU '7' here; there are: none"), ("cpu", "takes no GPU")])
+def test_a_device_that_cannot_be_is_said_so(tmp_path: Path, queue: str, words: str) -> None:
+    done = hone("worker", "--queue", queue, "--device", "7", "--home", tmp_path, PATH="/nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
 def test_a_store_that_is_not_offered_is_said_so(tmp_path: Path) -> None:
     prepare(Settings(home=tmp_path))
     check_one_line(hone(*COMMANDS["worker"], "--home", tmp_path, HONE_STORAGE_URL="s3://bucket"), "HONE_STORAGE_URL")

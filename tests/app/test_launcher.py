@@ -13,8 +13,11 @@ import pytest
 
 from app import launcher
 from app.config import Settings
-from app.launcher import Child, Family
+from app.gateways.family import Child
+from app.launcher import Studio
+from tests.driver import driver
 
+__all__ = ["driver"]
 SECRETS = {"HONE_DATABASE_URL", "HONE_REDIS_URL", "HF_TOKEN", "HTTPS_PROXY", "PGPASSWORD"}
 
 
@@ -26,7 +29,7 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def parts(settings: Settings, sockets: tuple[socket.socket, socket.socket]) -> dict[str, Child]:
-    return {child.name: child for child in Family(settings, *sockets, io.BytesIO()).children}
+    return {child.name: child for child in Studio(settings, *sockets, io.BytesIO()).children}
 
 
 def test_the_inference_server_gets_its_key_and_none_of_the_studios(
@@ -55,11 +58,21 @@ def test_the_inference_port_is_bound_once_and_handed_on(tmp_path: Path, sockets:
 
 def test_a_log_without_room_does_not_end_the_studio(tmp_path: Path, sockets: tuple[socket.socket, socket.socket]) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:
-        Family(Settings(home=tmp_path), *sockets, full)._say("nobody reads this")
+        Studio(Settings(home=tmp_path), *sockets, full).say("nobody reads this")
 
 
 def test_a_web_alone_is_a_web_alone(tmp_path: Path, sockets: tuple[socket.socket, socket.socket]) -> None:
     assert list(parts(Settings(home=tmp_path, workers=False), sockets)) == ["web"]
+
+
+def test_each_gpu_has_a_worker_of_its_own_and_chats_are_answered_on_the_first(
+    tmp_path: Path, driver: Path, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    assert driver.is_file()
+    started = parts(Settings(home=tmp_path), sockets)
+    assert [name for name in started if "worker" in name] == ["cpu worker", "gpu worker of GPU 0", "gpu worker of GPU 1"]
+    assert started["gpu worker of GPU 1"].command[-4:] == ["--queue", "gpu", "--device", "GPU-1bb"]
+    assert started["inference"].environment["CUDA_VISIBLE_DEVICES"] == "GPU-0aa"
 
 
 def test_after_the_warning_it_still_says_when_it_is_ready(
@@ -79,7 +92,7 @@ def test_after_the_warning_it_still_says_when_it_is_ready(
     with http.server.HTTPServer(("127.0.0.1", 0), Slow) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         log = io.BytesIO()
-        Family(Settings(home=tmp_path), server.socket, sockets[1], log)._say_when_ready()
+        Studio(Settings(home=tmp_path), server.socket, sockets[1], log)._say_when_ready()
         server.shutdown()
     said = capsys.readouterr()
     assert said.out == f"Hone is ready at http://127.0.0.1:{server.server_port}\n"

@@ -8,25 +8,14 @@ import pytest
 
 from app.gateways import gpus
 from app.gateways.gpus import NoSuchGpu, all_gpus, gpus_named, visible_gpus
+from tests.driver import driver
 
-TWO = "GPU 0: NVIDIA L4 (UUID: GPU-0aa)\nGPU 1: NVIDIA T4 (UUID: GPU-1bb)\n"
+__all__ = ["driver"]
 IN_PARTS = """GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-0aa)
   MIG 3g.40gb     Device  0: (UUID: MIG-5cc)
   MIG 1g.10gb     Device  1: (UUID: MIG-6dd)
 GPU 1: NVIDIA T4 (UUID: GPU-1bb)
 """
-
-
-@pytest.fixture
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A driver's tool that prints what its file says."""
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(f'#!/bin/sh\n[ "$1" = -L ] && exec cat {tmp_path}/listing\n')
-    tool.chmod(0o755)
-    (tmp_path / "listing").write_text(TWO)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return tmp_path / "listing"
 
 
 def test_all_are_found_with_their_names(driver: Path) -> None:
