@@ -18,6 +18,7 @@ from app.domain.events import Command, Finished
 from app.domain.runs import WANTED_END, RunStatus
 from workers.heartbeat import Heartbeat
 from workers.kinds import KINDS, lose, settle, tell
+from workers.packing import Packing
 
 if TYPE_CHECKING:
     from app.domain.events import AnyEvent
@@ -73,6 +74,7 @@ class Hold:
         self.unwritten: list[AnyEvent] = []
         self.asked = time.monotonic()
         self.heartbeat = Heartbeat(worker.engine, kind.table, work_id, token, worker.lease_seconds)
+        self.packing = Packing(worker, work_id, token)
         self.log = log.bind(work=work_id, token=token)
 
     def run(self) -> None:
@@ -91,6 +93,7 @@ class Hold:
         except OSError as error:
             self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage")
         finally:
+            self.packing.close()
             self._lend_gpu("/resume", borrower)
 
     def _run_child(self) -> int:
@@ -107,7 +110,7 @@ class Hold:
         ended = False
         while not ended:
             events, ended = child.drain(LOOK_SECONDS)
-            self.unwritten += events
+            self.unwritten += self.packing.through(events)
             self.finished = next((e for e in events if isinstance(e, Finished)), self.finished)
             self.heartbeat.check()
             try:
@@ -159,6 +162,7 @@ class Hold:
 
     def _settle(self, exit_code: int) -> None:
         """Bring the work to the state its end means; a database that is away is waited for while the lease may hold."""
+        self.unwritten += self.packing.rest(self._may_wait)
         while True:
             try:
                 self._end(exit_code)
@@ -168,6 +172,14 @@ class Hold:
                 self.heartbeat.check()
             else:
                 return
+
+    def _may_wait(self) -> bool:
+        """Return whether the end may still take a while; LeaseLost when the work is, or may be, somebody else's."""
+        self.heartbeat.check()
+        try:
+            return self._status() != RunStatus.CANCELLING
+        except UNREACHABLE:
+            return True
 
     def _end(self, exit_code: int) -> None:
         self._write()

@@ -12,10 +12,12 @@ import structlog
 from sqlalchemy import func, select, update
 
 from app.db import CheckpointRow, Run
-from app.db.checkpoints import GONE
+from app.db.artifacts import keep
+from app.db.checkpoints import GONE, let_go
 from app.db.leases import held
 from app.db.session import after_commit, reading, unit_of_work
 from app.domain.runs import ENDED
+from workers.packing import PackedCheckpoint, fetch
 from workers.training.checkpoints import CheckpointBroken, verify
 
 if TYPE_CHECKING:
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
+    from app.db.artifacts import Artifact
     from app.domain.events import Checkpoint
     from workers.worker import Worker
 
 log = structlog.get_logger()
 KEPT_CHECKPOINTS = 2
+CHECKPOINT = "checkpoint"
+"""What the store calls a packed one."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +80,17 @@ def count_uncounted(worker: Worker) -> None:
 
 
 def newest_good_checkpoint(worker: Worker, run_id: str, token: int) -> GoodCheckpoint | None:
-    """Return the newest checkpoint that verifies; a broken one is marked so and the next older is tried. The lease is held."""
+    """Return the newest checkpoint that verifies, from the store if need be; a broken one is marked so and the next older is tried.
+
+    The lease is held.
+    """
     newest = _good(run_id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
     with reading(worker.engine) as session:
-        rows = session.scalars(newest).all()
-    for row in rows:
+        rows = [(row, row.artifact) for row in session.scalars(newest)]
+    for row, packed in rows:
         folder = run_folder(worker, run_id) / row.path
         try:
-            return GoodCheckpoint(folder, verify(folder).step)
+            return GoodCheckpoint(folder, _verified(worker, folder, packed))
         except CheckpointBroken as error:
             log.warning("a checkpoint is broken", run=run_id, path=row.path, why=str(error))
             _mark_broken(worker, run_id, row.id, token)
@@ -90,6 +98,16 @@ def newest_good_checkpoint(worker: Worker, run_id: str, token: int) -> GoodCheck
             # The disk may answer again later; until then an older one will do.
             log.warning("a checkpoint cannot be read", run=run_id, path=row.path, why=str(error))
     return None
+
+
+def _verified(worker: Worker, folder: Path, packed: Artifact | None) -> int:
+    """Return the step of a whole checkpoint; one that is missing or broken here may be whole in the store."""
+    try:
+        return verify(folder).step
+    except CheckpointBroken:
+        if packed is None or not fetch(worker, packed.sha256, folder):
+            raise
+        return verify(folder).step
 
 
 def _good(run_id: str) -> Select[CheckpointRow]:
@@ -106,28 +124,34 @@ def _mark_broken(worker: Worker, run_id: str, checkpoint_id: str, token: int) ->
         run.checkpoint_step = session.scalar(select(func.max(CheckpointRow.step)).where(*good)) or 0
 
 
-def enter_checkpoint(session: Session, folder: Path, run: Run, event: Checkpoint) -> bool:
+def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoint) -> bool:
     """Make a checkpoint real, and let those beyond the newest two go; False for one older than what is known."""
+    packed = event.packed if isinstance(event, PackedCheckpoint) else None
     if event.step < run.checkpoint_step:
+        if packed:
+            packed.path.unlink(missing_ok=True)
         return False
-    size = bytes_in(folder / event.path)
-    session.add(
-        CheckpointRow(
-            run_id=run.id, project_id=run.project_id, step=event.step, lease_token=run.lease_token, path=event.path, size_bytes=size
-        )
-    )
+    folder = run_folder(worker, run.id)
+    row = CheckpointRow(
+        run_id=run.id, project_id=run.project_id, step=event.step, lease_token=run.lease_token, path=event.path,
+        size_bytes=bytes_in(folder / event.path),
+    )  # fmt: skip
+    if packed:
+        row.artifact = keep(session, worker.storage, packed, kind=CHECKPOINT, filename=packed.path.name, owner=run)
+    session.add(row)
     run.work_bytes = work_bytes(folder)
     run.checkpoint_step, run.crashes_since_progress = event.step, 0
     session.flush()
-    drop_checkpoints(session, folder, run, keep=KEPT_CHECKPOINTS)
+    drop_checkpoints(session, worker, run, keep=KEPT_CHECKPOINTS)
     return True
 
 
-def drop_checkpoints(session: Session, folder: Path, run: Run, *, keep: int) -> None:
+def drop_checkpoints(session: Session, worker: Worker, run: Run, *, keep: int) -> None:
     """Let all but the newest `keep` checkpoints go."""
     newest = _good(run.id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
-    for old in session.scalars(newest.offset(keep)):
-        old.state = GONE
-        after_commit(session, partial(shutil.rmtree, folder / old.path, ignore_errors=True))
+    old = session.scalars(newest.offset(keep)).all()
+    let_go(session, old, worker.storage)
+    for row in old:
+        after_commit(session, partial(shutil.rmtree, run_folder(worker, run.id) / row.path, ignore_errors=True))
     if not keep:
         run.checkpoint_step = 0

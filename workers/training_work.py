@@ -15,6 +15,7 @@ from app.config import PROJECT_ROOT
 from app.db import EventRow, Project, Run, metrics
 from app.db.artifacts import drop, keep
 from app.db.base import utc_now
+from app.db.counters import RUN_STEPS, count
 from app.db.runs import forget_model
 from app.db.session import after_commit, reading
 from app.domain.cards import render_card
@@ -81,13 +82,15 @@ class TrainingWork:
             elif isinstance(event, Metric) and event.name == "train/loss":
                 row.step = event.step
             elif isinstance(event, Checkpoint):
-                if enter_checkpoint(session, run_folder(worker, row.id), row, event):
+                if enter_checkpoint(session, worker, row, event):
                     _tell(session, row, "checkpoint", f"Checkpoint at step {event.step}.")
             elif isinstance(event, Notice):
                 _tell(session, row, "notice", event.message)
         points = [metrics.Point(e.step, e.name, e.value) for e in events if isinstance(e, Metric)]
         if points:
             metrics.append(session, row.id, row.lease_token, points)
+        if steps := sum(point.name == "train/loss" for point in points):
+            count(session, RUN_STEPS, by=steps)
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
         """Zip the adapter with its card; of a lost worker the newest checkpoint's; None when there is neither."""
@@ -123,7 +126,7 @@ class TrainingWork:
         """Of what was cancelled only the record stays."""
         row.work_bytes = work_bytes(run_folder(worker, row.id))
         if row.status == RunStatus.CANCELLED:
-            drop_checkpoints(session, run_folder(worker, row.id), row, keep=0)
+            drop_checkpoints(session, worker, row, keep=0)
             forget_model(session, row, worker.storage)
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, ForeignKey, String, select
+from sqlalchemy import BigInteger, ForeignKey, Select, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.db.artifacts import Artifact
+from app.db.artifacts import Artifact, drop
 from app.db.base import Base, IdMixin, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.domain.ports import Storage
 
 GONE = "removed"
 
@@ -34,9 +40,15 @@ class CheckpointRow(IdMixin, Base):
     artifact: Mapped[Artifact | None] = relationship(foreign_keys=[artifact_id])
 
 
-def let_go(session: Session, run_id: str) -> list[CheckpointRow]:
-    """Strike off all checkpoints of a run and return those that were still there; their files are the caller's to remove."""
-    found = list(session.scalars(select(CheckpointRow).where(CheckpointRow.run_id == run_id, CheckpointRow.state != GONE)))
-    for row in found:
-        row.state = GONE
-    return found
+def still_there(run_id: str) -> Select[CheckpointRow]:
+    """Select the checkpoints of a run that hold anything, broken ones too."""
+    return select(CheckpointRow).where(CheckpointRow.run_id == run_id, CheckpointRow.state != GONE)
+
+
+def let_go(session: Session, rows: Iterable[CheckpointRow], storage: Storage) -> None:
+    """Strike off checkpoints, and drop what the store has of them; their folders are the caller's to remove."""
+    for row in list(rows):
+        row.state, packed, row.artifact = GONE, row.artifact, None
+        if packed:
+            session.flush()
+            drop(session, packed, storage)

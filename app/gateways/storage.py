@@ -40,7 +40,12 @@ class LocalStorage:
         """Move a sealed file in and make it last; a twin of the same content is replaced by it."""
         target = self._place(sealed.sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
-        sealed.path.replace(target)
+        try:
+            sealed.path.replace(target)
+        except FileNotFoundError:
+            # Moved already, by a unit of work that was rolled back and is done again.
+            if not target.is_file():
+                raise
         # Without this the name could be gone after a power cut, though its row is there.
         for folder in (target.parent, target.parent.parent):
             opened = os.open(folder, os.O_RDONLY)

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 from app.db import CheckpointRow, EventRow, LogPiece, MetricChunk, MetricLatest, MetricPoint, Run
 from app.db.artifacts import drop
 from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
-from app.db.checkpoints import let_go
+from app.db.checkpoints import let_go, still_there
 from app.db.runs import forget_rows
 from app.db.session import after_commit
 from app.domain.errors import Conflict, NotFound
@@ -89,7 +89,7 @@ class Removal:
         if run.status not in ENDED:
             message = f"The run {run.name!r} is {run.status}: its checkpoints are what it goes on from. Stop or cancel it first."
             raise Conflict(message, code="run_not_ended")
-        let_go(self.session, run.id)
+        let_go(self.session, self.session.scalars(still_there(run.id)), self.storage)
         run.checkpoint_step = 0
         freed = candidate.size.checkpoints
         note(self.session, by.project_id, by.user_id, CHECKPOINTS_DELETED, run.id, name=run.name, bytes=freed)
@@ -108,16 +108,17 @@ class Removal:
         """Rows first, in one commit; files after it. What a crash leaves in between, the workers' sweep knows by the audit."""
         run, adapter = candidate.run, candidate.run.adapter
         versions = {version.id: version for version in (run.version, run.eval_version) if version}
+        packed = [row.artifact for row in self.session.scalars(still_there(run.id)) if row.artifact]
         for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow, LogPiece):
             self.session.execute(delete(table).where(table.run_id == run.id))
         self.session.execute(delete(EventRow).where(EventRow.subject_id == run.id))
-        blobs = [artifact.sha256 for artifact in (adapter, *(version.artifact for version in versions.values())) if artifact]
+        blobs = [artifact.sha256 for artifact in (adapter, *packed, *(version.artifact for version in versions.values())) if artifact]
         size = candidate.size.total
         note(self.session, by.project_id, by.user_id, RUN_DELETED, run.id, name=run.name, model=run.model, blobs=blobs, bytes=size)
         self.session.delete(run)
         self.session.flush()
-        if adapter:
-            drop(self.session, adapter, self.storage)
+        for artifact in filter(None, (adapter, *packed)):
+            drop(self.session, artifact, self.storage)
         for version_id in sorted(versions):
             forget_rows(self.session, version_id, self.storage)
         after_commit(self.session, partial(shutil.rmtree, self.run_folders / run.id, ignore_errors=True))

@@ -13,7 +13,7 @@ from sqlalchemy import case, func, select
 from app.db import EventRow, Run, WorkerRow
 from app.db.audit import CHECKPOINTS_DELETED, note
 from app.db.base import utc_now
-from app.db.checkpoints import let_go
+from app.db.checkpoints import let_go, still_there
 from app.db.leases import queue_order
 from app.db.runs import forget_model
 from app.db.session import after_commit
@@ -175,7 +175,8 @@ class Runs:
 
     def _forget_checkpoints(self, by: Identity, run: Run) -> None:
         """Let go of what a run that nobody holds had saved; a worker of its machine removes the files, since the audit says so."""
-        gone, run.checkpoint_step = let_go(self.session, run.id), 0
+        gone, run.checkpoint_step = self.session.scalars(still_there(run.id)).all(), 0
+        let_go(self.session, gone, self.datasets.storage)
         if gone:
             freed = sum(row.size_bytes for row in gone)
             note(self.session, by.project_id, by.user_id, CHECKPOINTS_DELETED, run.id, name=run.name, bytes=freed)

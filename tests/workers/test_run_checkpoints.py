@@ -50,7 +50,7 @@ def save(worker: Worker, run_id: str, step: int) -> None:
     saved = Checkpoints(folder / "checkpoints", lease_token=1, keep=None).save(step, write)
     with unit_of_work(worker.engine) as session:
         event = Checkpoint(step=step, path=str(saved.relative_to(folder)))
-        assert enter_checkpoint(session, folder, session.get_one(Run, run_id), event)
+        assert enter_checkpoint(session, worker, session.get_one(Run, run_id), event)
 
 
 def damage(worker: Worker, run_id: str, step: int) -> None:

@@ -1,0 +1,162 @@
+"""Checkpoints on their way into the store, where other machines can take a run over: packed and sent beside the relaying of events."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app.domain.errors import NotFound, StudioError
+from app.domain.events import Checkpoint, Notice
+from app.domain.ports import Sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.domain.events import AnyEvent
+    from workers.worker import Worker
+
+log = structlog.get_logger()
+LOOK_SECONDS = 0.1
+AGAIN_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+"""For so long the end of a run waits for a store that takes nothing; then its last checkpoint counts as it lies on this machine."""
+
+
+class PackedCheckpoint(Checkpoint):
+    """A checkpoint that is also in the store."""
+
+    packed: Sealed
+
+
+class Packing:
+    """What one hold sends into the store; where no store is named, nothing.
+
+    A newer checkpoint takes the place of one that still waits.
+    """
+
+    def __init__(self, worker: Worker, work_id: str, token: int) -> None:
+        self.worker, self.folder, self.name = worker, worker.settings.runs / work_id, f"checkpoint-{work_id}-t{token}"
+        self.log = log.bind(run=work_id, token=token)
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._waiting: Checkpoint | None = None
+        self._under_way: Checkpoint | None = None
+        self._failing = False
+        self._ready: list[AnyEvent] = []
+
+    def through(self, events: Sequence[AnyEvent]) -> list[AnyEvent]:
+        """Hold checkpoints back until the store has them; return all else, and those that have got there."""
+        if not self.worker.settings.storage_url:
+            return list(events)
+        with self._lock:
+            for event in events:
+                if isinstance(event, Checkpoint):
+                    self._wait_for(event)
+            ready, self._ready = self._ready, []
+        return [event for event in events if not isinstance(event, Checkpoint)] + ready
+
+    def rest(self, may_wait: Callable[[], bool]) -> list[AnyEvent]:
+        """Return what is still to come, waiting for it; what the store does not take in time is returned as it lies on this machine."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._under_way and may_wait() and not (self._failing and time.monotonic() > deadline):
+            time.sleep(LOOK_SECONDS)
+        with self._lock:
+            self._closed.set()
+            late = self._waiting or self._under_way
+            ready, self._ready = self._ready, []
+        return [*ready, late] if late else ready
+
+    def close(self) -> None:
+        """Send nothing any more; what is under way is left."""
+        self._closed.set()
+
+    def _wait_for(self, event: Checkpoint) -> None:
+        if self._under_way:
+            self._leave_out(self._waiting)
+            self._waiting = event
+        else:
+            self._under_way = event
+            threading.Thread(target=self._send_all, args=(event,), name="packing", daemon=True).start()
+
+    def _leave_out(self, event: Checkpoint | None) -> None:
+        if event:  # never entered, and older than what takes its place
+            shutil.rmtree(self.folder / event.path, ignore_errors=True)
+
+    def _send_all(self, first: Checkpoint) -> None:
+        event: Checkpoint | None = first
+        while event and not self._closed.is_set():
+            reached = self._send(event)
+            event = self._next(event, reached)
+            if not reached:
+                self._closed.wait(AGAIN_SECONDS)
+
+    def _next(self, event: Checkpoint, reached: PackedCheckpoint | None) -> Checkpoint | None:
+        """Return what is to be sent now: one that did not get there again, unless a newer one waits."""
+        with self._lock:
+            if self._closed.is_set():
+                return None
+            if reached:
+                self._ready.append(reached)
+                self._failing = False
+            elif self._waiting:
+                self._leave_out(event)
+            is_gone = not (self.folder / event.path).is_dir()  # the trainer has dropped it, for want of room
+            if reached or self._waiting or is_gone:
+                self._under_way, self._waiting = self._waiting, None
+            return self._under_way
+
+    def _send(self, event: Checkpoint) -> PackedCheckpoint | None:
+        target = self.worker.storage.incoming / f"{self.name}-{event.step}.tar"
+        try:
+            pack(self.folder / event.path, target)
+            sealed = self.worker.storage.seal(target)
+        except (StudioError, OSError) as error:
+            target.unlink(missing_ok=True)
+            self._tell(event, error)
+            return None
+        return PackedCheckpoint(step=event.step, path=event.path, packed=sealed)
+
+    def _tell(self, event: Checkpoint, error: Exception) -> None:
+        self.log.warning("a checkpoint did not get into the store", step=event.step, why=str(error))
+        if not self._failing:
+            self._failing = True
+            message = f"The checkpoint of step {event.step} did not get into the store and is tried again: {error}"
+            with self._lock:
+                self._ready.append(Notice(message=message))
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Write a checkpoint's folder as a plain tar: weights do not get smaller by compression."""
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, arcname=path.name, recursive=False)
+
+
+def unpack(packed: Path, folder: Path) -> None:
+    """Put a packed checkpoint where it lay on the machine that wrote it: whole, or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fetched-"))
+    try:
+        with tarfile.open(packed) as archive:
+            archive.extractall(part, filter="data")
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def fetch(worker: Worker, sha256: str, folder: Path) -> bool:
+    """Bring a checkpoint from the store; False when the store has it no more, or what it has is no such file."""
+    try:
+        unpack(worker.storage.path(sha256), folder)
+    except (NotFound, tarfile.TarError) as error:
+        log.warning("a checkpoint could not be had from the store", path=folder.name, why=str(error))
+        return False
+    return True
