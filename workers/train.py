@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,10 @@ from app.domain.events import Finished
 from workers.lifeline import die_with_parent
 from workers.training.base_model import find_base_model, stay_offline
 from workers.training.control import Control
+from workers.training.failures import last_event
 from workers.training.report import Reporter
 from workers.training.spec_file import load_spec
+from workers.training.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,28 +105,21 @@ def _guarded(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Report
     """Train, and turn whatever goes wrong into a last event: this is the process's outer edge."""
     try:
         return _train(arguments, spec, reporter, control)
-    except StudioError as error:
-        return Finished(status="failed", reason=error.message, code=error.code)
     except Exception as error:  # noqa: BLE001 - the outer edge
-        from workers.training.memory import as_out_of_memory
-
-        short = as_out_of_memory(error)
-        if short is not None:
-            return Finished(status="failed", reason=short.message, code=short.code)
-        traceback.print_exc()
-        code = "disk" if isinstance(error, OSError) else "internal"
-        return Finished(status="failed", reason=f"The trainer failed: {type(error).__name__}: {error}", code=code)
+        return last_event(error, arguments.out, reporter)
 
 
 def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter, control: Control) -> Finished:
     beside = arguments.spec.resolve().parent
     if arguments.base_dir is not None or not is_hub_id(spec.base_model):
         stay_offline()
-    base = find_base_model(spec.base_model, beside=beside, base_dir=arguments.base_dir)
+    base = find_base_model(spec.base_model, beside=beside, base_dir=arguments.base_dir, doing=reporter.doing)
     stay_offline()
     from workers.training.rows import load_rows
 
+    reporter.doing("reading the rows")
     rows = load_rows(beside / spec.dataset, beside / spec.eval_dataset if spec.eval_dataset else None)
+    reporter.doing("loading the libraries")
     # bitsandbytes advises to fetch kernels from the Hub when it is imported, which Hone never does.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Only now the heavy libraries: a wrong path is told at once.
@@ -141,4 +135,5 @@ def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter
 
 
 if __name__ == "__main__":
+    sys.stdout, sys.stderr = Talk(sys.stdout), Talk(sys.stderr)
     sys.exit(main())

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from app.domain.cards import render_card
 from workers.training.durable import flush_folder, write_durably
+from workers.training.room import staged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,13 +40,14 @@ def read_weights(folder: Path, model: PeftModel) -> None:
 def publish_adapter(out: Path, model: PeftModel, lineage: Lineage) -> Path:
     """Write `out`/adapter as a whole: readers see the old folder or the new one, never a half."""
     staging, final = out / ".adapter.staging", out / "adapter"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    write_adapter(staging, model, lineage)
-    flush_folder(staging)
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(staging, final)  # noqa: PTH105 - the atomic rename is the point
-    flush_folder(out, files=False)
+    with staged(staging, on=out):
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        write_adapter(staging, model, lineage)
+        flush_folder(staging)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(staging, final)  # noqa: PTH105 - the atomic rename is the point
+        flush_folder(out, files=False)
     return final
 
 

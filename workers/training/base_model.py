@@ -7,16 +7,21 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.domain.base_models import MAX_JSON_BYTES, check_model_folder, is_hub_id, unknown_model
-from app.domain.errors import Unavailable
+from app.domain.errors import Invalid, Unavailable
 from app.domain.specs import STARTER
+from workers.training.room import no_room, ran_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"]
 IDENTITY_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "chat_template.jinja")
 READ_BYTES = 1024 * 1024
+FETCHING = "fetching the base model"
 STARTER_FOLDER = Path(__file__).parents[2] / "models" / STARTER
 
 
@@ -34,7 +39,9 @@ class BaseModel:
         return self.commit or f"sha256:{_folder_hash(self.folder)}"
 
 
-def find_base_model(name: str, *, beside: Path, base_dir: Path | None = None) -> BaseModel:
+def find_base_model(
+    name: str, *, beside: Path, base_dir: Path | None = None, doing: Callable[[str], None] = lambda _what: None
+) -> BaseModel:
     """Return the base called `name`, looking at `base_dir` instead when given; relative folders are taken from `beside`."""
     folder = base_dir or _local_folder(name, beside)
     if folder is not None:
@@ -44,7 +51,7 @@ def find_base_model(name: str, *, beside: Path, base_dir: Path | None = None) ->
     if not is_hub_id(name):
         message = f"There is no folder {name!r}, and it is no Hub id of the form organisation/name either."
         raise unknown_model(message)
-    snapshot = _download(name)
+    snapshot = _download(name, doing)
     return BaseModel(snapshot, name, check_folder(snapshot), snapshot.name)
 
 
@@ -71,12 +78,15 @@ def _local_folder(name: str, beside: Path) -> Path | None:
     return folder.resolve() if folder.is_dir() else None
 
 
-def _download(name: str) -> Path:
+def _download(name: str, doing: Callable[[str], None]) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    doing(FETCHING)
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_PATTERNS))
+        return Path(snapshot_download(name, allow_patterns=HUB_PATTERNS, tqdm_class=_telling(doing)))
+    except GatedRepoError as error:
+        raise _gated(name) from error
     except RepositoryNotFoundError as error:
         message = f"The Hub has no model {name!r}, or it is private and HF_TOKEN is not set."
         raise unknown_model(message) from error
@@ -84,8 +94,38 @@ def _download(name: str) -> Path:
         message = f"{name!r} is not on this machine yet, and the Hub cannot be reached. Go online once, or give a folder."
         raise Unavailable(message, param="base_model", code="hub_unreachable") from error
     except (HfHubHTTPError, OSError) as error:
+        if ran_out(error):
+            raise no_room(_cache()) from error
+        if getattr(getattr(error, "response", None), "status_code", None) in {401, 403}:
+            raise _gated(name) from error
         message = f"Fetching {name!r} from the Hub failed: {str(error).splitlines()[0]}"
         raise Unavailable(message, param="base_model", code="hub_unreachable") from error
+
+
+def _gated(name: str) -> Invalid:
+    message = f"The Hub does not hand out {name!r} to this studio: it is gated, or its HF_TOKEN may not read it."
+    return Invalid(message, param="base_model", code="gated_model")
+
+
+def _cache() -> Path:
+    """Return the folder that what is fetched lies in, or the nearest there is."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE)
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
+
+
+def _telling(doing: Callable[[str], None]) -> type[Any]:
+    """Return a progress bar that also says that fetching goes on, whenever bytes have come."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Telling(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            doing(FETCHING)
+            drawn: bool | None = super().update(n)
+            return drawn
+
+    return Telling
 
 
 def _read_bounded(path: Path) -> bytes:

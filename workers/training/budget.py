@@ -52,9 +52,16 @@ class Budget:
             torch.cuda.empty_cache()
 
     def narrow(self, error: BaseException, *, rows: int, tokens: int) -> bool:
-        """Halve the budget after `rows` rows with `tokens` padded tokens were too much; say whether that was the fault and can help."""
-        if rows <= 1 or as_out_of_memory(error) is None:
+        """Halve the budget after `rows` rows with `tokens` padded tokens were too much; False when something else was the fault.
+
+        OutOfMemory when not even a single row fits.
+        """
+        short = as_out_of_memory(error)
+        if short is None:
             return False
+        if rows <= 1:
+            short.data = {"rows_at_once": rows, "tokens_at_once": tokens}
+            raise short from error
         self.tokens = min(self.tokens, tokens) // 2
         if self.rows is not None:
             self.rows = max(1, min(self.rows, rows) // 2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workers.training.durable import flush_folder, write_durably
+from workers.training.room import fits, no_room, staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 STAGING = ".staging"
 KEPT = 2
+"""Kept where there is room: the newest, and one more in case that is found broken."""
 
 
 class CheckpointBroken(Exception):
@@ -44,29 +46,37 @@ class Manifest(BaseModel):
 
 
 class Checkpoints:
-    """The checkpoints of one run under one lease token; what an earlier attempt left half-written is dropped."""
+    """The checkpoints of one run under one lease token; what an earlier attempt left half-written is dropped.
+
+    `keep`: that many are kept where there is room; None under a supervisor, whose rows say which there are.
+    """
 
     def __init__(self, folder: Path, *, lease_token: int, keep: int | None) -> None:
         self._folder = folder
         self._token = lease_token
         self._keep = keep
+        self._size: int | None = None
         shutil.rmtree(folder / STAGING, ignore_errors=True)
 
-    def save(self, step: int, write: Callable[[Path], None]) -> Path:
-        """Let `write` fill a staging folder, then make it a checkpoint by a rename."""
+    def save(self, step: int, write: Callable[[Path], None], *, expected: int = 0) -> Path:
+        """Let `write` fill a staging folder with about `expected` bytes, then make it a checkpoint by a rename.
+
+        NotSaved where the disk does not take it, NoRoom where it is full. The checkpoints there were stay as they were.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        needed = self._size or expected
+        self._make_room(needed)
         staging = self._folder / STAGING / f"{step}-t{self._token}"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        write(staging)
-        records = {path.name: _record(path) for path in sorted(staging.iterdir())}
-        manifest = Manifest(step=step, lease_token=self._token, files=records)
-        write_durably(staging / MANIFEST, manifest.model_dump_json(indent=1))
-        flush_folder(staging)
-        final = self._folder / staging.name
-        shutil.rmtree(final, ignore_errors=True)  # a broken one of the same step, from an earlier attempt
-        os.replace(staging, final)  # noqa: PTH105 - the atomic rename is the point
-        flush_folder(self._folder, files=False)
-        self._drop_older(step)
+        with staged(staging, on=self._folder, needed=needed):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            write(staging)
+            self._size = _seal(staging, step, self._token)
+            final = self._folder / staging.name
+            shutil.rmtree(final, ignore_errors=True)  # a broken one of the same step, from an earlier attempt
+            os.replace(staging, final)  # noqa: PTH105 - the atomic rename is the point
+            flush_folder(self._folder, files=False)
+        self._drop_older(step, self._size)
         return final
 
     def newest_good(self) -> Path | None:
@@ -87,11 +97,22 @@ class Checkpoints:
                 found.append((int(step), folder))
         return found
 
-    def _drop_older(self, step: int) -> None:
+    def _make_room(self, needed: int) -> None:
+        """See that `needed` bytes fit, at the price of every checkpoint but the newest good one."""
+        if not fits(self._folder, needed) and self._keep is not None:
+            good = self.newest_good()
+            for _, folder in self._steps():
+                if good not in {None, folder}:
+                    shutil.rmtree(folder, ignore_errors=True)
+        if not fits(self._folder, needed):
+            raise no_room(self._folder, needed=needed)
+
+    def _drop_older(self, step: int, size: int) -> None:
         if self._keep is None:
             return
+        keep = self._keep if fits(self._folder, size) else 1
         older = sorted((pair for pair in self._steps() if pair[0] < step), key=lambda pair: pair[0])
-        for _, folder in older[: max(0, len(older) - self._keep + 1)]:
+        for _, folder in older[: max(0, len(older) - keep + 1)]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -108,6 +129,15 @@ def verify(folder: Path) -> Manifest:
             message = f"{folder.name}: {name} is not what the manifest says."
             raise CheckpointBroken(message)
     return manifest
+
+
+def _seal(staging: Path, step: int, token: int) -> int:
+    """List the files in a manifest and flush all of them; return how large they are."""
+    records = {path.name: _record(path) for path in sorted(staging.iterdir())}
+    manifest = Manifest(step=step, lease_token=token, files=records)
+    write_durably(staging / MANIFEST, manifest.model_dump_json(indent=1))
+    flush_folder(staging)
+    return sum(record.size for record in records.values())
 
 
 def _record(path: Path) -> FileRecord:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.domain.errors import StudioError
+from workers.training.prepare import ROWS_NAMED, row_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,6 @@ FIRST_STEPS = 5
 """So many steps say what the loss is like in the beginning."""
 TIMES_AS_HIGH = 10.0
 NATS_ABOVE_CHANCE = 5.0
-ROWS_NAMED = 20
 PATIENCE = 5
 """So many steps in a row must be beyond the limit: one bad batch is no divergence."""
 
@@ -47,19 +47,13 @@ class Divergence:
             return
         message = (
             f"Since step {step - PATIENCE + 1} the loss is beyond {limit:.1f} nats a token, and {loss:.1f} at step {step} "
-            f"(training rows {_named(rows)}). Lower the learning rate, or look at these rows."
+            f"(rows {row_names(rows)}). Lower the learning rate, or look at these rows."
         )
-        raise Diverged(message)
+        raise Diverged(message, data={"rows": list(rows[:ROWS_NAMED])})
 
 
 def check_numbers(step: int, loss: float, gradient_norm: float, rows: Sequence[int]) -> None:
     """Raise Diverged unless both are numbers."""
     if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-        message = (
-            f"Step {step}: the loss is no number any more (training rows {_named(rows)}). Lower the learning rate, or look at these rows."
-        )
-        raise Diverged(message)
-
-
-def _named(rows: Sequence[int]) -> str:
-    return ", ".join(map(str, rows[:ROWS_NAMED])) + (" …" if len(rows) > ROWS_NAMED else "")
+        message = f"Step {step}: the loss is no number any more (rows {row_names(rows)}). Lower the learning rate, or look at these rows."
+        raise Diverged(message, data={"rows": list(rows[:ROWS_NAMED])})

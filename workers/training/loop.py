@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,8 @@ import torch
 from workers.training.divergence import Divergence, check_numbers
 from workers.training.memory import peak_bytes
 from workers.training.optim import learning_rate
+from workers.training.report import TRAINING
+from workers.training.room import NotSaved
 from workers.training.state import RandomState
 
 if TYPE_CHECKING:
@@ -26,8 +29,12 @@ if TYPE_CHECKING:
     from workers.training.model import LoadedModel
     from workers.training.report import Reporter
 
-CHECKPOINT_SECONDS = 120.0
-"""With checkpoint_every_steps auto, no more training than this is ever lost."""
+CHECKPOINT_SECONDS, MOST_CHECKPOINT_SECONDS = 120.0, 300.0
+"""With checkpoint_every_steps auto, a checkpoint comes after the first; where saving takes long, up to the second."""
+SAVING_SHARE = 0.05
+"""So much of the time saving may take before checkpoints come less often."""
+ROOM_SECONDS = 5.0
+"""How long the last checkpoint waits for a disk that is full: the supervisor lets an older one go."""
 
 
 @dataclass
@@ -51,6 +58,7 @@ class StepResult:
     rate: float
     tokens_per_second: float
     rows: list[int]
+    """As people call them."""
 
 
 @dataclass
@@ -60,6 +68,8 @@ class StepLoop:
     model: LoadedModel
     optimiser: torch.optim.Optimizer
     rows: list[MaskedRow]
+    numbers: list[int]
+    """What people call the rows."""
     order: DataOrder
     held_out: HeldOut
     settings: TrainingSettings
@@ -71,6 +81,8 @@ class StepLoop:
     watch: Callable[[int, StepResult], None]
     standing: Standing = field(default_factory=Standing)
     _saved_at: float = field(default_factory=time.monotonic)
+    _saving_seconds: float = 0.0
+    _told_not_saved: bool = False
     _peak: int = 0
     _divergence: Divergence = field(init=False)
 
@@ -84,17 +96,47 @@ class StepLoop:
             self.control.check()
             self._take_step()
             if self._checkpoint_is_due():
-                self.checkpoint()
+                self._try_checkpoint()
             self._evaluate_if_due()
 
-    def checkpoint(self) -> None:
+    def last_checkpoint(self) -> None:
+        """Save the last finished step before leaving; NotSaved when the disk still does not take it."""
+        if self._try_checkpoint():
+            return
+        deadline = time.monotonic() + ROOM_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(ROOM_SECONDS / 20)
+            try:
+                self._checkpoint()
+            except NotSaved:
+                continue
+            return
+        self._checkpoint()
+
+    def _try_checkpoint(self) -> bool:
+        """Save, unless the disk does not take it: then say so once, and go on until the next one is due."""
+        try:
+            self._checkpoint()
+        except NotSaved as why:
+            self._saved_at = time.monotonic()
+            if not self._told_not_saved:
+                words = f"{why.message} Step {self.standing.step} could not be saved; it is tried again with the next checkpoint."
+                self.reporter.notice(words, code=why.code, **why.data)
+            self._told_not_saved = True
+            return False
+        return True
+
+    def _checkpoint(self) -> None:
         """Save the last finished step, and say so once the checkpoint is whole."""
-        step = self.standing.step
+        step, began = self.standing.step, time.monotonic()
         if step == self.standing.saved_step:
             return
+        self.reporter.doing("saving a checkpoint")
         folder = self.save()
         self.standing.saved_step = step
         self._saved_at = time.monotonic()
+        self._saving_seconds = self._saved_at - began
+        self._told_not_saved = False
         self.reporter.checkpoint(step, f"{folder.parent.name}/{folder.name}")
 
     def _take_step(self) -> None:
@@ -124,14 +166,15 @@ class StepLoop:
             lambda batches: (batches, self._gradient(batches)),
             undo=lambda: self._abandon(generators),
         )
-        check_numbers(number, loss, norm, chosen)
+        named = [self.numbers[row] for row in chosen]
+        check_numbers(number, loss, norm, named)
         if batches:  # a step without trained tokens leaves weights and optimiser alone
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
-        return StepResult(loss, norm, rate, sum(batch.tokens for batch in batches) / seconds, chosen)
+        return StepResult(loss, norm, rate, sum(batch.tokens for batch in batches) / seconds, named)
 
     def _gradient(self, batches: list[Batch]) -> tuple[float, float]:
         """Return the step's loss per trained token and the norm of its gradient, which is left in the parameters, clipped."""
@@ -139,7 +182,7 @@ class StepLoop:
         summed = 0.0
         self.model.set_dropout(active=True)
         for batch in batches:
-            self.control.check()
+            self._still(TRAINING)
             loss = self.model.loss.summed(batch)
             (loss / tokens).backward()
             summed += float(loss.detach())
@@ -166,7 +209,8 @@ class StepLoop:
         due = step in {0, self.total_steps} or (every != "auto" and step % every == 0)
         if not due or self.standing.evaluated_step == step:
             return
-        measured = self.held_out.check(self.model.base, self.model.loss, budget=self.budget, pause=self.control.check)
+        pause = partial(self._still, "checking on held-out rows")
+        measured = self.held_out.check(self.model.base, self.model.loss, budget=self.budget, pause=pause)
         self.standing.evaluated_step = step
         self.standing.metrics = measured
         if step == 0:
@@ -181,4 +225,14 @@ class StepLoop:
         every = self.settings.checkpoint_every_steps
         if step == self.total_steps or (every != "auto" and step % every == 0):
             return True
-        return every == "auto" and time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS
+        return every == "auto" and time.monotonic() - self._saved_at >= checkpoint_seconds(self._saving_seconds)
+
+    def _still(self, doing: str) -> None:
+        """Leave if somebody wants that; else let people know that this goes on."""
+        self.control.check()
+        self.reporter.doing(doing)
+
+
+def checkpoint_seconds(saving_seconds: float) -> float:
+    """Return how much training lies between two checkpoints, when the last one took `saving_seconds`."""
+    return min(max(CHECKPOINT_SECONDS, saving_seconds / SAVING_SHARE), MOST_CHECKPOINT_SECONDS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workers.training.evaluate import HeldOut, rows_to_check
 from workers.training.masks import Masker
 from workers.training.model import context_length, load_tokenizer
-from workers.training.prepare import prepare, require_trained_tokens
+from workers.training.prepare import prepare, require_trained_tokens, row_names
 from workers.training.templates import chat_template
 
 if TYPE_CHECKING:
@@ -44,9 +44,14 @@ def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, re
         )
         max_length = context
     masker = Masker(tokenizer, template)
-    train = prepare(rows.train, masker, max_length, check=check)
-    require_trained_tokens(train)
-    held = prepare(rows.held_out, masker, max_length, check=check)
+
+    def still() -> None:
+        check()
+        reporter.doing("turning rows into tokens")
+
+    train = prepare(rows.train, masker, max_length, check=still)
+    require_trained_tokens(train, context=context)
+    held = prepare(rows.held_out, masker, max_length, check=still)
     _tell(train, "training", reporter)
     _tell(held, "held-out", reporter)
     most = rows_to_check(settings, len(train.rows))
@@ -58,8 +63,9 @@ def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, re
 
 
 def _tell(prepared: Prepared, kind: str, reporter: Reporter) -> None:
-    for reason, count in prepared.refusals.most_common():
-        reporter.notice(f"{count} {kind} rows cannot be used: {reason}.", rows=count)
+    for reason, numbers in prepared.refusals.items():
+        words = f"{len(numbers)} {kind} rows cannot be used: {reason}. Numbered from 1 they are {row_names(numbers)}."
+        reporter.notice(words, rows=len(numbers))
     if prepared.truncated:
         reporter.notice(f"{prepared.truncated} {kind} rows are longer than max_length and were cut at the end.", rows=prepared.truncated)
     if prepared.borders_differ:

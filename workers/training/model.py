@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from app.domain.errors import Invalid
+from workers.training.failures import gpu_fault
 from workers.training.loss import TrainedTokenLoss
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSettings
     from workers.training.base_model import BaseModel
     from workers.training.precision import Precision
-
+    from workers.training.report import Reporter
 
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len", "max_sequence_length")
 
@@ -51,14 +52,23 @@ class LoadedModel:
                 module.train(active)
 
 
-def choose_device(wanted: str) -> torch.device:
-    """Return the device to train on, or refuse a GPU that is not there."""
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+def choose_device(wanted: str, reporter: Reporter) -> torch.device:
+    """Return the device to train on, or refuse a GPU that is not there or does not work."""
+    if wanted == "cpu":
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        message = "The spec asks for a GPU, but this machine has none that torch can use. Set settings.device to auto or cpu."
-        raise Invalid(message, param="device", code="no_gpu")
-    return torch.device("cuda", 0)
+    with warnings.catch_warnings(record=True) as said:  # a driver at fault is only warned of
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+    complaint = "".join(str(warning.message) for warning in said[:1])
+    if wanted == "auto":
+        if complaint:
+            reporter.notice(f"The CPU trains. {gpu_fault(complaint).message}")
+        return torch.device("cpu")
+    if complaint:
+        raise gpu_fault(complaint)
+    message = "The spec asks for a GPU, but this machine has none that torch can use. Set settings.device to auto or cpu."
+    raise Invalid(message, param="device", code="no_gpu")
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Self, TextIO
+import time
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from app.domain.events import Checkpoint, Event, Finished, Metric, Notice, Started
+from app.domain.events import Checkpoint, Doing, Event, Finished, Metric, Notice, Started
+from workers.training.room import ran_out
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+DOING_SECONDS = 10.0
+"""How often a phase without steps tells that it goes on."""
+TRAINING = "training"
+
+
+class Sink(Protocol):
+    """An unbuffered stream: `write` says how much it took."""
+
+    def write(self, data: bytes, /) -> int | None:
+        """Write some of it."""
+
+    def close(self) -> None:
+        """Close it."""
+
 
 class Reporter:
-    """Writes events and flushes each, so that nothing is lost when the process dies."""
+    """Writes events at once, so that nothing is lost when the process dies."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
         self._lock = threading.Lock()
+        self._unwritten = b""
+        self._told_at = time.monotonic()
+        self.phase = "starting"
+        """What is being done, for whoever explains a failure."""
 
     @classmethod
     def to_pipe(cls, descriptor: int) -> Reporter:
         """Report to an inherited file descriptor."""
-        return cls(os.fdopen(descriptor, "w", encoding="utf-8"))
+        return cls(os.fdopen(descriptor, "wb", buffering=0))
 
     @classmethod
     def to_file(cls, path: Path) -> Reporter:
@@ -31,30 +51,43 @@ class Reporter:
             with path.open("rb+") as file:
                 whole = file.read().rfind(b"\n") + 1
                 file.truncate(whole)
-        return cls(path.open("a", encoding="utf-8"))
+        return cls(path.open("ab", buffering=0))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.close()
+        self._sink.close()
 
     def emit(self, event: Event) -> None:
         """Write one event. A reader that is gone means that nobody wants this work any more: leave at once."""
-        line = event.model_dump_json() + "\n"
-        try:
-            with self._lock:
-                self._stream.write(line)
-                self._stream.flush()
-        except BrokenPipeError:
-            os._exit(1)
+        with self._lock:
+            self._unwritten += event.model_dump_json().encode() + b"\n"
+            self._told_at = time.monotonic()
+            try:
+                while self._unwritten:
+                    self._unwritten = self._unwritten[self._sink.write(self._unwritten) or 0 :]
+            except BrokenPipeError:
+                os._exit(1)
+            except OSError as error:
+                if not ran_out(error):
+                    raise
+                # A full disk holds back what is told, not the training: it is written with what comes next.
+
+    def doing(self, what: str) -> None:
+        """Say what goes on where there are no steps. Asked for with every bit of progress; told when it is new, and then now and again."""
+        if what != self.phase or time.monotonic() - self._told_at >= DOING_SECONDS:
+            self.phase = what
+            self.emit(Doing(what=what))
 
     def started(self, message: str, *, step: int, total_steps: int, data: dict[str, Any]) -> None:
         """Say that training begins, and what was chosen."""
+        self.phase = TRAINING
         self.emit(Started(message=message, step=step, total_steps=total_steps, data=data))
 
     def metric(self, step: int, name: str, value: float) -> None:
         """Report a number at a step."""
+        self.phase = TRAINING
         self.emit(Metric(step=step, name=name, value=value))
 
     def checkpoint(self, step: int, path: str) -> None:

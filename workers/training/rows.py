@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -22,11 +23,12 @@ _messages = TypeAdapter(tuple[Message, ...])
 
 @dataclass(frozen=True)
 class Row:
-    """A conversation, the hash of its content, and the side it is on."""
+    """A conversation, the hash of its content, the side it is on, and the number under which a dataset's page shows it."""
 
     messages: tuple[Message, ...]
     hash: str
     split: Split
+    number: int
 
 
 @dataclass
@@ -70,7 +72,7 @@ def read_rows(path: Path) -> list[Row]:
             return _from_parquet(path)
     conversations = _from_file(path)
     hashes = [row_hash(messages) for messages in conversations]
-    return [Row(*row) for row in zip(conversations, hashes, split_by_hash(hashes), strict=True)]
+    return [Row(*row) for row in zip(conversations, hashes, split_by_hash(hashes), count(1), strict=False)]
 
 
 def _checked(rows: Rows, dataset: Path) -> Rows:
@@ -90,7 +92,8 @@ def _from_parquet(path: Path) -> list[Row]:
                 message = f"{path.name} is not a dataset of Hone's: it has no column {min(missing)!r}."
                 raise Invalid(message, param="dataset", code="unreadable_dataset")
             batches = file.iter_batches(ROWS_AT_ONCE, columns=COLUMNS)
-            return [Row(_messages.validate_python(r["messages"]), r["hash"], Split(r["split"])) for b in batches for r in b.to_pylist()]
+            found = enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+            return [Row(_messages.validate_python(r["messages"]), r["hash"], Split(r["split"]), number) for number, r in found]
     except ArrowInvalid as error:
         message = f"{path.name} is not a dataset of Hone's: {error}."
         raise Invalid(message, param="dataset", code="unreadable_dataset") from error

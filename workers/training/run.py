@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from workers.training.report import Reporter
     from workers.training.rows import Rows
 
+BYTES_PER_WEIGHT = 12
+"""What a checkpoint holds of each trained weight: itself and AdamW's two moments, in float32."""
 MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "device", "precision"}
 """Settings that change nothing a checkpoint depends on; the precision is the checkpoint's own, whatever they say."""
 
@@ -81,27 +83,33 @@ class Run:
             loop.run()
         except Leave as leave:
             return self._leave(loop, leave)
-        publish_adapter(self._job.out, loop.model.peft, self._lineage(loop.standing))
+        self._publish(loop)
         return Finished(status="succeeded", data={"step": loop.standing.step, **loop.standing.metrics})
 
     def _leave(self, loop: StepLoop, leave: Leave) -> Finished:
         if leave.wish != "cancel":
-            loop.checkpoint()
+            loop.last_checkpoint()
         if leave.wish == "stop" and loop.standing.step > 0:
-            publish_adapter(self._job.out, loop.model.peft, self._lineage(loop.standing))
+            self._publish(loop)
         step = loop.standing.step
         return Finished(status="interrupted", reason=f"asked to {leave.wish} after step {step}", data={"step": step})
 
+    def _publish(self, loop: StepLoop) -> None:
+        self._reporter.doing("writing the adapter")
+        publish_adapter(self._job.out, loop.model.peft, self._lineage(loop.standing))
+
     def _set_up(self) -> StepLoop:
         spec = self._job.spec
-        device = choose_device(spec.settings.device)
+        device = choose_device(spec.settings.device, self._reporter)
         material = make_material(self._job.base, self._job.rows, spec.settings, reporter=self._reporter, check=self._control.check)
         earlier = self._earlier()
         precision = choose_precision(spec.settings, device, earlier=earlier[1].precision if earlier else None)
         torch.use_deterministic_algorithms(device.type == "cpu" and precision.name == "fp32")
         self._control.check()
+        self._reporter.doing("loading the base model")
         model = load_model(self._job.base, spec.settings, precision, device)
         self._settings = spec.settings.filled_in(training_rows=len(material.train.rows), parameters=model.base_parameters)
+        self._reporter.doing("hashing the base model")
         # The studio writes what was decided into the spec, so a later attempt's settings may say what this one's left open.
         self._fingerprint = self._fingerprint_of(self._settings)
         self._precision = precision
@@ -122,6 +130,7 @@ class Run:
             model=model,
             optimiser=optimiser,
             rows=material.train.rows,
+            numbers=material.train.numbers,
             order=order,
             held_out=material.held_out,
             settings=settings,
@@ -152,7 +161,8 @@ class Run:
             write_adapter(folder, model.peft, self._lineage(standing))
             write_state(folder, state, optimiser, RandomState.now())
 
-        return self._job.checkpoints.save(standing.step, write)
+        weights = sum(weight.numel() for weight in model.trainable())
+        return self._job.checkpoints.save(standing.step, write, expected=weights * BYTES_PER_WEIGHT)
 
     def _earlier(self) -> tuple[Path, RunState, RandomState] | None:
         """Return the checkpoint to go on from: the one named, or in a run without a supervisor the newest that verifies."""
@@ -203,6 +213,7 @@ class Run:
             "total_steps": self._total_steps,
             "template": material.template_source,
             "max_length": material.max_length,
+            "longest_row": min(material.train.longest, material.max_length),
             "base_dir": str(self._job.base.folder),
             "threads": torch.get_num_threads(),
             "settings": settings.model_dump(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pytest
 import torch
@@ -78,14 +78,14 @@ def test_rows_leave_a_batch_of_a_model_with_linear_attention_too() -> None:
     assert len({len(answer) for answer in expected}) > 1
 
 
-def budget(tokens: int = 4096, rows: int | None = None, told: TextIO | None = None) -> Budget:
-    return Budget(rows, tokens, Reporter(told or io.StringIO()))
+def budget(tokens: int = 4096, rows: int | None = None, told: io.BytesIO | None = None) -> Budget:
+    return Budget(rows, tokens, Reporter(told or io.BytesIO()))
 
 
 def held_out(tokenizer: PreTrainedTokenizerBase, answers: list[str], *, context: int = CONTEXT, most: int = 99) -> HeldOut:
     masker = Masker(tokenizer, chat_template(tokenizer))
     conversations = [chat(text, answer) for text, answer in zip(PROMPTS, answers, strict=True)]
-    rows = [Row(messages, row_hash(messages), Split.TEST) for messages in conversations]
+    rows = [Row(messages, row_hash(messages), Split.TEST, number) for number, messages in enumerate(conversations, 1)]
     masked = prepare(rows, masker, CONTEXT, check=lambda: None).rows
     return HeldOut(list(zip(rows, masked, strict=True)), masker, tokenizer, context=context, most=most)
 
@@ -170,9 +170,9 @@ def test_checking_goes_on_in_smaller_pieces_when_memory_runs_out(
 
     monkeypatch.setattr(evaluate, "greedy_answers", answers)
     monkeypatch.setattr(loss, "score", score)
-    told = io.StringIO()
+    told = io.BytesIO()
     assert rows.check(model, loss, budget=budget(told=told), pause=lambda: None) == pytest.approx(expected)
-    assert "Memory does not hold 4 rows" in told.getvalue()
+    assert b"Memory does not hold 4 rows" in told.getvalue()
 
 
 def test_answers_are_asked_for_within_the_budget(

@@ -182,5 +182,5 @@ def test_borders_that_cannot_all_be_put_right_are_noted() -> None:
     # The first answer wants to stand apart from its prompt; the second one's prompt, tokenised in one go, joins them.
     awkward = chat("a", "\n\nb", "c", "d")
     assert masked.mask(awkward).borders_differ
-    row = Row(awkward, row_hash(awkward), Split.TRAIN)
+    row = Row(awkward, row_hash(awkward), Split.TRAIN, 1)
     assert prepare([row, row], masked, 99, check=lambda: None).borders_differ == 2

@@ -47,7 +47,7 @@ def test_a_tenth_or_so_is_held_out_unless_there_is_a_dataset_for_it(rows: Path) 
 def test_once_they_are_tokens_the_texts_are_forgotten_and_only_counted(base: Path, rows: Path) -> None:
     loaded = load_rows(rows, None)
     before = len(loaded.train), len(loaded.held_out), loaded.fingerprint
-    reporter = Reporter(io.StringIO())
+    reporter = Reporter(io.BytesIO())
     material = make_material(BaseModel(base, "tiny", {}), loaded, TrainingSettings(), reporter=reporter, check=lambda: None)
     assert (len(material.train.rows), len(material.held_out)) == before[:2]
     assert (loaded.training_rows, loaded.held_out_rows, loaded.fingerprint) == before

@@ -82,9 +82,14 @@ def test_two_checkpoints_are_kept_and_reported_once_they_are_whole(train_here: T
 
 
 def test_time_makes_a_checkpoint_due(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "MOST_CHECKPOINT_SECONDS", 0.0)
     _, events = train_here(max_steps=3)
     assert [event.step for event in events if isinstance(event, Checkpoint)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("saving", "between"), [(0.1, 120.0), (10.0, 200.0), (60.0, 300.0)])
+def test_where_saving_takes_long_checkpoints_come_less_often_but_every_five_minutes(saving: float, between: float) -> None:
+    assert loop.checkpoint_seconds(saving) == between
 
 
 def test_the_number_of_steps_follows_from_rows_and_epochs(train_here: Train) -> None:
