@@ -38,15 +38,18 @@ class Child:
     """One running child. `events` fills as it reports; None there means that its pipe has closed.
 
     `needs_hub`: it fetches a base from the Hub, and so gets the token and the proxies; no other child may know them.
+    `keeps`: open files that have to stay open as long as anything of it lives.
     """
 
-    def __init__(self, arguments: Sequence[str], *, folder: Path, log_file: Path, needs_hub: bool = False) -> None:
+    def __init__(
+        self, arguments: Sequence[str], *, folder: Path, log_file: Path, needs_hub: bool = False, keeps: Sequence[int] = ()
+    ) -> None:
         reader, writer = os.pipe()
         environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub)
         with log_file.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments, "--events-fd", str(writer)],
-                stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, pass_fds=(writer,), start_new_session=True,
+                stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, pass_fds=(writer, *keeps), start_new_session=True,
                 env=environment | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
         os.close(writer)

@@ -48,18 +48,24 @@ def claim_and_run(worker: Worker) -> bool:
     if worker.leaving.is_set() or not worker.free.acquire(blocking=False):
         return False
     try:
-        for kind in (kind for kind in KINDS.values() if kind.queue == worker.queue):
-            with unit_of_work(worker.engine) as session:
-                row = claim(session, kind.table, worker.id, worker.queue, has_gpu=worker.has_gpu, lease_seconds=worker.lease_seconds)
-                if isinstance(row, Run):
-                    begin_hold(session, row, host=worker.host, device=worker.device)
-            if row is not None:
-                with worker.busy_with(row.id):
-                    Hold(worker, kind, row.id, row.lease_token).run()
-                return True
-        return False
+        with worker.device_lock.taken() as is_free:
+            worker.note_device(is_free=is_free)
+            return is_free and _claim_and_run(worker)
     finally:
         worker.free.release()
+
+
+def _claim_and_run(worker: Worker) -> bool:
+    for kind in (kind for kind in KINDS.values() if kind.queue == worker.queue):
+        with unit_of_work(worker.engine) as session:
+            row = claim(session, kind.table, worker.id, worker.queue, has_gpu=worker.has_gpu, lease_seconds=worker.lease_seconds)
+            if isinstance(row, Run):
+                begin_hold(session, row, host=worker.host, device=worker.device)
+        if row is not None:
+            with worker.busy_with(row.id):
+                Hold(worker, kind, row.id, row.lease_token).run()
+            return True
+    return False
 
 
 class Hold:

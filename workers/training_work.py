@@ -72,7 +72,8 @@ class TrainingWork:
         checkpoint = newest_good_checkpoint(worker, work_id, token)
         if checkpoint:
             arguments += ["--resume", str(checkpoint.folder)]
-        return Child(arguments, folder=folder, log_file=folder / "log.txt", needs_hub=base_dir is None)
+        keeps = worker.device_lock.inherited
+        return Child(arguments, folder=folder, log_file=folder / "log.txt", needs_hub=base_dir is None, keeps=keeps)
 
     def record(self, session: Session, worker: Worker, row: Run, events: Sequence[AnyEvent]) -> None:
         """Write what the trainer reported."""

@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import select
@@ -21,6 +21,7 @@ from app.domain.devices import as_facts
 from app.domain.ids import new_id
 from app.gateways.lifeline import is_running, process_space
 from app.gateways.storage import LocalStorage
+from workers.device_lock import DeviceLock
 from workers.devices import DeviceWatch
 
 if TYPE_CHECKING:
@@ -58,10 +59,14 @@ class Worker:
     cleared: float = field(default_factory=time.monotonic)
     free: threading.Semaphore = field(init=False)
     devices: DeviceWatch = field(init=False)
+    device_lock: DeviceLock = field(init=False)
+    says: dict[str, Any] = field(default_factory=dict)
+    """What its next sign of life tells besides."""
 
     def __post_init__(self) -> None:
         self.free = threading.Semaphore(self.slots)
         self.devices = DeviceWatch(self.gpu)
+        self.device_lock = DeviceLock(self.gpu, self.slots)
 
     @property
     def lease_seconds(self) -> float:
@@ -80,6 +85,12 @@ class Worker:
             )  # fmt: skip
         self.devices.start(self.leaving)
         threading.Thread(target=self._live, args=(sweep,), name="sign of life", daemon=True).start()
+
+    def note_device(self, *, is_free: bool) -> None:
+        """Say why nothing is claimed while the device is not free."""
+        pids = ", ".join(map(str, [] if is_free else self.device_lock.holders()))
+        who = f" (process {pids})" if pids else ""
+        self.says["waiting"] = None if is_free else f"{self.device} is not free yet: an earlier trainer still holds it{who}"
 
     @contextmanager
     def busy_with(self, work_id: str) -> Iterator[None]:
@@ -111,7 +122,7 @@ class Worker:
                 with unit_of_work(self.engine) as session:
                     row = session.get(WorkerRow, self.id)
                     if row:
-                        row.updated_at, row.facts = database_clock(), row.facts | as_facts(self.devices.latest)
+                        row.updated_at, row.facts = database_clock(), row.facts | self.says | as_facts(self.devices.latest)
                 if time.monotonic() - swept >= self.lease_seconds / SWEEPS_PER_LEASE:
                     swept = time.monotonic()
                     sweep(self)
