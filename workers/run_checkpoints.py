@@ -19,6 +19,7 @@ from app.db.session import after_commit, reading, unit_of_work
 from app.domain.runs import ENDED
 from workers.packing import PackedCheckpoint, fetch
 from workers.training.checkpoints import CheckpointBroken, verify
+from workers.training.room import fits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +126,7 @@ def _mark_broken(worker: Worker, run_id: str, checkpoint_id: str, token: int) ->
 
 
 def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoint) -> bool:
-    """Make a checkpoint real, and let those beyond the newest two go; False for one older than what is known."""
+    """Make a checkpoint real, and let older ones go: all but one, or all where the disk has no room for a third; False when it is old."""
     packed = event.packed if isinstance(event, PackedCheckpoint) else None
     if event.step < run.checkpoint_step:
         if packed:
@@ -142,7 +143,7 @@ def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoi
     run.work_bytes = work_bytes(folder)
     run.checkpoint_step, run.crashes_since_progress = event.step, 0
     session.flush()
-    drop_checkpoints(session, worker, run, keep=KEPT_CHECKPOINTS)
+    drop_checkpoints(session, worker, run, keep=KEPT_CHECKPOINTS if fits(worker.settings.runs, row.size_bytes) else 1)
     return True
 
 

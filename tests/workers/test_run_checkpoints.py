@@ -57,6 +57,16 @@ def damage(worker: Worker, run_id: str, step: int) -> None:
     (run_folder(worker, run_id) / f"checkpoints/{step}-t1" / "x").write_text("rubbish")
 
 
+def test_only_the_newest_is_kept_where_the_disk_has_no_room_for_another(
+    worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.run_checkpoints.fits", lambda _folder, size: size == 0)
+    save(worker, run_id, 40)
+    assert sorted(folder.name for folder in (run_folder(worker, run_id) / "checkpoints").iterdir() if folder.name != ".staging") == [
+        "40-t1"
+    ]
+
+
 def test_two_are_kept_and_the_newest_is_taken(worker: Worker, run_id: str) -> None:
     found = newest_good_checkpoint(worker, run_id, 1)
     assert found is not None

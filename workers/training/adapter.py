@@ -8,11 +8,12 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from app.domain.cards import render_card
 from workers.training.durable import flush_folder, write_durably
 from workers.training.room import staged
+from workers.training.tensors import write_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "REA
 def write_adapter(folder: Path, model: PeftModel, lineage: Lineage) -> None:
     """Write weights, configuration and card into `folder`, which exists."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    write_tensors(folder / WEIGHTS, state, metadata={"format": "pt"})
     write_durably(folder / CONFIG, json.dumps(_config(model, lineage), indent=2, sort_keys=True) + "\n")
     write_durably(folder / CARD, render_card(lineage))
 

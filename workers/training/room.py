@@ -7,8 +7,6 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError
-
 from app.domain.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ def staged(staging: Path, *, on: Path, needed: int | None = None) -> Iterator[No
     """Remove what was staged when the disk that `on` lies on does not take it, and say so: NoRoom or NotSaved."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)
         if ran_out(error):
             raise no_room(on, needed=needed) from error

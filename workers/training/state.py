@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from workers.training.durable import write_durably
+from workers.training.tensors import write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,13 +68,13 @@ def write_state(folder: Path, state: RunState, optimiser: torch.optim.Optimizer,
     """Write everything but the adapter into a checkpoint's folder."""
     found = optimiser.state_dict()
     tensors, rest = _split(found["state"])
-    save_file(tensors, folder / OPTIMISER)
+    write_tensors(folder / OPTIMISER, tensors)
     write_durably(folder / OPTIMISER_GROUPS, json.dumps({"groups": found["param_groups"], "state": rest}))
     words = generators.numpy["state"]
     numbers = {"torch_cpu": generators.torch_cpu, "numpy_key": torch.from_numpy(words["key"].astype(np.int64))}
     if generators.torch_gpu is not None:
         numbers["torch_gpu"] = generators.torch_gpu
-    save_file(numbers, folder / RANDOM)
+    write_tensors(folder / RANDOM, numbers)
     numpy = {**{k: v for k, v in generators.numpy.items() if k != "state"}, "pos": int(words["pos"])}
     document = {"run": state.model_dump(), "python": generators.python, "numpy": numpy}
     write_durably(folder / STATE, json.dumps(document))
