@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -12,8 +12,10 @@ from pydantic import BaseModel, Field
 
 from app.api.dependencies import Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
 from app.db import Run, metrics
+from app.db.run_log import log_of
 from app.domain.errors import NotFound
 from app.domain.labels import RunChange
+from app.domain.queueing import Move, Priority, priority_of
 from app.domain.runs import RunStatus
 from app.domain.specs import RunRequest
 from app.domain.text import Text
@@ -21,6 +23,7 @@ from app.services.disk import Disk
 from app.services.overview import Overview
 from app.services.run_filter import RunFilter
 from app.services.runs import Runs
+from app.services.waiting import Wait, waits
 
 router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
@@ -39,7 +42,10 @@ class RunOut(RunCreated):
     notes: str
     tags: list[str]
     reason: str
-    waiting_for: str | None = Field(description="Why a queued run still waits.")
+    priority: Priority
+    waiting_for: str | None = Field(description="Why a queued run still waits, or since when one that runs has made no step.")
+    starts_at: datetime | None = Field(description="When a queued run will start, most likely; null where nobody can tell.")
+    stalled_at: datetime | None = Field(description="Since when a run that a worker holds makes no progress.")
     step: int = Field(description="The last finished step.")
     total_steps: int
     attempt: int
@@ -93,17 +99,18 @@ class EventList(BaseModel):
 
 def present(runs: Runs, found: Sequence[Run]) -> list[RunOut]:
     """Return runs as REST shows them; a handful of queries, however many."""
-    waiting, sizes = runs.waiting_reasons(found), Disk(runs.session).of_runs(found)
+    waiting, sizes = waits(runs.session, found), Disk(runs.session).of_runs(found)
     people = Overview(runs.session).names({run.created_by for run in found})
     return [_told(run, waiting.get(run.id), people.get(run.created_by), sizes[run.id].total) for run in found]
 
 
-def _told(run: Run, waiting_for: str | None, created_by: str | None, disk_bytes: int) -> RunOut:
+def _told(run: Run, wait: Wait | None, created_by: str | None, disk_bytes: int) -> RunOut:
     return RunOut(
-        id=run.id, status=RunStatus(run.status), name=run.name, notes=run.notes, tags=run.tags, reason=run.reason, waiting_for=waiting_for,
-        step=run.step, total_steps=run.total_steps, attempt=run.attempt, model=run.model, cloned_from=run.cloned_from,
-        created_by=created_by, disk_bytes=disk_bytes, created_at=run.created_at, started_at=run.started_at, finished_at=run.finished_at,
-        spec=run.spec,
+        id=run.id, status=RunStatus(run.status), name=run.name, notes=run.notes, tags=run.tags, reason=run.reason,
+        priority=priority_of(run.priority), waiting_for=wait.why if wait else None, starts_at=wait.starts_at if wait else None,
+        stalled_at=datetime.fromtimestamp(run.stalled_at, UTC) if run.stalled_at else None, step=run.step, total_steps=run.total_steps,
+        attempt=run.attempt, model=run.model, cloned_from=run.cloned_from, created_by=created_by, disk_bytes=disk_bytes,
+        created_at=run.created_at, started_at=run.started_at, finished_at=run.finished_at, spec=run.spec,
     )  # fmt: skip
 
 
@@ -148,7 +155,7 @@ def get_run(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_
 
 @router.patch("/{run_id}", operation_id="change_run")
 def change_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: RunChange) -> RunOut:
-    """Change a run's name, notes or tags, whatever its state; a model that was made keeps its name."""
+    """Change a run's name, notes, tags or priority, whatever its state; a model that was made keeps its name."""
     runs = studio.runs(session)
     return present(runs, [runs.change(identity, run_id, body)])[0]
 
@@ -163,6 +170,13 @@ def delete_run(request: Request, studio: StudioDep, session: WriteSession, ident
 def delete_checkpoints(request: Request, studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id) -> None:
     """Delete the checkpoints of a run that has ended, and keep its adapter; 409 while it has not."""
     studio.removal(session, request.app.state.inference.is_answering).delete_checkpoints(identity, run_id)
+
+
+@router.post("/{run_id}/move", operation_id="move_run")
+def move_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: Move) -> RunOut:
+    """Put a waiting run somewhere else in its queue; it takes the priority of its neighbours where it must. 409 when it waits no more."""
+    moved = studio.queues(session).move(identity, run_id, body)
+    return present(studio.runs(session), [moved.run])[0]
 
 
 @router.post("/{run_id}/{action}", operation_id="act_on_run")
@@ -200,9 +214,8 @@ def list_events(
 
 @router.get("/{run_id}/log", operation_id="get_log", response_class=PlainTextResponse)
 def get_log(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> PlainTextResponse:
-    """Return the trainer's log."""
-    log = studio.log_of(studio.runs(session).get(identity, run_id).id)
-    return PlainTextResponse(log.read_bytes().decode("utf-8", "replace") if log.is_file() else "")
+    """Return the trainer's log, every attempt's; of a long one the beginning and the newest part."""
+    return PlainTextResponse(log_of(session, studio.runs(session).get(identity, run_id).id))
 
 
 @router.get("/{run_id}/adapter.zip", operation_id="get_adapter", response_class=FileResponse)

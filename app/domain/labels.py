@@ -1,4 +1,4 @@
-"""What people write on a run: its name, their notes, their tags; changed at any time, and never read by a trainer."""
+"""What people write on a run: its name, their notes, their tags, how urgent it is; changed at any time, and never read by a trainer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from app.domain.queueing import Priority
 from app.domain.text import Text, without_nul
 
 MAX_NOTES, MAX_TAGS, MAX_TAG = 10_000, 20, 40
@@ -56,6 +57,7 @@ class RunChange(BaseModel):
     name: RunName | None = Field(None, description="1 to 200 characters. A model that was made keeps the name it has.")
     notes: Notes | None = Field(None, description=f"Plain text of up to {MAX_NOTES:,} characters.")
     tags: Tags | None = Field(None, description=f"Up to {MAX_TAGS} tags of up to {MAX_TAG} characters, kept in lower case; no commas.")
+    priority: Priority | None = Field(None, description="How urgent it is while it waits.")
 
 
 def split_tags(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain.errors import Invalid
 from app.domain.labels import Notes, Tags
+from app.domain.queueing import Priority
 from app.domain.text import Text
 
 STARTER = "hone-starter"
@@ -149,4 +150,5 @@ class RunRequest(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     notes: Notes = Field("", description="Plain text, for people.")
     tags: Tags = Field(default_factory=list, description="Words to find it by, kept in lower case.")
+    priority: Priority = Field(Priority.NORMAL, description="Which waiting run goes first; of equal ones the one that came first.")
     cloned_from: Text | None = Field(None, max_length=64, description="The run that this one takes up with changes.")

@@ -10,14 +10,13 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy import case, func, select
 
-from app.db import EventRow, Run, WorkerRow
+from app.db import EventRow, Run
 from app.db.audit import CHECKPOINTS_DELETED, note
 from app.db.base import utc_now
 from app.db.checkpoints import let_go, still_there
 from app.db.leases import queue_order
 from app.db.runs import forget_model
 from app.db.session import after_commit
-from app.db.workers import is_alive
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.runs import ENDED, LEASED, RunStatus, after_request
@@ -26,7 +25,7 @@ from app.services.paging import Page, newest_first
 from app.services.run_filter import EVERYTHING, RunFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy.orm import Session
 
@@ -58,7 +57,7 @@ class Runs:
             cloned_from=self._origin(by, request.cloned_from), method=request.method, preset=request.preset,
             base_model=base.name, spec=spec.model_dump(mode="json"), version=dataset.version,
             eval_version=held_out.version if held_out else None, total_steps=spec.settings.total_steps(training_rows),
-            queue=TRAINING_QUEUE, needs_gpu=spec.settings.device == "gpu",
+            queue=TRAINING_QUEUE, needs_gpu=spec.settings.device == "gpu", priority=request.priority.number,
         )  # fmt: skip
         self.session.add(run)
         for version in filter(None, [run.version, run.eval_version]):
@@ -123,13 +122,16 @@ class Runs:
         return dict(self.session.execute(counted).all())
 
     def change(self, by: Identity, run_id: str, wanted: RunChange) -> Run:
-        """Write a name, notes or tags on a run, whatever its state; a model that was made keeps its name."""
+        """Write a name, notes, tags or a priority on a run, whatever its state; a model that was made keeps its name."""
         run = self.get(by, run_id, to_change=True)
-        given = {name: value for name, value in wanted.model_dump(exclude_none=True).items() if value != getattr(run, name)}
+        given = wanted.model_dump(exclude_none=True) | ({"priority": wanted.priority.number} if wanted.priority else {})
+        given = {name: value for name, value in given.items() if value != getattr(run, name)}
         if not given:
             return run
         if "name" in given:
             self._tell(run, "renamed", f"{by.user_name} renamed the run from {run.name!r} to {given['name']!r}.")
+        if "priority" in given:
+            self._tell(run, "priority", f"{by.user_name} set the priority to {wanted.priority}.")
         note(self.session, by.project_id, by.user_id, "run.changed", run.id, fields=sorted(given))
         for name, value in given.items():
             setattr(run, name, value)
@@ -162,16 +164,6 @@ class Runs:
         """Return the run's spec as a file for `hone train`; its dataset is what the dataset's export gives."""
         head = f"# {run.name}\n# hone train spec.yaml --out out   (put the dataset's export beside this file)\n".replace("\r", " ")
         return head + yaml.safe_dump(run.spec, sort_keys=False, allow_unicode=True)
-
-    def waiting_reasons(self, runs: Iterable[Run]) -> dict[str, str]:
-        """Say in words why each queued run still waits."""
-        queued = [run for run in runs if run.status == RunStatus.QUEUED]
-        if not queued:
-            return {}
-        workers = self.session.scalars(select(WorkerRow).where(is_alive(), WorkerRow.queue == TRAINING_QUEUE)).all()
-        order = select(Run.id).where(Run.status == RunStatus.QUEUED).order_by(*queue_order(Run))
-        places = {run_id: place for place, run_id in enumerate(self.session.scalars(order))}
-        return {run.id: _why_waiting(run, workers, places.get(run.id, 0)) for run in queued}
 
     def _forget_checkpoints(self, by: Identity, run: Run) -> None:
         """Let go of what a run that nobody holds had saved; a worker of its machine removes the files, since the audit says so."""
@@ -227,19 +219,6 @@ def export_name(dataset: Dataset) -> str:
 def _held_out_name(dataset: Dataset, held_out: Dataset) -> str:
     name = export_name(held_out)
     return f"held-out-{name}" if name == export_name(dataset) else name
-
-
-def _why_waiting(run: Run, workers: Sequence[WorkerRow], place: int) -> str:
-    if not workers:
-        return "No worker that trains is running."
-    fit = [worker for worker in workers if worker.has_gpu or not run.needs_gpu]
-    if not fit:
-        return "No running worker has a GPU, and this run asks for one."
-    if place:
-        return f"{place} {'run is' if place == 1 else 'runs are'} ahead of it."
-    if all(worker.busy_with for worker in fit):
-        return "It is next, once a worker has done with another run."
-    return "A worker takes it next."
 
 
 def model_name(run: Run, project_name: str) -> str:

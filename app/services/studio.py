@@ -12,6 +12,7 @@ from app.db.session import unit_of_work
 from app.domain.samples import Part
 from app.services.datasets import Datasets
 from app.services.models import Models
+from app.services.queues import Queues
 from app.services.removal import Removal
 from app.services.runs import Runs
 from app.services.samples import Samples
@@ -55,6 +56,10 @@ class Studio:
         """Return the runs' service."""
         return Runs(session, self.queue, self.datasets(session), self.bases)
 
+    def queues(self, session: Session) -> Queues:
+        """Return the queues' service."""
+        return Queues(session, self.queue)
+
     def removal(self, session: Session, is_answering: Callable[[str], bool]) -> Removal:
         """Return the service that deletes runs; `is_answering` says whether a model is at an answer just now."""
         return Removal(session, self.storage, self.run_folders, is_answering)
@@ -95,7 +100,3 @@ class Studio:
                 return self.datasets(session).create(by, name=file.name, filename=file.filename, upload=upload), True
         finally:
             upload.unlink(missing_ok=True)
-
-    def log_of(self, run_id: str) -> Path:
-        """Return where a run's log lies, if it has begun."""
-        return self.run_folders / run_id / "log.txt"

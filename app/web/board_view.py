@@ -10,6 +10,7 @@ from app.db import metrics
 from app.domain.runs import RunStatus
 from app.services.board import DAYS, Board, BoardFilter, Group
 from app.services.run_filter import RunFilter
+from app.services.waiting import waits
 from app.web import plot, runs_view, words
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from app.db import Run
     from app.services.overview import RunLine
+    from app.services.waiting import Wait
     from app.web.visit import Visit
 
 WINDOWS = {1: "last 24 hours", 7: "last 7 days", 30: "last 30 days", 0: "all time"}
@@ -152,16 +154,16 @@ class BoardLine(runs_view.Line):
 def lines(visit: Visit, board: Board, runs: Sequence[Run]) -> list[BoardLine]:
     """Return runs as the board shows them."""
     found = visit.overview.lines(runs)
-    why = visit.runs.waiting_reasons(runs)
+    waiting = waits(visit.session, runs)
     left = visit.overview.seconds_left_of(runs)
     curves = metrics.read_many(visit.session, [run.id for run in runs], runs_view.HELD_OUT, SPARK_POINTS)
-    return [_line(one, why, board, left=left.get(one.run.id), curve=curves.get(one.run.id, [])) for one in found]
+    return [_line(one, waiting.get(one.run.id), board, left=left.get(one.run.id), curve=curves.get(one.run.id, [])) for one in found]
 
 
-def _line(one: RunLine, why: Mapping[str, str], board: Board, *, left: float | None, curve: Sequence[metrics.Point]) -> BoardLine:
+def _line(one: RunLine, wait: Wait | None, board: Board, *, left: float | None, curve: Sequence[metrics.Point]) -> BoardLine:
     run = one.run
     return BoardLine(
-        one, why.get(run.id) or _paused(run) or run.reason, left=left, held=board.seconds_held(run), curve=curve,
+        one, wait.why if wait else _paused(run) or run.reason, wait, left=left, held=board.seconds_held(run), curve=curve,
         heard=max(0.0, board.moment - run.updated_at),
     )  # fmt: skip
 

@@ -120,14 +120,14 @@ def trend(points: Sequence[Point], *, has_ended: bool = False) -> str:
     return f", after its best of {words.number(best)}"
 
 
-def sentence(run: Run, latest: Mapping[str, Point], held_out: Sequence[Point], waiting: str | None) -> str:
+def sentence(run: Run, latest: Mapping[str, Point], held_out: Sequence[Point], waiting: str) -> str:
     """Return a run's state as a sentence for its heading."""
     status = RunStatus(run.status)
     loss = latest.get("eval/loss")
     tail = f", held-out loss {words.number(loss.value)}{trend(held_out, has_ended=status in ENDED)}" if loss else ""
     done = words.plural(run.step, "step")
     return {
-        RunStatus.QUEUED: f"Waiting to {'go on' if run.step else 'start'}. {waiting or ''}".strip(),
+        RunStatus.QUEUED: f"Waiting to {'go on' if run.step else 'start'}. {waiting}".strip(),
         RunStatus.STARTING: "Starting: loading the base model and the rows",
         RunStatus.RUNNING: f"Step {words.count(run.step)} of {words.count(run.total_steps)}{tail}",
         RunStatus.FINALIZING: "All steps done, packing the adapter",

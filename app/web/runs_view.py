@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.db import Run
     from app.db.metrics import Point
     from app.services.overview import RunLine
+    from app.services.waiting import Wait
     from app.web.looks import Look
 
 CURVE_POINTS, TABLE_ROWS = 500, 60
@@ -31,6 +32,7 @@ class Line:
 
     line: RunLine
     why: str
+    wait: Wait | None
 
     @property
     def run(self) -> Run:
@@ -78,9 +80,13 @@ class Line:
         return self.line.latest.get(EXACT)
 
 
-def lines(found: Iterable[RunLine], waiting: Mapping[str, str]) -> list[Line]:
+def lines(found: Iterable[RunLine], waiting: Mapping[str, Wait]) -> list[Line]:
     """Return runs for a list, each with why it is where it is."""
-    return [Line(line, waiting.get(line.run.id) or line.run.reason) for line in found]
+    return [_line(line, waiting.get(line.run.id)) for line in found]
+
+
+def _line(line: RunLine, wait: Wait | None) -> Line:
+    return Line(line, wait.why if wait else line.run.reason, wait)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from app.domain.comparison import LEAST, MOST, parse_ids
 from app.domain.errors import NotFound
 from app.services.comparison import compare, document
+from app.services.waiting import waits
 from app.web import looks, runs_view
 from app.web.compare_view import Beside
 from app.web.dependencies import Look
@@ -57,7 +58,7 @@ def take_json(visit: Look, ids: Ids) -> Response:
 
 def _beside(visit: Visit, ids: Sequence[str]) -> Beside:
     comparison = compare(visit.session, visit.runs, visit.identity, ids)
-    waiting = visit.runs.waiting_reasons(comparison.runs)
+    waiting = waits(visit.session, comparison.runs)
     return Beside(comparison, runs_view.lines(visit.overview.lines(comparison.runs), waiting))
 
 

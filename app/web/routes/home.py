@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from app.domain.datasets import DatasetStatus
 from app.domain.runs import RunStatus
+from app.services.waiting import waits
 from app.web import home_view, runs_view
 from app.web.dependencies import Look
 from app.web.home_view import Project
@@ -29,7 +30,7 @@ def show_home(visit: Look) -> Response:
     """Show the state of the project."""
     runs = visit.runs.newest(visit.identity, limit=RECENT).items
     datasets = visit.datasets.newest(visit.identity, limit=RECENT).items
-    lines = runs_view.lines(visit.overview.lines(runs), visit.runs.waiting_reasons(runs))
+    lines = runs_view.lines(visit.overview.lines(runs), waits(visit.session, runs))
     project = Project(
         visit.overview.totals(visit.identity), visit.datasets.ready(visit.identity), datasets, lines,
         visit.models.newest_tuned(visit.identity), _missing_queues(visit, datasets), shutil.disk_usage(visit.studio.incoming).free,

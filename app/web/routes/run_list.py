@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app.services.disk import Disk
+from app.services.waiting import waits
 from app.web import looks, run_list, runs_view
 from app.web.dependencies import MAX_CHOSEN, Act, Chosen, Look
 from app.web.run_list import Asked
@@ -26,7 +27,7 @@ PAGE_ROWS = 50
 def show_runs(visit: Look, asked: Annotated[Asked, Query()]) -> Response:
     """List the runs that the address asks for, newest first."""
     page = visit.runs.newest(visit.identity, wanted=asked.filter, limit=PAGE_ROWS, after=asked.after or None)
-    lines = runs_view.lines(visit.overview.lines(page.items), visit.runs.waiting_reasons(page.items))
+    lines = runs_view.lines(visit.overview.lines(page.items), waits(visit.session, page.items))
     beside = ("runs_chips",) if visit.is_refetch else ("runs_chips", "runs_refetch")
     answer = visit.page(
         "runs/list.html", also=beside, lines=lines, has_more=page.has_more, asked=asked, chips=run_list.chips(visit, asked),

@@ -19,6 +19,7 @@ from app.domain.specs import TrainingSettings
 from app.services.disk import Disk
 from app.services.lineage import lineage_of
 from app.services.runs import export_name
+from app.services.waiting import waits
 from app.web import looks, runs_view, words
 from app.web.dependencies import Act, Look, Posted
 from app.web.forms import Form, messages_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 router = APIRouter(include_in_schema=False)
 Id = Annotated[str, InPath(max_length=64)]
 EVENTS_SHOWN = 100
-LOG_BYTES = 16 * 1024
+LOG_CHARACTERS = 16 * 1024
 LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_log", "run_facts", "run_lineage")
 REMEDIES = {
     "out_of_memory": "Take a smaller batch size or max length, or QLoRA, in a new run like this one.",
@@ -78,10 +79,9 @@ def act_on_run(visit: Act, run_id: Id, action: Literal["stop", "pause", "resume"
 
 
 @router.get("/runs/{run_id}/log")
-def show_log(visit: Look, run_id: Id) -> Response:
-    """Show the trainer's log, whole."""
-    log = visit.studio.log_of(visit.runs.get(visit.identity, run_id).id)
-    return FileResponse(log, media_type="text/plain; charset=utf-8") if log.is_file() else PlainTextResponse("")
+def show_log(visit: Look, run_id: Id) -> PlainTextResponse:
+    """Show the trainer's log, every attempt's."""
+    return PlainTextResponse(log_of(visit.session, visit.runs.get(visit.identity, run_id).id))
 
 
 @router.get("/runs/{run_id}/spec.yaml")
@@ -104,7 +104,7 @@ def take_adapter(visit: Look, run_id: Id) -> FileResponse:
 def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 200) -> Response:
     points = runs_view.read_points(visit.session, run.id)
     latest = metrics.latest(visit.session, run.id)
-    waiting = visit.runs.waiting_reasons([run])
+    waiting = waits(visit.session, [run])
     [line] = runs_view.lines(visit.overview.lines([run]), waiting)
     live = looks.is_live(run.status)
     return visit.page(
@@ -115,12 +115,12 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 2
         size=Disk(visit.session).of_runs([run])[run.id], max_tags=MAX_TAGS,
         title=looks.title(run),
         run=run, line=line, live=live, points=points, whole=not visit.is_fragment, worker=visit.overview.worker_of(run),
-        sentence=looks.sentence(run, latest, points.held_out, waiting.get(run.id)), left=visit.overview.seconds_left(run),
+        sentence=looks.sentence(run, latest, points.held_out, line.why), left=visit.overview.seconds_left(run),
         best_loss=_best(points.held_out, live=live), latest_value=lambda name: latest[name].value if name in latest else None,
         actions=looks.actions_for(run.status), remedy=REMEDIES.get(run.error_code or ""), settings=TrainingSettings(**run.spec["settings"]),
         events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=visit.runs.spec_yaml(run),
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
-        log=_end_of_log(visit.studio.log_of(run.id)),
+        log=end_of_log(visit.session, run.id, characters=LOG_CHARACTERS),
         training_rows=run.version.rows if run.eval_version else run.version.train_rows,
         held_out=run.eval_version.dataset if run.eval_version else None,
         exports=[version.dataset for version in (run.version, run.eval_version) if version and not version.dataset.deleted_at],
@@ -143,17 +143,6 @@ def _best(held_out: list[Point], *, live: bool) -> str:
     return (
         f"best at step {best.step}" if f"{best.value:.3f}" == f"{held_out[-1].value:.3f}" else f"best {best.value:.3f} at step {best.step}"
     )
-
-
-def _end_of_log(log: Path) -> str:
-    """Return the last whole lines of a log, and no more of a long one than a page wants."""
-    if not log.is_file():
-        return ""
-    with log.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - LOG_BYTES))
-        text = file.read().decode("utf-8", "replace")
-    return text if size <= LOG_BYTES else text.partition("\n")[2]
 
 
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:

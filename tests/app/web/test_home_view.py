@@ -20,7 +20,7 @@ def dataset(status: str, name: str = "mails") -> Dataset:
 
 
 def line(status: str, name: str = "one", dataset_id: str = "mails") -> Line:
-    return Line(RunLine(Run(id=name, name=name, status=status, reason=""), dataset_id, "mails", "owner"), "")
+    return Line(RunLine(Run(id=name, name=name, status=status, reason=""), dataset_id, "mails", "owner"), "", None)
 
 
 def actions(project: Project) -> list[str]:

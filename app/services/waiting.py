@@ -1,0 +1,172 @@
+"""Why runs wait, in words, and when they will start: one answer for REST, pages and lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from app.db import EventRow, Run, WorkerRow
+from app.db.base import database_time
+from app.db.leases import queue_order
+from app.db.workers import is_alive
+from app.domain.forecast import Lane, Span, Waiting, roughly, span_of, starts
+from app.domain.runs import LEASED, RunStatus
+from app.services import paces
+from app.services.overview import Overview
+from app.services.queues import Queues
+from app.services.runs import TRAINING_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
+
+ENDING = Span(0, 20, 60)
+"""What a run still takes that is saving, packing or leaving."""
+AT_ONCE = Span(0, 0, 0)
+GONE_ON = {
+    "lost": "Its worker was lost; it goes on from step {step:,}.",
+    "interrupted": "Its worker was told to leave; it goes on from step {step:,}.",
+}
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why a run waits, or stands still; and when it will start, or else why nobody knows."""
+
+    why: str
+    starts: tuple[datetime, datetime, datetime] | None = None
+    unknown: str = ""
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """When it will most likely start."""
+        return self.starts[1] if self.starts else None
+
+
+def waits(session: Session, runs: Sequence[Run]) -> dict[str, Wait]:
+    """Say of each run that waits, or whose worker sees no progress, why; a fixed number of queries, however many runs."""
+    queued = [run for run in runs if run.status == RunStatus.QUEUED]
+    stalled = [run for run in runs if run.stalled_at is not None]
+    moment = database_time(session) if queued or stalled else 0.0
+    found = {run.id: Wait(f"No step for {roughly(moment - (run.stalled_at or moment))}.") for run in stalled}
+    if queued:
+        look = _Look(session, moment)
+        back = _gone_on(session, queued)
+        found |= {run.id: look.wait(run, back.get(run.id, "")) for run in queued}
+    return found
+
+
+def _gone_on(session: Session, queued: Iterable[Run]) -> dict[str, str]:
+    """Say of runs that were at work already why they wait again, where nobody asked for it."""
+    begun = {run.id: run.step for run in queued if run.attempt}
+    last = select(func.max(EventRow.id)).where(EventRow.subject_id.in_(begun), EventRow.type.in_([*GONE_ON, "resume"]))
+    found = session.execute(select(EventRow.subject_id, EventRow.type).where(EventRow.id.in_(last.group_by(EventRow.subject_id))))
+    return {run_id: GONE_ON[kind].format(step=begun[run_id]) for run_id, kind in found if kind in GONE_ON}
+
+
+class _Look:
+    """The training queue at one moment, played forward."""
+
+    def __init__(self, session: Session, moment: float) -> None:
+        self.moment = moment
+        self.queue = Queues(session).state(TRAINING_QUEUE)
+        self.workers = session.scalars(select(WorkerRow).where(is_alive(), WorkerRow.queue == TRAINING_QUEUE)).all()
+        self.line = _rows(session, Run.status == RunStatus.QUEUED)
+        at_work = _rows(session, Run.status.in_(LEASED))
+        self.paces = paces.Paces(session, {run.base_model for run in [*self.line, *at_work]}, moment)
+        speeds = Overview(session).seconds_left_of(session.scalars(select(Run).where(Run.id.in_([run.id for run in at_work]))))
+        self.at_work = [(run, self._left(run, speeds.get(run.id))) for run in at_work]
+        self.takes = {run.id: self.paces.of(run, run.total_steps - run.step) for run in self.line}
+        self.has_gpu = any(worker.has_gpu for worker in self.workers)
+        # Who needs a GPU is passed over where there is none.
+        self.places = {run.id: place for place, run in enumerate(run for run in self.line if self.has_gpu or not run.needs_gpu)}
+        self.starts = {} if self.queue.held else self._played()
+
+    def wait(self, run: Run, back: str) -> Wait:
+        """Say why a run waits and when it will start."""
+        why = f"{back} {self._why(run)}".strip()
+        span = self.starts.get(run.id)
+        if span is None:
+            return Wait(why, unknown="" if self.queue.held else self._unknown(run))
+        low, mid, high = (datetime.fromtimestamp(self.moment + seconds, UTC) for seconds in span)
+        return Wait(why, (low, mid, high))
+
+    def _left(self, run: Row[Any], by_speed: float | None) -> Span | None:
+        """Return how long a run that is at work will still be."""
+        if run.status not in {RunStatus.STARTING, RunStatus.RUNNING}:
+            return ENDING
+        return span_of([by_speed]) if by_speed is not None else self.paces.of(run, run.total_steps - run.step)
+
+    def _played(self) -> dict[str, Span]:
+        line = [Waiting(run.id, self.takes[run.id], run.needs_gpu) for run in self.line]
+        lanes = [lane for worker in self.workers for lane in self._lanes(worker)]
+        # A run whose worker was lost takes a slot until its lease ends, and no worker.
+        alive = {worker.id for worker in self.workers}
+        elsewhere = sum(run.lease_owner not in alive for run, _ in self.at_work)
+        return starts(line, lanes, None if self.queue.slots is None else max(0, self.queue.slots - elsewhere))
+
+    def _lanes(self, worker: WorkerRow) -> list[Lane]:
+        busy = [Lane(left, worker.has_gpu) for run, left in self.at_work if run.lease_owner == worker.id]
+        free = Lane(None if worker.facts.get("waiting") else AT_ONCE, worker.has_gpu)
+        return busy + [free] * (int(worker.facts.get("slots", 1)) - len(busy))
+
+    def _why(self, run: Run) -> str:
+        if self.queue.held:
+            return self._held()
+        if not self.workers:
+            return "No worker that trains is running."
+        if run.needs_gpu and not self.has_gpu:
+            return "No running worker has a GPU, and this run asks for one."
+        place = self.places.get(run.id, 0)
+        if place:
+            return f"{place} {'run is' if place == 1 else 'runs are'} ahead of it."
+        if self.queue.slots is not None and len(self.at_work) >= self.queue.slots:
+            slots = "the queue's only slot" if self.queue.slots == 1 else f"one of the queue's {self.queue.slots} slots"
+            return f"It is next, once {slots} is free of {self._soonest(run, self.at_work)}."
+        return self._of_workers(run)
+
+    def _of_workers(self, run: Run) -> str:
+        fit = [worker for worker in self.workers if worker.has_gpu or not run.needs_gpu]
+        idle = [worker for worker in fit if not worker.busy_with]
+        if not idle:
+            owners = {worker.id for worker in fit}
+            mine = [(other, left) for other, left in self.at_work if other.lease_owner in owners]
+            return f"It is next, once a worker has done with {self._soonest(run, mine)}."
+        kept = [worker for worker in idle if worker.facts.get("waiting")]
+        if len(kept) == len(idle):
+            return f"It is next. The worker on {kept[0].host} waits: {kept[0].facts['waiting']}"
+        return "A worker takes it next."
+
+    def _held(self) -> str:
+        by = f" by {self.queue.held_by}" if self.queue.held_by else ""
+        since = f", for {roughly(self.moment - self.queue.held_since.timestamp())}" if self.queue.held_since else ""
+        return f"The queue is held{by}{since}: nothing starts until somebody releases it."
+
+    def _soonest(self, run: Run, at_work: list[tuple[Row[Any], Span | None]]) -> str:
+        """Name the run that ends first, as far as is known, and when; another project's only as such."""
+        ends = sorted(at_work, key=lambda one: one[1].mid if one[1] else float("inf"))
+        if not ends or ends[0][0].project_id != run.project_id:
+            return "another run"
+        other, left = ends[0]
+        return f"{other.name} (about {roughly(left.mid)} left)" if left else other.name
+
+    def _unknown(self, run: Run) -> str:
+        """Name the base that nobody has timed, of what is at work or stands ahead."""
+        ahead = self.line[: next((at for at, other in enumerate(self.line) if other.id == run.id), 0)]
+        untimed = [other.base_model for other, left in self.at_work if left is None]
+        untimed += [other.base_model for other in ahead if self.takes[other.id] is None]
+        return f"No run of {untimed[0]} has been timed yet." if untimed and self.workers else ""
+
+
+def _rows(session: Session, condition: Any) -> list[Row[Any]]:
+    """Return what of the runs of the training queue a forecast needs, in the order of claims."""
+    more = (
+        Run.id, Run.name, Run.project_id, Run.status, Run.lease_owner, Run.needs_gpu, Run.step, Run.total_steps,
+    )  # fmt: skip
+    found = select(*paces.COLUMNS, *more).where(Run.queue == TRAINING_QUEUE, condition).order_by(*queue_order(Run))
+    return list(session.execute(found))
