@@ -20,6 +20,7 @@ from app.config import PROJECT_ROOT
 from app.domain.events import AnyEvent, Command, parse_event
 from app.gateways.environment import child_environment
 from app.gateways.lifeline import is_running, members_of
+from workers.run_log import LogTail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,7 @@ class Child:
     ) -> None:
         reader, writer = os.pipe()
         environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub)
+        self.log = LogTail(log_file)
         with log_file.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments, "--events-fd", str(writer)],

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import structlog
 from sqlalchemy import select
 
-from app.db import Run
+from app.db import Import, Run
+from app.db.base import database_clock
 from app.db.holds import begin_hold
-from app.db.leases import claim, held
+from app.db.leases import claim, holding
 from app.db.session import UNREACHABLE, reading, unit_of_work
 from app.domain.errors import LeaseLost, StudioError
 from app.domain.events import Command, Finished
 from app.domain.runs import WANTED_END, RunStatus
 from workers.heartbeat import Heartbeat
-from workers.kinds import KINDS, lose, settle, tell
+from workers.kinds import KINDS, fail, lose, settle, tell
+from workers.memory import kernel_kills
 from workers.packing import Packing
+from workers.training.room import no_room, ran_out
+from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy.orm import Session
+
     from app.domain.events import AnyEvent
     from workers.child import Child
     from workers.kinds import Kind
+    from workers.run_log import LogTail
     from workers.worker import Worker
 
 log = structlog.get_logger()
+T = TypeVar("T")
 LOOK_SECONDS = 0.25
 ASK_SECONDS = 1.0
 """How often the wishes of people are read."""
-PATIENCE_SECONDS = {"cancel": 10.0, "pause": 60.0, "stop": 60.0}
+PATIENCE_SECONDS = {"cancel": 10.0, "pause": 50.0, "stop": 60.0}
 """How long a child may take to follow a command before it is killed."""
+OUT_OF_MEMORY = "The machine's memory ran out, and the system ended the trainer."
 GPU = "cuda:0"
 """What a worker's trainer sees as its GPU."""
 YIELD_SECONDS = 60.0
@@ -73,12 +87,17 @@ class Hold:
 
     def __init__(self, worker: Worker, kind: Kind, work_id: str, token: int) -> None:
         self.worker, self.kind, self.work_id, self.token = worker, kind, work_id, token
+        self.child: Child | None = None
         self.finished: Finished | None = None
         self.told: RunStatus | None = None
         self.kill_at: float | None = None
         self.interrupted = False
+        self.given_up = ""
+        self.stall_told = False
         self.unwritten: list[AnyEvent] = []
-        self.asked = time.monotonic()
+        self.asked = self.logged = time.monotonic()
+        self.kills_before = kernel_kills()
+        self.watchdog = Watchdog(worker.settings.stall_minutes)
         self.heartbeat = Heartbeat(worker.engine, kind.table, work_id, token, worker.lease_seconds)
         self.packing = Packing(worker, work_id, token)
         self.log = log.bind(work=work_id, token=token)
@@ -86,55 +105,113 @@ class Hold:
     def run(self) -> None:
         """Run the child, relay what it says, follow what people ask, and settle the end."""
         self.log.info("claimed")
-        borrower = self._gpu_borrower()
         try:
             with self.heartbeat:
-                self._lend_gpu("/yield", borrower)
-                exit_code = self._run_child()
-                self._settle(exit_code)
+                self._see_through()
         except LeaseLost:
             self.log.warning("the lease was lost; the child was ended and nothing was written")
+        finally:
+            self.packing.close()
+
+    def _see_through(self) -> None:
+        borrower = self._patiently(self._gpu_borrower)
+        try:
+            self._lend_gpu("/yield", borrower)
+            self._run_child()
+            self._settle()
+        except LeaseLost:
+            raise
         except StudioError as error:
             self._fail(error.message, error.code)
         except OSError as error:
-            self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage")
+            if ran_out(error):
+                short = no_room(self.worker.settings.runs)
+                self._fail(short.message, short.code)
+            else:
+                self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage")
         finally:
-            self.packing.close()
             self._lend_gpu("/resume", borrower)
 
-    def _run_child(self) -> int:
-        """Start the child and stay with it until it has gone; return its exit code."""
-        child = self.kind.start(self.worker, self.work_id, self.token)
+    def _run_child(self) -> None:
+        """Start the child and stay with it until nothing of it is left."""
+        self.child = self._patiently(lambda: self.kind.start(self.worker, self.work_id, self.token))
         try:
-            self._watch(child)
+            self._watch(self.child)
+            self.child.let_end()
         finally:
-            child.kill()
-        return child.process.returncode
+            self.child.kill()
 
     def _watch(self, child: Child) -> None:
         """Relay events until the child has closed its pipe; LeaseLost when somebody else holds the work."""
         ended = False
         while not ended:
             events, ended = child.drain(LOOK_SECONDS)
-            self.unwritten += self.packing.through(events)
-            self.finished = next((e for e in events if isinstance(e, Finished)), self.finished)
+            self._hear(events)
             self.heartbeat.check()
             try:
                 self._hear_wishes(child)
                 self._write()
+                self._tell_of_a_stall()
             except UNREACHABLE as error:
                 self.log.warning("the database does not answer", error=str(error))
             self._leave_if_asked(child)
-            if self.kill_at is not None and time.monotonic() > self.kill_at:
-                self.log.warning("the child did not leave in time and was killed")
-                child.kill()
+            self._end_if_due(child)
 
-    def _write(self) -> None:
-        if self.unwritten:
-            with unit_of_work(self.worker.engine) as session:
-                row = held(session, self.kind.table, self.work_id, self.token)
+    def _hear(self, events: list[AnyEvent]) -> None:
+        self.unwritten += self.packing.through(events)
+        self.finished = next((e for e in events if isinstance(e, Finished)), self.finished)
+        self.watchdog.hear(events)
+        self.stall_told = self.stall_told and not events
+
+    def _write(self, *, to_the_end: bool = False) -> None:
+        """Enter what the child said, and now and then what it wrote into its log."""
+        tail = self._tail_to_take(at_once=to_the_end)
+        if not (self.unwritten or tail):
+            return
+        with self._holding() as (session, row):
+            if self.unwritten:
+                row.stalled_at = None
                 self.kind.record(session, self.worker, row, self.unwritten)
-            self.unwritten = []
+            if tail:
+                tail.take(session, row, to_the_end=to_the_end)
+        self.unwritten = []
+
+    def _tail_to_take(self, *, at_once: bool) -> LogTail | None:
+        """Return the log if it is to be looked at now; an import's counts for nothing once it is read."""
+        if self.child is None or self.kind.table is not Run or not (at_once or time.monotonic() - self.logged >= ASK_SECONDS):
+            return None
+        self.logged = time.monotonic()
+        return self.child.log if self.child.log.has_more() else None
+
+    def _holding(self) -> AbstractContextManager[tuple[Session, Any]]:
+        return holding(self.worker.engine, self.kind.table, self.work_id, self.token)
+
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Do what needs the database; one that is away is waited for while the lease may hold."""
+        while True:
+            try:
+                return act()
+            except UNREACHABLE as error:
+                self.log.warning("the database does not answer; this is tried again", error=str(error))
+                time.sleep(ASK_SECONDS)
+                self.heartbeat.check()
+
+    def _tell_of_a_stall(self) -> None:
+        if self.watchdog.is_stalled and not self.stall_told:
+            self.stall_told = True
+            with self._holding() as (session, row):
+                row.stalled_at = database_clock() - self.watchdog.silent_seconds
+                tell(session, row, "stalled", f"It seems to hang: {self.watchdog.in_words()}.")
+
+    def _end_if_due(self, child: Child) -> None:
+        """Kill a child that does not follow, or that has said nothing for far too long."""
+        if self.kill_at is not None and time.monotonic() > self.kill_at:
+            self.log.warning("the child did not leave in time and was killed")
+            child.kill()
+        elif self.watchdog.is_hopeless and not self.given_up:
+            self.given_up = f"It hung, and so was ended: {self.watchdog.in_words()}."
+            self.log.warning("the child was silent for too long and was killed")
+            child.kill()
 
     def _hear_wishes(self, child: Child) -> None:
         if time.monotonic() - self.asked >= ASK_SECONDS:
@@ -166,18 +243,10 @@ class Hold:
             deadline = time.monotonic() + self.worker.grace_seconds
             self.kill_at = min(self.kill_at, deadline) if self.kill_at else deadline
 
-    def _settle(self, exit_code: int) -> None:
-        """Bring the work to the state its end means; a database that is away is waited for while the lease may hold."""
+    def _settle(self) -> None:
+        """Bring the work to the state its end means."""
         self.unwritten += self.packing.rest(self._may_wait)
-        while True:
-            try:
-                self._end(exit_code)
-            except UNREACHABLE as error:
-                self.log.warning("the database does not answer; the end is entered later", error=str(error))
-                time.sleep(ASK_SECONDS)
-                self.heartbeat.check()
-            else:
-                return
+        self._patiently(self._end)
 
     def _may_wait(self) -> bool:
         """Return whether the end may still take a while; LeaseLost when the work is, or may be, somebody else's."""
@@ -187,8 +256,8 @@ class Hold:
         except UNREACHABLE:
             return True
 
-    def _end(self, exit_code: int) -> None:
-        self._write()
+    def _end(self) -> None:
+        self._write(to_the_end=True)
         finished = self.finished
         if finished and finished.status == "failed":
             self._fail(finished.reason, finished.code)
@@ -197,11 +266,10 @@ class Hold:
         elif self._status() == RunStatus.STOPPING:
             self._keep_and(RunStatus.STOPPED, finished)
         else:
-            self._end_without_result(exit_code)
+            self._end_without_result()
 
-    def _end_without_result(self, exit_code: int) -> None:
-        with unit_of_work(self.worker.engine) as session:
-            row = held(session, self.kind.table, self.work_id, self.token)
+    def _end_without_result(self) -> None:
+        with self._holding() as (session, row):
             wanted = WANTED_END.get(RunStatus(row.status))
             if wanted and (self.finished or self.told):
                 settle(session, self.worker, self.kind, row, wanted)
@@ -211,12 +279,22 @@ class Hold:
                 settle(session, self.worker, self.kind, row, wanted or RunStatus.QUEUED)
                 tell(session, row, "interrupted", "The worker was told to leave; another takes over where this one stood.")
             else:
-                how = f"signal {-exit_code}" if exit_code < 0 else f"exit {exit_code}"
-                lose(session, self.worker, self.kind, row, f"The process ended by itself ({how}).")
+                self._enter_crash(session, row)
+
+    def _enter_crash(self, session: Session, row: Run | Import) -> None:
+        """Count a crash, unless it is known to come again: who needs more memory than there is needs it the next time, too."""
+        assert self.child  # noqa: S101 - for the type checker: it was started
+        code = self.child.process.returncode
+        how = f"signal {-code}" if code < 0 else f"exit {code}"
+        if code == -signal.SIGKILL and not self.child.was_killed and kernel_kills() > self.kills_before:
+            fail(session, self.worker, self.kind, row, reason=OUT_OF_MEMORY, code="out_of_memory_host")
+        elif self.given_up:
+            lose(session, self.worker, self.kind, row, self.given_up, code="stalled")
+        else:
+            lose(session, self.worker, self.kind, row, f"The process ended by itself ({how}).")
 
     def _succeed(self, finished: Finished) -> None:
-        with unit_of_work(self.worker.engine) as session:
-            row = held(session, self.kind.table, self.work_id, self.token)
+        with self._holding() as (_, row):
             if row.status == RunStatus.STARTING:
                 row.move_to(RunStatus.RUNNING)
             if row.status not in {RunStatus.CANCELLING, RunStatus.FINALIZING}:
@@ -225,9 +303,8 @@ class Hold:
 
     def _keep_and(self, end: RunStatus, finished: Finished | None) -> None:
         """Put what the child left into the store, and enter it together with the end state; a late cancel wins."""
-        package = self.kind.package(self.worker, self.work_id, self.token, finished)
-        with unit_of_work(self.worker.engine) as session:
-            row = held(session, self.kind.table, self.work_id, self.token)
+        package = self._packed(finished)
+        with self._holding() as (session, row):
             if row.status == RunStatus.CANCELLING:
                 end = RunStatus.CANCELLED
             elif package is not None:
@@ -237,14 +314,24 @@ class Hold:
             words = {RunStatus.SUCCEEDED: done, RunStatus.STOPPED: "It was stopped; what it had learned is kept."}
             tell(session, row, end, words.get(end, f"It was {end}."))
 
+    def _packed(self, finished: Finished | None) -> Any:
+        """Pack what the child left, and meanwhile listen: of what is cancelled nothing is wanted, however far the packing is."""
+        pool = ThreadPoolExecutor(1, "packing")
+        packing = pool.submit(self.kind.package, self.worker, self.work_id, self.token, finished)
+        pool.shutdown(wait=False)
+        while not wait([packing], timeout=LOOK_SECONDS).done:
+            if not self._may_wait():
+                return None
+        return packing.result()
+
     def _fail(self, reason: str, code: str | None) -> None:
         self.log.info("failed", reason=reason)
-        with unit_of_work(self.worker.engine) as session:
-            row = held(session, self.kind.table, self.work_id, self.token)
-            row.error_code = code
-            end, why = (RunStatus.CANCELLED, "") if row.status == RunStatus.CANCELLING else (RunStatus.FAILED, reason)
-            settle(session, self.worker, self.kind, row, end, reason=why)
-            tell(session, row, "failed", reason)
+
+        def enter() -> None:
+            with self._holding() as (session, row):
+                fail(session, self.worker, self.kind, row, reason=reason, code=code)
+
+        self._patiently(enter)
 
     def _gpu_borrower(self) -> str | None:
         """Return the name under which this work takes the GPU that chats may be using; None when it takes none."""

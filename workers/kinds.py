@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from app.db import EventRow, Import, Run
 from app.db.base import utc_now
 from app.db.holds import end_hold
-from app.domain.runs import ENDED, MAX_CRASHES_WITHOUT_PROGRESS, RunStatus, after_lost_lease
+from app.domain.runs import ENDED, MAX_CRASHES_WITHOUT_PROGRESS, WANTED_END, RunStatus, after_lost_lease
 from workers.import_work import ImportWork
 from workers.training_work import TrainingWork
 
@@ -43,6 +43,8 @@ class Kind(Protocol):
         """Do what belongs to an end without success; the state is set already."""
 
 
+DISK_FULL = "disk_full"
+"""The one failure that is no end: nothing is lost, and with more room the run goes on."""
 KINDS: dict[str, Kind] = {"import": ImportWork(), "run": TrainingWork()}
 
 
@@ -65,20 +67,35 @@ def settle(session: Session, worker: Worker, kind: Kind, row: Run | Import, stat
         kind.ended(session, worker, row)
 
 
-def lose(session: Session, worker: Worker, kind: Kind, row: Run | Import, why: str, *, package: Any = None) -> None:
-    """Settle work whose process died or whose worker fell silent: one crash is counted.
+def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, reason: str, code: str | None) -> None:
+    """Settle work that cannot go on. What somebody asked to end ends so; what only lacks room on a disk is paused until there is some."""
+    row.error_code = code
+    end = RunStatus.FAILED
+    if row.status == RunStatus.CANCELLING:
+        end, reason = RunStatus.CANCELLED, ""
+    elif code == DISK_FULL and isinstance(row, Run):
+        end = WANTED_END.get(RunStatus(row.status), RunStatus.PAUSED)
+        reason = f"{reason} Free some space there, then resume the run."
+        if row.status not in WANTED_END:
+            row.move_to(RunStatus.PAUSING)
+    settle(session, worker, kind, row, end, reason=reason)
+    tell(session, row, end, reason or f"It was {end}.")
 
-    `package` is what can be kept of work that somebody asked to stop.
+
+def lose(
+    session: Session, worker: Worker, kind: Kind, row: Run | Import, why: str, *, package: Any = None, code: str = "worker_crash_loop"
+) -> None:
+    """Settle work whose process died or whose worker fell silent: one crash is counted, and the third without progress is the end.
+
+    `package` is what can be kept of work that somebody asked to stop; `code` says why it was given up.
     """
     row.crashes_since_progress += 1
     tell(session, row, "lost", why)
     after = after_lost_lease(RunStatus(row.status), row.crashes_since_progress)
     if after == RunStatus.STOPPED and package is not None:
         kind.keep(session, worker, row, package)
-    if after != RunStatus.FAILED:
+    if after == RunStatus.FAILED:
+        reason = f"{why} That was the {MAX_CRASHES_WITHOUT_PROGRESS}rd time without progress, so it was given up. The log's end says more."
+        fail(session, worker, kind, row, reason=reason, code=code)
+    else:
         settle(session, worker, kind, row, after)
-        return
-    row.error_code = "worker_crash_loop"
-    reason = f"{why} That was the {MAX_CRASHES_WITHOUT_PROGRESS}rd time without progress, so it was given up. The log's end says more."
-    settle(session, worker, kind, row, after, reason=reason)
-    tell(session, row, "failed", reason)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from itertools import groupby
+
+from sqlalchemy import ForeignKey, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base
 from app.db.events import SerialId
@@ -18,3 +20,21 @@ class LogPiece(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
     lease_token: Mapped[int]
     text: Mapped[str] = mapped_column(Text)
+
+
+def log_of(session: Session, run_id: str) -> str:
+    """Return a run's log, each attempt under a line that says which it is."""
+    pieces = session.scalars(select(LogPiece).where(LogPiece.run_id == run_id).order_by(LogPiece.id))
+    attempts = groupby(pieces, key=lambda piece: piece.lease_token)
+    return "\n".join(f"[attempt {token}]\n" + "".join(piece.text for piece in written) for token, written in attempts)
+
+
+def end_of_log(session: Session, run_id: str, *, characters: int) -> str:
+    """Return the last whole lines of a run's log."""
+    newest = select(LogPiece.text).where(LogPiece.run_id == run_id).order_by(LogPiece.id.desc())
+    found = ""
+    for text in session.scalars(newest.execution_options(yield_per=20)):
+        found = text + found
+        if len(found) > characters:
+            return found[-characters:].partition("\n")[2]
+    return found

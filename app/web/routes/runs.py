@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -13,6 +11,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from app.db import metrics
+from app.db.run_log import end_of_log, log_of
 from app.domain.errors import NotFound
 from app.domain.labels import MAX_TAGS, RunChange, split_tags
 from app.domain.specs import TrainingSettings
