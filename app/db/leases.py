@@ -146,8 +146,8 @@ def count_refused(engine: Engine) -> None:
 def is_taken_over(engine: Engine, table: type[Work], work_id: str, token: int) -> bool:
     """Return whether somebody has claimed the work after `token` did."""
     with reading(engine) as session:
-        newest = session.scalar(select(table.lease_token).where(table.id == work_id))  # type: ignore[attr-defined]
-    return newest is not None and newest > token
+        newer: Select[Any] = select(table.id).where(table.id == work_id, table.lease_token > token)  # type: ignore[attr-defined]
+        return session.scalar(newer) is not None
 
 
 def extend(session: Session, table: type[Work], work_id: str, token: int, lease_seconds: float = LEASE_SECONDS) -> None:

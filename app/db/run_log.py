@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import groupby
 
 from sqlalchemy import ForeignKey, Text, select
@@ -33,8 +34,9 @@ def end_of_log(session: Session, run_id: str, *, characters: int) -> str:
     """Return the last whole lines of a run's log."""
     newest = select(LogPiece.text).where(LogPiece.run_id == run_id).order_by(LogPiece.id.desc())
     found = ""
-    for text in session.scalars(newest.execution_options(yield_per=20)):
-        found = text + found
-        if len(found) > characters:
-            return found[-characters:].partition("\n")[2]
+    with closing(session.scalars(newest.execution_options(yield_per=20))) as pieces:
+        for text in pieces:
+            found = text + found
+            if len(found) > characters:
+                return found[-characters:].partition("\n")[2]
     return found
