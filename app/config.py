@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,8 +17,8 @@ LEAST_KEY_CHARACTERS = 32
 OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9_-]+)*")
 OWN_PATHS = frozenset({
-    "api", "board", "chat", "datasets", "docs", "live", "livez", "metrics", "openapi.json", "readyz", "runs", "search", "settings",
-    "signin", "signout", "static", "tour", "v1", "workers",
+    "api", "board", "chat", "datasets", "docs", "healthz", "live", "livez", "metrics", "openapi.json", "readyz", "runs", "search",
+    "settings", "signin", "signout", "static", "tour", "v1", "workers",
 })  # fmt: skip
 """First parts of Hone's own addresses: under such a root nobody could tell whether a proxy has stripped it."""
 
@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path("var"), description="Folder of the database, the store, runs and logs.")
     database_url: str | None = Field(None, description="PostgreSQL for teams, e.g. postgresql+psycopg://…; default: SQLite in HONE_HOME.")
     redis_url: str | None = Field(None, description="Broker that rings workers on other machines; without it workers only poll.")
-    storage_url: str | None = Field(None, description="Where files are kept; default: file://HONE_HOME/artifacts.")
+    storage_url: str | None = Field(
+        None, description="Where files are kept: file:///path or s3://bucket/prefix; default: HONE_HOME/artifacts."
+    )
     inference_url: str | None = Field(None, description="Address of the inference server; `hone up` starts one and sets this.")
     inference_key: SecretStr | None = Field(None, description="Key the inference server asks for; `hone up` makes one.")
     max_upload_bytes: int = Field(20 * 2**30, gt=0, description="Largest upload taken.")
@@ -69,6 +71,17 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return given if parts else None
 
+    @field_validator("storage_url")
+    @classmethod
+    def _is_offered(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        is_folder = parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/")
+        if url and not is_folder and not (parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc):
+            # Not repeated: it may hold a key.
+            message = "use file:///path or s3://bucket/prefix, without keys (those are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+            raise ValueError(message)
+        return url or None
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_addresses(cls, listed: str) -> str:
@@ -100,15 +113,16 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.home.resolve() / 'hone.db'}"
 
     @property
+    def store_address(self) -> str:
+        """Return where files are kept."""
+        return self.storage_url or (self.home.resolve() / "artifacts").as_uri()
+
+    @property
     def store(self) -> Path:
-        """Return the store's folder; only local storage is offered so far."""
-        if not self.storage_url:
-            return self.home.resolve() / "artifacts"
-        parts = urlsplit(self.storage_url)
-        if parts.scheme != "file":
-            message = f"HONE_STORAGE_URL: {parts.scheme}:// is not offered yet; use file:///path."
-            raise ValueError(message)
-        return Path(parts.path)
+        """Return the folder of this machine for files: the store itself, or what is read here of a remote one."""
+        if self.store_address.startswith("file:"):
+            return Path(unquote(urlsplit(self.store_address).path))
+        return self.home.resolve() / "cache"
 
     @property
     def runs(self) -> Path:

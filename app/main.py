@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
-from app.api import compare, datasets, health, openai, queues, runs, samples, webhooks, workers
+from app.api import compare, datasets, health, metrics, openai, queues, runs, samples, webhooks, workers
 from app.api import errors as api_errors
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.config import PROJECT_ROOT, Settings
@@ -31,6 +31,7 @@ from app.gateways.samples import SampleShelf
 from app.gateways.secrets import SecretBox
 from app.gateways.storage import LocalStorage
 from app.gateways.tokens import TokenCounter
+from app.services.readiness import Readiness
 from app.services.studio import Studio
 from app.web import request_log, site
 from app.web.courier import Courier
@@ -95,19 +96,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.studio = studio
     key = settings.inference_key.get_secret_value() if settings.inference_key else None
     app.state.inference = Inference(settings.inference_url, key)
+    app.state.readiness = Readiness(studio, app.state.inference.is_alive)
     # /datasets/samples stands before /datasets/{id}.
-    for module in (samples, datasets, compare, runs, queues, workers, webhooks, health, openai):
+    for module in (samples, datasets, compare, runs, queues, workers, webhooks, health, metrics, openai):
         app.include_router(module.router)
     site.add_pages(app, settings)
     _add_errors(app)
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Put the layers around the application that every request passes, the innermost first."""
     app.add_middleware(BodyLimit, refuse=_refusing(TOO_LARGE))
     app.add_middleware(SameOrigin, refuse=_refusing(CROSS_SITE))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False)
     app.add_middleware(SecurityHeaders)
+    metrics.measure(app)
     if settings.root_path:
         app.add_middleware(UnderRoot, root=settings.root_path)
     app.add_middleware(RequestLog)
-    return app
 
 
 def _add_errors(app: FastAPI) -> None:

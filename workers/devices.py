@@ -66,7 +66,7 @@ def read_gpu(uuid: str, mine: Collection[int], nvml: Any = pynvml) -> Device | N
     except nvml.NVMLError:
         return None
     try:
-        return _read_gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(uuid), mine)
+        return _read_gpu(nvml, uuid, mine)
     except nvml.NVMLError as error:
         log.warning("the GPU's driver does not answer", error=str(error))
         return None
@@ -74,10 +74,11 @@ def read_gpu(uuid: str, mine: Collection[int], nvml: Any = pynvml) -> Device | N
         nvml.nvmlShutdown()
 
 
-def _read_gpu(nvml: Any, handle: Any, mine: Collection[int]) -> Device:
+def _read_gpu(nvml: Any, uuid: str, mine: Collection[int]) -> Device:
+    handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
     total, used = _memory(nvml, handle)
     return Device(
-        name=_as_text(nvml.nvmlDeviceGetName(handle)), kind="gpu", total_bytes=total, used_bytes=used,
+        name=_as_text(nvml.nvmlDeviceGetName(handle)), kind="gpu", uuid=uuid, total_bytes=total, used_bytes=used,
         ours_bytes=_bytes_of(nvml, handle, mine), utilisation=_utilisation(nvml, handle),
     )  # fmt: skip
 

@@ -87,11 +87,7 @@ class TrainingWork:
                     _tell(session, row, "checkpoint", f"Checkpoint at step {event.step}.")
             elif isinstance(event, Notice):
                 _tell(session, row, "notice", event.message)
-        points = [metrics.Point(e.step, e.name, e.value) for e in events if isinstance(e, Metric)]
-        if points:
-            metrics.append(session, row.id, row.lease_token, points)
-        if steps := sum(point.name == "train/loss" for point in points):
-            count(session, RUN_STEPS, by=steps)
+        _record_numbers(session, row, [e for e in events if isinstance(e, Metric)])
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
         """Zip the adapter with its card; of a lost worker the newest checkpoint's; None when there is neither."""
@@ -163,3 +159,9 @@ def _record_start(session: Session, run: Run, event: Started) -> None:
     # What only the base decides (a Hub model's learning rate) is known now.
     run.spec = run.spec | {"settings": event.data.get("settings", run.spec.get("settings"))}
     _tell(session, run, "started", event.message, step=event.step)
+
+
+def _record_numbers(session: Session, run: Run, reported: Sequence[Metric]) -> None:
+    if reported:
+        metrics.append(session, run.id, run.lease_token, [metrics.Point(one.step, one.name, one.value) for one in reported])
+        count(session, RUN_STEPS, by=sum(one.name == "train/loss" for one in reported))

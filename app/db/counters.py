@@ -13,7 +13,7 @@ from app.db.base import Base
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-LEASE_EXPIRED, STALE_WRITE_REJECTED = "lease_expired", "stale_write_rejected"
+LEASE_EXPIRED, STALE_WRITE_REJECTED, RUN_STEPS = "lease_expired", "stale_write_rejected", "run_steps"
 
 
 class Counter(Base):
@@ -25,11 +25,11 @@ class Counter(Base):
     value: Mapped[int] = mapped_column(BigInteger)
 
 
-def count(session: Session, name: str) -> None:
-    """Add one to a counter, in the transaction of what is counted."""
+def count(session: Session, name: str, by: int = 1) -> None:
+    """Add to a counter, in the transaction of what is counted."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    add = dialect.insert(Counter).values(name=name, value=1)
-    session.execute(add.on_conflict_do_update(index_elements=[Counter.name], set_={"value": Counter.value + 1}))
+    add = dialect.insert(Counter).values(name=name, value=by)
+    session.execute(add.on_conflict_do_update(index_elements=[Counter.name], set_={"value": Counter.value + by}))
 
 
 def counted(session: Session) -> dict[str, int]:

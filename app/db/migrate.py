@@ -52,7 +52,7 @@ def migrate(engine: Engine, before: Callable[[str, str], None] | None = None) ->
 def is_current(engine: Engine) -> bool:
     """Return whether the database has the newest schema."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
-    with engine.connect() as connection:
+    with engine.execution_options(reads_only=True).connect() as connection:
         return _revision(connection) == newest
 
 

@@ -21,6 +21,7 @@ class Device(BaseModel):
 
     name: str = Field(max_length=200, examples=["NVIDIA L4"])
     kind: Literal["gpu", "cpu"]
+    uuid: str | None = Field(None, max_length=100, description="What the driver knows a GPU by.")
     total_bytes: Bytes
     used_bytes: Bytes = Field(description="Held by anybody.")
     ours_bytes: Bytes | None = Field(None, description="Of that, held by this worker and what it runs; null where the driver does not say.")

@@ -44,7 +44,12 @@ def configure_logging(part: str, log_format: LogFormat = "text") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     handler = logging.StreamHandler(sys.stderr)
-    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _line(log_format), Redaction(os.environ)]
+    redact = Redaction(os.environ)
+    processors: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _line(log_format), redact]
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _line(log_format),
+        Redaction(os.environ),
+    ]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in ("httpx", "alembic"):
@@ -57,7 +62,8 @@ def configure_logging(part: str, log_format: LogFormat = "text") -> None:
 def _naming(part: str) -> structlog.typing.Processor:
     # Not bound as a context variable: a thread begins without any.
     def name(_logger: Any, _method: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        return {"part": part} | entry
+        entry["part"] = part
+        return entry
 
     return name
 

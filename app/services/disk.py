@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
@@ -13,13 +14,14 @@ from app.db.checkpoints import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from app.services.accounts import Identity
 
+LEAST_FREE_BYTES, LEAST_FREE_SHARE = 100 * 2**20, 0.05
+"""Below this a disk counts as full: enough for the database to commit and for a small checkpoint. On a small disk the share decides."""
 ADAPTER, OF_DATASETS = "adapter", ("upload", "rows")
 
 
@@ -51,6 +53,12 @@ class DiskUse:
     def total(self) -> int:
         """All that the project holds."""
         return self.run_bytes + self.dataset_bytes
+
+
+def is_nearly_full(place: Path) -> bool:
+    """Return whether a disk has so little room left that work on it will fail soon."""
+    disk = shutil.disk_usage(place)
+    return disk.free < min(LEAST_FREE_BYTES, disk.total * LEAST_FREE_SHARE)
 
 
 class Disk:

@@ -66,7 +66,8 @@ def seen(uuid: str, driver: Driver) -> Device:
 
 def test_a_gpu_tells_whose_its_memory_is() -> None:
     driver = Driver()
-    whole = Device(name="NVIDIA L4", kind="gpu", total_bytes=23 * GIB, used_bytes=9 * GIB, ours_bytes=6 * GIB, utilisation=0.8)
+    memory = {"total_bytes": 23 * GIB, "used_bytes": 9 * GIB, "ours_bytes": 6 * GIB}
+    whole = Device(name="NVIDIA L4", kind="gpu", uuid="GPU-0aa", utilisation=0.8, **memory)
     assert seen("GPU-0aa", driver) == whole
     assert not driver.is_open
 

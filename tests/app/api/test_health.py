@@ -1,34 +1,103 @@
-"""What a studio tells of its own health."""
+"""What a studio tells of its own health: tried, within a bounded time, and nothing of the inside."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from app.config import Settings
-from app.db import WorkerRow
-from app.db.session import unit_of_work
 from app.launcher import prepare
 from app.main import create_app
+from app.services import disk
 from app.services.studio import Studio
+
+Started = Callable[..., TestClient]
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
+def started(tmp_path: Path) -> Iterator[Started]:
+    """Start a web on the test's home, as the settings say."""
     settings = Settings(home=tmp_path, workers=False)
     prepare(settings)
-    app = create_app(settings)
-    yield TestClient(app, base_url="http://127.0.0.1")
-    app.state.studio.engine.dispose()
+    apps: list[FastAPI] = []
+
+    def start(**given: object) -> TestClient:
+        apps.append(create_app(settings.model_copy(update=given)))
+        return TestClient(apps[-1], base_url="http://127.0.0.1")
+
+    yield start
+    for app in apps:
+        app.state.studio.engine.dispose()
 
 
-def test_workers_that_died_without_a_word_are_not_counted_for_ever(client: TestClient) -> None:
+def checks(client: TestClient) -> dict[str, bool]:
+    answer = client.get("/readyz")
+    found = cast("dict[str, bool]", answer.json()["checks"])
+    assert answer.status_code == (200 if all(found.values()) else 503)
+    return found
+
+
+def failing(client: TestClient) -> set[str]:
+    return {name for name, works in checks(client).items() if not works}
+
+
+def test_a_studio_that_has_everything_is_ready(started: Started, tmp_path: Path) -> None:
+    client = started()
+    assert failing(client) == set()
+    assert client.get("/healthz").json() == client.get("/readyz").json()
+    assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []  # what was tried is gone again
+
+
+def test_a_database_that_can_only_be_read_is_not_ready(started: Started) -> None:
+    client = started()
     studio: Studio = client.app.state.studio  # type: ignore[attr-defined]
-    with unit_of_work(studio.engine) as session:
-        for updated_at in (time.time(), time.time() - 86_400):
-            session.add(WorkerRow(host="here", pid=1, queue="cpu", device="CPU", updated_at=updated_at))
-    assert "\nhone_workers 1\n" in client.get("/metrics").text
+    event.listen(studio.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    assert failing(client) == {"database"}
+
+
+def test_a_database_without_its_tables_is_not_ready(started: Started, tmp_path: Path) -> None:
+    assert failing(started(database_url=f"sqlite:///{tmp_path / 'empty.db'}")) == {"database", "migrations"}
+
+
+def test_a_store_that_takes_nothing_is_not_ready(started: Started, tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "blobs").write_text("a file where the folder should be")
+    client = started()
+    assert failing(client) == {"storage"}
+    (tmp_path / "artifacts" / "blobs").unlink()
+    assert failing(client) == set()
+
+
+def test_a_disk_without_room_is_not_ready(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 2**60)
+    monkeypatch.setattr(disk, "LEAST_FREE_SHARE", 1.0)
+    assert failing(started()) == {"disk"}
+
+
+def test_a_studio_that_should_have_workers_and_has_none_is_not_ready(started: Started) -> None:
+    assert failing(started(workers=True)) == {"workers", "inference"}
+
+
+def test_a_store_that_hangs_holds_up_nobody_and_is_asked_once(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, released, asked = started(), threading.Event(), []
+
+    def hang(*_: object) -> None:
+        asked.append(1)
+        released.wait(60)
+
+    monkeypatch.setattr("app.services.readiness.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("app.services.readiness.try_storage", hang)
+    began = time.monotonic()
+    assert failing(client) == {"storage"}
+    assert failing(client) == {"storage"}
+    assert time.monotonic() - began < 30
+    assert asked == [1]
+    released.set()

@@ -17,7 +17,7 @@ from tests.app.api.test_rest import client, owner, studio
 from tests.databases import add_dataset, add_run
 
 __all__ = ["client", "owner", "studio"]
-GPU = Device(name="NVIDIA L4", kind="gpu", total_bytes=24_000, used_bytes=9_000, ours_bytes=6_000)
+GPU = Device(name="NVIDIA L4", kind="gpu", uuid="GPU-0aa", total_bytes=24_000, used_bytes=9_000, ours_bytes=6_000)
 
 
 def add_worker(studio: Studio, host: str, *, silent: float = 1.0, **columns: object) -> None:
@@ -38,9 +38,7 @@ def test_workers_come_with_their_devices_and_the_lost_at_the_end(client: TestCli
     assert list(found) == ["busy", "late", "reader", "lost"]
     assert {host: one["state"] for host, one in found.items()} == {"busy": "busy", "late": "silent", "reader": "idle", "lost": "lost"}
     assert found["busy"]["run_id"] == run
-    assert found["busy"]["devices"] == [
-        {"name": "NVIDIA L4", "kind": "gpu", "total_bytes": 24_000, "used_bytes": 9_000, "ours_bytes": 6_000, "utilisation": None}
-    ]
+    assert found["busy"]["devices"] == [GPU.model_dump()]
     assert found["reader"]["devices"] == []
     assert 39 < found["late"]["silent_seconds"] < 60
 

@@ -1,0 +1,134 @@
+"""What the database and the disks say, as families of numbers: read when somebody asks, so they count over all processes."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import structlog
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+
+from app.db import Import, Run, WebhookDelivery
+from app.db.base import utc_now
+from app.db.counters import LEASE_EXPIRED, RUN_STEPS, STALE_WRITE_REJECTED, counted
+from app.db.session import reading
+from app.domain.runs import RunStatus
+from app.domain.webhooks import DeliveryStatus
+from app.services.probe import Probe
+from app.services.readiness import QUEUES, places_of
+from app.services.workers import Workers, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from prometheus_client.core import Metric
+    from sqlalchemy.orm import Session
+
+    from app.services.studio import Studio
+    from app.services.workers import Known
+
+log = structlog.get_logger()
+PATIENCE_SECONDS = 4.0
+"""Prometheus gives up after ten; by then what the process itself knows should have been said."""
+COUNTERS = {
+    RUN_STEPS: "Training steps done, those that were repeated after a crash counted again.",
+    LEASE_EXPIRED: "Leases that ran out: a worker was lost, and its work went to another.",
+    STALE_WRITE_REJECTED: "Writes refused because somebody else held the work by then.",
+}
+
+
+class StudioNumbers(Collector):
+    """What the database and the disks say at the moment of asking; without the database, the rest."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._database = Probe(self._read)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        try:
+            found = self._database.start().result(PATIENCE_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whatever keeps the database from answering, the other numbers are there
+            log.warning("numbers could not be read from the database", error=str(error))
+            found = []
+        yield from found
+        yield GaugeMetricFamily("hone_database_up", "Whether the database answered just now.", bool(found))
+        free = GaugeMetricFamily("hone_disk_free_bytes", "Room left where this lies; on one disk, the same.", labels=["place"])
+        size = GaugeMetricFamily("hone_disk_size_bytes", "Size of the disk it lies on.", labels=["place"])
+        for place, folder in places_of(self._studio).items():
+            disk = shutil.disk_usage(folder)
+            free.add_metric([place], disk.free)
+            size.add_metric([place], disk.total)
+        yield from (free, size)
+
+    def _read(self) -> list[Metric]:
+        with reading(self._studio.engine) as session:
+            return [*_runs(session), *_counters(session), *_queues(session), *_workers(session), *_deliveries(session)]
+
+
+def _runs(session: Session) -> Iterator[Metric]:
+    found = dict(session.execute(select(Run.status, func.count()).group_by(Run.status)).all())
+    runs = GaugeMetricFamily("hone_runs", "Runs by state.", labels=["status"])
+    for status in RunStatus:
+        runs.add_metric([status], found.get(status, 0))
+    yield runs
+
+
+def _counters(session: Session) -> Iterator[Metric]:
+    found = counted(session)
+    for name, meaning in COUNTERS.items():
+        yield CounterMetricFamily(f"hone_{name}", meaning, found.get(name, 0))
+
+
+def _queues(session: Session) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("hone_queue_waiting", "Pieces of work that wait.", labels=["queue"])
+    oldest = GaugeMetricFamily("hone_queue_oldest_seconds", "How long the oldest of them has waited.", labels=["queue"])
+    found: dict[str, tuple[int, datetime | None]] = dict.fromkeys(QUEUES, (0, None))
+    for table in (Run, Import):
+        of_table = select(table.queue, func.count(), func.min(table.created_at)).where(table.status == RunStatus.QUEUED)
+        found |= {queue: (number, since) for queue, number, since in session.execute(of_table.group_by(table.queue))}
+    for queue, (number, since) in sorted(found.items()):
+        waiting.add_metric([queue], number)
+        oldest.add_metric([queue], max(0.0, (utc_now() - since).total_seconds()) if since else 0.0)
+    yield from (waiting, oldest)
+
+
+def _workers(session: Session) -> Iterator[Metric]:
+    known = Workers(session).known()
+    found = Counter((one.row.queue, one.state) for one in known)
+    workers = GaugeMetricFamily("hone_workers", "Worker processes by state; lost ones stay for a day.", labels=["queue", "state"])
+    for queue in sorted(QUEUES):
+        for state in WorkerState:
+            workers.add_metric([queue, state], found[queue, state])
+    yield from (workers, _gpu_memory(known))
+
+
+def _gpu_memory(known: Sequence[Known]) -> Metric:
+    memory = GaugeMetricFamily(
+        "hone_gpu_memory_bytes", "A GPU's memory as its worker saw it last: total, used by all, ours.", labels=["host", "device", "state"]
+    )
+    gpus = {
+        (one.row.host, device.uuid or device.name): device
+        for one in known
+        if one.state != WorkerState.LOST
+        for device in one.devices
+        if device.kind == "gpu"
+    }
+    for (host, device), gpu in sorted(gpus.items()):
+        memory.add_metric([host, device, "total"], gpu.total_bytes)
+        memory.add_metric([host, device, "used"], gpu.used_bytes)
+        if gpu.ours_bytes is not None:
+            memory.add_metric([host, device, "ours"], gpu.ours_bytes)
+    return memory
+
+
+def _deliveries(session: Session) -> Iterator[Metric]:
+    found = dict(session.execute(select(WebhookDelivery.status, func.count()).group_by(WebhookDelivery.status)).all())
+    deliveries = GaugeMetricFamily("hone_webhook_deliveries", "Notices to webhooks of the last 30 days, by state.", labels=["status"])
+    for status in DeliveryStatus:
+        deliveries.add_metric([status], found.get(status, 0))
+    yield deliveries

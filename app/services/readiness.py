@@ -1,0 +1,113 @@
+"""Whether everything a person needs is there, tried and not presumed: what cannot be written to is not ready."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.db.counters import count
+from app.db.migrate import is_current
+from app.db.session import reading
+from app.services.disk import is_nearly_full
+from app.services.probe import Probe
+from app.services.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+    from app.domain.ports import Storage
+    from app.services.studio import Studio
+
+QUEUES = frozenset({"cpu", "gpu"})
+PATIENCE_SECONDS = 4.0
+"""For all checks together: what has not answered by then is not there."""
+FRESH_SECONDS = 5.0
+log = structlog.get_logger()
+
+
+class NotReady(Exception):
+    """Why a check fails, for the log."""
+
+
+class Readiness:
+    """The checks of one studio; `inference_is_alive` is asked where the studio runs its own."""
+
+    def __init__(self, studio: Studio, inference_is_alive: Callable[[], bool]) -> None:
+        checks: dict[str, Probe[None]] = {
+            "database": Probe(lambda: try_database(studio.engine), fresh_seconds=1.0),
+            "migrations": Probe(lambda: _expect(is_current(studio.engine), "the schema is not this version's")),
+            "storage": Probe(lambda: try_storage(studio.storage, studio.incoming), fresh_seconds=FRESH_SECONDS),
+            "disk": Probe(lambda: _try_disks(studio)),
+        }
+        if studio.expects_workers:
+            checks["workers"] = Probe(lambda: _expect(_all_queues_are_served(studio), "a queue has no worker"))
+            checks["inference"] = Probe(lambda: _expect(inference_is_alive(), "it does not answer"))
+        self._checks = checks
+
+    def look(self) -> dict[str, bool]:
+        """Return which parts are there."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        asked = {name: probe.start() for name, probe in self._checks.items()}
+        found = {}
+        for name, answer in asked.items():
+            try:
+                why: BaseException | None = answer.exception(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                why = NotReady("it did not answer in time")
+            if why is not None:
+                log.warning("not ready", check=name, why=str(why))
+            found[name] = why is None
+        return found
+
+
+def places_of(studio: Studio) -> dict[str, Path]:
+    """Return what lies on a disk of this machine, and where; some or all of it may share one."""
+    places = {"store": studio.incoming, "runs": studio.run_folders.parent}
+    database = studio.engine.url.database if studio.engine.dialect.name == "sqlite" else None
+    return places | ({"database": Path(database).parent} if database else {})
+
+
+def try_database(engine: Engine) -> None:
+    """Write into the database, and take it back: a copy that can only be read would pass any question."""
+    with Session(engine) as session:
+        count(session, "probe")
+        session.rollback()
+
+
+def try_storage(storage: Storage, incoming: Path) -> None:
+    """Put a tiny file into the store, read it back and remove it."""
+    content = secrets.token_bytes(32)
+    with tempfile.NamedTemporaryFile(dir=incoming, prefix="probe-", delete=False) as written:
+        written.write(content)
+    source = Path(written.name)
+    try:
+        sealed = storage.seal(source)
+        storage.put(sealed)
+        with storage.open(sealed.sha256) as stored:
+            _expect(stored.read() == content, "the store gave back something else")
+        storage.remove(sealed.sha256)
+    finally:
+        source.unlink(missing_ok=True)
+
+
+def _try_disks(studio: Studio) -> None:
+    full = [name for name, place in places_of(studio).items() if is_nearly_full(place)]
+    _expect(not full, f"no room left for: {', '.join(full)}")
+
+
+def _all_queues_are_served(studio: Studio) -> bool:
+    with reading(studio.engine) as session:
+        return {worker.queue for worker in Workers(session).alive()} >= QUEUES
+
+
+def _expect(is_so: bool, otherwise: str) -> None:  # noqa: FBT001 - reads like an assertion
+    if not is_so:
+        raise NotReady(otherwise)
