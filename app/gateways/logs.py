@@ -44,8 +44,7 @@ def configure_logging(part: str, log_format: LogFormat = "text") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     handler = logging.StreamHandler(sys.stderr)
-    redact = Redaction(os.environ)
-    processors: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _line(log_format), redact]
+    processors: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         _line(log_format),
         Redaction(os.environ),
