@@ -16,7 +16,7 @@ from app.db.base import database_clock
 from app.db.holds import begin_hold
 from app.db.leases import claim, holding
 from app.db.session import UNREACHABLE, reading, unit_of_work
-from app.domain.errors import LeaseLost, StudioError
+from app.domain.errors import LeaseLost, StorageUnavailable, StudioError
 from app.domain.events import Command, Finished
 from app.domain.runs import WANTED_END, RunStatus
 from workers.heartbeat import Heartbeat
@@ -121,14 +121,16 @@ class Hold:
             self._settle()
         except LeaseLost:
             raise
+        except StorageUnavailable as error:
+            self._hand_back(error.message)
         except StudioError as error:
-            self._fail(error.message, error.code)
+            self._fail(error.message, error.code, error.data)
         except OSError as error:
             if ran_out(error):
                 short = no_room(self.worker.settings.runs)
-                self._fail(short.message, short.code)
+                self._fail(short.message, short.code, short.data)
             else:
-                self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage")
+                self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage", {})
         finally:
             self._lend_gpu("/resume", borrower)
 
@@ -187,14 +189,24 @@ class Hold:
         return holding(self.worker.engine, self.kind.table, self.work_id, self.token)
 
     def _patiently(self, act: Callable[[], T]) -> T:
-        """Do what needs the database; one that is away is waited for while the lease may hold."""
+        """Do what needs the database or the store; one that is away is waited for while the lease may hold and nobody calls it off."""
         while True:
             try:
                 return act()
             except UNREACHABLE as error:
                 self.log.warning("the database does not answer; this is tried again", error=str(error))
-                time.sleep(ASK_SECONDS)
-                self.heartbeat.check()
+            except StorageUnavailable as error:
+                self.log.warning("the store cannot be had; this is tried again", error=error.message)
+                if self.worker.leaving.is_set() or self._status() in {RunStatus.CANCELLING, RunStatus.PAUSING}:
+                    raise
+            time.sleep(ASK_SECONDS)
+            self.heartbeat.check()
+
+    def _hand_back(self, why: str) -> None:
+        """Leave work that waits for the store: to whoever is next, or as it was asked to end."""
+        with self._holding() as (session, row):
+            settle(session, self.worker, self.kind, row, WANTED_END.get(RunStatus(row.status), RunStatus.QUEUED))
+            tell(session, row, "interrupted", f"It waited for the store. {why}")
 
     def _tell_of_a_stall(self) -> None:
         if self.watchdog.is_stalled and not self.stall_told:
@@ -260,7 +272,7 @@ class Hold:
         self._write(to_the_end=True)
         finished = self.finished
         if finished and finished.status == "failed":
-            self._fail(finished.reason, finished.code)
+            self._fail(finished.reason, finished.code, finished.data)
         elif finished and finished.status == "succeeded":
             self._succeed(finished)
         elif self._status() == RunStatus.STOPPING:
@@ -287,7 +299,7 @@ class Hold:
         code = self.child.process.returncode
         how = f"signal {-code}" if code < 0 else f"exit {code}"
         if code == -signal.SIGKILL and not self.child.was_killed and kernel_kills() > self.kills_before:
-            fail(session, self.worker, self.kind, row, reason=OUT_OF_MEMORY, code="out_of_memory_host")
+            fail(session, self.worker, self.kind, row, reason=OUT_OF_MEMORY, code="out_of_memory_host", data={})
         elif self.given_up:
             lose(session, self.worker, self.kind, row, self.given_up, code="stalled")
         else:
@@ -324,12 +336,12 @@ class Hold:
                 return None
         return packing.result()
 
-    def _fail(self, reason: str, code: str | None) -> None:
+    def _fail(self, reason: str, code: str | None, data: dict[str, Any]) -> None:
         self.log.info("failed", reason=reason)
 
         def enter() -> None:
             with self._holding() as (session, row):
-                fail(session, self.worker, self.kind, row, reason=reason, code=code)
+                fail(session, self.worker, self.kind, row, reason=reason, code=code, data=data)
 
         self._patiently(enter)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from app.db import EventRow, Import, Run
 from app.db.base import utc_now
 from app.db.holds import end_hold
+from app.domain.diagnosis import DISK_FULL, FAILURE
 from app.domain.runs import ENDED, MAX_CRASHES_WITHOUT_PROGRESS, WANTED_END, RunStatus, after_lost_lease
 from workers.import_work import ImportWork
 from workers.training_work import TrainingWork
@@ -43,8 +44,6 @@ class Kind(Protocol):
         """Do what belongs to an end without success; the state is set already."""
 
 
-DISK_FULL = "disk_full"
-"""The one failure that is no end: nothing is lost, and with more room the run goes on."""
 KINDS: dict[str, Kind] = {"import": ImportWork(), "run": TrainingWork()}
 
 
@@ -67,9 +66,14 @@ def settle(session: Session, worker: Worker, kind: Kind, row: Run | Import, stat
         kind.ended(session, worker, row)
 
 
-def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, reason: str, code: str | None) -> None:
-    """Settle work that cannot go on. What somebody asked to end ends so; what only lacks room on a disk is paused until there is some."""
+def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, reason: str, code: str | None, data: dict[str, Any]) -> None:
+    """Settle work that cannot go on; `data` explains it further.
+
+    What somebody asked to end ends so; what only lacks room on a disk is paused until there is some.
+    """
     row.error_code = code
+    if isinstance(row, Run):
+        row.facts = row.facts | {FAILURE: data}
     end = RunStatus.FAILED
     if row.status == RunStatus.CANCELLING:
         end, reason = RunStatus.CANCELLED, ""
@@ -96,6 +100,6 @@ def lose(
         kind.keep(session, worker, row, package)
     if after == RunStatus.FAILED:
         reason = f"{why} That was the {MAX_CRASHES_WITHOUT_PROGRESS}rd time without progress, so it was given up. The log's end says more."
-        fail(session, worker, kind, row, reason=reason, code=code)
+        fail(session, worker, kind, row, reason=reason, code=code, data={})
     else:
         settle(session, worker, kind, row, after)

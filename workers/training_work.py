@@ -19,10 +19,11 @@ from app.db.counters import RUN_STEPS, count
 from app.db.runs import forget_model
 from app.db.session import after_commit, reading
 from app.domain.cards import render_card
+from app.domain.diagnosis import DISK_FULL
 from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Started
 from app.domain.holds import carried_over
 from app.domain.ports import Sealed
-from app.domain.runs import RunStatus
+from app.domain.runs import RunStatus, adapter_folder
 from app.domain.specs import STARTER
 from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
@@ -58,7 +59,8 @@ class TrainingWork:
         """Write the spec and start the trainer, from the newest whole checkpoint if there is one."""
         folder = run_folder(worker, work_id)
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder / "adapter", ignore_errors=True)
+        for earlier in folder.glob("adapter*"):
+            shutil.rmtree(earlier, ignore_errors=True)
         with reading(worker.engine) as session:
             run = session.get_one(Run, work_id)
             spec = dict(run.spec) | {"dataset": str(worker.storage.path(run.version.artifact.sha256))}
@@ -87,11 +89,13 @@ class TrainingWork:
                     _tell(session, row, "checkpoint", f"Checkpoint at step {event.step}.")
             elif isinstance(event, Notice):
                 _tell(session, row, "notice", event.message)
+                if event.data.get("code") == DISK_FULL:  # the trainer tries again: room is made at the price of an older checkpoint
+                    drop_checkpoints(session, worker, row, keep=1)
         _record_numbers(session, row, [e for e in events if isinstance(e, Metric)])
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
         """Zip the adapter with its card; of a lost worker the newest checkpoint's; None when there is neither."""
-        adapter, step = run_folder(worker, work_id) / "adapter", None
+        adapter, step = run_folder(worker, work_id) / adapter_folder(token), None
         if finished is None or not (adapter / ADAPTER_FILES[0]).is_file():
             checkpoint = newest_good_checkpoint(worker, work_id, token)
             if checkpoint is None or not all((checkpoint.folder / name).is_file() for name in ADAPTER_FILES):
@@ -114,7 +118,7 @@ class TrainingWork:
         folder = run_folder(worker, row.id)
         row.work_bytes = work_bytes(folder)
         # It lies in the store now; a second copy would only fill the disk.
-        after_commit(session, partial(shutil.rmtree, folder / "adapter", ignore_errors=True))
+        after_commit(session, partial(shutil.rmtree, folder / adapter_folder(row.lease_token), ignore_errors=True))
         if earlier:
             session.flush()
             drop(session, earlier, worker.storage)

@@ -1,0 +1,275 @@
+"""What a failed run means to people: what happened, why, what to do, and the changes of settings with which it can be launched again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from app.domain.base_models import is_hub_id
+from app.domain.specs import TrainingSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FAILURE = "failure"
+"""Under this name a run's facts keep the figures that came with its last failure."""
+DISK_FULL = "disk_full"
+"""The one failure that is no end: nothing is lost, and with more room the run goes on."""
+LOADING = "loading the base model"
+LEAST_LENGTH, LENGTH_STEP, LEAST_RANK = 16, 16, 8
+GENTLE_NORM = 0.3
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A change of settings that may help: a button that launches a clone of the run with it."""
+
+    id: str
+    label: str
+    help: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where to look: an address of the studio's, or of the Hub's."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A failure explained."""
+
+    code: str
+    what: str
+    why: str
+    todo: str
+    fixes: tuple[Fix, ...] = ()
+    see: Link | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is known of a failed run."""
+
+    code: str
+    reason: str
+    settings: TrainingSettings
+    base_model: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    dataset_id: str | None = None
+
+    @property
+    def failure(self) -> Mapping[str, Any]:
+        """The figures that came with the failure."""
+        found: Mapping[str, Any] = self.facts.get(FAILURE) or {}
+        return found
+
+    @property
+    def phase(self) -> str:
+        """What was being done."""
+        return str(self.failure.get("while", ""))
+
+
+AGAIN = Fix("again", "Run it again as it is", "Nothing is changed: for when the cause is gone.")
+
+
+def diagnose(case: Case) -> Diagnosis:
+    """Explain a failure; of a code nobody knows its own words are told."""
+    return KNOWN.get(case.code, _unknown)(case)
+
+
+def what_happened(code: str | None, reason: str) -> str:
+    """Return a failure in a few words, for lists."""
+    known = KNOWN.get(code or "")
+    return known(Case(code or "", reason, TrainingSettings(), "")).what if known else reason
+
+
+def _out_of_memory_gpu(case: Case) -> Diagnosis:
+    why = f"{_when(case)}{_one_row(case)}Causes are a large base, long rows, or another program on the same GPU."
+    return _out_of_memory(case, "The GPU's memory ran out.", why)
+
+
+def _out_of_memory_host(case: Case) -> Diagnosis:
+    why = f"{_when(case)}{_one_row(case)}Causes are a large base, long rows, or another program that took the memory."
+    return _out_of_memory(case, "The machine's memory ran out.", why)
+
+
+def _out_of_memory(case: Case, what: str, why: str) -> Diagnosis:
+    fixes = tuple(_smaller(case))
+    todo = "Launch it again with less to hold at once." if fixes else "Choose a smaller base model, or a machine with more memory."
+    return Diagnosis(case.code, what, why, todo, (*fixes, AGAIN))
+
+
+def _when(case: Case) -> str:
+    return f"It happened while {case.phase}. " if case.phase else ""
+
+
+def _one_row(case: Case) -> str:
+    if case.failure.get("rows_at_once") != 1:
+        return ""
+    return f"Not even one row of {case.failure.get('tokens_at_once', 0):,} tokens fits. "
+
+
+def _smaller(case: Case) -> list[Fix]:
+    """Return what needs less memory, the harmless first; what cannot help any more is not offered."""
+    settings, fixes = case.settings, []
+    loading = case.phase == LOADING
+    if settings.micro_batch_size != 1 and case.failure.get("rows_at_once") != 1 and not loading:
+        fixes.append(Fix("one_row", "One row at a time", "Slower; the result is the same.", {"micro_batch_size": 1}))
+    if settings.tuning == "lora":
+        fixes.append(
+            Fix("qlora", "QLoRA", "Holds the base in 4 bits: about a quarter of its memory, a little less exact.", {"tuning": "qlora"})
+        )
+    longest = min(case.facts.get("longest_row") or settings.max_length, settings.max_length)
+    shorter = max(LEAST_LENGTH, -(-longest // 2 // LENGTH_STEP) * LENGTH_STEP)
+    if shorter < longest and not loading:
+        words = f"The longest row has {longest:,} tokens; what is beyond {shorter:,} is not learned."
+        fixes.append(Fix("shorter", f"Cut rows at {shorter:,} tokens", words, {"max_length": shorter}))
+    if settings.rank > LEAST_RANK and not loading:
+        rank = max(LEAST_RANK, settings.rank // 2)
+        fixes.append(Fix("lower_rank", f"Rank {rank}", "A smaller adapter, which learns less.", {"rank": rank, "alpha": "auto"}))
+    return fixes
+
+
+def _disk_full(case: Case) -> Diagnosis:
+    todo = "Once there is room again, resume it: it goes on from its newest checkpoint. Nothing that was saved is lost."
+    return Diagnosis(case.code, "A disk is full.", case.reason, todo)
+
+
+def _diverged(case: Case) -> Diagnosis:
+    why = f"{case.reason} Causes are a learning rate that is too high for this base, or rows unlike the others."
+    fixes = []
+    rate = case.settings.learning_rate
+    if rate != "auto":
+        for name, part in (("slower", 3), ("much_slower", 10)):
+            new = float(f"{rate / part:.2g}")
+            fixes.append(Fix(name, f"Learning rate {new:g}", f"A {'third' if part == 3 else 'tenth'} of {rate:g}.", {"learning_rate": new}))  # noqa: PLR2004
+    if case.settings.max_grad_norm > GENTLE_NORM:
+        words = "Weakens what pulls at the adapter hardest."
+        fixes.append(Fix("gentler", f"Largest gradient {GENTLE_NORM:g}", words, {"max_grad_norm": GENTLE_NORM}))
+    todo = "Launch it again with smaller steps, or look at the rows it names."
+    return Diagnosis(case.code, "The training lost its way.", why, todo, tuple(fixes), _rows(case))
+
+
+def _no_trained_tokens(case: Case) -> Diagnosis:
+    longest, context = case.failure.get("longest_row"), case.failure.get("context")
+    fixes: tuple[Fix, ...] = ()
+    todo = "Shorten the prompts, or choose a base that reads more tokens."
+    if longest and (context is None or longest <= context):
+        fixes = (
+            Fix("longer", f"Read {longest:,} tokens", "As many as the longest row has; it takes more memory.", {"max_length": longest}),
+        )
+        todo = "Have it read more of each row, or shorten the prompts."
+    return Diagnosis(case.code, "No row holds anything to learn.", case.reason, todo, fixes, _rows(case))
+
+
+def _template(case: Case) -> Diagnosis:
+    why = f"{case.reason} Causes are a template that takes no system message, wants strict turns, or marks no end of an answer."
+    todo = "Choose another base, or map the dataset's columns without what the template refuses."
+    return Diagnosis(case.code, "The base's chat template cannot write these rows.", why, todo, see=_rows(case))
+
+
+def _bad_rows(case: Case) -> Diagnosis:
+    return Diagnosis(case.code, "The rows could not be read.", case.reason, "Look at the dataset, and upload it again.", see=_rows(case))
+
+
+def _rows(case: Case) -> Link | None:
+    """Return where the rows are shown, from the first one that was named."""
+    if case.dataset_id is None:
+        return None
+    first = next(iter(case.failure.get("rows") or ()), 1)
+    return Link("Look at the rows", f"/datasets/{case.dataset_id}" + (f"?after={first - 2}" if first > 1 else ""))
+
+
+def _unknown_model(case: Case) -> Diagnosis:
+    todo = "See that its name is spelled as on the Hub; for a private one the worker needs HF_TOKEN. Or choose a base of this machine."
+    return Diagnosis(case.code, "The base model was not found.", case.reason, todo, see=_on_the_hub(case))
+
+
+def _gated_model(case: Case) -> Diagnosis:
+    todo = "Open its page, accept its terms with the account whose token the worker has as HF_TOKEN, then launch the run again."
+    return Diagnosis(case.code, "The base model is gated.", case.reason, todo, (AGAIN,), _on_the_hub(case))
+
+
+def _hub_unreachable(case: Case) -> Diagnosis:
+    todo = "See that the worker reaches the Hub, then launch the run again. Or choose a base of this machine."
+    return Diagnosis(case.code, "The base model could not be fetched.", case.reason, todo, (AGAIN,))
+
+
+def _on_the_hub(case: Case) -> Link | None:
+    name = case.base_model
+    return Link("Its page on the Hub", f"https://huggingface.co/{name}") if is_hub_id(name) else None
+
+
+def _unusable_model(case: Case) -> Diagnosis:
+    return Diagnosis(case.code, "This base model cannot be trained here.", case.reason, "Choose another base in a new run like this one.")
+
+
+def _no_gpu(case: Case) -> Diagnosis:
+    fix = Fix("any_device", "Train on any device", "On a CPU it takes longer.", {"device": "auto"})
+    return Diagnosis(
+        case.code, "The worker has no GPU that can be used.", case.reason, "Start a worker with a GPU, or let a CPU train.", (fix,)
+    )
+
+
+def _gpu_driver(case: Case) -> Diagnosis:
+    why = f"{case.reason} Causes are a driver older than this build of torch, a GPU that has hung, or one that fails."
+    todo = "Look at nvidia-smi and the kernel's log on the worker's machine; after a driver's update or a restart launch it again."
+    fix = Fix("cpu", "Train on the CPU", "It takes much longer.", {"device": "cpu"})
+    return Diagnosis(case.code, "The GPU or its driver failed.", why, todo, (AGAIN, fix))
+
+
+def _crash_loop(case: Case) -> Diagnosis:
+    why = (
+        "Three times without progress the trainer ended in the middle, or its worker fell silent. "
+        "Causes are memory that ran out, a machine that restarts, or a fault in a library."
+    )
+    fixes = [fix for fix in _smaller(case) if fix.id == "one_row"]
+    return Diagnosis(case.code, "The trainer died again and again.", why, "The log's end says more. Then launch it again.", (AGAIN, *fixes))
+
+
+def _stalled(case: Case) -> Diagnosis:
+    why = f"{case.reason} Causes are a disk or network folder that does not answer, a GPU that has hung, or a machine that is overloaded."
+    return Diagnosis(case.code, "The trainer hung.", why, "See that the worker's machine is well, then launch it again.", (AGAIN,))
+
+
+def _storage(case: Case) -> Diagnosis:
+    why = f"{case.reason} Causes are a disk that fails, a network folder that is away, or missing rights."
+    return Diagnosis(case.code, "A file could not be read or written.", why, "See to the disk, then launch the run again.", (AGAIN,))
+
+
+def _checkpoint(case: Case) -> Diagnosis:
+    return Diagnosis(case.code, "Its checkpoint cannot be used.", case.reason, "Launch it again: it begins at the first step.", (AGAIN,))
+
+
+def _unknown(case: Case) -> Diagnosis:
+    why = case.reason or "It told no reason."
+    return Diagnosis(
+        case.code, "The trainer failed.", why, "The log's end says more. If it happens again, report it with the log.", (AGAIN,)
+    )
+
+
+KNOWN: dict[str, Callable[[Case], Diagnosis]] = {
+    "out_of_memory_gpu": _out_of_memory_gpu,
+    "out_of_memory_host": _out_of_memory_host,
+    DISK_FULL: _disk_full,
+    "diverged": _diverged,
+    "no_trained_tokens": _no_trained_tokens,
+    "template_error": _template,
+    "no_end_of_turn": _template,
+    **dict.fromkeys(("empty_dataset", "no_such_dataset", "unreadable_dataset", "no_rows"), _bad_rows),
+    "unknown_model": _unknown_model,
+    "gated_model": _gated_model,
+    "hub_unreachable": _hub_unreachable,
+    **dict.fromkeys(("unknown_architecture", "unsafe_format", "remote_code"), _unusable_model),
+    "no_gpu": _no_gpu,
+    "gpu_driver": _gpu_driver,
+    "worker_crash_loop": _crash_loop,
+    "stalled": _stalled,
+    **dict.fromkeys(("storage", "disk"), _storage),
+    **dict.fromkeys(("checkpoint_broken", "checkpoint_of_another_run"), _checkpoint),
+}
+"""Every code a run can fail with that has words of its own; `internal` and `unusable_spec` have none."""
