@@ -6,26 +6,25 @@ import random
 import signal
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
-import psutil
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, event, func, select
 
 from app.db import Run
 from app.db.session import reading
 from app.domain.runs import ENDED, LEASED
 from app.services.accounts import Identity
 from tests.databases import add_run
-from tests.faults.harness.fleet import Fleet, Member
+from tests.faults.harness.fleet import Fleet, send
 from tests.faults.harness.history import next_start
 
 BUSY_RUNS = 7
 """So many runs are kept unfinished until the last strike: some wait, so that a run given back competes with others."""
 END_SECONDS = 180.0
 """A generous deadline for all runs to come to their ends after the last strike."""
+PATIENCE = {"sqlite": "PRAGMA busy_timeout = 60000", "postgresql": "SET lock_timeout = 60000"}
 KILLS = {"kill the worker": 5, "kill the trainer": 2, "kill both": 2}
 SLEEPS = {"freeze the worker": 1, "freeze both": 1}
 """What may happen to a busy worker, and how often beside the others."""
@@ -52,21 +51,37 @@ class Chaos:
     done: Counter[str] = field(default_factory=Counter)
     hits: list[Hit] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # A worker that is frozen in the middle of a write keeps SQLite's lock until it wakes. Workers try again; so must the test.
+        event.listen(self.engine, "connect", lambda connection, _: connection.execute(PATIENCE[self.engine.dialect.name]))
+        self.engine.dispose()
+
     def rage(self, strikes: dict[str, int], times: int, *, pause: tuple[float, float]) -> None:
-        """Strike so many times, then let all runs come to their ends."""
+        """Strike so many times; of kills and sleeps together, the kills are counted."""
         while sum(self.done[strike] for strike in strikes if strike in KILLS or not KILLS.keys() & strikes.keys()) < times:
+            self.fleet.replace_the_dead()
             self.keep_busy()
             self.strike(self.random.choices(list(strikes), list(strikes.values()))[0])
-            until = time.monotonic() + self.random.uniform(*pause)
-            while time.monotonic() < until:
-                self.fleet.wake()
-                time.sleep(0.02)
-        assert self.fleet.wait_for(self.all_ended, END_SECONDS), "not all runs came to their ends"
+            time.sleep(self.random.uniform(*pause))
+
+    def ends(self, within_seconds: float = END_SECONDS) -> bool:
+        """Wait until every run has ended and everybody is awake; False when that does not come to be."""
+        return self.fleet.wait_for(self.all_ended, within_seconds)
 
     def all_ended(self) -> bool:
-        """Wake who has slept enough, and tell whether every run has ended and everybody is awake."""
-        self.fleet.wake()
+        """Tell whether every run has ended and everybody is awake."""
+        self.fleet.replace_the_dead()
         return len(self.fleet.awake) == len(self.fleet.members) and self.unfinished() == 0
+
+    @property
+    def sleeps(self) -> int:
+        """How often a worker slept past its lease."""
+        return sum(self.done[sleep] for sleep in SLEEPS)
+
+    def runs(self) -> int:
+        """Count the runs there were."""
+        with reading(self.engine) as session:
+            return session.scalar(select(func.count()).select_from(Run)) or 0
 
     def unfinished(self) -> int:
         """Count the runs that have not ended."""
@@ -88,27 +103,19 @@ class Chaos:
             return
         run_id, token, owner = self.random.choice(busy)
         member = self.fleet.awake[str(owner)]
-        children = member.children()
-        if not children:
+        trainers = member.trainers()
+        if not trainers:
             return  # between a claim and its trainer's start, or just past the end
         self.done[what] += 1
         if what in SLEEPS:
-            self.freeze(member, children if what == "freeze both" else [])
-        else:
-            self.hits.append(Hit(run_id, token, time.time()))
-            self.kill(member, children, what)
-
-    def freeze(self, member: Member, children: list[psutil.Process]) -> None:
-        """Stop a worker for longer than its lease; a trainer that is not stopped with it goes on meanwhile."""
-        _send(children, signal.SIGSTOP)
-        self.fleet.sleep(member, self.random.uniform(1.3, 2.0) * self.fleet.pace.lease_seconds)
-
-    def kill(self, member: Member, children: list[psutil.Process], what: str) -> None:
-        """Kill -9 a worker, its trainer, or both."""
+            asleep = self.random.uniform(1.3, 2.0) * self.fleet.pace.lease_seconds
+            self.fleet.freeze(member, asleep, trainer_too=what == "freeze both")
+            return
+        self.hits.append(Hit(run_id, token, time.time()))
         if what != "kill the trainer":
             self.fleet.kill(member)
         if what != "kill the worker":
-            _send(children, signal.SIGKILL)
+            send(trainers, signal.SIGKILL)
 
     def recovery(self) -> dict[str, Any]:
         """Return how long after a kill the run was claimed again, in seconds; of those kills that came before the end."""
@@ -116,9 +123,3 @@ class Chaos:
         seconds = sorted(start - hit.at for start, hit in zip(waits, self.hits, strict=True) if start is not None)
         cuts = quantiles(seconds, n=100, method="inclusive")
         return {"p50_seconds": round(cuts[49], 2), "p99_seconds": round(cuts[98], 2), "longest_seconds": round(seconds[-1], 2)}
-
-
-def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)

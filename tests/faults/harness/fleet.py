@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,12 +43,12 @@ class Member:
     id: str
     pid: int
     machine: str
-    wakes_at: float | None = None
+    asleep: bool = False
 
-    def children(self) -> list[psutil.Process]:
-        """Return its trainers."""
+    def trainers(self) -> list[int]:
+        """Return the numbers of its trainers."""
         try:
-            return psutil.Process(self.pid).children(recursive=True)
+            return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
 
@@ -84,54 +85,53 @@ class Fleet:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Tell everybody to leave, and end whoever does not."""
         for member in self.members:
-            self.send(member, signal.SIGCONT)
-            self.send(member, signal.SIGTERM)
+            send([member.pid], signal.SIGCONT)
+            send([member.pid], signal.SIGTERM)
         self.wait_for(lambda: not any(psutil.pid_exists(member.pid) for member in self.members))
         self._zygote.kill()
         self._zygote.communicate()
 
-    def start(self, machine: str) -> Member:
-        """Start a worker."""
+    def start(self, *machines: str) -> None:
+        """Start a worker on each of some machines."""
+        self.members += [self._start(machine) for machine in machines]
+
+    def _start(self, machine: str) -> Member:
         assert self._zygote.stdin
         assert self._zygote.stdout
         order = {"id": new_id(), "machine": machine, "home": str(self.home), "database": self.database, "without": self.without}
         self._zygote.stdin.write(json.dumps(order | {"lease_seconds": self.pace.lease_seconds}) + "\n")
         self._zygote.stdin.flush()
-        member = Member(str(order["id"]), int(self._zygote.stdout.readline()), machine)
-        self.members.append(member)
-        return member
+        return Member(str(order["id"]), int(self._zygote.stdout.readline()), machine)
 
     def kill(self, member: Member) -> None:
         """Kill -9 a worker, and have another one start on its machine."""
-        self.send(member, signal.SIGKILL)
+        send([member.pid], signal.SIGKILL)
         self.members.remove(member)
         self.start(member.machine)
 
-    def sleep(self, member: Member, seconds: float) -> None:
-        """Stop a worker as a frozen machine does; `wake` lets it go on when its time has come."""
-        self.send(member, signal.SIGSTOP)
-        member.wakes_at = time.monotonic() + seconds
+    def freeze(self, member: Member, seconds: float, *, trainer_too: bool) -> None:
+        """Stop a worker for a while as a frozen machine does; without its trainer, that one goes on meanwhile."""
+        frozen = member.trainers() if trainer_too else []
+        send(frozen, signal.SIGSTOP)
+        send([member.pid], signal.SIGSTOP)
+        member.asleep = True
+        # By a clock of its own: it may be frozen with the database's lock in its hand, and whoever would wake it wait for just that.
+        threading.Timer(seconds, self._wake, [member, frozen]).start()
 
-    def wake(self) -> None:
-        """Let those go on who have slept long enough."""
-        for member in self.members:
-            if member.wakes_at is not None and time.monotonic() >= member.wakes_at:
-                member.wakes_at = None
-                for child in member.children():
-                    with suppress(psutil.NoSuchProcess):
-                        child.resume()
-                self.send(member, signal.SIGCONT)
+    def _wake(self, member: Member, trainers: list[int]) -> None:
+        send(trainers, signal.SIGCONT)
+        send([member.pid], signal.SIGCONT)
+        member.asleep = False
+
+    def replace_the_dead(self) -> None:
+        """Start a worker for each that ended by itself, as `hone up` does."""
+        for member in [member for member in self.members if not psutil.pid_exists(member.pid)]:
+            self.kill(member)
 
     @property
     def awake(self) -> dict[str, Member]:
         """The workers that do not sleep, by their names in the database."""
-        return {member.id: member for member in self.members if member.wakes_at is None}
-
-    @staticmethod
-    def send(member: Member, number: signal.Signals) -> None:
-        """Send a signal to a worker that may have gone."""
-        with suppress(ProcessLookupError):
-            os.kill(member.pid, number)
+        return {member.id: member for member in self.members if not member.asleep}
 
     @staticmethod
     def wait_for(condition: Callable[[], bool], seconds: float = LEAVE_SECONDS) -> bool:
@@ -152,3 +152,10 @@ class Fleet:
                 if process.status() != psutil.STATUS_ZOMBIE and any(str(self.home) in word for word in line):
                     found.append(f"{process.pid} {' '.join(line)}")
         return found
+
+
+def send(pids: list[int], number: signal.Signals) -> None:
+    """Send a signal to processes that may have gone."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -7,6 +7,7 @@ The audit is a trigger, so no code of the product, right or wrong, can leave a c
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from sqlalchemy import Engine, select, text
 
 from app.db import Run, metrics
 from app.db.artifacts import Artifact
-from app.db.counters import counted
+from app.db.counters import STALE_WRITE_REJECTED, counted
 from app.db.session import reading
 from app.domain.ports import Storage
 from tests.faults.harness.trainer import TOKEN_METRIC, loss_of, weights_after
@@ -101,19 +102,24 @@ def _wrong_results(engine: Engine, storage: Storage, steps: int) -> Iterator[str
         for run in session.scalars(select(Run).where(Run.status == "succeeded")):
             if [(point.step, point.value) for point in metrics.read(session, run.id, "train/loss")] != curve:
                 yield f"the curve is not an undisturbed run's: {run.id}"
-            if run.adapter and _weights(storage, run.adapter) != weights_after(steps):
-                yield f"the adapter is not an undisturbed run's: {run.id}"
+            if run.adapter:
+                weights, token = _read_adapter(storage, run.adapter)
+                if weights != weights_after(steps):
+                    yield f"the adapter is not an undisturbed run's: {run.id}"
+                if token != run.lease_token:
+                    yield f"the adapter came from a holder that was not the holder any more: {run.id}"
 
 
-def _weights(storage: Storage, adapter: Artifact) -> str:
+def _read_adapter(storage: Storage, adapter: Artifact) -> tuple[str, int]:
     with storage.open(adapter.sha256) as file, zipfile.ZipFile(io.BytesIO(file.read())) as archive:
-        return archive.read("adapter_model.safetensors").decode()
+        token = json.loads(archive.read("adapter_config.json"))["token"]
+        return archive.read("adapter_model.safetensors").decode(), token
 
 
 def refused_writes(engine: Engine) -> int:
     """Return how many writes of holders that were none any more have been refused."""
     with reading(engine) as session:
-        return counted(session).get("stale_write_rejected", 0)
+        return counted(session).get(STALE_WRITE_REJECTED, 0)
 
 
 def next_start(engine: Engine, run_id: str, token: int) -> float | None:

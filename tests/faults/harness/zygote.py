@@ -47,8 +47,7 @@ def work(order: dict[str, Any]) -> None:
     settings = Settings(home=Path(order["home"]), database_url=order["database"], lease_seconds=order["lease_seconds"])
     worker = make_worker(settings, "gpu", slots=1, grace_seconds=GRACE_SECONDS)
     worker.id, worker.host = order["id"], order["machine"]
-    for guard in order["without"]:
-        remove(guard)
+    remove(order["without"])
     signal.signal(signal.SIGTERM, lambda *_: worker.leaving.set())
     worker.register(sweep)
     for thread in poll(worker, every=POLL_SECONDS):
