@@ -29,7 +29,7 @@ from app.gateways.outside import Outside
 from app.gateways.queue import make_queue
 from app.gateways.samples import SampleShelf
 from app.gateways.secrets import SecretBox
-from app.gateways.storage import LocalStorage
+from app.gateways.stores import make_store
 from app.gateways.tokens import TokenCounter
 from app.services.readiness import Readiness
 from app.services.studio import Studio
@@ -57,7 +57,7 @@ SAMPLES_FOLDER = PROJECT_ROOT / "samples"
 
 def make_studio(settings: Settings) -> Studio:
     """Return the parts of a studio; opens no connection."""
-    storage = LocalStorage(settings.store)
+    storage = make_store(settings.store_address, settings.store, settings.cache_bytes)
     return Studio(
         engine=make_engine(settings.database),
         storage=storage,

@@ -20,7 +20,7 @@ from app.db.session import UNREACHABLE, make_engine, reading, unit_of_work
 from app.domain.devices import as_facts
 from app.domain.ids import new_id
 from app.gateways.lifeline import is_running, process_space
-from app.gateways.storage import LocalStorage
+from app.gateways.stores import make_store
 from workers.device_lock import DeviceLock
 from workers.devices import DeviceWatch
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from app.config import Settings
     from app.gateways.gpus import Gpu
+    from app.gateways.stores import Store
 
 log = structlog.get_logger()
 SIGN_OF_LIFE_SECONDS = 5.0
@@ -48,7 +49,7 @@ class Worker:
     slots: int
     grace_seconds: float
     engine: Engine
-    storage: LocalStorage
+    storage: Store
     device: str
     has_gpu: bool
     gpu: str | None = None
@@ -147,5 +148,5 @@ class Worker:
 def make_worker(settings: Settings, queue: str, *, slots: int, grace_seconds: float, gpu: Gpu | None = None) -> Worker:
     """Return a worker of this process; nothing is registered yet."""
     device = gpu.name if gpu else f"CPU, {os.cpu_count()} cores"
-    engine, storage = make_engine(settings.database), LocalStorage(settings.store)
+    engine, storage = make_engine(settings.database), make_store(settings.store_address, settings.store, settings.cache_bytes)
     return Worker(settings, queue, slots, grace_seconds, engine, storage, device, gpu is not None, gpu.uuid if gpu else None)

@@ -71,6 +71,18 @@ class Unavailable(StudioError):
     kind, status, default_code = "server_error", 503, "unavailable"
 
 
+class StorageUnavailable(Unavailable):
+    """The store cannot be had just now: it is away, or refuses us."""
+
+    default_code = "storage"
+
+
+class StorageFull(Unavailable):
+    """A disk takes no more; what was about to be written is not there."""
+
+    default_code = "disk_full"
+
+
 class LeaseLost(StudioError):
     """A write came with an old lease token: somebody else owns the work now, and nothing was written."""
 

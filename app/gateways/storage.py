@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from app.domain.errors import NotFound
+from app.domain.errors import NotFound, StorageFull
 from app.domain.ports import Sealed
 from app.gateways.rows import ParquetRows
+
+GONE = "This file is not in the store any more. Restore the store from a backup, or make it again."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that lies in the folder: where, how large it is, and when it was last asked for."""
+
+    path: Path
+    size_bytes: int
+    used: float
 
 
 class LocalStorage:
@@ -31,7 +45,7 @@ class LocalStorage:
 
     def seal(self, source: Path) -> Sealed:
         """Flush and hash a finished file; slow for large ones, so done before any lock is held."""
-        with source.open("rb") as file:
+        with saying_full(self.folder), source.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         return Sealed(source, sha256, source.stat().st_size)
@@ -39,7 +53,8 @@ class LocalStorage:
     def put(self, sealed: Sealed) -> None:
         """Move a sealed file in and make it last; a twin of the same content is replaced by it."""
         target = self._place(sealed.sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with saying_full(self.folder):
+            target.parent.mkdir(parents=True, exist_ok=True)
         try:
             sealed.path.replace(target)
         except FileNotFoundError:
@@ -64,8 +79,7 @@ class LocalStorage:
         """Return where a blob lies; NotFound when somebody took it away."""
         place = self._place(sha256)
         if not place.is_file():
-            message = "This file is not in the store any more. Restore the store from a backup, or make it again."
-            raise NotFound(message, code="file_missing")
+            raise NotFound(GONE, code="file_missing")
         return place
 
     def holds(self, sha256: str) -> bool:
@@ -92,10 +106,36 @@ class LocalStorage:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = Path(tempfile.mkdtemp(dir=target.parent))
             try:
-                with zipfile.ZipFile(self.path(sha256)) as archive:
+                with saying_full(self.folder), zipfile.ZipFile(self.path(sha256)) as archive:
                     archive.extractall(part)
                 with suppress(OSError):  # another process was quicker
                     part.rename(target)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         return target
+
+    def blobs(self) -> Iterator[tuple[str, int]]:
+        """Yield the name and the size of everything in the store."""
+        for path in (self.folder / "blobs").glob("??/*"):
+            with suppress(FileNotFoundError):  # removed in this moment
+                yield path.name, path.stat().st_size
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield blobs and unpacked adapters, to choose from what is not needed here."""
+        for path in [*(self.folder / "blobs").glob("??/*"), *(self.folder / "adapters").glob("*")]:
+            with suppress(FileNotFoundError):
+                files = [*path.iterdir()] if path.is_dir() else [path]
+                yield Entry(path, sum(file.stat().st_size for file in files), path.stat().st_mtime)
+
+
+@contextmanager
+def saying_full(folder: Path) -> Iterator[None]:
+    """Say in words that a disk is full, and which."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        free = shutil.disk_usage(folder).free
+        message = f"The disk of {folder} is full ({free / 1e6:,.1f} MB are free). Nothing was kept; free some space there and try again."
+        raise StorageFull(message) from error

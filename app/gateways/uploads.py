@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -197,4 +198,5 @@ def _in_words() -> Iterator[None]:
         raise Invalid(message, param="file") from None
     except OSError as error:
         message = f"The file could not be stored ({error.strerror or error}). Nothing was kept; free some space and upload it again."
-        raise Unavailable(message, param="file") from None
+        code = "disk_full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
+        raise Unavailable(message, param="file", code=code) from None

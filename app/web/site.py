@@ -74,8 +74,8 @@ class Deployment(Protocol):
         """The database's address."""
 
     @property
-    def store(self) -> Path:
-        """The store's folder."""
+    def store_address(self) -> str:
+        """Where files are kept."""
 
 
 def add_pages(app: FastAPI, deployment: Deployment) -> None:
@@ -92,7 +92,7 @@ def about(deployment: Deployment) -> dict[str, str]:
     return {
         "Home": str(deployment.home.resolve()),
         "Database": f"SQLite, journal mode {journal_mode()}" if is_sqlite else "PostgreSQL",
-        "Store": str(deployment.store),
+        "Store": deployment.store_address,
         "Workers hear of work": "from Redis" if deployment.redis_url else "by looking every second",
         "Inference server": deployment.inference_url or "none",
         "Listens on": deployment.host,

@@ -1,0 +1,198 @@
+"""The store on S3, or what speaks like it: blobs named by their content, read through a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import structlog
+
+from app.domain.errors import NotFound, StorageUnavailable, StudioError
+from app.domain.ports import Sealed
+from app.gateways.storage import GONE, saying_full
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.gateways.rows import ParquetRows
+    from app.gateways.storage import LocalStorage
+
+log = structlog.get_logger()
+PART_BYTES = 16 * 2**20
+"""Larger files than two of these go up in parts, so that a cut line costs one part; several are under way at once."""
+AT_ONCE = 4
+TRIES = 3
+CONFIG = {"connect_timeout": 3, "read_timeout": 20, "retries": {"max_attempts": 1, "mode": "standard"}}
+"""Bounded, since people and leases wait: a store that is away is said to be away after some seconds."""
+IN_USE_SECONDS = 900.0
+"""What was asked for so lately stays in the cache, since somebody may be about to open it."""
+KEYS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do there."
+
+
+def connect() -> Any:
+    """Return S3 as a file system; keys and addresses are the usual AWS_* variables."""
+    from s3fs import S3FileSystem
+
+    files = S3FileSystem(config_kwargs=CONFIG, use_listings_cache=False, skip_instance_cache=True)
+    files.retries = TRIES
+    return files
+
+
+class RemoteStorage:
+    """Blobs under `address`/blobs/<first two hex digits>/<sha256>; what is read here lies in `cache`, up to `cache_bytes` of it."""
+
+    def __init__(self, address: str, cache: LocalStorage, cache_bytes: int) -> None:
+        self.address, self.cache, self.folder, self.cache_bytes = address.rstrip("/"), cache, cache.folder, cache_bytes
+        self.files = connect()
+
+    @property
+    def incoming(self) -> Path:
+        """Return the folder of this machine where files are written before they are sealed."""
+        return self.cache.incoming
+
+    def seal(self, source: Path) -> Sealed:
+        """Flush, hash and upload a finished file: being there before its row is harmless, since its name is its content."""
+        sealed = self.cache.seal(source)
+        self._upload(sealed)
+        return sealed
+
+    def put(self, sealed: Sealed) -> None:
+        """Make sure that a sealed file is there: since it was uploaded, an equal one may have been dropped."""
+        is_moved = not sealed.path.is_file()  # by a unit of work that was rolled back and is done again
+        source = self.cache.path(sealed.sha256) if is_moved else sealed.path
+        self._upload(Sealed(source, sealed.sha256, sealed.size_bytes))
+        if not is_moved:
+            self.cache.put(sealed)
+            self._make_room()
+
+    def path(self, sha256: str) -> Path:
+        """Return where a blob lies on this machine, fetching it if need be; NotFound when the store has it no more."""
+        try:
+            found = self.cache.path(sha256)
+        except NotFound:
+            self._fetch(sha256)
+            self._make_room()
+            found = self.cache.path(sha256)
+        _use(found)
+        return found
+
+    def holds(self, sha256: str) -> bool:
+        """Return whether the store, or this machine's cache, has anything of a blob."""
+        return self.cache.holds(sha256) or self._size(sha256) is not None
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open a blob for reading."""
+        return self.path(sha256).open("rb")
+
+    def remove(self, sha256: str) -> None:
+        """Drop a blob, and what this machine has of it."""
+        self.cache.remove(sha256)
+        with self._in_words(), suppress(FileNotFoundError):
+            self.files.rm_file(self._place(sha256))
+
+    def rows(self, sha256: str) -> ParquetRows:
+        """Open a dataset's Parquet file."""
+        self.path(sha256)
+        return self.cache.rows(sha256)
+
+    def adapter_folder(self, sha256: str) -> Path:
+        """Return the unpacked adapter.zip of that content."""
+        self.path(sha256)
+        folder = self.cache.adapter_folder(sha256)
+        _use(folder)
+        return folder
+
+    def blobs(self) -> Iterator[tuple[str, int]]:
+        """Yield the name and the size of everything in the store."""
+        with self._in_words():
+            found = self.files.find(f"{self.address}/blobs", detail=True)
+        for name, facts in found.items():
+            yield name.rpartition("/")[2], int(facts["size"])
+
+    def _place(self, sha256: str) -> str:
+        return f"{self.address}/blobs/{sha256[:2]}/{sha256}"
+
+    def _size(self, sha256: str) -> int | None:
+        with self._in_words():
+            try:
+                return int(self.files.info(self._place(sha256))["size"])
+            except FileNotFoundError:
+                return None
+
+    def _upload(self, sealed: Sealed) -> None:
+        if self._size(sealed.sha256) == sealed.size_bytes:
+            return
+        with self._in_words():
+            # Each part carries a checksum that the server compares.
+            self.files.put_file(str(sealed.path), self._place(sealed.sha256), chunksize=PART_BYTES, max_concurrency=AT_ONCE)
+        if self._size(sealed.sha256) != sealed.size_bytes:
+            message = f"The store at {self.address} took a file and has not all of it. Nothing was entered; try again."
+            raise StorageUnavailable(message)
+
+    def _fetch(self, sha256: str) -> None:
+        """Bring a blob into the cache, whole; who asks for it at the same time brings it too, and one of them stays."""
+        descriptor, name = tempfile.mkstemp(dir=self.incoming, prefix="fetched-")
+        os.close(descriptor)
+        arrived = Path(name)
+        try:
+            self._get(sha256, arrived)
+            sealed = self.cache.seal(arrived)
+            if sealed.sha256 != sha256:
+                log.error("a file of the store is damaged", sha256=sha256, found=sealed.sha256)
+                message = "This file is damaged in the store. Restore it from a backup, or make it again."
+                raise NotFound(message, code="file_damaged")
+            self.cache.put(sealed)
+        finally:
+            arrived.unlink(missing_ok=True)
+
+    def _get(self, sha256: str, target: Path) -> None:
+        with self._in_words():
+            try:
+                self.files.get_file(self._place(sha256), str(target), chunksize=PART_BYTES, max_concurrency=AT_ONCE)
+            except FileNotFoundError as error:
+                if "bucket" in str(error):
+                    raise
+                raise NotFound(GONE, code="file_missing") from None
+
+    def _make_room(self) -> None:
+        """Drop what was not used for the longest time, until the cache is as small as it should be."""
+        entries = sorted(self.cache.entries(), key=lambda entry: entry.used)
+        total = sum(entry.size_bytes for entry in entries)
+        for entry in entries:
+            if total <= self.cache_bytes or time.time() - entry.used < IN_USE_SECONDS:
+                return
+            shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink(missing_ok=True)
+            total -= entry.size_bytes
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Say what is wrong with the store, and where, so that somebody can do something about it. No key is ever said."""
+        try:
+            with saying_full(self.folder):
+                yield
+        except StudioError:
+            raise
+        except Exception as error:
+            raise self._meaning(error) from error
+
+    def _meaning(self, error: Exception) -> Exception:
+        from botocore.exceptions import NoCredentialsError
+
+        if isinstance(error, FileNotFoundError):
+            return StorageUnavailable(f"There is no bucket for the store at {self.address}. Make it, or correct HONE_STORAGE_URL.")
+        if isinstance(error, NoCredentialsError):
+            return StorageUnavailable(f"The store at {self.address} asks for keys, and there are none. {KEYS}")
+        if isinstance(error, PermissionError):
+            return StorageUnavailable(f"The store at {self.address} refuses these keys. {KEYS}")
+        log.warning("the store does not answer", store=self.address, error=f"{type(error).__name__}: {error}")
+        return StorageUnavailable(f"The store at {self.address} does not answer ({type(error).__name__}). Try again in a moment.")
+
+
+def _use(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.touch()

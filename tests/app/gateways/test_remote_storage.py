@@ -1,0 +1,165 @@
+"""The store on S3, against a real server: whole files or clear words, whatever the line, the keys or the disk do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import NotFound, StorageUnavailable
+from app.domain.ports import Sealed
+from app.gateways import remote_storage
+from app.gateways.remote_storage import RemoteStorage
+from tests.s3_server import ADDRESS, BUCKET, BadLine, S3Server, remote, s3
+
+__all__ = ["s3"]
+MIB = 2**20
+
+
+def seal(storage: RemoteStorage, content: bytes = b"hello") -> Sealed:
+    source = storage.incoming / "x"
+    source.write_bytes(content)
+    return storage.seal(source)
+
+
+def bring(storage: RemoteStorage, content: bytes = b"hello") -> str:
+    sealed = seal(storage, content)
+    storage.put(sealed)
+    return sealed.sha256
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)  # noqa: S311 - any bytes will do
+
+
+def place(sha256: str) -> dict[str, str]:
+    return {"Bucket": BUCKET, "Key": f"files/blobs/{sha256[:2]}/{sha256}"}
+
+
+def test_what_one_machine_brings_another_reads_and_either_removes(s3: S3Server, tmp_path: Path) -> None:
+    one, other = remote(tmp_path / "one"), remote(tmp_path / "other")
+    assert list(one.blobs()) == []
+    sha256 = bring(one)
+    assert bring(one) == sha256
+    with other.open(sha256) as file:
+        assert file.read() == b"hello"
+    assert list(other.blobs()) == [(sha256, 5)]
+    assert list(one.incoming.iterdir()) == list(other.incoming.iterdir()) == []
+    other.remove(sha256)
+    other.remove(sha256)
+    with pytest.raises(NotFound, match="not in the store any more"):
+        other.path(sha256)
+    assert not remote(tmp_path / "third").holds(sha256)
+
+
+def test_a_large_file_goes_up_in_parts_with_checksums(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_storage, "PART_BYTES", 5 * MIB)
+    content = noise(12 * MIB)
+    sha256 = bring(remote(tmp_path / "one"), content)
+    assert s3.client.head_object(**place(sha256))["ETag"].endswith('-3"')
+    sums = [header for header in s3.part_headers if header.startswith("x-amz-checksum-")]
+    assert sums == ["x-amz-checksum-crc32"] * 3
+    assert remote(tmp_path / "other").path(sha256).read_bytes() == content
+
+
+def test_a_damaged_file_is_noticed_and_not_kept(s3: S3Server, tmp_path: Path) -> None:
+    sha256 = bring(remote(tmp_path / "one"))
+    s3.client.put_object(**place(sha256), Body=b"hullo")
+    other = remote(tmp_path / "other")
+    with pytest.raises(NotFound, match="damaged") as told:
+        other.path(sha256)
+    assert told.value.code == "file_damaged"
+    assert [path for path in other.folder.rglob("*") if path.is_file()] == []
+
+
+def test_a_file_that_is_not_all_there_is_sent_again(s3: S3Server, tmp_path: Path) -> None:
+    sha256 = hashlib.sha256(b"hello").hexdigest()
+    s3.client.put_object(**place(sha256), Body=b"hel")
+    bring(remote(tmp_path / "one"))
+    assert remote(tmp_path / "other").path(sha256).read_bytes() == b"hello"
+
+
+def test_one_that_was_dropped_after_it_was_sealed_is_sent_again(s3: S3Server, tmp_path: Path) -> None:
+    storage = remote(tmp_path / "one")
+    sealed = seal(storage)
+    remote(tmp_path / "other").remove(sealed.sha256)
+    storage.put(sealed)
+    remote(tmp_path / "other").remove(sealed.sha256)
+    storage.put(sealed)  # as after a rollback: the file was moved already
+    assert remote(tmp_path / "third").path(sealed.sha256).read_bytes() == b"hello"
+
+
+def test_a_line_that_is_cut_costs_time_and_no_byte(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = noise(3 * MIB)
+    for storage in ("sends", "reads"):
+        line = BadLine(s3.port, cuts=2, after=MIB)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", line.url)
+        machine = remote(tmp_path / storage)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if storage == "sends":
+            assert bring(machine, content) == sha256
+        assert machine.path(sha256).read_bytes() == content
+        assert line.cuts == 0
+        line.close()
+
+
+def test_a_server_that_is_down_is_told_of_and_once_back_all_goes_on(s3: S3Server, tmp_path: Path) -> None:
+    one, other = remote(tmp_path / "one"), remote(tmp_path / "other")
+    sha256 = bring(one)
+    s3.stop()
+    with pytest.raises(StorageUnavailable, match=rf"The store at {ADDRESS} does not answer") as told:
+        other.path(sha256)
+    assert (told.value.status, told.value.code) == (503, "storage")
+    with pytest.raises(StorageUnavailable):
+        seal(one, b"more")
+    assert one.path(sha256).read_bytes() == b"hello"  # it lies here
+    s3.start()
+    assert other.path(sha256).read_bytes() == b"hello"
+
+
+def test_wrong_keys_are_told_of_without_saying_them(s3: S3Server, tmp_path: Path) -> None:
+    s3.check_keys()
+    storage = remote(tmp_path)
+    for ask in (lambda: storage.path("ab" * 32), lambda: seal(storage), lambda: list(storage.blobs())):
+        with pytest.raises(StorageUnavailable, match=r"refuses these keys\. Check AWS_ACCESS_KEY_ID") as told:
+            ask()
+        assert "a-key" not in str(told.value)
+        assert "a-secret" not in str(told.value)
+
+
+def test_missing_keys_are_told_of(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    with pytest.raises(StorageUnavailable, match="asks for keys, and there are none"):
+        seal(remote(tmp_path))
+
+
+def test_a_missing_bucket_is_told_of(s3: S3Server, tmp_path: Path) -> None:
+    storage = remote(tmp_path, "s3://elsewhere/files")
+    for ask in (lambda: storage.path("ab" * 32), lambda: seal(storage)):
+        with pytest.raises(StorageUnavailable, match="There is no bucket for the store at s3://elsewhere/files"):
+            ask()
+
+
+def test_the_cache_lets_go_of_what_was_not_asked_for_the_longest(s3: S3Server, tmp_path: Path) -> None:
+    storage = remote(tmp_path / "one", cache_bytes=250)
+    old, older, used = (bring(storage, noise(100 + number)) for number in (0, 1, 2))
+    for age, sha256 in ((2000, old), (3000, older), (4000, used)):
+        os.utime(storage.path(sha256), (0, time.time() - age))
+    storage.path(used)  # asked for now
+    newest = bring(storage, noise(103))
+    here = {path.name for path in storage.folder.glob("blobs/*/*")}
+    assert here == {used, newest}
+    assert storage.path(older).stat().st_size == 101  # fetched again
+
+
+def test_what_was_asked_for_just_now_stays_however_full_the_cache(s3: S3Server, tmp_path: Path) -> None:
+    storage = remote(tmp_path / "one", cache_bytes=1)
+    made = {bring(storage, noise(size)) for size in (10, 20)}
+    assert {path.name for path in storage.folder.glob("blobs/*/*")} == made
