@@ -25,7 +25,7 @@ from app.db.session import make_engine, unit_of_work
 from app.gateways.backups import Backups
 from app.gateways.environment import child_environment
 from app.gateways.family import Child, Family
-from app.gateways.gpus import VISIBLE, Gpu, visible_gpus
+from app.gateways.gpus import Gpu, visible_gpus
 from app.gateways.lifeline import is_running, process_space, when_told_to_leave
 from app.gateways.log_file import rotate
 from app.gateways.starting import CannotStart, starting
@@ -166,16 +166,14 @@ class Studio(Family):
             address = f"http://127.0.0.1:{for_inference.getsockname()[1]}"
             environment |= {"HONE_INFERENCE_URL": address, "HONE_INFERENCE_KEY": secrets.token_urlsafe(24)}
         yield Child("web", [*PYTHON, "app.main"], environment, PROJECT_ROOT, (listener.fileno(),))
-        gpus = visible_gpus() if settings.workers else []
         if settings.workers:
             # What opens the secrets of the database is the web's alone.
             theirs = {name: value for name, value in environment.items() if name != "HONE_SECRET_KEY"}
             yield from _workers("cpu", [], [], theirs)
-            yield from _workers("gpu", gpus, [], theirs)
+            yield from _workers("gpu", visible_gpus(), [], theirs)
         if starts_inference:
             # It reads foreign models, so it knows no database, no broker and no token.
             told = {name: environment[name] for name in ("HONE_HOME", "HONE_INFERENCE_KEY", "HONE_LOG_FORMAT", "PYTHONUNBUFFERED")}
-            told |= {VISIBLE: gpus[0].uuid} if gpus else {}
             command = [*PYTHON, "workers.inference", "--fd", str(for_inference.fileno())]
             yield Child("inference", command, child_environment(own="HONE_INFERENCE_") | told, PROJECT_ROOT, (for_inference.fileno(),))
 

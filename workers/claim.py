@@ -46,8 +46,6 @@ ASK_SECONDS = 1.0
 PATIENCE_SECONDS = {"cancel": 10.0, "pause": 50.0, "stop": 60.0}
 """How long a child may take to follow a command before it is killed."""
 OUT_OF_MEMORY = "The machine's memory ran out, and the system ended the trainer."
-GPU = "cuda:0"
-"""What a worker's trainer sees as its GPU."""
 YIELD_SECONDS = 60.0
 """The server answers once the memory is free, which may wait for a large base that is just being loaded."""
 COMMANDS: dict[RunStatus, Command] = {
@@ -357,14 +355,15 @@ class Hold:
     def _lend_gpu(self, path: str, borrower: str | None) -> None:
         """Have the inference server free the GPU for a run (/yield), or take it again (/resume)."""
         if borrower is not None:
-            tell_inference(self.worker, path, {"device": GPU, "run": borrower})
+            tell_inference(self.worker, path, borrower)
 
 
-def tell_inference(worker: Worker, path: str, body: dict[str, str]) -> None:
-    """Tell the inference server of this studio something about the GPU; a server that is away has none to give."""
+def tell_inference(worker: Worker, path: str, run: str | None = None) -> None:
+    """Tell the inference server of this studio who has this worker's GPU (None: nobody); a server that is away has none to give."""
     url, key = worker.settings.inference_url, worker.settings.inference_key
-    if not (worker.has_gpu and url and key):
+    if not (worker.gpu and url and key):
         return
+    body = {"device": worker.gpu, "run": run}
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
     try:
         httpx.post(url + path, json=body, headers=headers, timeout=YIELD_SECONDS, trust_env=False).raise_for_status()

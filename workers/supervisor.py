@@ -16,7 +16,7 @@ from app.gateways.gpus import VISIBLE, Gpu, gpus_named, visible_gpus
 from app.gateways.lifeline import follow_parent, when_told_to_leave
 from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
-from workers.claim import GPU, claim_and_run, tell_inference
+from workers.claim import claim_and_run, tell_inference
 from workers.leftovers import clear_leftovers
 from workers.run_checkpoints import count_uncounted
 from workers.sweep import sweep
@@ -76,7 +76,7 @@ def _started(settings: Settings, wanted: argparse.Namespace) -> Worker:
     clear_leftovers(worker)
     count_uncounted(worker)
     # Whoever died here with the GPU lent to it will not give it back.
-    tell_inference(worker, "/resume", {"device": GPU})
+    tell_inference(worker, "/resume")
     return worker
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -47,21 +48,22 @@ def inference() -> Iterator[tuple[str, Heard]]:
     server.server_close()
 
 
-@pytest.mark.parametrize("has_gpu", [True, False])
+@pytest.mark.parametrize("gpu", ["GPU-0aa", None])
 def test_the_gpu_is_lent_for_the_time_of_a_run(
-    sqlite_engine: Engine, inference: tuple[str, Heard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_gpu: bool
+    sqlite_engine: Engine, inference: tuple[str, Heard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str | None
 ) -> None:
     address, heard = inference
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     owner = _owner(sqlite_engine)
     add_run(sqlite_engine, owner, add_dataset(sqlite_engine, owner), name="nightly")
     monkeypatch.setitem(KINDS, "run", Scripted("succeeds", tmp_path))
     settings = Settings(home=tmp_path, inference_url=address, inference_key="secret")
-    assert claim_and_run(Worker(settings, "gpu", 1, 2.0, sqlite_engine, LocalStorage(tmp_path), "a GPU", has_gpu=has_gpu))
+    assert claim_and_run(Worker(settings, "gpu", 1, 2.0, sqlite_engine, LocalStorage(tmp_path), "a GPU", gpu is not None, gpu))
     told = [
-        ("/yield", {"device": "cuda:0", "run": "nightly"}, "Bearer secret"),
-        ("/resume", {"device": "cuda:0", "run": "nightly"}, "Bearer secret"),
+        ("/yield", {"device": "GPU-0aa", "run": "nightly"}, "Bearer secret"),
+        ("/resume", {"device": "GPU-0aa", "run": "nightly"}, "Bearer secret"),
     ]
-    assert heard == (told if has_gpu else [])
+    assert heard == (told if gpu else [])
 
 
 def _owner(engine: Engine) -> Identity:

@@ -14,6 +14,7 @@ import uvicorn
 
 from app.gateways.lifeline import follow_parent
 from app.gateways.logs import configure_logging
+from workers.inference.devices import AUTO, take_first_gpu
 from workers.inference.engine import Engine
 from workers.inference.server import create_app
 
@@ -55,7 +56,7 @@ def main() -> None:
     if not given.alone:
         follow_parent(signal.SIGKILL)
     configure_logging("inference", "json" if os.environ.get("HONE_LOG_FORMAT") == "json" else "text")
-    engine = Engine(given.device, int(threads))
+    engine = Engine(given.device, int(threads), take_first_gpu() if given.device == AUTO else None)
     engine.start()
     listener = socket.socket(fileno=given.fd) if given.fd is not None else socket.create_server((given.host, given.port), backlog=BACKLOG)
     config = uvicorn.Config(
@@ -78,7 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--fd", type=int, help="listen on this bound socket instead")
     parser.add_argument("--alone", action="store_true", help="not a child of `hone up`, so standard input says nothing")
-    parser.add_argument("--device", default="auto", help="auto takes the first GPU if there is one")
+    parser.add_argument("--device", default=AUTO, help="auto takes the first GPU if there is one")
     return parser.parse_args()
 
 

@@ -10,13 +10,13 @@ from transformers.utils import logging as transformers_logging
 
 from app.domain.errors import StudioError, Unavailable
 from workers.inference.decoding import Sampling, Sequence, read_prompt
+from workers.inference.devices import AUTO, FIRST_GPU
 from workers.inference.jobs import Begun, Choice, Done, Ended, Failed, Job, Piece
 from workers.inference.models import BaseKey, LoadedBase, free_memory, key_of
 from workers.inference.prompts import Prompts
 from workers.inference.rendering import Renderer
 from workers.inference.text import AnswerText
 
-AUTO = "auto"
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_ANSWER_TOKENS = 1024
 TURN_TOKENS = 4
@@ -29,7 +29,7 @@ class Answering:
     def __init__(self, device: str, threads: int, *, side_by_side: int) -> None:
         torch.set_num_threads(threads)
         transformers_logging.disable_progress_bar()
-        self.device = ("cuda:0" if torch.cuda.is_available() else "cpu") if device == AUTO else device
+        self.device = (FIRST_GPU if torch.cuda.is_available() else "cpu") if device == AUTO else device
         self._side_by_side = side_by_side
         self._renderer = Renderer()
         self._loaded: LoadedBase | None = None

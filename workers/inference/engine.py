@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.domain.errors import StudioError, Unavailable
+from workers.inference.devices import AUTO, FIRST_GPU
 from workers.inference.jobs import Failed, Job, Report
 from workers.inference.protocol import ServedRequest
 from workers.inference.sizes import is_small
@@ -33,8 +34,8 @@ MAX_SIDE_BY_SIDE = 8
 class Engine:
     """Takes requests from any thread and answers them on its own."""
 
-    def __init__(self, device: str, threads: int) -> None:
-        self._wish, self._threads = device, threads
+    def __init__(self, device: str, threads: int, gpu: str | None = None) -> None:
+        self._wish, self._threads, self._gpu = device, threads, gpu
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Job] = deque()
         self._yielded: dict[tuple[str, str], None] = {}  # device and run, in the order they came
@@ -59,19 +60,26 @@ class Engine:
 
     def yield_device(self, device: str, run: str) -> Future[None]:
         """Leave a device to a run; the future is done when its memory is free, at once if nothing was ever loaded."""
+        device = self._own_name(device)
         self._yielded[device, run] = None
         return self._command(lambda: self._leave(device, run)) if self._answering else _done()
 
     def resume(self, device: str | None, run: str | None) -> None:
         """Take a device (or all) back from a run (or all); it is used again when no run has it, with the next request."""
+        name = device and self._own_name(device)
         for left in list(self._yielded):
-            if device in (None, left[0]) and run in (None, left[1]):
+            if name in (None, left[0]) and run in (None, left[1]):
                 self._yielded.pop(left, None)
+
+    def _own_name(self, device: str) -> str:
+        """Return how torch calls a device here: workers call a GPU by its UUID, and each is somebody's first."""
+        return FIRST_GPU if device == self._gpu else device
 
     def status(self) -> dict[str, Any]:
         """Return what is loaded, and which device is left to whom."""
         answering = self._answering
-        yielded = next(({"device": device, "run": run} for device, run in list(self._yielded)), None)
+        here = answering.device if answering else FIRST_GPU if self._wish == AUTO else self._wish
+        yielded = next(({"device": device, "run": run} for device, run in list(self._yielded) if device == here), None)
         return {
             "loaded": answering.loaded_folder if answering else None,
             "adapters": answering.adapter_folders if answering else [],

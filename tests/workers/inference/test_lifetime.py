@@ -10,10 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.driver import driver
 from tests.workers.conftest import make_base
 from tests.workers.inference.conftest import Running, running
 from workers.inference.__main__ import _set_environment
 
+__all__ = ["driver"]
 PATH = "/v1/chat/completions"
 FAKE_GPU = "cuda:0"
 ASKED = [{"role": "user", "content": "Hello"}]
@@ -80,6 +82,15 @@ def test_a_device_left_to_two_runs_is_free_when_both_have_given_it_back() -> Non
         assert server.post("/resume", {"device": FAKE_GPU, "run": "notes"}).json()["yielded_to"] == {"device": FAKE_GPU, "run": "names"}
         server.post("/yield", {"device": FAKE_GPU, "run": "mails"})
         assert server.post("/resume", {"device": FAKE_GPU}).json()["yielded_to"] is None
+
+
+def test_a_worker_takes_the_gpu_it_works_on_and_no_other(driver: Path) -> None:
+    assert driver.is_file()
+    with running() as server:
+        assert server.post("/yield", {"device": "GPU-1bb", "run": "notes"}).json()["yielded_to"] is None
+        assert server.post("/yield", {"device": "GPU-0aa", "run": "mails"}).json()["yielded_to"] == {"device": FAKE_GPU, "run": "mails"}
+        assert server.post("/resume", {"device": "GPU-1bb"}).json()["yielded_to"]
+        assert server.post("/resume", {"device": "GPU-0aa", "run": "mails"}).json()["yielded_to"] is None
 
 
 def test_its_threads_spin_as_little_as_the_trainers_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
