@@ -1,14 +1,13 @@
 """The Celery doorbell: messages that say "look into the database" and carry nothing, so losing or doubling one does no harm.
 
-Built when imported, because Celery finds it by name; it opens no connection.
+Built when imported; it opens no connection. `workers.bell` listens with it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery import Celery
-from celery.signals import worker_shutting_down
 
 from app.config import Settings
 
@@ -17,44 +16,47 @@ if TYPE_CHECKING:
 
 celery_app = Celery("hone", broker=Settings().redis_url, include=["workers.tasks"])
 celery_app.conf.update(
-    # Acknowledged before it runs: Redis hands out again what is not acknowledged within an hour, and our runs last longer.
+    # Acknowledged before it runs, and over in a moment: nothing is ever handed out again because a run takes longer than some timeout.
     task_acks_late=False,
     # The database has the truth; results would only be a second one.
     task_ignore_result=True,
-    # A ring that waits behind a run in the same process wakes nobody.
+    # A ring that waits in one process while another is free wakes nobody.
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
-    # The broker may come later than the worker; until then the worker polls.
+    # The broker may come later than the worker, and go for as long as it likes; meanwhile the worker looks by itself.
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # A Redis that is loading, full or has just been emptied answers with errors; that is no reason to stop listening.
+    broker_channel_error_retry=True,
+    broker_connection_timeout=4.0,
+    broker_transport_options={
+        # After this long Redis hands out again what is not acknowledged. Ours is, at once; said here because the shortest of all
+        # applications on one Redis counts.
+        "visibility_timeout": 3600,
+        # Firewalls forget connections that are silent, and do not say so.
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+        # Nothing may wait for ever for an answer; listening itself is a question of one second, asked again and again.
+        "socket_timeout": 10.0,
+        "socket_connect_timeout": 4.0,
+    },
     # JSON only: a pickle could run code.
     task_serializer="json",
     accept_content=["json"],
     task_default_queue="gpu",
-    # How long a run may take to save when the worker is told to leave.
-    worker_soft_shutdown_timeout=120.0,
-    # Redis counts the rings, nobody needs Celery's own chatter.
+    # Whoever can write to Redis may ring, and no more: no shutting down of workers from there, and no chatter between them.
+    worker_enable_remote_control=False,
     worker_send_task_events=False,
     worker_hijack_root_logger=False,
 )
 _workers: list[Worker] = []
 
 
+def serve(worker: Worker) -> None:
+    """Have rings wake this worker."""
+    _workers[:] = [worker]
+
+
 def the_worker() -> Worker:
     """Return the worker of this process."""
     return _workers[0]
-
-
-def listen(worker: Worker) -> None:
-    """Consume rings for the worker's queue until told to leave."""
-    _workers[:] = [worker]
-
-    def leave(**_: Any) -> None:
-        worker.leaving.set()
-
-    worker_shutting_down.connect(leave, weak=False)
-    # Threads: the work itself is a child process. Gossip and mingle only make workers talk to one another.
-    arguments = ["worker", "-Q", worker.queue, "-P", "threads", "-c", str(worker.slots + 1), "--without-gossip", "--without-mingle"]
-    try:
-        celery_app.worker_main([*arguments, "-n", f"{worker.id}@%h", "--loglevel", "WARNING"])
-    except SystemExit:
-        worker.leaving.set()  # how Celery returns; the caller still has to strike the worker off the list

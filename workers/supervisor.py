@@ -38,18 +38,15 @@ def main() -> None:
         worker = _started(settings, wanted)
     except CannotStart as error:
         sys.exit(f"hone: {error}")
+    when_told_to_leave(worker.tell_to_leave)
+    threads = poll(worker)
     if (wanted.alone or wanted.sibling) and settings.redis_url:
-        from workers.celery_app import listen
+        from workers.bell import Listener
 
-        poll(worker, every=RUNG_POLL_SECONDS)
-        _say_ready(worker, as_json=wanted.json)
-        listen(worker)
-    else:
-        when_told_to_leave(worker.leaving.set)
-        threads = poll(worker, every=POLL_SECONDS)
-        _say_ready(worker, as_json=wanted.json)
-        for thread in threads:
-            thread.join()
+        Listener(worker).start()
+    _say_ready(worker, as_json=wanted.json)
+    for thread in threads:
+        thread.join()
     worker.leave()
 
 
@@ -97,16 +94,19 @@ def _say_ready(worker: Worker, *, as_json: bool) -> None:
         print(json.dumps({"ready": worker.id, "queue": worker.queue, "device": worker.device}), flush=True)
 
 
-def poll(worker: Worker, *, every: float) -> list[threading.Thread]:
-    """Look for work in as many threads as the worker has slots."""
-    threads = [threading.Thread(target=_poll, args=(worker, every), name=f"slot {n}") for n in range(worker.slots)]
+def poll(worker: Worker, *, every: float | None = None) -> list[threading.Thread]:
+    """Look for work in as many threads as the worker has slots; `every` so many seconds, unless the bell decides."""
+    worker.wakes = [threading.Event() for _ in range(worker.slots)]
+    threads = [threading.Thread(target=_poll, args=(worker, wake, every), name=f"slot {n}") for n, wake in enumerate(worker.wakes)]
     for thread in threads:
         thread.start()
     return threads
 
 
-def _poll(worker: Worker, every: float) -> None:
+def _poll(worker: Worker, wake: threading.Event, every: float | None) -> None:
     while not worker.leaving.is_set():
+        # Before it looks: a ring while it looks makes it look again.
+        wake.clear()
         try:
             found = claim_and_run(worker)
         except DBAPIError as error:
@@ -116,8 +116,8 @@ def _poll(worker: Worker, every: float) -> None:
             # The outer edge of a slot: whatever it was, the lease runs out and the work is taken up again.
             log.exception("a slot failed")
             found = False
-        if not found:
-            worker.leaving.wait(every)
+        if not found and not worker.leaving.is_set():
+            wake.wait(every or (RUNG_POLL_SECONDS if worker.is_rung else POLL_SECONDS))
 
 
 if __name__ == "__main__":

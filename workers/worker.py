@@ -61,6 +61,9 @@ class Worker:
     free: threading.Semaphore = field(init=False)
     devices: DeviceWatch = field(init=False)
     device_lock: DeviceLock = field(init=False)
+    wakes: list[threading.Event] = field(default_factory=list)
+    is_rung: bool = False
+    """Whether rings are heard; else it has to look by itself more often."""
     says: dict[str, Any] = field(default_factory=dict)
     """What its next sign of life tells besides."""
 
@@ -86,6 +89,16 @@ class Worker:
             )  # fmt: skip
         self.devices.start(self.leaving)
         threading.Thread(target=self._live, args=(sweep,), name="sign of life", daemon=True).start()
+
+    def ring(self) -> None:
+        """Have every slot look for work at once."""
+        for wake in self.wakes:
+            wake.set()
+
+    def tell_to_leave(self) -> None:
+        """Have what runs keep what it has, and take nothing more."""
+        self.leaving.set()
+        self.ring()
 
     def note_device(self, *, is_free: bool) -> None:
         """Say why nothing is claimed while the device is not free."""

@@ -19,13 +19,15 @@ from sqlalchemy import Engine
 from app.config import Settings
 from app.db import Dataset, Import, WorkerRow
 from app.db.session import make_engine, reading, unit_of_work
+from app.domain.bells import Bell, bell_of
 from app.gateways.queue import CeleryQueue
 from app.gateways.storage import LocalStorage
 from app.launcher import prepare
 from app.services.accounts import Accounts
 from app.services.datasets import Datasets
 
-WORKER = "import workers.supervisor as s; s.RUNG_POLL_SECONDS = 3600.0; s.main()"
+WORKER = "import workers.supervisor as s; s.POLL_SECONDS = s.RUNG_POLL_SECONDS = 3600.0; s.main()"
+HEARD_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -63,31 +65,30 @@ def worker(home: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def wait_until(engine: Engine, question: str) -> None:
+def wait_until_read(engine: Engine) -> None:
     for _ in range(600):
         with reading(engine) as session:
-            if question == "listens" and session.query(WorkerRow).count():
-                return
-            if question == "ready" and session.query(Dataset).filter_by(status="ready").count():
+            if session.query(Dataset).filter_by(status="ready").count():
                 return
         time.sleep(0.1)
-    pytest.fail(f"It never came to this: {question}.")
+    pytest.fail("The file was never read.")
 
 
-def listeners(redis_url: str) -> int:
-    client = redis.Redis.from_url(redis_url)
-    count = sum("blpop" in str(c.get("cmd", "")).lower() or "brpop" in str(c.get("cmd", "")).lower() for c in client.client_list())
-    client.close()
-    return count
+def bells(engine: Engine) -> list[Bell]:
+    with reading(engine) as session:
+        return [bell_of(row.facts) for row in session.query(WorkerRow)]
+
+
+def wait_until_heard(engine: Engine) -> None:
+    deadline = time.monotonic() + HEARD_SECONDS
+    while not any(bell.is_heard for bell in bells(engine)):
+        assert time.monotonic() < deadline, bells(engine)
+        time.sleep(0.1)
 
 
 def test_a_ring_starts_the_work_and_a_doubled_one_does_no_harm(home: Path, redis_url: str, worker: subprocess.Popen[bytes]) -> None:
     engine = make_engine(Settings(home=home).database)
-    wait_until(engine, "listens")
-    for _ in range(600):
-        if listeners(redis_url):
-            break
-        time.sleep(0.1)
+    wait_until_heard(engine)
     storage, queue = LocalStorage(home / "artifacts"), CeleryQueue(redis_url)
     upload = storage.incoming / "rows.jsonl"
     upload.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n')
@@ -96,7 +97,7 @@ def test_a_ring_starts_the_work_and_a_doubled_one_does_no_harm(home: Path, redis
         assert owner is not None
         Datasets(session, storage, queue).create(owner, name="rows", filename="rows.jsonl", upload=upload)
     queue.ring("cpu")
-    wait_until(engine, "ready")
+    wait_until_read(engine)
     with reading(engine) as session:
         done = session.query(Import).one()
         assert (done.status, done.attempt) == ("succeeded", 1)
