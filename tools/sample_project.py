@@ -212,9 +212,9 @@ def fill(studio: Studio) -> Sample:
         model = finish(session, by, done)
         broken = add_run(
             session, by, mails, "emails-wide", status=RunStatus.FAILED, step=12, rank=512,
-            reason="Memory ran out at step 12: a batch of 16 rows of 1,024 tokens needs about 9.1 GB, and 7.6 GB are there.",
+            reason="This machine's memory is not enough for this run.",
         )  # fmt: skip
-        broken.error_code = "out_of_memory"
+        broken.error_code, broken.facts = "out_of_memory_host", broken.facts | {"longest_row": 640, "failure": {"while": "training"}}
         paused = add_run(session, by, mails, "emails-slow", status=RunStatus.PAUSED, step=40)
         cancelled = add_run(session, by, mails, "typo", status=RunStatus.CANCELLED)
         running = add_run(session, by, mails, "emails-long", status=RunStatus.RUNNING, step=223, epochs=9.5)

@@ -8,17 +8,19 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, PlainTextResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.dependencies import Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
 from app.db import Run, metrics
 from app.db.run_log import log_of
+from app.domain.diagnosis import Diagnosis
 from app.domain.errors import NotFound
 from app.domain.labels import RunChange
 from app.domain.queueing import Move, Priority, priority_of
 from app.domain.runs import RunStatus
 from app.domain.specs import RunRequest
 from app.domain.text import Text
+from app.services.clones import clone, diagnosis_of
 from app.services.disk import Disk
 from app.services.overview import Overview
 from app.services.run_filter import RunFilter
@@ -56,7 +58,17 @@ class RunOut(RunCreated):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    diagnosis: Diagnosis | None = Field(description="Why it failed, or waits for room on a disk, and what can be done.")
     spec: dict[str, Any] = Field(description="The run's spec with every default filled in.")
+
+
+class RunAgain(BaseModel):
+    """What is to differ from the run that is launched again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    fix: Text | None = Field(None, max_length=40, description="The id of a fix in the run's diagnosis.", examples=["qlora"])
+    name: Text | None = Field(None, min_length=1, max_length=200, description="Default: the run's name with the next free number.")
 
 
 class RunList(BaseModel):
@@ -110,7 +122,8 @@ def _told(run: Run, wait: Wait | None, created_by: str | None, disk_bytes: int) 
         priority=priority_of(run.priority), waiting_for=wait.why if wait else None, starts_at=wait.starts_at if wait else None,
         stalled_at=datetime.fromtimestamp(run.stalled_at, UTC) if run.stalled_at else None, step=run.step, total_steps=run.total_steps,
         attempt=run.attempt, model=run.model, cloned_from=run.cloned_from, created_by=created_by, disk_bytes=disk_bytes,
-        created_at=run.created_at, started_at=run.started_at, finished_at=run.finished_at, spec=run.spec,
+        created_at=run.created_at, started_at=run.started_at, finished_at=run.finished_at,
+        diagnosis=diagnosis_of(run), spec=run.spec,
     )  # fmt: skip
 
 
@@ -177,6 +190,13 @@ def move_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, ru
     """Put a waiting run somewhere else in its queue; it takes the priority of its neighbours where it must. 409 when it waits no more."""
     moved = studio.queues(session).move(identity, run_id, body)
     return present(studio.runs(session), [moved.run])[0]
+
+
+@router.post("/{run_id}/clone", status_code=201, operation_id="clone_run")
+def clone_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: RunAgain) -> RunCreated:
+    """Launch a run like this one, with a fix of its diagnosis; 422 when there is no such fix, or its dataset is gone."""
+    run = clone(studio.runs(session), identity, run_id, fix=body.fix, name=body.name)
+    return RunCreated(id=run.id, status=RunStatus(run.status))
 
 
 @router.post("/{run_id}/{action}", operation_id="act_on_run")

@@ -208,6 +208,12 @@ def _unusable_model(case: Case) -> Diagnosis:
     return Diagnosis(case.code, "This base model cannot be trained here.", case.reason, "Choose another base in a new run like this one.")
 
 
+def _not_quantisable(case: Case) -> Diagnosis:
+    fix = Fix("lora", "LoRA", "Holds the base as it is, in about four times the memory.", {"tuning": "lora"})
+    todo = "Train it with LoRA, or choose another base."
+    return Diagnosis(case.code, "This base cannot be held in four bits.", case.reason, todo, (fix,))
+
+
 def _no_gpu(case: Case) -> Diagnosis:
     fix = Fix("any_device", "Train on any device", "On a CPU it takes longer.", {"device": "auto"})
     return Diagnosis(
@@ -265,6 +271,7 @@ KNOWN: dict[str, Callable[[Case], Diagnosis]] = {
     "gated_model": _gated_model,
     "hub_unreachable": _hub_unreachable,
     **dict.fromkeys(("unknown_architecture", "unsafe_format", "remote_code"), _unusable_model),
+    "not_quantisable": _not_quantisable,
     "no_gpu": _no_gpu,
     "gpu_driver": _gpu_driver,
     "worker_crash_loop": _crash_loop,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from app.db import metrics
+from app.domain.diagnosis import what_happened
 from app.domain.runs import RunStatus
 from app.services.board import DAYS, Board, BoardFilter, Group
 from app.services.run_filter import RunFilter
@@ -163,7 +164,7 @@ def lines(visit: Visit, board: Board, runs: Sequence[Run]) -> list[BoardLine]:
 def _line(one: RunLine, wait: Wait | None, board: Board, *, left: float | None, curve: Sequence[metrics.Point]) -> BoardLine:
     run = one.run
     return BoardLine(
-        one, wait.why if wait else _paused(run) or run.reason, wait, left=left, held=board.seconds_held(run), curve=curve,
+        one, wait.why if wait else _paused(run) or what_happened(run.error_code, run.reason), wait, left=left, held=board.seconds_held(run), curve=curve,
         heard=max(0.0, board.moment - run.updated_at),
     )  # fmt: skip
 

@@ -10,10 +10,11 @@ import yaml
 from pydantic import ValidationError
 
 from app.domain.datasets import DatasetStatus
-from app.domain.differences import chosen, differences
+from app.domain.differences import differences
 from app.domain.errors import Invalid, NotFound, StudioError
 from app.domain.labels import split_tags
 from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, settings_for
+from app.services.clones import own_settings, preset_of, still_there
 from app.services.lineage import comparable, described
 from app.web.forms import Form, messages_of
 
@@ -234,17 +235,9 @@ def _missing_data(datasets: Sequence[Dataset]) -> Missing:
 
 def values_like(visit: Visit, run: Run) -> dict[str, str]:
     """Return the form's fields for a new run like an earlier one: only what differs from its preset is filled in."""
-    try:
-        parameters = visit.studio.bases.find(run.base_model).parameters
-    except StudioError:
-        parameters = run.facts.get("total_parameters")
-    preset = Preset(run.preset) if run.preset else Preset.BALANCED
-    differing = chosen(run.spec["settings"], preset, total_steps=run.total_steps, parameters=parameters)
+    differing = own_settings(run, visit.studio.bases)
     return {name: str(value) for name, value in differing.items()} | {
-        "name": visit.runs.free_name(visit.identity, run.name), "base_model": run.base_model, "preset": preset, "cloned_from": run.id,
-        "tags": ", ".join(run.tags), "dataset_id": _still_there(run.version), "eval_dataset_id": _still_there(run.eval_version),
+        "name": visit.runs.free_name(visit.identity, run.name), "base_model": run.base_model, "preset": preset_of(run),
+        "cloned_from": run.id,
+        "tags": ", ".join(run.tags), "dataset_id": still_there(run.version) or "", "eval_dataset_id": still_there(run.eval_version) or "",
     }  # fmt: skip
-
-
-def _still_there(version: DatasetVersion | None) -> str:
-    return version.dataset_id if version and not version.dataset.deleted_at else ""

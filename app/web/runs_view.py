@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from app.db import metrics
+from app.domain.diagnosis import what_happened
 from app.domain.runs import RunStatus
 from app.web import looks, plot
 
@@ -86,7 +87,7 @@ def lines(found: Iterable[RunLine], waiting: Mapping[str, Wait]) -> list[Line]:
 
 
 def _line(line: RunLine, wait: Wait | None) -> Line:
-    return Line(line, wait.why if wait else line.run.reason, wait)
+    return Line(line, wait.why if wait else what_happened(line.run.error_code, line.run.reason), wait)
 
 
 @dataclass(frozen=True)

@@ -122,8 +122,15 @@ def test_only_a_run_that_lives_has_a_stream(browser: TestClient, sample: Sample)
 
 def test_a_failure_says_why_and_what_to_do(browser: TestClient, sample: Sample) -> None:
     page = browser.get(f"/runs/{sample.runs['failed']}").text
-    assert "Memory ran out at step 12" in page
-    assert "smaller batch size" in page
+    for words in ("memory ran out.", "Causes are", "What to do:", 'value="one_row"', 'value="qlora"', "Clone and change"):
+        assert words in page, words
+
+
+def test_a_button_launches_a_clone_with_the_fix(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    answer = browser.post(f"/runs/{sample.runs['failed']}/clone", data={"fix": "qlora"})
+    assert answer.status_code == 303
+    clone = run_in(studio, answer.headers["Location"].removeprefix("/runs/"))
+    assert (clone.status, clone.cloned_from, clone.spec["settings"]["tuning"]) == ("queued", sample.runs["failed"], "qlora")
 
 
 def test_actions_work_without_scripts_and_with(browser: TestClient, studio: Studio, sample: Sample) -> None:

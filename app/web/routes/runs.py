@@ -15,6 +15,7 @@ from app.db.run_log import end_of_log, log_of
 from app.domain.errors import NotFound
 from app.domain.labels import MAX_TAGS, RunChange, split_tags
 from app.domain.specs import TrainingSettings
+from app.services.clones import clone, diagnosis_of
 from app.services.disk import Disk
 from app.services.lineage import lineage_of
 from app.services.runs import export_name
@@ -35,10 +36,6 @@ Id = Annotated[str, InPath(max_length=64)]
 EVENTS_SHOWN = 100
 LOG_CHARACTERS = 16 * 1024
 LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_log", "run_facts", "run_lineage")
-REMEDIES = {
-    "out_of_memory": "Take a smaller batch size or max length, or QLoRA, in a new run like this one.",
-    "unknown_model": "Choose a base model that lies on this machine, in a new run like this one.",
-}
 
 
 @router.get("/runs/{run_id}")
@@ -67,6 +64,13 @@ def delete_checkpoints(visit: Act, run_id: Id) -> Response:
     """Delete the checkpoints of a run that has ended, and keep its adapter."""
     visit.removal.delete_checkpoints(visit.identity, run_id)
     return visit.go(f"/runs/{run_id}")
+
+
+@router.post("/runs/{run_id}/clone")
+def clone_run(visit: Act, run_id: Id, fields: Posted) -> Response:
+    """Launch a run like this one, with a fix of its diagnosis."""
+    run = clone(visit.runs, visit.identity, run_id, fix=fields.get("fix") or None)
+    return visit.go(f"/runs/{run.id}")
 
 
 @router.post("/runs/{run_id}/{action}")
@@ -116,7 +120,7 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 2
         run=run, line=line, live=live, points=points, whole=not visit.is_fragment, worker=visit.overview.worker_of(run),
         sentence=looks.sentence(run, latest, points.held_out, line.why), left=visit.overview.seconds_left(run),
         best_loss=_best(points.held_out, live=live), latest_value=lambda name: latest[name].value if name in latest else None,
-        actions=looks.actions_for(run.status), remedy=REMEDIES.get(run.error_code or ""), settings=TrainingSettings(**run.spec["settings"]),
+        actions=looks.actions_for(run.status), diagnosis=diagnosis_of(run), settings=TrainingSettings(**run.spec["settings"]),
         events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=visit.runs.spec_yaml(run),
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
         log=end_of_log(visit.session, run.id, characters=LOG_CHARACTERS),

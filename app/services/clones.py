@@ -1,0 +1,70 @@
+"""Why a run failed, and launching it again: as it is, or with the change that mends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.domain.diagnosis import DISK_FULL, Case, Diagnosis, diagnose
+from app.domain.differences import chosen
+from app.domain.errors import Invalid, StudioError
+from app.domain.runs import RunStatus
+from app.domain.specs import Preset, RunRequest, TrainingSettings
+
+if TYPE_CHECKING:
+    from app.db import DatasetVersion, Run
+    from app.domain.ports import BaseModels
+    from app.services.accounts import Identity
+    from app.services.runs import Runs
+
+
+def diagnosis_of(run: Run) -> Diagnosis | None:
+    """Explain why a run failed, or waits for room on a disk; None for any other run."""
+    if run.status != RunStatus.FAILED and not (run.status in {RunStatus.PAUSED, RunStatus.STOPPED} and run.error_code == DISK_FULL):
+        return None
+    dataset = run.version.dataset
+    settings = TrainingSettings.model_validate(run.spec.get("settings", {}))
+    dataset_id = None if dataset.deleted_at else dataset.id
+    return diagnose(Case(run.error_code or "internal", run.reason, settings, run.base_model, run.facts, dataset_id))
+
+
+def own_settings(run: Run, models: BaseModels) -> dict[str, Any]:
+    """Return the settings of a run that its preset would not have decided in the same way."""
+    try:
+        parameters = models.find(run.base_model).parameters
+    except StudioError:
+        parameters = run.facts.get("total_parameters")
+    return chosen(run.spec["settings"], preset_of(run), total_steps=run.total_steps, parameters=parameters)
+
+
+def preset_of(run: Run) -> Preset:
+    """Return the preset a run was launched with, or the usual one."""
+    return Preset(run.preset) if run.preset else Preset.BALANCED
+
+
+def still_there(version: DatasetVersion | None) -> str | None:
+    """Return the dataset of some rows, unless it was deleted."""
+    return version.dataset_id if version and not version.dataset.deleted_at else None
+
+
+def clone(runs: Runs, by: Identity, run_id: str, *, fix: str | None = None, name: str | None = None) -> Run:
+    """Launch a run like another one, with the fix of that id from its diagnosis."""
+    origin = runs.get(by, run_id)
+    dataset_id, held_out_id = still_there(origin.version), still_there(origin.eval_version)
+    if dataset_id is None or (origin.eval_version and held_out_id is None):
+        message = "Its dataset was deleted since. Start a new run with another one."
+        raise Invalid(message, param="dataset_id", code="dataset_not_found")
+    settings = own_settings(origin, runs.models) | (_fix(origin, fix) if fix else {})
+    request = RunRequest(
+        name=name or runs.free_name(by, origin.name), base_model=origin.base_model, dataset_id=dataset_id, eval_dataset_id=held_out_id,
+        preset=preset_of(origin), settings=settings, tags=origin.tags, cloned_from=origin.id,
+    )  # fmt: skip
+    return runs.launch(by, request)
+
+
+def _fix(run: Run, wanted: str) -> dict[str, Any]:
+    found = diagnosis_of(run)
+    for fix in found.fixes if found else ():
+        if fix.id == wanted:
+            return fix.settings
+    message = f"This run has no fix {wanted[:40]!r}; its diagnosis names those there are."
+    raise Invalid(message, param="fix", code="unknown_fix")
