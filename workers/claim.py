@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -125,7 +126,7 @@ class Hold:
             self._fail(error.message, error.code, error.data)
         except OSError as error:
             if ran_out(error):
-                short = no_room(self.worker.settings.runs)
+                short = no_room(_place_of(error) or self.worker.settings.home)
                 self._fail(short.message, short.code, short.data)
             else:
                 self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage", {})
@@ -356,6 +357,12 @@ class Hold:
         """Have the inference server free the GPU for a run (/yield), or take it again (/resume)."""
         if borrower is not None:
             tell_inference(self.worker, path, borrower)
+
+
+def _place_of(error: OSError) -> Path | None:
+    """Return the folder that an error speaks of."""
+    place = Path(error.filename).parent if isinstance(error.filename, str) else None
+    return place if place and place.is_dir() else None
 
 
 def tell_inference(worker: Worker, path: str, run: str | None = None) -> None:

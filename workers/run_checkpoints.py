@@ -62,7 +62,7 @@ def bytes_in(folder: Path, *, beside: frozenset[str] = frozenset()) -> int:
 
 def work_bytes(folder: Path) -> int:
     """Return what a run's folder holds beside its checkpoints, which have rows, and its adapter, which moves into the store."""
-    return bytes_in(folder, beside=frozenset({"checkpoints", "adapter"}))
+    return bytes_in(folder, beside=frozenset({"checkpoints", *(path.name for path in folder.glob("adapter*"))}))
 
 
 def count_uncounted(worker: Worker) -> None:

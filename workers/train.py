@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from app.domain.base_models import is_hub_id
 from app.domain.errors import StudioError
 from app.domain.events import Finished
+from app.domain.runs import adapter_folder
 from workers.lifeline import die_with_parent
 from workers.training.base_model import find_base_model, stay_offline
 from workers.training.control import Control
@@ -130,7 +131,7 @@ def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter
     alone = arguments.events_fd is None
     checkpoints = Checkpoints(arguments.out / "checkpoints", lease_token=arguments.lease_token, keep=KEPT if alone else None)
     resume = arguments.resume or (checkpoints.newest_good() if alone else None)
-    job = Job(spec, base, rows, arguments.out, checkpoints, resume)
+    job = Job(spec, base, rows, arguments.out / adapter_folder(arguments.lease_token), checkpoints, resume)
     return Run(job, reporter, control, ProgressLine(wanted=alone)).go()
 
 

@@ -55,6 +55,11 @@ WANTED_END = {S.PAUSING: S.PAUSED, S.STOPPING: S.STOPPED, S.CANCELLING: S.CANCEL
 MAX_CRASHES_WITHOUT_PROGRESS = 3
 
 
+def adapter_folder(lease_token: int) -> str:
+    """Return what an attempt calls the folder of its adapter: file systems know no fence (0: a trainer without a supervisor)."""
+    return f"adapter-t{lease_token}" if lease_token else "adapter"
+
+
 def states_of(words: Iterable[str]) -> frozenset[RunStatus]:
     """Return the states that some words name (a state, or active, waiting, done); Invalid for any other word."""
     found: set[RunStatus] = set()

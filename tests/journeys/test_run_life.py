@@ -34,7 +34,7 @@ def test_a_run_is_trained_written_on_cloned_and_deleted_with_every_byte(studio: 
         run = studio.wait_for(f"/api/v1/runs/{run_id}", ended)
         assert (run["status"], run["name"], run["tags"]) == ("succeeded", "renamed while it runs", ["journey"])
         made = files_under(studio.home, "artifacts") | files_under(studio.home, "runs")
-        assert not [path for path in made if path.parent.name == "adapter"]  # it lies in the store, once
+        assert not [path for path in made if path.parent.name.startswith("adapter")]  # it lies in the store, once
         assert run["disk_bytes"] == sum(path.stat().st_size for path in made - before)
 
         ask = {"model": run["model"], "messages": [{"role": "user", "content": "I want to pay order 7."}], "max_tokens": 4}

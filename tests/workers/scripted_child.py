@@ -10,16 +10,24 @@ from collections.abc import Callable
 
 from app.domain.events import Checkpoint, Event, Finished, Metric, Started
 
+FAILURES = {
+    "fails": Finished(status="failed", reason="No row has an answer.", code="no_trained_tokens"),
+    "finds no room": Finished(status="failed", reason="The disk at /data is full.", code="disk_full"),
+}
+DEADLY = {"dies": signal.SIGKILL, "dies after a checkpoint": signal.SIGKILL, "stands still": signal.SIGSTOP}
+
 
 def play(scenario: str, say: Callable[[Event], None]) -> None:
     """Do what the scenario says, and report success if it ends."""
     if scenario == "dies after a checkpoint":
         say(Checkpoint(step=1, path="checkpoints/1-t1"))
-    if scenario.startswith("dies"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    if scenario == "fails":
-        say(Finished(status="failed", reason="No row has an answer.", code="no_trained_tokens"))
+    if scenario in DEADLY:
+        os.kill(os.getpid(), DEADLY[scenario])
+    if scenario in FAILURES:
+        say(FAILURES[scenario])
         sys.exit(1)
+    if scenario == "is silent for a while":
+        time.sleep(1.5)
     if scenario == "obeys" and sys.stdin.readline():
         os.kill(os.getpid(), signal.SIGTERM)
     while scenario in {"waits", "stubborn", "obeys"}:
@@ -39,6 +47,7 @@ def main() -> None:
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN if scenario == "stubborn" else leave)
+    sys.stderr.write("It was started.\n")
     say(Started(total_steps=10, message="It began."))
     say(Metric(step=1, name="train/loss", value=2.0))
     play(scenario, say)

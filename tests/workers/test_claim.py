@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 import workers.claim
-from app.config import Settings
-from app.db import CheckpointRow, EventRow, Run, Webhook, WebhookDelivery
+from app.db import CheckpointRow, Run, Webhook, WebhookDelivery
 from app.db.artifacts import Artifact
 from app.db.base import database_clock, database_time
 from app.db.counters import LEASE_EXPIRED, counted
@@ -22,95 +19,16 @@ from app.db.holds import begin_hold
 from app.db.leases import claim
 from app.db.metrics import read
 from app.db.session import reading, unit_of_work
-from app.domain.events import Finished
 from app.domain.holds import holds_of
-from app.domain.ports import Queue
 from app.domain.webhooks import Ending
-from app.gateways.queue import SilentQueue
-from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
-from app.services.datasets import Datasets
-from app.services.runs import Runs
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
-from workers.child import Child
-from workers.claim import claim_and_run
+from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.workers.scenes import Play, Scripted, ask, kinds_of, once_it_runs, play, run_id, state, worker
 from workers.kinds import KINDS
 from workers.sweep import sweep
-from workers.training_work import PackedAdapter, TrainingWork
 from workers.worker import Worker
 
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
-
-
-class Scripted(TrainingWork):
-    """Training whose child plays a scenario instead of training."""
-
-    def __init__(self, scenario: str, folder: Path) -> None:
-        self.scenario, self.folder = scenario, folder
-
-    def start(self, worker: Worker, work_id: str, token: int) -> Child:
-        return Child(["tests.workers.scripted_child", self.scenario], folder=self.folder, log_file=self.folder / "log.txt")
-
-    def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
-        if finished is None and self.scenario != "dies after a checkpoint":
-            return None
-        adapter = worker.storage.incoming / f"adapter-{work_id}-t{token}.zip"
-        adapter.write_bytes(b"weights")
-        return PackedAdapter(worker.storage.seal(adapter), None if finished else 1)
-
-
-@pytest.fixture
-def worker(engine: Engine, tmp_path: Path) -> Iterator[Worker]:
-    made = Worker(Settings(home=tmp_path), "gpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False)
-    yield made
-    made.leaving.set()
-
-
-Play = Callable[[str], None]
-
-
-@pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, worker: Worker) -> Play:
-    def run(scenario: str) -> None:
-        monkeypatch.setitem(KINDS, "run", Scripted(scenario, tmp_path))
-        assert claim_and_run(worker)
-
-    return run
-
-
-@pytest.fixture
-def run_id(engine: Engine, owner: Identity) -> str:
-    return add_run(engine, owner, add_dataset(engine, owner))
-
-
-def state(engine: Engine, run_id: str) -> Run:
-    with reading(engine) as session:
-        return session.get_one(Run, run_id)
-
-
-def ask(engine: Engine, owner: Identity, run_id: str, action: str, storage: Any = None) -> None:
-    queue: Queue = SilentQueue()
-    nothing: Any = None
-    with unit_of_work(engine) as session:
-        Runs(session, queue, Datasets(session, storage, queue), nothing).act(owner, run_id, action)
-
-
-def once_it_runs(engine: Engine, run_id: str, act: Callable[[], None]) -> threading.Thread:
-    """Do something from another thread as soon as the run runs."""
-
-    def wait_and_act() -> None:
-        while state(engine, run_id).status != "running":
-            time.sleep(0.05)
-        act()
-
-    thread = threading.Thread(target=wait_and_act)
-    thread.start()
-    return thread
-
-
-def kinds_of(engine: Engine, run_id: str) -> list[str]:
-    with reading(engine) as session:
-        return list(session.scalars(select(EventRow.type).where(EventRow.subject_id == run_id).order_by(EventRow.id)))
+__all__ = ["engine", "migrated_sqlite", "owner", "play", "postgresql_url", "run_id", "sqlite_engine", "worker"]
 
 
 def test_success_enters_model_and_state_in_one_commit(engine: Engine, play: Play, run_id: str) -> None:

@@ -107,8 +107,8 @@ def test_what_a_run_holds_is_counted_as_it_grows_and_later_where_it_was_not(work
 
     folder = run_folder(worker, run_id)
     (folder / "log.txt").write_text("twelve bytes")
-    (folder / "adapter").mkdir()
-    (folder / "adapter" / "weights").write_text("these move into the store")
+    (folder / "adapter-t1").mkdir()
+    (folder / "adapter-t1" / "weights").write_text("these move into the store")
     save(worker, run_id, 40)
     sizes = [bytes_in(folder / f"checkpoints/{step}-t1") for step in (30, 40)]
     assert held() == (12, sizes)

@@ -38,18 +38,17 @@ def read_weights(folder: Path, model: PeftModel) -> None:
     set_peft_model_state_dict(model, load_file(folder / WEIGHTS))
 
 
-def publish_adapter(out: Path, model: PeftModel, lineage: Lineage) -> Path:
-    """Write `out`/adapter as a whole: readers see the old folder or the new one, never a half."""
-    staging, final = out / ".adapter.staging", out / "adapter"
-    with staged(staging, on=out):
+def publish_adapter(final: Path, model: PeftModel, lineage: Lineage) -> None:
+    """Write the folder `final` as a whole: readers see the old one or the new one, never a half."""
+    staging = final.with_name(f".{final.name}.staging")
+    with staged(staging, on=final.parent):
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         write_adapter(staging, model, lineage)
         flush_folder(staging)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(staging, final)  # noqa: PTH105 - the atomic rename is the point
-        flush_folder(out, files=False)
-    return final
+        flush_folder(final.parent, files=False)
 
 
 def _config(model: PeftModel, lineage: Lineage) -> dict[str, Any]:

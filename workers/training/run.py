@@ -52,7 +52,7 @@ class Job:
     spec: TrainingSpec
     base: BaseModel
     rows: Rows
-    out: Path
+    adapter: Path
     checkpoints: Checkpoints
     resume: Path | None
 
@@ -96,7 +96,7 @@ class Run:
 
     def _publish(self, loop: StepLoop) -> None:
         self._reporter.doing("writing the adapter")
-        publish_adapter(self._job.out, loop.model.peft, self._lineage(loop.standing))
+        publish_adapter(self._job.adapter, loop.model.peft, self._lineage(loop.standing))
 
     def _set_up(self) -> StepLoop:
         spec = self._job.spec

@@ -68,7 +68,7 @@ class Trainer:
             self.save()
             self.say("finished", status="interrupted")
             return
-        self.write(self.out / "adapter")
+        self.write(self.out / f"adapter-t{self.token}")
         self.say("finished", status="succeeded")
 
     def write(self, folder: Path) -> None:

@@ -129,7 +129,7 @@ def test_stop_makes_an_adapter_of_what_was_learned_so_far(work: Path, tmp_path: 
     assert child.wait() == 0
     step = last(seen).data["step"]
     assert last(seen).status == "interrupted"
-    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+    assert (tmp_path / "adapter-t7" / "adapter_model.safetensors").is_file()
     assert (tmp_path / "checkpoints" / f"{step}-t7" / "manifest.json").is_file()
     assert not (tmp_path / "events.jsonl").exists()
 

@@ -1,0 +1,141 @@
+"""What goes wrong with a child, its disk, its memory or the database, and what becomes of the work."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from itertools import count
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+import workers.claim
+from app.config import Settings
+from app.db.run_log import log_of
+from app.db.session import reading
+from app.services.accounts import Identity
+from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.workers.scenes import Play, Scripted, ask, kinds_of, once_it_runs, play, run_id, state, worker
+from workers.child import Child
+from workers.worker import Worker
+
+__all__ = ["engine", "migrated_sqlite", "owner", "play", "postgresql_url", "run_id", "sqlite_engine", "worker"]
+
+
+def test_the_log_of_every_attempt_is_kept(engine: Engine, play: Play, run_id: str) -> None:
+    play("dies")
+    play("succeeds")
+    with reading(engine) as session:
+        assert log_of(session, run_id) == "[attempt 1]\nIt was started.\n\n[attempt 2]\nIt was started.\n"
+
+
+def test_a_full_disk_pauses_a_run_and_counts_as_no_crash(engine: Engine, owner: Identity, play: Play, run_id: str) -> None:
+    play("finds no room")
+    run = state(engine, run_id)
+    assert (run.status, run.error_code, run.crashes_since_progress, run.lease_owner) == ("paused", "disk_full", 0, None)
+    assert run.reason == "The disk at /data is full. Free some space there, then resume the run."
+    ask(engine, owner, run_id, "resume")
+    play("succeeds")
+    run = state(engine, run_id)
+    assert (run.status, run.error_code, run.reason) == ("succeeded", None, "")
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_store_without_room_for_the_adapter_pauses_too(engine: Engine, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scripted, "package", no_space)
+    play("succeeds")
+    run = state(engine, run_id)
+    assert (run.status, run.error_code) == ("paused", "disk_full")
+    assert "is full" in run.reason or "takes no more" in run.reason
+
+
+def test_what_was_to_be_stopped_is_stopped_even_where_the_disk_is_full(
+    engine: Engine, owner: Identity, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "package", no_space)
+    asking = once_it_runs(engine, run_id, lambda: ask(engine, owner, run_id, "stop"))
+    play("obeys")
+    asking.join()
+    run = state(engine, run_id)
+    assert (run.status, run.error_code, run.model) == ("stopped", "disk_full", None)
+
+
+def test_a_child_that_the_kernel_took_for_memory_fails_at_once(
+    engine: Engine, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = count()
+    monkeypatch.setattr(workers.claim, "kernel_kills", lambda: next(kills))
+    play("dies")
+    run = state(engine, run_id)
+    assert (run.status, run.error_code, run.crashes_since_progress) == ("failed", "out_of_memory_host", 0)
+    assert "memory" in run.reason
+
+
+def test_silence_is_told_once_and_forgotten_with_the_next_sign(engine: Engine, worker: Worker, play: Play, run_id: str) -> None:
+    worker.settings = Settings(home=worker.settings.home, stall_minutes=0.6 / 60)
+    seen: list[float | None] = []
+
+    def look() -> None:
+        while state(engine, run_id).status == "running" and not any(seen):
+            seen.append(state(engine, run_id).stalled_at)
+
+    watching = once_it_runs(engine, run_id, look)
+    play("is silent for a while")
+    watching.join()
+    assert any(seen)
+    assert state(engine, run_id).stalled_at is None
+    assert kinds_of(engine, run_id).count("stalled") == 1
+
+
+def test_a_child_that_hangs_is_ended_and_given_up_at_the_third_time(engine: Engine, worker: Worker, play: Play, run_id: str) -> None:
+    worker.settings = Settings(home=worker.settings.home, stall_minutes=0.1 / 60)
+    for crashes in (1, 2, 3):
+        play("stands still")
+        assert state(engine, run_id).crashes_since_progress == crashes
+    run = state(engine, run_id)
+    assert (run.status, run.error_code) == ("failed", "stalled")
+    assert "last: step 1" in run.reason
+
+
+def test_what_is_cancelled_while_it_is_packed_does_not_wait_for_that(
+    engine: Engine, owner: Identity, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packing, over = threading.Event(), threading.Event()
+
+    def package(*_: object) -> None:
+        packing.set()
+        over.wait(60)
+
+    def cancel() -> None:
+        packing.wait(60)
+        ask(engine, owner, run_id, "cancel")
+
+    monkeypatch.setattr(Scripted, "package", package)
+    asking = threading.Thread(target=cancel)
+    asking.start()
+    play("succeeds")
+    assert state(engine, run_id).status == "cancelled"
+    assert not over.is_set()
+    over.set()
+    asking.join()
+
+
+def test_a_database_that_is_away_when_work_begins_costs_nothing(
+    engine: Engine, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = iter([True, True])
+    start = Scripted.start
+
+    def start_later(self: Scripted, worker: Worker, work_id: str, token: int) -> Child:
+        if next(fails, False):
+            raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+        return start(self, worker, work_id, token)
+
+    monkeypatch.setattr(workers.claim, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(Scripted, "start", start_later)
+    play("succeeds")
+    assert (state(engine, run_id).status, state(engine, run_id).attempt) == ("succeeded", 1)
