@@ -16,9 +16,9 @@ from app.db.artifacts import keep
 from app.db.checkpoints import GONE, let_go
 from app.db.leases import held
 from app.db.session import after_commit, reading, unit_of_work
+from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.runs import ENDED
 from workers.packing import PackedCheckpoint, fetch
-from workers.training.checkpoints import CheckpointBroken, verify
 from workers.training.room import fits
 
 if TYPE_CHECKING:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from app.domain.checkpoints import MANIFEST, CheckpointBroken, Manifest, record_of, verify
 from workers.training.durable import flush_folder, write_durably
 from workers.training.room import fits, no_room, staged
 
@@ -16,33 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-MANIFEST = "manifest.json"
 STAGING = ".staging"
 KEPT = 2
 """Kept where there is room: the newest, and one more in case that is found broken."""
-
-
-class CheckpointBroken(Exception):
-    """The folder is no whole checkpoint; the text says why."""
-
-
-class FileRecord(BaseModel):
-    """What a file of a checkpoint must be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size: int
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """The list of a checkpoint's files; written last."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    step: int
-    lease_token: int
-    files: dict[str, FileRecord]
 
 
 class Checkpoints:
@@ -116,34 +90,10 @@ class Checkpoints:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def verify(folder: Path) -> Manifest:
-    """Return the manifest if every file is there with its size and hash, else raise CheckpointBroken."""
-    try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError) as error:
-        message = f"{folder.name} has no readable manifest."
-        raise CheckpointBroken(message) from error
-    for name, record in manifest.files.items():
-        path = folder / name
-        if "/" in name or not path.is_file() or path.stat().st_size != record.size or _sha256(path) != record.sha256:
-            message = f"{folder.name}: {name} is not what the manifest says."
-            raise CheckpointBroken(message)
-    return manifest
-
-
 def _seal(staging: Path, step: int, token: int) -> int:
     """List the files in a manifest and flush all of them; return how large they are."""
-    records = {path.name: _record(path) for path in sorted(staging.iterdir())}
+    records = {path.name: record_of(path) for path in sorted(staging.iterdir())}
     manifest = Manifest(step=step, lease_token=token, files=records)
     write_durably(staging / MANIFEST, manifest.model_dump_json(indent=1))
     flush_folder(staging)
     return sum(record.size for record in records.values())
-
-
-def _record(path: Path) -> FileRecord:
-    return FileRecord(size=path.stat().st_size, sha256=_sha256(path))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from app.domain.cards import Lineage
+from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.errors import Conflict
 from app.domain.events import Finished
 from app.domain.specs import TrainingSettings
 from workers.training.adapter import publish_adapter, read_weights, write_adapter
 from workers.training.batches import DataOrder
 from workers.training.budget import Budget
-from workers.training.checkpoints import CheckpointBroken, verify
 from workers.training.control import Leave
 from workers.training.loop import Standing, StepLoop
 from workers.training.material import make_material

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workers.training.checkpoints import CheckpointBroken, Checkpoints, verify
+from app.domain.checkpoints import CheckpointBroken, verify
+from workers.training.checkpoints import Checkpoints
 from workers.training.room import NoRoom
 
 
