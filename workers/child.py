@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ class Child:
         self._ending = threading.Lock()
         self._offer_to_the_kernel()
         self.events: queue.Queue[AnyEvent | None] = queue.Queue()
-        threading.Thread(target=self._read, args=(reader,), name="events", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(self._read, reader), name="events", daemon=True).start()
 
     def _offer_to_the_kernel(self) -> None:
         """Where memory runs out it is the child that has to go: neither the database nor the studio."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import structlog
 from sqlalchemy import select
+from structlog.contextvars import bound_contextvars
 
 from app.db import Import, Run
 from app.db.base import database_clock
@@ -21,10 +23,10 @@ from app.domain.errors import LeaseLost, StorageUnavailable, StudioError
 from app.domain.events import Command, Finished
 from app.domain.runs import WANTED_END, RunStatus
 from workers.heartbeat import Heartbeat
-from workers.kinds import KINDS, fail, lose, settle, tell
+from workers.kinds import KINDS, fail, in_log, lose, settle, tell
 from workers.memory import kernel_kills
 from workers.packing import Packing
-from workers.training.room import no_room, ran_out
+from workers.training.room import free_bytes, no_room, ran_out
 from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -75,7 +77,8 @@ def _claim_and_run(worker: Worker) -> bool:
             if isinstance(row, Run):
                 begin_hold(session, row, host=worker.host, device=worker.device)
         if row is not None:
-            with worker.busy_with(row.id):
+            # On every line until its end, whoever logs it.
+            with worker.busy_with(row.id), bound_contextvars(**in_log(row)):
                 Hold(worker, kind, row.id, row.lease_token).run()
             return True
     return False
@@ -99,16 +102,15 @@ class Hold:
         self.watchdog = Watchdog(worker.settings.stall_minutes)
         self.heartbeat = Heartbeat(worker.engine, kind.table, work_id, token, worker.lease_seconds)
         self.packing = Packing(worker, work_id, token)
-        self.log = log.bind(work=work_id, token=token)
 
     def run(self) -> None:
         """Run the child, relay what it says, follow what people ask, and settle the end."""
-        self.log.info("claimed")
+        log.info("claimed")
         try:
             with self.heartbeat:
                 self._see_through()
         except LeaseLost:
-            self.log.warning("the lease was lost; the child was ended and nothing was written")
+            log.warning("the lease was lost; the child was ended and nothing was written")
         finally:
             self.packing.close()
 
@@ -126,7 +128,7 @@ class Hold:
             self._fail(error.message, error.code, error.data)
         except OSError as error:
             if ran_out(error):
-                short = no_room(_place_of(error) or self.worker.settings.home)
+                short = no_room(_place_of(error, self.worker))
                 self._fail(short.message, short.code, short.data)
             else:
                 self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage", {})
@@ -154,7 +156,7 @@ class Hold:
                 self._write()
                 self._tell_of_a_stall()
             except UNREACHABLE as error:
-                self.log.warning("the database does not answer", error=str(error))
+                log.warning("the database does not answer", error=str(error))
             self._leave_if_asked(child)
             self._end_if_due(child)
 
@@ -193,9 +195,9 @@ class Hold:
             try:
                 return act()
             except UNREACHABLE as error:
-                self.log.warning("the database does not answer; this is tried again", error=str(error))
+                log.warning("the database does not answer; this is tried again", error=str(error))
             except StorageUnavailable as error:
-                self.log.warning("the store cannot be had; this is tried again", error=error.message)
+                log.warning("the store cannot be had; this is tried again", error=error.message)
                 if self.worker.leaving.is_set() or self._status() in {RunStatus.CANCELLING, RunStatus.PAUSING}:
                     raise
             time.sleep(ASK_SECONDS)
@@ -209,19 +211,19 @@ class Hold:
 
     def _tell_of_a_stall(self) -> None:
         if self.watchdog.is_stalled and not self.stall_told:
-            self.stall_told = True
             with self._holding() as (session, row):
                 row.stalled_at = database_clock() - self.watchdog.silent_seconds
                 tell(session, row, "stalled", f"It seems to hang: {self.watchdog.in_words()}.")
+            self.stall_told = True
 
     def _end_if_due(self, child: Child) -> None:
         """Kill a child that does not follow, or that has said nothing for far too long."""
         if self.kill_at is not None and time.monotonic() > self.kill_at:
-            self.log.warning("the child did not leave in time and was killed")
+            log.warning("the child did not leave in time and was killed")
             child.kill()
         elif self.watchdog.is_hopeless and not self.given_up:
             self.given_up = f"It hung, and so was ended: {self.watchdog.in_words()}."
-            self.log.warning("the child was silent for too long and was killed")
+            log.warning("the child was silent for too long and was killed")
             child.kill()
 
     def _hear_wishes(self, child: Child) -> None:
@@ -328,7 +330,7 @@ class Hold:
     def _packed(self, finished: Finished | None) -> Any:
         """Pack what the child left, and meanwhile listen: of what is cancelled nothing is wanted, however far the packing is."""
         pool = ThreadPoolExecutor(1, "packing")
-        packing = pool.submit(self.kind.package, self.worker, self.work_id, self.token, finished)
+        packing = pool.submit(copy_context().run, self.kind.package, self.worker, self.work_id, self.token, finished)
         pool.shutdown(wait=False)
         while not wait([packing], timeout=LOOK_SECONDS).done:
             if not self._may_wait():
@@ -336,7 +338,7 @@ class Hold:
         return packing.result()
 
     def _fail(self, reason: str, code: str | None, data: dict[str, Any]) -> None:
-        self.log.info("failed", reason=reason)
+        log.info("failed", reason=reason)
 
         def enter() -> None:
             with self._holding() as (session, row):
@@ -359,10 +361,11 @@ class Hold:
             tell_inference(self.worker, path, borrower)
 
 
-def _place_of(error: OSError) -> Path | None:
-    """Return the folder that an error speaks of."""
+def _place_of(error: OSError, worker: Worker) -> Path:
+    """Return the folder that an error speaks of; a write that failed names none, and then the one with the least room is meant."""
     place = Path(error.filename).parent if isinstance(error.filename, str) else None
-    return place if place and place.is_dir() else None
+    ours = (worker.settings.home, worker.settings.runs, worker.settings.store)
+    return place if place and place.is_dir() else min((folder for folder in ours if folder.is_dir()), key=free_bytes)
 
 
 def tell_inference(worker: Worker, path: str, run: str | None = None) -> None:

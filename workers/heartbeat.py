@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -33,7 +34,7 @@ class Heartbeat:
         self.lost = threading.Event()
         self._extended = time.monotonic()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._beat,), name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -66,7 +67,7 @@ class Heartbeat:
                 self._count_if_refused()
                 return
             except UNREACHABLE as error:
-                log.warning("the database does not answer", work=self.work_id, error=str(error))
+                log.warning("the database does not answer", error=str(error))
 
     def _count_if_refused(self) -> None:
         with suppress(*UNREACHABLE):

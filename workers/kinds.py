@@ -47,6 +47,11 @@ class Kind(Protocol):
 KINDS: dict[str, Kind] = {"import": ImportWork(), "run": TrainingWork()}
 
 
+def in_log(row: Run | Import) -> dict[str, Any]:
+    """Return what every line of the log about a piece of work names it by."""
+    return {"run" if isinstance(row, Run) else "import": row.id, "token": row.lease_token}
+
+
 def tell(session: Session, row: Run | Import, kind: str, message: str) -> None:
     """Enter something into the history of a run or a dataset."""
     subject = row.id if isinstance(row, Run) else row.dataset_id

@@ -7,6 +7,7 @@ import tarfile
 import tempfile
 import threading
 import time
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ class Packing:
             self._waiting = event
         else:
             self._under_way = event
-            threading.Thread(target=self._send_all, args=(event,), name="packing", daemon=True).start()
+            threading.Thread(target=copy_context().run, args=(self._send_all, event), name="packing", daemon=True).start()
 
     def _leave_out(self, event: Checkpoint | None) -> None:
         if event:  # never entered, and older than what takes its place

@@ -18,7 +18,7 @@ from app.db.leases import expired
 from app.db.session import reading, unit_of_work
 from app.domain.errors import LeaseLost
 from app.domain.runs import LEASED, RunStatus
-from workers.kinds import KINDS, Kind, lose
+from workers.kinds import KINDS, Kind, in_log, lose
 from workers.leftovers import clear_deleted
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
         return False  # another sweep was quicker
     with unit_of_work(worker.engine) as session:
         for row in expired(session, kind.table, work_id=work_id, token=token):
-            log.warning("a worker was lost", work=row.id, status=row.status)
+            log.warning("a worker was lost", status=row.status, **in_log(row))
             count(session, LEASE_EXPIRED)
             lose(session, worker, kind, row, WHY, package=package)
             return True

@@ -21,6 +21,8 @@ def play(scenario: str, say: Callable[[Event], None]) -> None:
     """Do what the scenario says, and report success if it ends."""
     if scenario == "dies after a checkpoint":
         say(Checkpoint(step=1, path="checkpoints/1-t1"))
+    if scenario == "speaks nonsense":
+        os.write(int(sys.argv[sys.argv.index("--events-fd") + 1]), b"nonsense\n")
     if scenario in DEADLY:
         os.kill(os.getpid(), DEADLY[scenario])
     if scenario in FAILURES:
