@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 from app.db import CheckpointRow, Run
 from app.db.artifacts import keep
 from app.db.checkpoints import GONE, let_go
-from app.db.leases import held
+from app.db.leases import holding
 from app.db.session import after_commit, reading, unit_of_work
 from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.runs import ENDED
@@ -116,8 +116,7 @@ def _good(run_id: str) -> Select[CheckpointRow]:
 
 
 def _mark_broken(worker: Worker, run_id: str, checkpoint_id: str, token: int) -> None:
-    with unit_of_work(worker.engine) as session:
-        run = held(session, Run, run_id, token)
+    with holding(worker.engine, Run, run_id, token) as (session, run):
         session.get_one(CheckpointRow, checkpoint_id).state = "corrupt"
         session.flush()
         good = (CheckpointRow.run_id == run_id, CheckpointRow.state == "good")

@@ -21,7 +21,7 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, migrated_sqlite, owner, sqlite_engine
 from tests.workers.lock_holder import GPU
-from tests.workers.test_claim import Scripted
+from tests.workers.scenes import Scripted
 from workers import training_work
 from workers.claim import claim_and_run
 from workers.device_lock import DeviceLock

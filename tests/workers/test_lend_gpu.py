@@ -17,7 +17,7 @@ from app.config import Settings
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, migrated_sqlite, sqlite_engine
-from tests.workers.test_claim import Scripted
+from tests.workers.scenes import Scripted
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
 from workers.worker import Worker
