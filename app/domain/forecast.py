@@ -28,10 +28,9 @@ class Span(NamedTuple):
 
 def roughly(seconds: float) -> str:
     """Return a time that nobody knows exactly as people say it: 12 min, 3 h 20 min."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
+    if seconds < 60:  # noqa: PLR2004 - a minute
         return "less than a minute"
-    hours, minutes = divmod(minutes, 60)
+    hours, minutes = divmod(round(seconds / 60), 60)
     if hours >= 24:  # noqa: PLR2004 - a day
         return f"{hours // 24} d {hours % 24} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 
 from app.db import AuditEntry, EventRow, Import, Project, QueueRow, Run, User, WorkerRow
 from app.db.audit import note
@@ -63,6 +63,11 @@ class Queues:
     def every(self) -> list[QueueState]:
         """Return the queues as they stand."""
         return [self.state(name) for name in TABLES]
+
+    def on_the_board(self) -> list[QueueState]:
+        """Return the queue of training, and any other that somebody has decided about."""
+        decided = select(QueueRow.name).where(QueueRow.name != TRAINING_QUEUE, or_(QueueRow.held, QueueRow.slots.is_not(None)))
+        return [self.state(name) for name in [TRAINING_QUEUE, *self.session.scalars(decided)]]
 
     def state(self, name: str) -> QueueState:
         """Return a queue as it stands, or NotFound."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ENDING = Span(0, 20, 60)
 """What a run still takes that is saving, packing or leaving."""
+MINUTE = 60
 AT_ONCE = Span(0, 0, 0)
 GONE_ON = {
     "lost": "Its worker was lost; it goes on from step {step:,}.",
@@ -127,7 +128,7 @@ class _Look:
             return f"{place} {'run is' if place == 1 else 'runs are'} ahead of it."
         if self.queue.slots is not None and len(self.at_work) >= self.queue.slots:
             slots = "the queue's only slot" if self.queue.slots == 1 else f"one of the queue's {self.queue.slots} slots"
-            return f"It is next, once {slots} is free of {self._soonest(run, self.at_work)}."
+            return f"It is next, once {slots} is free: it waits for {self._soonest(run, self.at_work)}."
         return self._of_workers(run)
 
     def _of_workers(self, run: Run) -> str:
@@ -139,7 +140,7 @@ class _Look:
             return f"It is next, once a worker has done with {self._soonest(run, mine)}."
         kept = [worker for worker in idle if worker.facts.get("waiting")]
         if len(kept) == len(idle):
-            return f"It is next. The worker on {kept[0].host} waits: {kept[0].facts['waiting']}"
+            return f"It is next. On {kept[0].host}: {kept[0].facts['waiting']}."
         return "A worker takes it next."
 
     def _held(self) -> str:
@@ -153,7 +154,7 @@ class _Look:
         if not ends or ends[0][0].project_id != run.project_id:
             return "another run"
         other, left = ends[0]
-        return f"{other.name} (about {roughly(left.mid)} left)" if left else other.name
+        return f"{other.name} ({'about ' if left.mid >= MINUTE else ''}{roughly(left.mid)} left)" if left else other.name
 
     def _unknown(self, run: Run) -> str:
         """Name the base that nobody has timed, of what is at work or stands ahead."""

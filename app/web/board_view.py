@@ -6,8 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from pydantic import ValidationError
+
 from app.db import metrics
 from app.domain.diagnosis import what_happened
+from app.domain.errors import Invalid
+from app.domain.queueing import Move, Priority, QueueChange, To
 from app.domain.runs import RunStatus
 from app.services.board import DAYS, Board, BoardFilter, Group
 from app.services.run_filter import RunFilter
@@ -16,7 +20,6 @@ from app.web import plot, runs_view, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from app.db import Run
     from app.services.overview import RunLine
@@ -46,15 +49,46 @@ def read_filter(asked: Mapping[str, str]) -> BoardFilter:
     )
 
 
-def address(wanted: BoardFilter, **more: str) -> str:
-    """Return the one address of a filtered board."""
+def address(wanted: BoardFilter, path: str = "/board", **more: str) -> str:
+    """Return the one address of a filtered board, or of what is done on it."""
     runs = wanted.runs
     parts = {
         "group": wanted.group or "", "q": runs.q, "owner": runs.owner, "base_model": runs.base_model, "tag": "".join(runs.tag),
         "on": wanted.on, "days": "" if wanted.days == DAYS else str(wanted.days), **more,
     }  # fmt: skip
     query = urlencode({name: value for name, value in parts.items() if value})
-    return f"/board?{query}" if query else "/board"
+    return f"{path}?{query}" if query else path
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants of a waiting run."""
+
+    run_id: str
+    what: Move | Priority
+
+
+def read_wish(fields: Mapping[str, str]) -> Wish:
+    """Return what the form around the queue asks for: a button carries the run's id, dragging names the run and its neighbour."""
+    try:
+        if "moved" in fields:
+            return Wish(fields["moved"], Move.model_validate({name: fields[name] for name in ("before", "after") if name in fields}))
+        name = next(name for name in fields if name in {*To, *Priority})
+    except (ValidationError, StopIteration):
+        message = "Say which run to move, and where to."
+        raise Invalid(message) from None
+    return Wish(fields[name], Priority(name) if name in set(Priority) else Move(to=To(name)))
+
+
+def read_change(fields: Mapping[str, str]) -> QueueChange:
+    """Return what the form of a queue asks for: to hold or release it, or how much may run at once."""
+    try:
+        return (
+            QueueChange(held=bool(fields["held"])) if "held" in fields else QueueChange.model_validate({"slots": fields["slots"] or None})
+        )
+    except (KeyError, ValidationError):
+        message = "Give a whole number of slots, or none for no limit."
+        raise Invalid(message, param="slots") from None
 
 
 @dataclass(frozen=True)
@@ -136,11 +170,6 @@ class BoardLine(runs_view.Line):
         return f"For {self.held:,.0f} s workers held it, in {attempts}: from taking it to giving it back"
 
     @property
-    def since(self) -> datetime:
-        """Since when it stands where it stands, for those that are not at work: launched, or ended."""
-        return self.run.finished_at or self.run.created_at
-
-    @property
     def spark(self) -> str:
         """Its held-out loss as a path."""
         return plot.spark(self.curve)
@@ -163,10 +192,9 @@ def lines(visit: Visit, board: Board, runs: Sequence[Run]) -> list[BoardLine]:
 
 def _line(one: RunLine, wait: Wait | None, board: Board, *, left: float | None, curve: Sequence[metrics.Point]) -> BoardLine:
     run = one.run
-    return BoardLine(
-        one, wait.why if wait else _paused(run) or what_happened(run.error_code, run.reason), wait, left=left, held=board.seconds_held(run), curve=curve,
-        heard=max(0.0, board.moment - run.updated_at),
-    )  # fmt: skip
+    why = wait.why if wait else _paused(run) or what_happened(run.error_code, run.reason)
+    heard = max(0.0, board.moment - run.updated_at)
+    return BoardLine(one, why, wait, left=left, held=board.seconds_held(run), curve=curve, heard=heard)
 
 
 def _paused(run: Run) -> str:

@@ -13,6 +13,7 @@ from app.domain.datasets import DatasetStatus
 from app.domain.differences import differences
 from app.domain.errors import Invalid, NotFound, StudioError
 from app.domain.labels import split_tags
+from app.domain.queueing import Priority
 from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, settings_for
 from app.services.clones import own_settings, preset_of, still_there
 from app.services.lineage import comparable, described
@@ -27,7 +28,17 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSpec
     from app.web.visit import Visit
 
-ALL_FIELDS = ("base_model", "dataset_id", "name", "eval_dataset_id", "tags", "preset", *TrainingSettings.model_fields, "cloned_from")
+ALL_FIELDS = (
+    "base_model",
+    "dataset_id",
+    "name",
+    "eval_dataset_id",
+    "tags",
+    "preset",
+    "priority",
+    *TrainingSettings.model_fields,
+    "cloned_from",
+)
 """Every field in the order of the page."""
 KNOWN = frozenset(ALL_FIELDS)
 PRESET_WORDS = {
@@ -176,7 +187,8 @@ def _planned(visit: Visit, found: Draft, settings: dict[str, str]) -> Draft:
         request = RunRequest(
             name=values.get("name") or f"{found.dataset.name} {found.preset}", base_model=values["base_model"], dataset_id=found.dataset.id,
             eval_dataset_id=values.get("eval_dataset_id"), preset=found.preset, settings=settings,
-            tags=split_tags(values.get("tags", "")), cloned_from=found.origin.id if found.origin else None,
+            tags=split_tags(values.get("tags", "")), priority=_priority(values),
+            cloned_from=found.origin.id if found.origin else None,
         )  # fmt: skip
         held_out = visit.datasets.get(visit.identity, request.eval_dataset_id) if request.eval_dataset_id else None
         spec, rows = visit.runs.plan(request, found.base, found.dataset, held_out)
@@ -186,6 +198,10 @@ def _planned(visit: Visit, found: Draft, settings: dict[str, str]) -> Draft:
     except StudioError as error:
         return replace(found, form=found.form.refused(error, KNOWN), missing=Missing(error.message, "#run-form"), changed=[])
     return replace(found, request=request, spec=spec, training_rows=rows, held_out=held_out)
+
+
+def _priority(values: Mapping[str, str]) -> Priority:
+    return Priority(values["priority"]) if values.get("priority") in set(Priority) else Priority.NORMAL
 
 
 def _origin(visit: Visit, values: dict[str, str]) -> Run | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.db import metrics
 from app.domain.diagnosis import what_happened
+from app.domain.queueing import priority_of
 from app.domain.runs import RunStatus
 from app.web import looks, plot
 
@@ -44,6 +45,11 @@ class Line:
     def look(self) -> Look:
         """Its state as shown."""
         return looks.run_look(self.run.status)
+
+    @property
+    def priority(self) -> str:
+        """How urgent it is."""
+        return priority_of(self.run.priority)
 
     @property
     def bar(self) -> str:

@@ -27,6 +27,7 @@ from app.web.routes import (
     home,
     live,
     new_run,
+    queue,
     run_list,
     runs,
     samples,
@@ -43,8 +44,26 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 ROOT = Path(__file__).resolve().parents[2]
-# /runs/new and /runs/delete stand before /runs/{id}.
-ROUTES = (home, samples, datasets, new_run, run_list, compare, runs, board, chat, search, settings, webhooks, account, docs, live, tour)
+# /runs/new and /runs/delete stand before /runs/{id}, and what is done to the queue before /runs/{id}/{action}.
+ROUTES = (
+    home,
+    samples,
+    datasets,
+    new_run,
+    run_list,
+    compare,
+    queue,
+    runs,
+    board,
+    chat,
+    search,
+    settings,
+    webhooks,
+    account,
+    docs,
+    live,
+    tour,
+)
 log = structlog.get_logger()
 
 

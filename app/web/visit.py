@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
     from app.services.models import Models
+    from app.services.queues import Queues
     from app.services.removal import Removal
     from app.services.runs import Runs
     from app.services.studio import Studio
@@ -59,6 +60,11 @@ class Visit:
         """The service that deletes runs."""
         inference: Inference = self.request.app.state.inference
         return self.studio.removal(self.session, inference.is_answering)
+
+    @cached_property
+    def queues(self) -> Queues:
+        """The queues' service."""
+        return self.studio.queues(self.session)
 
     @cached_property
     def webhooks(self) -> Webhooks:

@@ -101,6 +101,18 @@ def clock(moment: datetime | None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "–"
 
 
+def coming(moments: tuple[datetime, datetime, datetime]) -> str:
+    """Return when something will be: at the earliest, most likely, at the latest; no more exactly than it is known."""
+    now = datetime.now(UTC)
+    low, most, high = (max(0.0, (moment - now).total_seconds()) for moment in moments)
+    if most < MINUTE:
+        return "within a minute"
+    length, unit = (MINUTE, "min") if high < 2 * HOUR else (HOUR, "h") if high < 2 * DAY else (DAY, "d")
+    first, last = round(low / length), max(1, round(high / length))
+    clock = moments[1].astimezone(UTC).strftime("%H:%M" if most < DAY / 2 else "%a %H:%M")
+    return f"about {clock} UTC, {'within' if not first else f'in {first} to' if first < last else 'in'} {last} {unit}"
+
+
 def plural(amount: float | None, one: str, many: str = "") -> str:
     """Return `1 row`, `12 rows`."""
     return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
@@ -123,5 +135,5 @@ def named(thing: Any) -> tuple[str, str]:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "count": count, "size": size, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
-    "clock": clock, "plural": plural, "twice": twice, "named": named, "parameters": parameters, "told": told,
+    "clock": clock, "plural": plural, "twice": twice, "named": named, "coming": coming, "parameters": parameters, "told": told,
 }  # fmt: skip

@@ -19,14 +19,28 @@
     return `${Math.floor(seconds / length)} ${unit} ago`;
   }
 
+  const MINUTE_S = 60;
+  const HALF_A_DAY_S = 43200;
+  const AHEAD = [[7200, 60, "min"], [172800, 3600, "h"], [Infinity, 86400, "d"]];
+  function coming(time) {
+    const ahead = (moment) => Math.max(0, (new Date(moment) - Date.now()) / 1000);
+    const low = ahead(time.dataset.low), most = ahead(time.dateTime), high = ahead(time.dataset.high);
+    if (most < MINUTE_S) return "within a minute";
+    const [, length, unit] = AHEAD.find(([limit]) => high < limit);
+    const first = Math.round(low / length), last = Math.max(1, Math.round(high / length));
+    const day = most < HALF_A_DAY_S ? {} : { weekday: "short" };
+    const clock = new Date(time.dateTime).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...day });
+    return `about ${clock}, ${first === 0 ? "within" : first < last ? `in ${first} to` : "in"} ${last} ${unit}`;
+  }
+
   function enliven() {
     for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
     for (const time of document.querySelectorAll("time[datetime]")) {
       const moment = new Date(time.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
-      const words = ago(moment);
+      const words = time.dataset.low ? coming(time) : ago(moment);
       if (time.textContent !== words) time.textContent = words;
-      time.title = moment.toLocaleString();
+      if (!time.dataset.low) time.title = moment.toLocaleString();
     }
   }
 

@@ -62,7 +62,7 @@ def test_runs_stand_in_their_groups_with_why_they_wait(browser: TestClient) -> N
     assert "Paused at step 40: it goes on when somebody resumes it." in waiting
     done = section(page, "done")
     assert all(name in done for name in ("emails-balanced", "emails-wide", "typo"))
-    assert "memory ran out" in done
+    assert "The machine's memory ran out." in unescape(done)
 
 
 def test_a_run_tells_how_far_it_is_and_what_it_took(browser: TestClient, studio: Studio) -> None:

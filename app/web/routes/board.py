@@ -8,19 +8,21 @@ from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
 from app.db.base import utc_now
+from app.domain.labels import RunChange
+from app.domain.queueing import Priority
 from app.services.board import Board, BoardFilter, Group
 from app.services.paging import Page
 from app.web import board_view, workers_view
 from app.web.board_view import BoardLine, Shown, address
-from app.web.dependencies import Look
+from app.web.dependencies import Act, Look, Posted
 
 if TYPE_CHECKING:
     from app.db import Run
     from app.web.visit import Visit
 
 router = APIRouter(include_in_schema=False)
-RUNNING_ROWS, WAITING_ROWS, DONE_ROWS = 20, 15, 20
-ALONE_ROWS = 60
+RUNNING_ROWS, WAITING_ROWS, DONE_ROWS = 20, 12, 12
+ALONE_ROWS = 50
 """How many rows a group has that is looked at alone."""
 WALL_RUNNING, WALL_WAITING, WALL_WORKERS = 6, 4, 6
 FORM = "form#board-filter"
@@ -40,13 +42,37 @@ def show_board(
     return _wall(visit, board) if wall else _board(visit, board, after)
 
 
+@router.post("/board/move")
+def move_run(visit: Act, fields: Posted) -> Response:
+    """Put a waiting run somewhere else in the queue, or give it another priority; then show the board as it is filtered."""
+    wish = board_view.read_wish(fields)
+    if isinstance(wish.what, Priority):
+        run = visit.runs.change(visit.identity, wish.run_id, RunChange(priority=wish.what))
+        return _done(visit, f"The priority of {run.name} is {wish.what}.")
+    moved = visit.queues.move(visit.identity, wish.run_id, wish.what)
+    return _done(visit, f"{moved.run.name} stands at place {moved.place} of {moved.number} in the queue.")
+
+
+@router.post("/board/queue")
+def change_queue(visit: Act, fields: Posted) -> Response:
+    """Hold, release or limit a queue; then show the board as it is filtered."""
+    visit.queues.change(visit.identity, fields.get("queue", ""), board_view.read_change(fields))
+    return _done(visit, "The queue is held." if fields.get("held") else "The queue was changed.")
+
+
+def _done(visit: Visit, told: str) -> Response:
+    visit.session.flush()
+    wanted = board_view.read_filter(visit.request.query_params)
+    return _board(visit, Board(visit.session, visit.identity, wanted), None, told) if visit.is_fragment else visit.go(address(wanted))
+
+
 @router.get("/workers")
 def show_workers(visit: Look) -> Response:
     """Show who works here, and on what."""
     return visit.page("workers/workers.html", workers=workers_view.read(visit))
 
 
-def _board(visit: Visit, board: Board, after: str | None) -> Response:
+def _board(visit: Visit, board: Board, after: str | None, told: str = "") -> Response:
     wanted, found = board.wanted, _groups(board, after)
     shown = {run.id: run for runs in found.values() for run in runs.items}
     lines = {line.run.id: line for line in board_view.lines(visit, board, list(shown.values()))}
@@ -55,8 +81,9 @@ def _board(visit: Visit, board: Board, after: str | None) -> Response:
     page = visit.page(
         "board/board.html",
         # The form changes what is looked at, so the stream's own link changes with it; a doorbell leaves the form alone.
-        also=("board_totals", *(("board_choices", "board_chips", "live") if by_form else ())),
+        also=("board_totals", *(("board_told",) if told else ()), *(("board_choices", "board_chips", "live") if by_form else ())),
         wanted=wanted, shown=Shown(wanted), here=address(wanted), after=after, choices=choices, windows=board_view.WINDOWS,
+        told=told, queues=visit.queues.on_the_board(), move=address(wanted, "/board/move"), change=address(wanted, "/board/queue"),
         wall=address(wanted, wall="1"), clear=address(BoardFilter(group=wanted.group)),
         groups=[_section(group, page, lines, choices.groups[group]) for group, page in found.items()],
         older=lambda last: address(wanted, after=last), totals=board.totals(), workers=workers, alive=workers_view.alive(workers),

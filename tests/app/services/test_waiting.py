@@ -96,7 +96,7 @@ def test_a_full_queue_says_how_many_may_run_and_who_ends_first(engine: Engine, o
     add_worker(engine)
     add_run(engine, owner, dataset, name="long", status=RunStatus.RUNNING, lease_owner=add_worker(engine, busy_with="x"), **FAR)
     decide(engine, slots=1)
-    assert reasons(engine, run_id) == ["It is next, once the queue's only slot is free of long."]
+    assert reasons(engine, run_id) == ["It is next, once the queue's only slot is free: it waits for long."]
     with unit_of_work(engine) as session:
         session.get_one(QueueRow, "gpu").slots = 2
     assert reasons(engine, run_id) == ["A worker takes it next."]
@@ -127,9 +127,9 @@ def test_a_run_of_another_project_is_not_named(engine: Engine, owner: Identity, 
 
 def test_a_worker_that_takes_nothing_says_why(engine: Engine, owner: Identity, dataset: str) -> None:
     run_id = add_run(engine, owner, dataset)
-    add_worker(engine, facts={"waiting": "An earlier trainer (process 4711) is still leaving the GPU."})
+    add_worker(engine, facts={"waiting": "cuda:0 is not free yet"})
     [wait] = waits_of(engine, run_id)
-    assert wait.why == "It is next. The worker on forge waits: An earlier trainer (process 4711) is still leaving the GPU."
+    assert wait.why == "It is next. On forge: cuda:0 is not free yet."
     assert wait.starts is None
     add_worker(engine, host="bench")
     assert reasons(engine, run_id) == ["A worker takes it next."]
