@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.domain.events import AnyEvent, Checkpoint, Finished, parse_event
+from app.domain.events import AnyEvent, Checkpoint, parse_event
 from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import curve, last, make_model, read_events, write_rows, write_spec
 
@@ -61,27 +60,6 @@ def wait_for(out: Path, wanted: Callable[[list[AnyEvent]], bool], child: subproc
 
 def saved_ten_steps(events: list[AnyEvent]) -> bool:
     return any(isinstance(event, Checkpoint) and event.step >= 10 for event in events)
-
-
-def test_a_killed_run_goes_on_bit_for_bit_as_if_nothing_had_happened(work: Path, tmp_path: Path, start: Start) -> None:
-    spec = write_spec(work, work / "base", work / "rows.jsonl", max_steps=60, checkpoint_every_steps=10, eval_every_steps=30, dropout=0.1)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert start(spec, "--out", whole).wait() == 0
-    killed = start(spec, "--out", cut)
-    wait_for(cut, saved_ten_steps, killed)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not any(isinstance(event, Finished) for event in read_events_of_a_killed_run(cut))
-    assert start(spec, "--out", cut).wait() == 0
-    assert curve(read_events(cut)) == curve(read_events(whole))
-    assert curve(read_events(cut), "eval/loss") == curve(read_events(whole), "eval/loss")
-    weights = [(out / "adapter" / "adapter_model.safetensors").read_bytes() for out in (whole, cut)]
-    assert weights[0] == weights[1]
-
-
-def read_events_of_a_killed_run(out: Path) -> list[AnyEvent]:
-    whole = (out / "events.jsonl").read_bytes().rpartition(b"\n")[0]
-    return [parse_event(line) for line in whole.splitlines()]
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_same_command_finishes_the_run(work: Path, tmp_path: Path, start: Start) -> None:
