@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ from hypothesis import settings
 ROOT = Path(__file__).resolve().parent.parent
 # Side by side, tests share the cores: a thread of torch that waits for the others must not keep one busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-LEFT_OUT = pytest.StashKey[int]()
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 LEFT_OUT_BESIDE = "left_out"
+NEEDS = {"material": "the real data of HONE_MATERIAL", "mounts": "the right to mount small disks, which root has"}
+"""What tests with a marker cannot run without."""
 # How long an example takes says how busy the machine is.
 settings.register_profile("hone", deadline=None)
 settings.load_profile("hone")
@@ -30,17 +34,30 @@ def material_folder() -> Path:
     return Path(os.environ.get("HONE_MATERIAL", ROOT.parent / "shared" / "data"))
 
 
+def may_mount() -> bool:
+    """Tell whether this user may mount a disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+        return tried.returncode == 0 and subprocess.run(["umount", folder], capture_output=True, check=False).returncode == 0
+
+
+def is_there(need: str) -> bool:
+    """Tell whether this machine has what tests with a marker need."""
+    return material_folder().is_dir() if need == "material" else may_mount()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs real data where there is none, and say so in one line; in CI let it fail instead."""
-    if material_folder().is_dir() or in_ci():
-        return
-    left_out = [item for item in items if item.get_closest_marker("material")]
+    """Leave out what needs something that is not here, and say so in one line; in CI let it fail instead."""
+    needed = {need for item in items for need in NEEDS if item.get_closest_marker(need)}
+    missing = set() if in_ci() else {need for need in needed if not is_there(need)}
+    left_out = {need: [item for item in items if item.get_closest_marker(need)] for need in missing}
     if left_out:
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
-        config.stash[LEFT_OUT] = len(left_out)
+        gone = [item for tests in left_out.values() for item in tests]
+        items[:] = [item for item in items if item not in gone]
+        config.hook.pytest_deselected(items=gone)
+        config.stash[LEFT_OUT] = {need: len(tests) for need, tests in left_out.items()}
         if hasattr(config, "workeroutput"):
-            config.workeroutput[LEFT_OUT_BESIDE] = len(left_out)
+            config.workeroutput[LEFT_OUT_BESIDE] = config.stash[LEFT_OUT]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -51,10 +68,9 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the one line about tests without their material."""
-    if LEFT_OUT in config.stash:
-        left_out = config.stash[LEFT_OUT]
-        terminalreporter.write_line(f"{left_out} tests were left out: they need the real data of HONE_MATERIAL ({material_folder()}).")
+    """Print the one line about tests without what they need."""
+    for need, number in sorted(config.stash.get(LEFT_OUT, {}).items()):
+        terminalreporter.write_line(f"{number} tests were left out: they need {NEEDS[need]}.")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,209 @@
+"""R10: a full disk is a clear failure and no damage, and everything goes on once there is room.
+
+A real studio trains on four small disks: for the store, the database, the logs and the runs. Each is filled to the last byte in turn.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.faults.harness.results import record
+from tests.faults.small_disk import FILLER, filled, small_disk
+from tests.workers.conftest import make_base
+from tools.running import RunningStudio, running_studio
+
+SECONDS = 120.0
+ROWS = "".join(
+    f'{{"messages": [{{"role": "user", "content": "number {n}"}}, {{"role": "assistant", "content": "it is {n}"}}]}}\n' for n in range(40)
+)
+SETTINGS = {
+    "max_steps": 200_000, "batch_size": 2, "max_length": 64, "rank": 4, "precision": "fp32", "device": "cpu",
+    "eval_every_steps": 100_000, "checkpoint_every_steps": 100,
+}  # fmt: skip
+pytestmark = pytest.mark.mounts
+
+
+class Disks:
+    """Where the four disks of a studio lie."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.database = folder / "home", folder / "database"
+        self.store, self.logs, self.runs = self.home / "artifacts", self.home / "logs", self.home / "runs"
+
+
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
+    """Four small disks."""
+    made = Disks(tmp_path_factory.mktemp("disks"))
+    with ExitStack() as mounted:
+        for place in (made.database, made.store, made.logs, made.runs):
+            mounted.enter_context(small_disk(place))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def studio(disks: Disks) -> Iterator[RunningStudio]:
+    """A studio on them."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HONE_DATABASE_URL", f"sqlite:///{disks.database / 'hone.db'}")
+        with running_studio(disks.home) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to upload."""
+    path = tmp_path_factory.mktemp("rows") / "numbers.jsonl"
+    path.write_text(ROWS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def wanted(studio: RunningStudio, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What to launch: a run that would take for ever."""
+    base = make_base(tmp_path_factory.mktemp("bases") / "tiny")
+    return {"name": "for ever", "base_model": str(base), "dataset_id": studio.upload(rows)["id"], "settings": SETTINGS}
+
+
+@pytest.fixture(scope="module")
+def runs(studio: RunningStudio, wanted: dict[str, Any]) -> list[str]:
+    """The run that trains beside the tests, which is given up by none of them."""
+    return [studio.launch(**wanted)]
+
+
+@pytest.fixture
+def run(studio: RunningStudio, runs: list[str]) -> str:
+    """A run that trains just now and has a checkpoint."""
+    state(studio, runs[0], lambda run: run["status"] == "running" and run["step"] > 0)
+    event(studio, runs[0], "checkpoint", after=0)
+    return runs[0]
+
+
+def state(studio: RunningStudio, run: str, is_reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait for a run's state and return the run."""
+    return studio.wait_for(f"/api/v1/runs/{run}", is_reached, SECONDS)
+
+
+def events(studio: RunningStudio, run: str) -> list[dict[str, Any]]:
+    """Return a run's history."""
+    with studio.rest as rest:
+        return list(rest.get(f"/api/v1/runs/{run}/events?limit=500").raise_for_status().json()["data"])
+
+
+def event(studio: RunningStudio, run: str, kind: str, *, after: int) -> dict[str, Any]:
+    """Wait for an event of a kind beyond the first `after` events."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        found = [one for one in events(studio, run)[after:] if one["type"] == kind]
+        if found:
+            return found[0]
+        time.sleep(0.25)
+    pytest.fail(f"no {kind}: {events(studio, run)}")
+
+
+def goes_on(studio: RunningStudio, run: str) -> float:
+    """Wait until a run has made twenty more steps, and return how many seconds that took."""
+    began, step = time.monotonic(), studio.wait_for(f"/api/v1/runs/{run}", lambda _: True)["step"]
+    state(studio, run, lambda run: run["status"] == "running" and run["step"] > step + 20)
+    return round(time.monotonic() - began, 1)
+
+
+def keep(disk: str, seconds: float) -> None:
+    """Enter into the results that a disk was full, and how soon the run went on."""
+    record("R10", test=f"test_disk_full.py: {disk}", n=1, result={"went_on_after_seconds": seconds}, seed=None, database="sqlite")
+
+
+def pages_render(studio: RunningStudio, run: str) -> None:
+    """See that people can look at what is there."""
+    with httpx.Client(base_url=studio.address, trust_env=False, timeout=30) as browser:
+        answers = {path: browser.get(path).status_code for path in ("/", "/runs", f"/runs/{run}", "/datasets", "/board", "/livez")}
+    assert set(answers.values()) == {200}, answers
+
+
+def refusal(answer: httpx.Response) -> str:
+    """Return the words of an answer that a disk is full."""
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["Retry-After"]
+    assert answer.json()["error"]["code"] == "disk_full", answer.text
+    return str(answer.json()["error"]["message"])
+
+
+def is_whole(database: Path) -> bool:
+    """Return whether SQLite finds no damage."""
+    connection = sqlite3.connect(database)
+    try:
+        return bool(connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)])
+    finally:
+        connection.close()
+
+
+def test_a_full_disk_of_logs_costs_lines_and_nothing_else(studio: RunningStudio, run: str, disks: Disks, rows: Path) -> None:
+    with filled(disks.logs):
+        pages_render(studio, run)
+        assert studio.upload(rows)["status"] == "ready"
+        keep("logs", goes_on(studio, run))
+    size = (disks.logs / "hone.log").stat().st_size
+    pages_render(studio, run)
+    assert (disks.logs / "hone.log").stat().st_size > size
+
+
+def test_a_full_disk_of_runs_costs_checkpoints_and_then_pauses(studio: RunningStudio, run: str, disks: Disks) -> None:
+    before = len(events(studio, run))
+    with filled(disks.runs):
+        assert "is full" in event(studio, run, "notice", after=before)["message"]
+        goes_on(studio, run)
+        pages_render(studio, run)
+    event(studio, run, "checkpoint", after=len(events(studio, run)))
+    with filled(disks.runs), studio.rest as rest:
+        rest.post(f"/api/v1/runs/{run}/pause").raise_for_status()
+        paused = state(studio, run, lambda run: run["status"] not in {"running", "pausing"})
+        assert (paused["status"], paused["attempt"]) == ("paused", 1)
+        assert paused["reason"].startswith(f"The disk at {disks.runs} is full")
+        assert "Free some space there, then resume" in paused["reason"]
+    with studio.rest as rest:
+        assert rest.post(f"/api/v1/runs/{run}/resume").raise_for_status()
+    keep("runs", goes_on(studio, run))
+
+
+def test_a_full_disk_of_the_database_refuses_writes_and_shows_pages(
+    studio: RunningStudio, run: str, disks: Disks, wanted: dict[str, Any]
+) -> None:
+    with filled(disks.database), studio.rest as rest:
+        assert "Free some space" in refusal(rest.post("/api/v1/runs", json=wanted))
+        pages_render(studio, run)
+        assert rest.get("/readyz").json()["checks"]["disk"] is False
+    keep("database", goes_on(studio, run))
+    assert is_whole(disks.database / "hone.db")
+    with studio.rest as rest:
+        second = rest.post("/api/v1/runs", json=wanted).raise_for_status().json()["id"]
+        rest.post(f"/api/v1/runs/{second}/cancel").raise_for_status()
+
+
+def test_a_full_disk_of_the_store_refuses_uploads_and_keeps_what_was_learned(
+    studio: RunningStudio, run: str, disks: Disks, rows: Path
+) -> None:
+    kept = {path for path in disks.store.rglob("*") if path.is_file()}
+    with filled(disks.store), studio.rest as rest:
+        with rows.open("rb") as opened:
+            assert "ree" in refusal(rest.post("/api/v1/datasets", files={"file": (rows.name, opened)}, data={"name": "x"}))
+        assert {path for path in disks.store.rglob("*") if path.is_file()} - kept == {disks.store / FILLER}
+        pages_render(studio, run)
+        rest.post(f"/api/v1/runs/{run}/stop").raise_for_status()
+        stopped = state(studio, run, lambda run: run["status"] not in {"running", "stopping"})
+        assert (stopped["status"], stopped["model"]) == ("stopped", None)
+        assert stopped["reason"].startswith(f"The disk at {disks.store} is full")
+        assert "Free some space there, then resume" in stopped["reason"]
+    assert studio.upload(rows)["status"] == "ready"
+    with studio.rest as rest:
+        rest.post(f"/api/v1/runs/{run}/resume").raise_for_status()
+        keep("store", goes_on(studio, run))
+        rest.post(f"/api/v1/runs/{run}/stop").raise_for_status()
+        assert state(studio, run, lambda run: run["status"] == "stopped")["model"]
