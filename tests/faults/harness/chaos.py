@@ -104,11 +104,11 @@ class Chaos:
         run_id, token, owner = self.random.choice(busy)
         member = self.fleet.awake[str(owner)]
         trainers = member.trainers()
-        if not trainers:
-            return  # between a claim and its trainer's start, or just past the end
+        if what == "kill the trainer" and not trainers:
+            return  # between a claim and the trainer's start, or after its end
         self.done[what] += 1
         if what in SLEEPS:
-            asleep = self.random.uniform(1.3, 2.0) * self.fleet.pace.lease_seconds
+            asleep = self.random.uniform(1.2, 1.7) * self.fleet.pace.lease_seconds
             self.fleet.freeze(member, asleep, trainer_too=what == "freeze both")
             return
         self.hits.append(Hit(run_id, token, time.time()))
