@@ -29,6 +29,7 @@ SETTINGS = {
     "eval_every_steps": 100_000, "checkpoint_every_steps": 100,
 }  # fmt: skip
 pytestmark = pytest.mark.mounts
+Kept = Callable[[float], None]
 
 
 class Disks:
@@ -87,6 +88,17 @@ def run(studio: RunningStudio, runs: list[str]) -> str:
     return runs[0]
 
 
+@pytest.fixture
+def keep(request: pytest.FixtureRequest) -> Kept:
+    """Enter into the results how soon the run went on after the test's disk was full."""
+
+    def enter(seconds: float) -> None:
+        test = f"test_disk_full.py::{request.node.name}"
+        record("R10", test=test, n=1, result={"went_on_after_seconds": seconds}, seed=None, database="sqlite")
+
+    return enter
+
+
 def state(studio: RunningStudio, run: str, is_reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Wait for a run's state and return the run."""
     return studio.wait_for(f"/api/v1/runs/{run}", is_reached, SECONDS)
@@ -116,11 +128,6 @@ def goes_on(studio: RunningStudio, run: str) -> float:
     return round(time.monotonic() - began, 1)
 
 
-def keep(disk: str, seconds: float) -> None:
-    """Enter into the results that a disk was full, and how soon the run went on."""
-    record("R10", test=f"test_disk_full.py: {disk}", n=1, result={"went_on_after_seconds": seconds}, seed=None, database="sqlite")
-
-
 def pages_render(studio: RunningStudio, run: str) -> None:
     """See that people can look at what is there."""
     with httpx.Client(base_url=studio.address, trust_env=False, timeout=30) as browser:
@@ -145,17 +152,17 @@ def is_whole(database: Path) -> bool:
         connection.close()
 
 
-def test_a_full_disk_of_logs_costs_lines_and_nothing_else(studio: RunningStudio, run: str, disks: Disks, rows: Path) -> None:
+def test_a_full_disk_of_logs_costs_lines_and_nothing_else(studio: RunningStudio, run: str, disks: Disks, rows: Path, keep: Kept) -> None:
     with filled(disks.logs):
         pages_render(studio, run)
         assert studio.upload(rows)["status"] == "ready"
-        keep("logs", goes_on(studio, run))
+        keep(goes_on(studio, run))
     size = (disks.logs / "hone.log").stat().st_size
     pages_render(studio, run)
     assert (disks.logs / "hone.log").stat().st_size > size
 
 
-def test_a_full_disk_of_runs_costs_checkpoints_and_then_pauses(studio: RunningStudio, run: str, disks: Disks) -> None:
+def test_a_full_disk_of_runs_costs_checkpoints_and_then_pauses(studio: RunningStudio, run: str, disks: Disks, keep: Kept) -> None:
     before = len(events(studio, run))
     with filled(disks.runs):
         assert "is full" in event(studio, run, "notice", after=before)["message"]
@@ -169,18 +176,18 @@ def test_a_full_disk_of_runs_costs_checkpoints_and_then_pauses(studio: RunningSt
         assert paused["reason"].startswith(f"The disk at {disks.runs} is full")
         assert "Free some space there, then resume" in paused["reason"]
     with studio.rest as rest:
-        assert rest.post(f"/api/v1/runs/{run}/resume").raise_for_status()
-    keep("runs", goes_on(studio, run))
+        rest.post(f"/api/v1/runs/{run}/resume").raise_for_status()
+    keep(goes_on(studio, run))
 
 
 def test_a_full_disk_of_the_database_refuses_writes_and_shows_pages(
-    studio: RunningStudio, run: str, disks: Disks, wanted: dict[str, Any]
+    studio: RunningStudio, run: str, disks: Disks, wanted: dict[str, Any], keep: Kept
 ) -> None:
     with filled(disks.database), studio.rest as rest:
         assert "Free some space" in refusal(rest.post("/api/v1/runs", json=wanted))
         pages_render(studio, run)
         assert rest.get("/readyz").json()["checks"]["disk"] is False
-    keep("database", goes_on(studio, run))
+    keep(goes_on(studio, run))
     assert is_whole(disks.database / "hone.db")
     with studio.rest as rest:
         second = rest.post("/api/v1/runs", json=wanted).raise_for_status().json()["id"]
@@ -188,7 +195,7 @@ def test_a_full_disk_of_the_database_refuses_writes_and_shows_pages(
 
 
 def test_a_full_disk_of_the_store_refuses_uploads_and_keeps_what_was_learned(
-    studio: RunningStudio, run: str, disks: Disks, rows: Path
+    studio: RunningStudio, run: str, disks: Disks, rows: Path, keep: Kept
 ) -> None:
     kept = {path for path in disks.store.rglob("*") if path.is_file()}
     with filled(disks.store), studio.rest as rest:
@@ -204,6 +211,6 @@ def test_a_full_disk_of_the_store_refuses_uploads_and_keeps_what_was_learned(
     assert studio.upload(rows)["status"] == "ready"
     with studio.rest as rest:
         rest.post(f"/api/v1/runs/{run}/resume").raise_for_status()
-        keep("store", goes_on(studio, run))
+        keep(goes_on(studio, run))
         rest.post(f"/api/v1/runs/{run}/stop").raise_for_status()
         assert state(studio, run, lambda run: run["status"] == "stopped")["model"]
