@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from fastapi.security import HTTPBearer
 from sqlalchemy.orm import Session
 
 from app.db.base import utc_now
-from app.db.session import reading, unit_of_work
+from app.db.session import UNREACHABLE, reading, unit_of_work
 from app.domain.errors import Unauthenticated
 from app.services.accounts import Accounts, Identity, session_cookie
 from app.services.studio import Studio
@@ -47,7 +48,8 @@ def authenticated(request: Request, studio: StudioDep, _: Annotated[object, Secu
             identity = found
         last_used = accounts.last_used(identity)
     if last_used is None or utc_now() - last_used > USED_EVERY:
-        with unit_of_work(studio.engine) as session:
+        # A database that takes no writes just now, or whose disk is full, can still be read from.
+        with suppress(*UNREACHABLE), unit_of_work(studio.engine) as session:
             Accounts(session).mark_used(identity)
     return identity
 

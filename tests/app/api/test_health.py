@@ -14,9 +14,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 
 from app.config import Settings
+from app.db.session import unit_of_work
 from app.launcher import prepare
 from app.main import create_app
 from app.services import disk
+from app.services.accounts import Accounts
 from app.services.studio import Studio
 
 Started = Callable[..., TestClient]
@@ -61,6 +63,17 @@ def test_a_database_that_can_only_be_read_is_not_ready(started: Started) -> None
     studio: Studio = client.app.state.studio  # type: ignore[attr-defined]
     event.listen(studio.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
     assert failing(client) == {"database"}
+
+
+def test_a_key_reads_from_a_database_that_takes_no_writes(started: Started) -> None:
+    client = started()
+    studio: Studio = client.app.state.studio  # type: ignore[attr-defined]
+    with unit_of_work(studio.engine) as session:
+        _, key = Accounts(session).create_key(Accounts(session).ensure_owner(), "never used before")
+    studio.engine.dispose()
+    event.listen(studio.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    client.headers["Authorization"] = f"Bearer {key}"
+    assert client.get("/api/v1/runs").status_code == 200
 
 
 def test_a_database_without_its_tables_is_not_ready(started: Started, tmp_path: Path) -> None:
