@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
-from app.config import Settings
+from app.config import PROJECT_ROOT, Settings
 from app.db import WorkerRow
 from app.db.counters import RUN_STEPS, count
 from app.db.session import unit_of_work
@@ -55,6 +56,12 @@ def test_a_fresh_studio_has_every_number_at_nothing(client: TestClient) -> None:
     }  # fmt: skip
     assert found["hone_database_up",] == 1
     assert {value for (name, *_), value in found.items() if "disk" not in name and name != "hone_database_up"} == {0}
+
+
+def test_the_operators_page_lists_every_number_and_no_other(client: TestClient) -> None:
+    listed = re.findall(r"`((?:hone|http)_\w+)`", (PROJECT_ROOT / "docs" / "operating.md").read_text(encoding="utf-8"))
+    told = re.findall(r"^# TYPE (\w+) ", client.get("/metrics").text, re.MULTILINE)
+    assert set(told) - {"http_request_duration_seconds_created"} == set(listed)
 
 
 def test_runs_and_queues_are_counted(client: TestClient, engine: Engine, owner: Identity) -> None:
