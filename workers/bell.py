@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery.worker import WorkController
 from kombu.exceptions import OperationalError
+from kombu.transport.redis import Channel
 
 from app.domain.bells import Bell
+from app.gateways.queue import bell
 from workers.celery_app import celery_app, serve
 
 if TYPE_CHECKING:
-    from kombu import Connection
-
     from workers.worker import Worker
 
 log = structlog.get_logger()
 LOOK_SECONDS = 5.0
-FRESH_SECONDS = 15
-"""A consumer asks Redis anew every second; one that has not for so long hears nothing."""
+FRESH_SECONDS = 60
+"""Celery's connection says every health_check_interval that it lives; one that has not for so long hears nothing."""
 DEAF_SECONDS = 120.0
 """After this long without hearing, although Redis is there, listening is begun anew: Celery is known to reconnect and stay deaf."""
 
@@ -33,16 +33,19 @@ class Listener:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.name = f"hone-{worker.id}"
-        self.since = time.time()
+        self.bell = Bell(by="redis", since=time.time())
         self._consumer: WorkController | None = None
 
     def start(self) -> None:
         """Begin to listen, and to watch over it."""
         serve(self.worker)
         celery_app.conf.broker_transport_options |= {"client_name": self.name}
+        celery_app.conf.task_queues = [bell(self.worker.queue)]
+        # A ring that was not acknowledged is put back at the end otherwise, and a Redis that is away is waited for.
+        Channel.do_restore = False
         for name in ("celery", "kombu"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._note(is_heard=False, is_there=False)
+        self.worker.says |= self.bell.as_facts()
         self._listen_anew()
         threading.Thread(target=self._watch, name="watch over the bell", daemon=True).start()
 
@@ -50,22 +53,26 @@ class Listener:
         threading.Thread(target=self._listen, name="bell", daemon=True).start()
 
     def _listen(self) -> None:
-        """Consume until told to stop; a thread that has been replaced ends."""
-        # The pool is this very thread: a ring takes no time. Gossip and mingle only make workers talk to one another.
-        consumer = WorkController(
-            app=celery_app, hostname=f"{self.worker.id}@{self.worker.host}", queues=[self.worker.queue], pool_cls="solo", concurrency=1,
-            without_gossip=True, without_mingle=True, without_heartbeat=True,
-        )  # fmt: skip
-        self._consumer = consumer
-        while not self.worker.leaving.is_set() and self._consumer is consumer:
+        """Consume until told to leave, or replaced; what ends by itself is begun again."""
+        while not self.worker.leaving.is_set():
+            self._consumer = consumer = self._new_consumer()
             consumer.start()
+            if self._consumer is not consumer:
+                return
             self.worker.leaving.wait(1.0)
+
+    def _new_consumer(self) -> WorkController:
+        # The pool is the thread that listens: a ring takes no time. Gossip and mingle only make workers talk to one another.
+        return WorkController(
+            app=celery_app, hostname=f"{self.worker.id}@{self.worker.host}", queues=[bell(self.worker.queue).name],
+            pool_cls="solo", concurrency=1, without_gossip=True, without_mingle=True, without_heartbeat=True,
+        )  # fmt: skip
 
     def _watch(self) -> None:
         heard = time.monotonic()
         while not self.worker.leaving.is_set():
             is_there, is_heard = self._ask_redis()
-            self._note(is_heard=is_heard, is_there=is_there)
+            self._note(is_there=is_there, is_heard=is_heard)
             if is_heard or not is_there:
                 heard = time.monotonic()
             elif time.monotonic() - heard > DEAF_SECONDS:
@@ -83,21 +90,21 @@ class Listener:
 
     def _ask_redis(self) -> tuple[bool, bool]:
         """Return whether Redis answers, and whether it sees this worker wait for rings."""
+        connection = celery_app.connection_for_read()
         try:
-            with celery_app.connection_for_read() as connection:
+            with connection:
                 return True, self._is_waiting(connection)
-        except (OperationalError, OSError, *celery_app.connection_for_read().connection_errors):
+        except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors):
             return False, False
 
-    def _is_waiting(self, connection: Connection) -> bool:
-        clients = connection.channel().client.client_list()
-        mine = [client for client in clients if client["name"] == self.name and client["cmd"].lower().endswith("pop")]
-        return any(int(client["idle"]) < FRESH_SECONDS for client in mine)
+    def _is_waiting(self, connection: Any) -> bool:
+        mine = [client for client in connection.channel().client.client_list() if client["name"] == self.name]
+        return any(int(client["sub"]) + int(client["psub"]) > 0 and int(client["idle"]) < FRESH_SECONDS for client in mine)
 
-    def _note(self, *, is_heard: bool, is_there: bool) -> None:
+    def _note(self, *, is_there: bool, is_heard: bool) -> None:
         """Have the worker say how it is rung; while it is not it looks as often as without Redis."""
-        if is_heard != self.worker.is_rung:
-            self.since = time.time()
-            log.info("rings are heard" if is_heard else "no ring is heard; looking by itself")
+        if (is_there, is_heard) != (self.bell.is_there, self.bell.is_heard):
+            self.bell = Bell(by="redis", is_there=is_there, is_heard=is_heard, since=time.time())
+            log.info(self.bell.in_words)
         self.worker.is_rung = is_heard
-        self.worker.says |= Bell(by="redis", is_heard=is_heard, is_there=is_there, since=self.since).as_facts()
+        self.worker.says |= self.bell.as_facts()

@@ -20,9 +20,9 @@ celery_app.conf.update(
     task_acks_late=False,
     # The database has the truth; results would only be a second one.
     task_ignore_result=True,
-    # A ring that waits in one process while another is free wakes nobody.
-    worker_prefetch_multiplier=1,
-    worker_disable_prefetch=True,
+    # Every worker hears every ring, so there is nothing to hoard. Without a limit, because one whose acknowledgement was lost counts
+    # for ever: with a limit of one, nothing is heard any more.
+    worker_prefetch_multiplier=0,
     # The broker may come later than the worker, and go for as long as it likes; meanwhile the worker looks by itself.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
@@ -36,10 +36,12 @@ celery_app.conf.update(
         # Firewalls forget connections that are silent, and do not say so.
         "socket_keepalive": True,
         "health_check_interval": 15,
-        # Nothing may wait for ever for an answer; listening itself is a question of one second, asked again and again.
+        # Nothing may wait for ever for an answer.
         "socket_timeout": 10.0,
         "socket_connect_timeout": 4.0,
     },
+    # Nothing runs that a lost connection could cost; said because Celery warns of it otherwise.
+    worker_cancel_long_running_tasks_on_connection_loss=True,
     # JSON only: a pickle could run code.
     task_serializer="json",
     accept_content=["json"],

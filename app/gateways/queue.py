@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import structlog
 from celery import Celery
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 RING = "hone.ring"
 log = structlog.get_logger()
+
+
+def bell(queue: str) -> Queue:
+    """Return where a queue's workers listen: all of them at once, since one that is busy would keep a ring from those that are not."""
+    name = f"hone.{queue}"
+    return Queue(name, Exchange(name, type="fanout", durable=False), routing_key=name, durable=False)
 
 
 class SilentQueue:
@@ -28,7 +35,7 @@ class CeleryQueue:
     def ring(self, queue: str) -> None:
         """Send the message; a broker that is down costs only speed."""
         try:
-            self._celery.send_task(RING, kwargs={"queue": queue}, queue=queue, ignore_result=True, retry=False)
+            self._celery.send_task(RING, kwargs={"queue": queue}, queue=bell(queue), ignore_result=True, retry=False)
         except OperationalError as error:
             log.warning("the bell could not be rung; workers will look by themselves", queue=queue, error=str(error))
 

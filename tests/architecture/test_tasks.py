@@ -6,7 +6,7 @@ import inspect
 
 from celery import Celery
 
-from app.gateways.queue import CeleryQueue
+from app.gateways.queue import CeleryQueue, bell
 from workers import celery_app
 
 
@@ -20,7 +20,7 @@ def test_the_bell_rings_a_task_that_workers_have_with_arguments_it_takes() -> No
     workers.loader.import_default_modules()
     queue = CeleryQueue("memory://")
     queue.ring("cpu")
-    with queue._celery.connection_for_read() as connection, connection.SimpleQueue("cpu") as waiting:
+    with queue._celery.connection_for_read() as connection, connection.SimpleQueue(bell("cpu")) as waiting:
         message = waiting.get(block=False)
         message.ack()
     arguments, named, _ = message.payload
@@ -31,7 +31,7 @@ def test_the_bell_rings_a_task_that_workers_have_with_arguments_it_takes() -> No
 def test_a_message_carries_no_id_so_losing_or_doubling_it_is_harmless() -> None:
     queue = CeleryQueue("memory://")
     queue.ring("gpu")
-    with queue._celery.connection_for_read() as connection, connection.SimpleQueue("gpu") as waiting:
+    with queue._celery.connection_for_read() as connection, connection.SimpleQueue(bell("gpu")) as waiting:
         message = waiting.get(block=False)
         message.ack()
     arguments, named, _ = message.payload

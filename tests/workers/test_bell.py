@@ -1,0 +1,144 @@
+"""Listening to Redis: a worker knows whether it is heard, begins anew when it is deaf, and tells nobody its password."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import celery.worker
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from app.config import Settings
+from app.domain.bells import bell_of
+from app.gateways.queue import CeleryQueue
+from app.gateways.storage import LocalStorage
+from app.launcher import prepare
+from tests.databases import migrated_sqlite, sqlite_engine
+from tests.faults.servers import Redis
+from workers import bell
+from workers.bell import Listener
+from workers.celery_app import celery_app
+from workers.worker import Worker
+
+__all__ = ["migrated_sqlite", "sqlite_engine"]
+DEADLINE_SECONDS = 60.0
+PASSWORD = "not-for-the-log-7f3a"
+SUPERVISOR = [sys.executable, "-m", "workers.supervisor", "--queue", "cpu", "--alone"]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Redis]:
+    server = Redis(tmp_path)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def worker(sqlite_engine: Engine, broker: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """A worker of one slot whose bell is that Redis."""
+    monkeypatch.setattr(bell, "LOOK_SECONDS", 0.1)
+    celery_app.conf.broker_url = broker.url
+    made = Worker(Settings(home=tmp_path), "cpu", 1, 2.0, sqlite_engine, LocalStorage(tmp_path), "CPU", has_gpu=False)
+    made.wakes = [threading.Event()]
+    yield made
+    made.leaving.set()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_woken(worker: Worker, broker: Redis) -> bool:
+    worker.wakes[0].clear()
+    CeleryQueue(broker.url).ring("cpu")
+    return worker.wakes[0].wait(DEADLINE_SECONDS)
+
+
+def test_a_ring_is_heard_before_redis_goes_and_after_it_is_back(worker: Worker, broker: Redis) -> None:
+    Listener(worker).start()
+    wait_for(lambda: worker.is_rung)
+    assert is_woken(worker, broker)
+    broker.kill()
+    wait_for(lambda: not worker.is_rung)
+    away = bell_of(worker.says)
+    assert (away.is_silent, away.in_words) == (True, "Redis does not answer; looks by itself")
+    broker.start()
+    wait_for(lambda: worker.is_rung)
+    assert bell_of(worker.says).in_words == "rung by Redis"
+    assert is_woken(worker, broker)
+
+
+class Deaf:
+    """A consumer that is connected and hears nothing, as Celery's sometimes is after Redis was away."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+    def start(self) -> None:
+        """Do nothing for as long as nobody minds."""
+        self.stopped.wait()
+
+    def stop(self) -> None:
+        """Be replaced."""
+        self.stopped.set()
+
+
+def test_a_worker_that_is_deaf_begins_to_listen_anew(worker: Worker, broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = Deaf()
+    consumers: Iterator[Callable[..., Any]] = iter([lambda **_: deaf, celery.worker.WorkController])
+
+    def make(**options: object) -> Any:
+        return next(consumers)(**options)
+
+    monkeypatch.setattr(bell, "DEAF_SECONDS", 0.5)
+    monkeypatch.setattr(bell, "WorkController", make)
+    Listener(worker).start()
+    wait_for(lambda: bell_of(worker.says).in_words == "Redis is there, but rings are not heard; looks by itself")
+    wait_for(lambda: worker.is_rung)
+    assert is_woken(worker, broker)
+    assert deaf.stopped.wait(DEADLINE_SECONDS)
+
+
+def test_while_redis_is_away_nothing_is_begun_anew(worker: Worker, broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bell, "DEAF_SECONDS", 0.0)
+    broker.kill()
+    replaced: list[int] = []
+    listener, looks = Listener(worker), threading.Semaphore(0)
+    monkeypatch.setattr(listener, "_note", lambda **_: looks.release())
+    monkeypatch.setattr(listener, "_replace", lambda: replaced.append(1))
+    listener.start()
+    for _ in range(4):
+        assert looks.acquire(timeout=DEADLINE_SECONDS)
+    assert replaced == []
+
+
+@pytest.mark.parametrize("server", ["refuses", "is away"])
+def test_the_password_of_the_broker_is_in_no_log(broker: Redis, tmp_path: Path, server: str) -> None:
+    prepare(Settings(home=tmp_path))
+    with redis.Redis.from_url(broker.url) as client:
+        client.config_set("requirepass", "another")
+    if server == "is away":
+        broker.kill()
+    environment = os.environ | {"HONE_HOME": str(tmp_path), "HONE_REDIS_URL": broker.url.replace("//", f"//:{PASSWORD}@")}
+    with subprocess.Popen(SUPERVISOR, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = [process.stderr.readline()]
+        while "Cannot connect to redis" not in lines[-1]:
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+        process.send_signal(signal.SIGTERM)
+        lines += process.stderr.readlines()
+    assert process.returncode == 0
+    assert PASSWORD not in "".join(lines)
