@@ -47,9 +47,20 @@ class Attempt:
     def __init__(self, spec: Path, out: Path, token: int) -> None:
         reading, writing = os.pipe()
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        command = [sys.executable, "-m", "workers.train", spec, "--out", out, "--events-fd", str(writing), "--lease-token", str(token)]
+        command = [
+            sys.executable,
+            "-m",
+            "workers.train",
+            str(spec),
+            "--out",
+            str(out),
+            "--events-fd",
+            str(writing),
+            "--lease-token",
+            str(token),
+        ]
         newest = Checkpoints(out / "checkpoints", lease_token=token, keep=None).newest_good()
-        command += ["--resume", newest] if newest else []
+        command += ["--resume", str(newest)] if newest else []
         environment = os.environ | {"HONE_TRAINER_THREADS": "1"}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writing], env=environment)
         os.close(writing)

@@ -108,11 +108,10 @@ def _gated(name: str) -> Invalid:
 
 
 def _cache() -> Path:
-    """Return the folder that what is fetched lies in, or the nearest there is."""
+    """Return the folder that what is fetched lies in."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    folder = Path(HF_HUB_CACHE)
-    return next(place for place in (folder, *folder.parents) if place.is_dir())
+    return Path(HF_HUB_CACHE)
 
 
 def _telling(doing: Callable[[str], None]) -> type[Any]:

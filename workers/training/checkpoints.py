@@ -37,7 +37,6 @@ class Checkpoints:
 
         NotSaved where the disk does not take it, NoRoom where it is full. The checkpoints there were stay as they were.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         needed = self._size or expected
         self._make_room(needed)
         staging = self._folder / STAGING / f"{step}-t{self._token}"

@@ -33,8 +33,8 @@ class NoRoom(NotSaved):
 
 
 def free_bytes(folder: Path) -> int:
-    """Return how much may still be written where `folder` lies."""
-    return shutil.disk_usage(folder).free
+    """Return how much may still be written where `folder` lies, or will."""
+    return shutil.disk_usage(_nearest(folder)).free
 
 
 def fits(folder: Path, size: int) -> bool:
@@ -76,10 +76,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _disk_of(folder: Path) -> Path:
     """Return where the disk that holds `folder` is mounted."""
-    place = folder.resolve()
+    place = _nearest(folder)
     while place.parent != place and place.parent.stat().st_dev == place.stat().st_dev:
         place = place.parent
     return place
+
+
+def _nearest(folder: Path) -> Path:
+    whole = folder.resolve()
+    return next(place for place in (whole, *whole.parents) if place.is_dir())
 
 
 def _told(size: int) -> str:
