@@ -92,9 +92,10 @@ class RunningStudio:
         return self.wait_for(f"/api/v1/runs/{run_id}", lambda run: run["status"] in ENDED, seconds)
 
 
-def make_token(home: Path, name: str = "tests") -> str:
+def make_token(home: Path, name: str = "tests", environment: dict[str, str] | None = None) -> str:
     """Make an API key by the command line."""
-    made = subprocess.run([HONE, "token", "create", "--home", home, "--name", name], capture_output=True, text=True, check=True)
+    command = [HONE, "token", "create", "--home", home, "--name", name]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | (environment or {}))
     return made.stdout.strip()
 
 
@@ -106,7 +107,7 @@ def start(home: Path, environment: dict[str, str] | None = None, *, port: int = 
     )  # fmt: skip
     try:
         address = _address_once_ready(process, home)
-        return RunningStudio(home, address, make_token(home, key_name), process)
+        return RunningStudio(home, address, make_token(home, key_name, environment), process)
     except BaseException:
         _end(process)
         raise

@@ -163,10 +163,10 @@ def endure(team: Team, fault: Callable[[Redis, float], None], *, seconds: float,
 
 def test_the_bell_is_heard_again_once_redis_is_back(team: Team) -> None:
     with rung_workers(team, 1, **{POLL_SECONDS: "3600"}):
+        # Nobody looks by himself: without a bell that is heard a run would wait for an hour.
         team.launch(1)
-        team.wait_for(1)
+        assert Fleet.wait_for(lambda: team.ring() and team.ended() == 1, DEADLINE_SECONDS)
         away(team.redis, 2.0)
-        # Nobody looks by himself: without a bell that is heard these would wait for an hour.
         team.launch(1)
         assert Fleet.wait_for(lambda: team.ring() and team.ended() == 2, DEADLINE_SECONDS)
 
