@@ -111,6 +111,46 @@ def migrate(home: Home = None, no_backup: NoBackup = False, as_json: Json = Fals
     print(json.dumps({"migrated": True}) if as_json else "The database is up to date.")
 
 
+@cli.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="A .tar file, or the folder where backups lie: each gets a folder of its own there.")],
+    home: Home = None,
+    keep: Annotated[int | None, typer.Option(min=1, help="Keep only the newest so many in the folder (default all).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Copy everything a studio keeps, while it runs: database, files, checkpoints, the key of its secrets. Read back before it counts."""
+    from app.upkeep.commands import backup as make
+
+    raise typer.Exit(make(settings_with(home=home), target, keep=keep, as_json=as_json))
+
+
+@cli.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="A backup: its folder or .tar file.")],
+    home: Home = None,
+    database_url: Annotated[str | None, typer.Option(help="An empty PostgreSQL database, for a backup of one (HONE_DATABASE_URL).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a backup back into an empty home."""
+    from app.upkeep.commands import restore as bring
+
+    raise typer.Exit(bring(settings_with(home=home, database_url=database_url), source, as_json=as_json))
+
+
+@cli.command()
+def doctor(
+    home: Home = None,
+    *,
+    deep: Annotated[bool, typer.Option("--deep", help="Also read every file and every checkpoint.")] = False,
+    online: Annotated[bool, typer.Option("--online", help="Also see whether the Hugging Face Hub can be reached.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look a studio over and say what is wrong and what to do; exit 1 when something is."""
+    from app.upkeep.commands import doctor as look
+
+    raise typer.Exit(look(settings_with(home=home), deep=deep, online=online, as_json=as_json))
+
+
 @token.command("create")
 def create_token(
     name: Annotated[str, typer.Option(help="What the key is for.")],

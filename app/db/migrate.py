@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, select
 
-from app.db.session import PATIENT
+from app.db.postgresql import be_patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +38,10 @@ def migrate(engine: Engine, before: Callable[[str, str], None] | None = None) ->
     scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(PATIENT)
+            be_patient(connection)
             # Two that start at once would both begin; SQLite's transactions wait for each other by themselves.
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
-        revision, newest = _revision(connection), scripts.get_current_head()
+        revision, newest = revision_of(connection), scripts.get_current_head()
         is_older = revision in {script.revision for script in scripts.walk_revisions()} - {newest}
         if before and revision and newest and is_older:
             before(revision, newest)
@@ -49,13 +49,18 @@ def migrate(engine: Engine, before: Callable[[str, str], None] | None = None) ->
         command.upgrade(config, "head")
 
 
+def known_revisions() -> frozenset[str]:
+    """Return every schema this version of Hone can bring up to date."""
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def is_current(engine: Engine) -> bool:
     """Return whether the database has the newest schema."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     with engine.execution_options(reads_only=True).connect() as connection:
-        return _revision(connection) == newest
+        return revision_of(connection) == newest
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
     """Return the database's revision; None where there are no tables yet."""
     return MigrationContext.configure(connection).get_current_revision()

@@ -30,6 +30,15 @@ class Sealed:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class Blob:
+    """A file that lies in the store: its name, its size, and since when (seconds since 1970)."""
+
+    sha256: str
+    size_bytes: int
+    since: float
+
+
 class Storage(Protocol):
     """Files by content: a file's name is its SHA-256."""
 
@@ -47,6 +56,12 @@ class Storage(Protocol):
 
     def remove(self, sha256: str) -> None:
         """Drop it; nothing happens when it is gone already."""
+
+    def measure(self, sha256: str) -> tuple[str, int] | None:
+        """Return the SHA-256 and the size of what really lies in the store under that name, read anew; None when nothing does."""
+
+    def blobs(self) -> Iterator[Blob]:
+        """Yield everything that lies in the store."""
 
     def rows(self, sha256: str) -> RowFile:
         """Open a dataset's Parquet file for reading by page."""

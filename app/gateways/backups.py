@@ -33,6 +33,10 @@ class NoBackup(Exception):
         super().__init__(f"The database has to be changed for this version of Hone, but first copied, and {why}. {UNASKED}")
 
 
+class CopyFailed(Exception):
+    """Why a database could not be copied, as a part of a sentence."""
+
+
 class Backups:
     """The folder of a studio's copies."""
 
@@ -45,11 +49,14 @@ class Backups:
         is_sqlite = database.get_backend_name() == "sqlite"
         name = f"hone-{revision}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{'db' if is_sqlite else 'dump'}"
         with self._unnamed() as unnamed:
-            if is_sqlite:
-                _copy_sqlite(Path(database.database or ""), unnamed)
-                _check_sqlite(unnamed, revision)
-            else:
-                _dump_postgresql(database, unnamed)
+            try:
+                if is_sqlite:
+                    copy_sqlite(Path(database.database or ""), unnamed, room_factor=ROOM_FACTOR)
+                    check_sqlite(unnamed, revision)
+                else:
+                    dump_postgresql(database, unnamed)
+            except CopyFailed as error:
+                raise NoBackup(str(error)) from error
             kept = self._keep(unnamed, self.folder / name)
         # Two dumps of one state differ by their time, so a start that fails again and again is held back here.
         for path in self._newest_first(revision)[KEPT:]:
@@ -88,10 +95,11 @@ class Backups:
         return path
 
 
-def _copy_sqlite(source: Path, target: Path) -> None:
-    needed, free = ROOM_FACTOR * _size_of(source), shutil.disk_usage(target.parent).free
+def copy_sqlite(source: Path, target: Path, *, room_factor: int = 1) -> None:
+    """Copy a database that may be written to meanwhile, into one file."""
+    needed, free = room_factor * _size_of(source), shutil.disk_usage(target.parent).free
     if free < needed:
-        raise NoBackup(f"there is no room: {_megabytes(needed)} are needed in {target.parent}, {_megabytes(free)} are free")
+        raise CopyFailed(f"there is no room: {_megabytes(needed)} are needed in {target.parent}, {_megabytes(free)} are free")
     try:
         with (
             closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as read,
@@ -100,14 +108,15 @@ def _copy_sqlite(source: Path, target: Path) -> None:
             read.backup(written)
             written.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the source's journal
     except sqlite3.Error as error:
-        raise NoBackup(f"it could not be copied to {target.parent} ({error})") from error
+        raise CopyFailed(f"it could not be copied to {target.parent} ({error})") from error
 
 
 def _size_of(source: Path) -> int:
     return sum(path.stat().st_size for path in (source, source.with_name(f"{source.name}-wal")) if path.exists())
 
 
-def _check_sqlite(copy: Path, revision: str) -> None:
+def check_sqlite(copy: Path, revision: str) -> None:
+    """See that a copy is whole, and of that schema."""
     with closing(sqlite3.connect(copy)) as connection:
         try:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -115,25 +124,25 @@ def _check_sqlite(copy: Path, revision: str) -> None:
         except sqlite3.Error as error:
             found, told = str(error), ""
     if found != "ok":
-        raise NoBackup(f"it is damaged ({found.splitlines()[-1]}); put an earlier copy in its place")
+        raise CopyFailed(f"it is damaged ({found.splitlines()[-1]}); put an earlier copy in its place")
     if told != revision:
-        raise NoBackup(f"the copy is of revision {told}, not {revision}: something else writes to it")
+        raise CopyFailed(f"the copy is of revision {told}, not {revision}: something else writes to it")
 
 
-def _dump_postgresql(database: URL, target: Path) -> None:
+def dump_postgresql(database: URL, target: Path, *options: str) -> None:
     """Let PostgreSQL's own program write a dump and read its list of contents back; the password is not on its command line."""
     dump, restore = shutil.which("pg_dump"), shutil.which("pg_restore")
     if not dump or not restore:
-        raise NoBackup("pg_dump and pg_restore are not on the PATH")
+        raise CopyFailed("pg_dump and pg_restore are not on the PATH")
     address = database.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
     password = {"PGPASSWORD": str(database.password)} if database.password else {}
     for command in (
-        [dump, "--format=custom", "--no-password", f"--file={target}", f"--dbname={address}"],
+        [dump, "--format=custom", "--no-password", f"--file={target}", f"--dbname={address}", *options],
         [restore, "--list", str(target)],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | password)
         if done.returncode:
-            raise NoBackup(f"{Path(command[0]).name} failed: {done.stderr.strip().partition(chr(10))[0]}")
+            raise CopyFailed(f"{Path(command[0]).name} failed: {done.stderr.strip().partition(chr(10))[0]}")
 
 
 def _flush(path: Path) -> None:

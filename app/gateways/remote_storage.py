@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import structlog
 
 from app.domain.errors import NotFound, StorageUnavailable, StudioError
-from app.domain.ports import Sealed
+from app.domain.ports import Blob, Sealed
 from app.gateways.storage import GONE, saying_full
 
 if TYPE_CHECKING:
@@ -107,12 +108,20 @@ class RemoteStorage:
         _use(folder)
         return folder
 
-    def blobs(self) -> Iterator[tuple[str, int]]:
-        """Yield the name and the size of everything in the store."""
+    def measure(self, sha256: str) -> tuple[str, int] | None:
+        """Return the SHA-256 and the size of what lies on S3 under that name; None when nothing does."""
+        size = self._size(sha256)
+        if size is None:
+            return None
+        with self._in_words(), self.files.open(self._place(sha256), "rb", block_size=PART_BYTES) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), size
+
+    def blobs(self) -> Iterator[Blob]:
+        """Yield everything that lies in the store."""
         with self._in_words():
             found = self.files.find(f"{self.address}/blobs", detail=True)
         for name, facts in found.items():
-            yield name.rpartition("/")[2], int(facts["size"])
+            yield Blob(name.rpartition("/")[2], int(facts["size"]), facts["LastModified"].timestamp())
 
     def _place(self, sha256: str) -> str:
         return f"{self.address}/blobs/{sha256[:2]}/{sha256}"
@@ -140,7 +149,7 @@ class RemoteStorage:
         os.close(descriptor)
         arrived = Path(name)
         try:
-            self._get(sha256, arrived)
+            self.export(sha256, arrived)
             sealed = self.cache.seal(arrived)
             if sealed.sha256 != sha256:
                 log.error("a file of the store is damaged", sha256=sha256, found=sealed.sha256)
@@ -150,7 +159,8 @@ class RemoteStorage:
         finally:
             arrived.unlink(missing_ok=True)
 
-    def _get(self, sha256: str, target: Path) -> None:
+    def export(self, sha256: str, target: Path) -> None:
+        """Copy a blob to a file of this machine, past the cache; NotFound when it is gone."""
         with self._in_words():
             try:
                 self.files.get_file(self._place(sha256), str(target), chunksize=PART_BYTES, max_concurrency=AT_ONCE)

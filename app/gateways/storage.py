@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.domain.errors import NotFound, StorageFull
-from app.domain.ports import Sealed
+from app.domain.ports import Blob, Sealed
 from app.gateways.rows import ParquetRows
 
 GONE = "This file is not in the store any more. Restore the store from a backup, or make it again."
@@ -114,11 +114,27 @@ class LocalStorage:
                 shutil.rmtree(part, ignore_errors=True)
         return target
 
-    def blobs(self) -> Iterator[tuple[str, int]]:
-        """Yield the name and the size of everything in the store."""
+    def export(self, sha256: str, target: Path) -> None:
+        """Copy a blob to somewhere else; NotFound when it is gone."""
+        try:
+            shutil.copyfile(self._place(sha256), target)
+        except FileNotFoundError:
+            raise NotFound(GONE, code="file_missing") from None
+
+    def measure(self, sha256: str) -> tuple[str, int] | None:
+        """Return the SHA-256 and the size of what lies under that name; None when nothing does."""
+        try:
+            with self._place(sha256).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
+        except FileNotFoundError:
+            return None
+
+    def blobs(self) -> Iterator[Blob]:
+        """Yield everything that lies in the store."""
         for path in (self.folder / "blobs").glob("??/*"):
             with suppress(FileNotFoundError):  # removed in this moment
-                yield path.name, path.stat().st_size
+                facts = path.stat()
+                yield Blob(path.name, facts.st_size, facts.st_mtime)
 
     def entries(self) -> Iterator[Entry]:
         """Yield blobs and unpacked adapters, to choose from what is not needed here."""

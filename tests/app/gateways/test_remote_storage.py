@@ -47,13 +47,15 @@ def test_what_one_machine_brings_another_reads_and_either_removes(s3: S3Server, 
     assert bring(one) == sha256
     with other.open(sha256) as file:
         assert file.read() == b"hello"
-    assert list(other.blobs()) == [(sha256, 5)]
+    assert [(blob.sha256, blob.size_bytes) for blob in other.blobs()] == [(sha256, 5)]
+    assert other.measure(sha256) == (sha256, 5)
     assert list(one.incoming.iterdir()) == list(other.incoming.iterdir()) == []
     other.remove(sha256)
     other.remove(sha256)
     with pytest.raises(NotFound, match="not in the store any more"):
         other.path(sha256)
     assert not remote(tmp_path / "third").holds(sha256)
+    assert one.measure(sha256) is None
 
 
 def test_a_large_file_goes_up_in_parts_with_checksums(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,109 @@
+"""`hone restore`: a backup into an empty home, verified as it is read; whatever goes wrong, no home is left half-made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect
+
+from app.db.migrate import known_revisions
+from app.db.session import make_engine
+from app.gateways.secrets import KEY_FILE
+from app.gateways.stores import make_store
+from app.upkeep.backup import BLOBS, DATABASES
+from app.upkeep.chests import BackupFailed, Contents, Reading, contents_of, damaged, flush, open_chest
+
+if TYPE_CHECKING:
+    from app.config import Settings
+    from app.domain.checkpoints import FileRecord
+    from app.upkeep.chests import Chest
+
+PLACES = {DATABASES["sqlite"]: "hone.db"}
+NOTHING = "Nothing was changed."
+
+
+def restore(settings: Settings, source: Path) -> Contents:
+    """Bring a backup back into an empty home (and an empty PostgreSQL database, if it is of one); return its list."""
+    home = settings.home.resolve()
+    if home.exists() and any(home.iterdir()):
+        message = f"{home} is not empty. Restore into a new folder with --home. {NOTHING}"
+        raise BackupFailed(message)
+    with closing(open_chest(source)) as chest:
+        contents = contents_of(chest, source)
+        _check_fit(settings, contents)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".restoring-{home.name}-") as name:
+            making = Path(name) / "home"
+            for file, record in contents.files.items():
+                _bring(settings, chest, file, record, making)
+            if contents.database == "postgresql":
+                dump = making / DATABASES["postgresql"]
+                _restore_postgresql(settings, dump)
+                dump.unlink()
+            if home.exists():
+                home.rmdir()
+            making.rename(home)
+            flush(home.parent)
+    return contents
+
+
+def _check_fit(settings: Settings, contents: Contents) -> None:
+    """See that this version, and these settings, can take the backup."""
+    if contents.revision not in known_revisions():
+        message = f"The backup was made by a newer Hone ({contents.hone}, schema {contents.revision}). Restore it with that. {NOTHING}"
+        raise BackupFailed(message)
+    if contents.database == "sqlite" and settings.database_url:
+        message = f"The backup has a SQLite database: restore it without HONE_DATABASE_URL. {NOTHING}"
+        raise BackupFailed(message)
+    if contents.database == "postgresql":
+        if not settings.database_url:
+            message = f"The backup is of PostgreSQL: name an empty database with HONE_DATABASE_URL or --database-url. {NOTHING}"
+            raise BackupFailed(message)
+        engine = make_engine(settings.database)
+        tables = inspect(engine).get_table_names()
+        engine.dispose()
+        if tables:
+            message = f"The database is not empty. Make a new one (createdb) and name that. {NOTHING}"
+            raise BackupFailed(message)
+
+
+def _bring(settings: Settings, chest: Chest, name: str, record: FileRecord, making: Path) -> None:
+    """Copy one file to where it belongs, seeing that it is what the list says."""
+    is_blob = name.startswith(BLOBS)
+    copy = making / PLACES.get(name, f"artifacts/{name}" if is_blob else name)
+    if not copy.resolve().is_relative_to(making.resolve()):
+        raise BackupFailed(damaged(name))
+    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with Reading(chest, name) as reading, copy.open("wb") as file:
+        while piece := reading.read():
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    if reading.record != record:
+        raise BackupFailed(damaged(name))
+    if name == KEY_FILE:
+        copy.chmod(0o600)
+    if is_blob and settings.storage_url:
+        store = make_store(settings.store_address, settings.store, settings.cache_bytes)
+        store.put(store.seal(Path(shutil.move(copy, store.incoming))))
+
+
+def _restore_postgresql(settings: Settings, dump: Path) -> None:
+    engine = make_engine(settings.database)
+    address = engine.url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    password = {"PGPASSWORD": str(engine.url.password)} if engine.url.password else {}
+    program = shutil.which("pg_restore")
+    if not program:
+        message = f"pg_restore is not on the PATH. {NOTHING}"
+        raise BackupFailed(message)
+    command = [program, "--no-owner", "--no-password", "--exit-on-error", "--single-transaction", f"--dbname={address}", str(dump)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | password)
+    if done.returncode:
+        message = f"pg_restore failed: {done.stderr.strip().partition(chr(10))[0]}. {NOTHING}"
+        raise BackupFailed(message)
