@@ -96,8 +96,13 @@ def try_storage(storage: Storage, incoming: Path) -> None:
         source.unlink(missing_ok=True)
 
 
+def full_disks(studio: Studio) -> list[str]:
+    """Return what there is no room left for."""
+    return [name for name, place in places_of(studio).items() if is_nearly_full(place)]
+
+
 def _try_disks(studio: Studio) -> None:
-    full = [name for name, place in places_of(studio).items() if is_nearly_full(place)]
+    full = full_disks(studio)
     _expect(not full, f"no room left for: {', '.join(full)}")
 
 

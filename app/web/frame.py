@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from app.services.readiness import full_disks
 from app.web.places import PLACES
 
 if TYPE_CHECKING:
     from app.services.accounts import Identity
     from app.services.overview import Overview
+    from app.services.studio import Studio
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,14 @@ class Group:
 class Frame:
     """The rail; counts are read when a whole page is drawn, not for fragments."""
 
-    def __init__(self, identity: Identity, overview: Overview, *, signed_in: bool) -> None:
+    def __init__(self, identity: Identity, overview: Overview, studio: Studio, *, signed_in: bool) -> None:
         self.identity, self.signed_in = identity, signed_in
-        self._overview = overview
+        self._overview, self._studio = overview, studio
+
+    @cached_property
+    def full_disks(self) -> list[str]:
+        """What there is no room left for."""
+        return full_disks(self._studio)
 
     @cached_property
     def navigation(self) -> tuple[Group, ...]:

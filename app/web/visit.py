@@ -111,7 +111,7 @@ class Visit:
 
     def page(self, name: str, /, *, also: Sequence[str] = (), status: int = 200, **context: Any) -> HTMLResponse:
         """Answer with a page, or the block of it that was asked for."""
-        frame = Frame(self.identity, self.overview, signed_in=self.signed_in)
+        frame = Frame(self.identity, self.overview, self.studio, signed_in=self.signed_in)
         # What htmx fetches carries the rail too: a doorbell's answer, an action's, and a filter's, which calls off a doorbell's.
         changed = self.request.method != "GET" or "hx-source" in self.request.headers
         stop = tour.stop_at(self.request, name, context)
