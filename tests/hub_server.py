@@ -32,9 +32,12 @@ class HubHandler(BaseHTTPRequestHandler):
             self._describe(repo, tree="/tree/" in path, head=head)
             return
         repo, _, rest = path.partition("/resolve/")
+        if repo in self.server.gated:
+            self._refuse(403, "GatedRepo")
+            return
         file = self.server.repos.get(repo, Path("/nothing")) / rest.partition("/")[2]
         if not file.is_file():
-            self._missing("EntryNotFound" if repo in self.server.repos else "RepoNotFound")
+            self._refuse(404, "EntryNotFound" if repo in self.server.repos else "RepoNotFound")
             return
         content = file.read_bytes()
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
@@ -43,7 +46,7 @@ class HubHandler(BaseHTTPRequestHandler):
     def _describe(self, repo: str, *, tree: bool, head: bool) -> None:
         folder = self.server.repos.get(repo)
         if folder is None:
-            self._missing("RepoNotFound")
+            self._refuse(404, "RepoNotFound")
             return
         files = sorted(p for p in folder.iterdir() if p.is_file())
         siblings = [{"rfilename": p.name} for p in files]
@@ -53,8 +56,8 @@ class HubHandler(BaseHTTPRequestHandler):
         document = listed if tree else {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
         self._send(json.dumps(document).encode(), {"Content-Type": "application/json", "X-Repo-Commit": COMMIT}, head=head)
 
-    def _missing(self, code: str) -> None:
-        self.send_response(404)
+    def _refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
         self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -77,6 +80,8 @@ class HubServer(ThreadingHTTPServer):
     def __init__(self, repos: dict[str, Path]) -> None:
         super().__init__(("127.0.0.1", 0), HubHandler)
         self.repos, self.asked = repos, list[str]()
+        self.gated = set[str]()
+        """Repositories that are shown to everybody and handed out to nobody."""
 
     @property
     def address(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.faults.small_disk import filled, small_disk
 from tests.hub_server import COMMIT, HubServer, hub
 from tests.workers.conftest import make_base
 
@@ -61,6 +62,7 @@ def test_a_base_is_fetched_by_its_id_and_pinned_to_its_commit(server: HubServer,
     assert not {"pytorch_model.bin", "modeling_own.py"} & fetched
     started = next(event for event in events if event["type"] == "started")
     assert (Path(started["data"]["base_dir"]) / "config.json").is_file()
+    assert {"type": "doing", "what": "fetching the base model"} in events
 
 
 def test_what_was_fetched_once_needs_no_hub(repos: dict[str, Path], tmp_path: Path) -> None:
@@ -78,6 +80,20 @@ def test_a_bad_base_fails_with_its_reason(server: HubServer, tmp_path: Path, bas
     assert exit_code == 1
     assert events[-1]["code"] == code
     assert "ran" not in talk
+
+
+def test_a_gated_base_is_told_from_one_that_is_not_there(server: HubServer, tmp_path: Path) -> None:
+    server.gated.add("lab/good")
+    exit_code, _, events = train("lab/good", tmp_path, server.address)
+    assert (exit_code, events[-1]["code"]) == (1, "gated_model")
+
+
+@pytest.mark.mounts
+def test_a_cache_without_room_is_a_full_disk_and_no_fault_of_the_hub_s(server: HubServer, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "hf", mebibytes=1), filled(tmp_path / "hf"):
+        exit_code, _, events = train("lab/good", tmp_path, server.address)
+    assert (exit_code, events[-1]["code"]) == (1, "disk_full")
+    assert events[-1]["data"]["disk"] == str(tmp_path / "hf")
 
 
 def test_a_hub_that_cannot_be_reached_is_said_so(tmp_path: Path) -> None:
