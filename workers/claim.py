@@ -20,7 +20,7 @@ from app.db.holds import begin_hold
 from app.db.leases import claim, holding
 from app.db.session import UNREACHABLE, reading, unit_of_work
 from app.domain.errors import LeaseLost, StorageUnavailable, StudioError
-from app.domain.events import Command, Finished
+from app.domain.events import Command, Finished, Started
 from app.domain.runs import WANTED_END, RunStatus
 from workers.heartbeat import Heartbeat
 from workers.kinds import KINDS, fail, in_log, lose, settle, tell
@@ -48,6 +48,7 @@ ASK_SECONDS = 1.0
 """How often the wishes of people are read."""
 PATIENCE_SECONDS = {"cancel": 10.0, "pause": 50.0, "stop": 60.0}
 """How long a child may take to follow a command before it is killed."""
+NOTHING_TO_KEEP_SECONDS = 2.0
 OUT_OF_MEMORY = "The machine's memory ran out, and the system ended the trainer."
 YIELD_SECONDS = 60.0
 """The server answers once the memory is free, which may wait for a large base that is just being loaded."""
@@ -91,6 +92,7 @@ class Hold:
         self.worker, self.kind, self.work_id, self.token = worker, kind, work_id, token
         self.child: Child | None = None
         self.finished: Finished | None = None
+        self.has_begun = False
         self.told: RunStatus | None = None
         self.kill_at: float | None = None
         self.interrupted = False
@@ -163,6 +165,7 @@ class Hold:
     def _hear(self, events: list[AnyEvent]) -> None:
         self.unwritten += self.packing.through(events)
         self.finished = next((e for e in events if isinstance(e, Finished)), self.finished)
+        self.has_begun = self.has_begun or any(isinstance(e, Started) for e in events)
         self.watchdog.hear(events)
         self.stall_told = self.stall_told and not events
 
@@ -246,15 +249,19 @@ class Hold:
         if command and status != self.told:
             self.told = status
             child.ask(command)
-            self.kill_at = time.monotonic() + PATIENCE_SECONDS[command.command]
+            self._expect_its_end(within=PATIENCE_SECONDS[command.command])
 
     def _leave_if_asked(self, child: Child) -> None:
         """Have the child keep what it has when this worker is told to leave."""
         if self.worker.leaving.is_set() and not self.interrupted:
             self.interrupted = True
             child.terminate()
-            deadline = time.monotonic() + self.worker.grace_seconds
-            self.kill_at = min(self.kill_at, deadline) if self.kill_at else deadline
+            self._expect_its_end(within=self.worker.grace_seconds)
+
+    def _expect_its_end(self, *, within: float) -> None:
+        """Have the child killed later than that; one that is still being set up has nothing to keep, and cannot hear yet."""
+        deadline = time.monotonic() + (within if self.has_begun else NOTHING_TO_KEEP_SECONDS)
+        self.kill_at = min(self.kill_at, deadline) if self.kill_at else deadline
 
     def _settle(self) -> None:
         """Bring the work to the state its end means."""

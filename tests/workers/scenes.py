@@ -84,11 +84,11 @@ def ask(engine: Engine, owner: Identity, run_id: str, action: str, storage: Any 
         Runs(session, queue, Datasets(session, storage, queue), nothing).act(owner, run_id, action)
 
 
-def once_it_runs(engine: Engine, run_id: str, act: Callable[[], None]) -> threading.Thread:
-    """Do something from another thread as soon as the run runs."""
+def once_it_runs(engine: Engine, run_id: str, act: Callable[[], None], *, status: str = "running") -> threading.Thread:
+    """Do something from another thread as soon as the run runs, or is in another state."""
 
     def wait_and_act() -> None:
-        while state(engine, run_id).status != "running":
+        while state(engine, run_id).status != status:
             time.sleep(0.05)
         act()
 

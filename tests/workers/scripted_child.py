@@ -28,8 +28,6 @@ def play(scenario: str, say: Callable[[Event], None]) -> None:
     if scenario in FAILURES:
         say(FAILURES[scenario])
         sys.exit(1)
-    if scenario == "is silent for a while":
-        time.sleep(1.5)
     if scenario == "obeys" and sys.stdin.readline():
         os.kill(os.getpid(), signal.SIGTERM)
     while scenario in {"waits", "stubborn", "obeys"}:
@@ -50,6 +48,8 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN if scenario == "stubborn" else leave)
     sys.stderr.write("It was started.\n")
+    while scenario == "is being set up":
+        time.sleep(0.05)
     say(Started(total_steps=10, message="It began."))
     say(Metric(step=1, name="train/loss", value=2.0))
     play(scenario, say)

@@ -19,11 +19,13 @@ from app.db.holds import begin_hold
 from app.db.leases import claim
 from app.db.metrics import read
 from app.db.session import reading, unit_of_work
+from app.domain.events import Command
 from app.domain.holds import holds_of
 from app.domain.webhooks import Ending
 from app.services.accounts import Identity
 from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
 from tests.workers.scenes import Play, Scripted, ask, kinds_of, once_it_runs, play, run_id, state, worker
+from workers.child import Child
 from workers.kinds import KINDS
 from workers.sweep import sweep
 from workers.worker import Worker
@@ -167,14 +169,15 @@ def test_a_second_stop_replaces_the_first_adapter_and_a_cancel_leaves_only_the_r
 def test_a_person_who_stops_after_a_pause_was_passed_on_gets_the_model(
     engine: Engine, owner: Identity, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pause_then_stop() -> None:
-        ask(engine, owner, run_id, "pause")
-        with unit_of_work(engine) as session:
-            session.execute(update(Run).where(Run.id == run_id).values(checkpoint_step=1))
-        time.sleep(workers.claim.ASK_SECONDS / 2)
-        ask(engine, owner, run_id, "stop")
+    pass_on = Child.ask
 
-    asking = once_it_runs(engine, run_id, pause_then_stop)
+    def stop_meanwhile(child: Child, command: Command) -> None:
+        if command.command == "pause":
+            ask(engine, owner, run_id, "stop")
+        pass_on(child, command)
+
+    monkeypatch.setattr(Child, "ask", stop_meanwhile)
+    asking = once_it_runs(engine, run_id, lambda: ask(engine, owner, run_id, "pause"))
     play("obeys")
     asking.join()
     run = state(engine, run_id)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from itertools import count
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 
 import workers.claim
 from app.config import Settings
+from app.db import EventRow, Run
+from app.db.leases import claim
 from app.db.run_log import log_of
-from app.db.session import reading
+from app.db.session import reading, unit_of_work
+from app.domain.events import Doing, Metric
 from app.services.accounts import Identity
 from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
-from tests.workers.scenes import Play, Scripted, ask, kinds_of, once_it_runs, play, run_id, state, worker
+from tests.workers.scenes import Play, Scripted, ask, once_it_runs, play, run_id, state, worker
 from workers.child import Child
+from workers.claim import Hold
+from workers.kinds import KINDS
 from workers.worker import Worker
 
 __all__ = ["engine", "migrated_sqlite", "owner", "play", "postgresql_url", "run_id", "sqlite_engine", "worker"]
@@ -75,20 +81,21 @@ def test_a_child_that_the_kernel_took_for_memory_fails_at_once(
     assert "memory" in run.reason
 
 
-def test_silence_is_told_once_and_forgotten_with_the_next_sign(engine: Engine, worker: Worker, play: Play, run_id: str) -> None:
-    worker.settings = Settings(home=worker.settings.home, stall_minutes=0.6 / 60)
-    seen: list[float | None] = []
-
-    def look() -> None:
-        while state(engine, run_id).status == "running" and not any(seen):
-            seen.append(state(engine, run_id).stalled_at)
-
-    watching = once_it_runs(engine, run_id, look)
-    play("is silent for a while")
-    watching.join()
-    assert any(seen)
+def test_silence_is_told_once_and_forgotten_with_the_next_sign(engine: Engine, worker: Worker, run_id: str) -> None:
+    with unit_of_work(engine) as session:
+        claim(session, Run, worker.id, "gpu", has_gpu=False)
+    hold = Hold(worker, KINDS["run"], run_id, 1)
+    hold._hear([Doing(what="fetching the base")])
+    hold.watchdog._stall_seconds = 0.0
+    hold._tell_of_a_stall()
+    hold._tell_of_a_stall()
+    assert state(engine, run_id).stalled_at == pytest.approx(time.time(), abs=60)
+    hold._hear([Metric(step=1, name="train/loss", value=2.0)])
+    hold._write()
     assert state(engine, run_id).stalled_at is None
-    assert kinds_of(engine, run_id).count("stalled") == 1
+    with reading(engine) as session:
+        [told] = session.scalars(select(EventRow.message).where(EventRow.type == "stalled"))
+    assert told == "It seems to hang: no step for 1 min, last: fetching the base."
 
 
 def test_a_child_that_hangs_is_ended_and_given_up_at_the_third_time(engine: Engine, worker: Worker, play: Play, run_id: str) -> None:
@@ -98,7 +105,7 @@ def test_a_child_that_hangs_is_ended_and_given_up_at_the_third_time(engine: Engi
         assert state(engine, run_id).crashes_since_progress == crashes
     run = state(engine, run_id)
     assert (run.status, run.error_code) == ("failed", "stalled")
-    assert "last: step 1" in run.reason
+    assert "It hung, and so was ended: no step for" in run.reason
 
 
 def test_what_is_cancelled_while_it_is_packed_does_not_wait_for_that(
@@ -139,3 +146,15 @@ def test_a_database_that_is_away_when_work_begins_costs_nothing(
     monkeypatch.setattr(Scripted, "start", start_later)
     play("succeeds")
     assert (state(engine, run_id).status, state(engine, run_id).attempt) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize(("action", "end"), [("pause", "paused"), ("stop", "stopped"), ("cancel", "cancelled")])
+def test_what_is_still_being_set_up_is_ended_at_once(
+    engine: Engine, owner: Identity, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch, action: str, end: str
+) -> None:
+    monkeypatch.setitem(workers.claim.PATIENCE_SECONDS, action, 10_000)
+    monkeypatch.setattr(workers.claim, "NOTHING_TO_KEEP_SECONDS", 0.1)
+    asking = once_it_runs(engine, run_id, lambda: ask(engine, owner, run_id, action), status="starting")
+    play("is being set up")
+    asking.join()
+    assert (state(engine, run_id).status, state(engine, run_id).crashes_since_progress) == (end, 0)
