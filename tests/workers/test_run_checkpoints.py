@@ -13,13 +13,15 @@ from app.db import CheckpointRow, Run
 from app.db.base import database_clock
 from app.db.leases import claim
 from app.db.session import reading, unit_of_work
-from app.domain.events import Checkpoint
+from app.domain.events import Checkpoint, Notice
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from workers.kinds import KINDS, fail
 from workers.run_checkpoints import bytes_in, count_uncounted, enter_checkpoint, newest_good_checkpoint, run_folder
 from workers.sweep import sweep
 from workers.training.checkpoints import Checkpoints
+from workers.training_work import TrainingWork
 from workers.worker import Worker
 
 __all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
@@ -62,9 +64,26 @@ def test_only_the_newest_is_kept_where_the_disk_has_no_room_for_another(
 ) -> None:
     monkeypatch.setattr("workers.run_checkpoints.fits", lambda _folder, size: size == 0)
     save(worker, run_id, 40)
-    assert sorted(folder.name for folder in (run_folder(worker, run_id) / "checkpoints").iterdir() if folder.name != ".staging") == [
-        "40-t1"
-    ]
+    assert kept(worker, run_id) == ["40-t1"]
+
+
+def test_a_trainer_that_finds_no_room_gets_that_of_the_older_checkpoint(worker: Worker, run_id: str) -> None:
+    with unit_of_work(worker.engine) as session:
+        full = Notice(message="The disk is full.", data={"code": "disk_full"})
+        TrainingWork().record(session, worker, session.get_one(Run, run_id), [full])
+    assert kept(worker, run_id) == ["30-t1"]
+
+
+def test_the_figures_of_a_failure_are_kept_with_the_run(worker: Worker, run_id: str) -> None:
+    with unit_of_work(worker.engine) as session:
+        fail(session, worker, KINDS["run"], session.get_one(Run, run_id), reason="It diverged.", code="diverged", data={"rows": [3]})
+    with reading(worker.engine) as session:
+        assert session.get_one(Run, run_id).facts["failure"] == {"rows": [3]}
+
+
+def kept(worker: Worker, run_id: str) -> list[str]:
+    folders = (run_folder(worker, run_id) / "checkpoints").iterdir()
+    return sorted(folder.name for folder in folders if folder.name != ".staging")
 
 
 def test_two_are_kept_and_the_newest_is_taken(worker: Worker, run_id: str) -> None:
