@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 
 import workers.claim
+import workers.worker
 from app.config import Settings
 from app.db import EventRow, Run
 from app.db.leases import claim
@@ -158,3 +159,14 @@ def test_what_is_still_being_set_up_is_ended_at_once(
     play("is being set up")
     asking.join()
     assert (state(engine, run_id).status, state(engine, run_id).crashes_since_progress) == (end, 0)
+
+
+def test_a_database_that_is_away_right_after_a_claim_costs_nothing(
+    play: Play, engine: Engine, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Engine) -> None:
+        raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr(workers.worker, "unit_of_work", away)
+    play("succeeds")
+    assert (state(engine, run_id).status, state(engine, run_id).attempt) == ("succeeded", 1)
