@@ -30,7 +30,10 @@ class Checkpoints:
         self._token = lease_token
         self._keep = keep
         self._size: int | None = None
-        shutil.rmtree(folder / STAGING, ignore_errors=True)
+        for left in (folder / STAGING).glob("*-t*"):
+            # A later attempt may be saving just now, if this one slept past its lease before it came here.
+            if int(left.name.rpartition("-t")[2]) <= lease_token:
+                shutil.rmtree(left, ignore_errors=True)
 
     def save(self, step: int, write: Callable[[Path], None], *, expected: int = 0) -> Path:
         """Let `write` fill a staging folder with about `expected` bytes, then make it a checkpoint by a rename.

@@ -65,4 +65,14 @@ def test_older_ones_go_only_when_asked(tmp_path: Path) -> None:
 def test_what_an_earlier_attempt_left_half_written_is_dropped(tmp_path: Path) -> None:
     (tmp_path / ".staging" / "300-t3").mkdir(parents=True)
     Checkpoints(tmp_path, lease_token=4, keep=None)
-    assert not (tmp_path / ".staging").exists()
+    assert not (tmp_path / ".staging" / "300-t3").exists()
+
+
+def test_a_trainer_that_slept_past_its_lease_leaves_alone_what_a_later_one_is_saving(tmp_path: Path) -> None:
+    later = Checkpoints(tmp_path, lease_token=2, keep=None)
+
+    def write_while_the_earlier_wakes_up(folder: Path) -> None:
+        write(folder)
+        Checkpoints(tmp_path, lease_token=1, keep=None)
+
+    verify(later.save(5, write_while_the_earlier_wakes_up))
