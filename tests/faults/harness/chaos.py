@@ -20,8 +20,8 @@ from tests.databases import add_run
 from tests.faults.harness.fleet import Fleet, send
 from tests.faults.harness.history import next_start
 
-BUSY_RUNS = 7
-"""So many runs are kept unfinished until the last strike: some wait, so that a run given back competes with others."""
+BUSY_RUNS = 4
+"""So many runs are kept unfinished until the last strike: as many as there are workers, so that a run given back waits for none of them."""
 END_SECONDS = 180.0
 """A generous deadline for all runs to come to their ends after the last strike."""
 PATIENCE = {"sqlite": "PRAGMA busy_timeout = 60000", "postgresql": "SET lock_timeout = 60000"}
@@ -108,7 +108,7 @@ class Chaos:
             return  # between a claim and the trainer's start, or after its end
         self.done[what] += 1
         if what in SLEEPS:
-            asleep = self.random.uniform(1.2, 1.7) * self.fleet.pace.lease_seconds
+            asleep = self.random.uniform(1.2, 1.6) * self.fleet.pace.lease_seconds
             self.fleet.freeze(member, asleep, trainer_too=what == "freeze both")
             return
         self.hits.append(Hit(run_id, token, time.time()))

@@ -30,7 +30,7 @@ LEAVE_SECONDS = 60.0
 class Pace:
     """How long a run is: its steps, a step's seconds, every how many steps it saves; and for how long a lease holds."""
 
-    steps: int = 30
+    steps: int = 16
     step_seconds: float = 0.04
     checkpoint_every: int = 4
     lease_seconds: float = 2.0

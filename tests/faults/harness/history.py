@@ -44,7 +44,7 @@ FORGET = ["DROP TABLE history", "DROP FUNCTION keep_history CASCADE"]
 ENDS = "('succeeded', 'failed', 'stopped', 'cancelled')"
 
 MAY_NOT_BE = {
-    "a run did not come to its end": "SELECT id FROM runs WHERE status <> 'succeeded'",
+    "a run did not come to its end": "SELECT id || ' ' || status || ' ' || reason FROM runs WHERE status <> 'succeeded'",
     "a run ended more than once": f"""SELECT run_id FROM history WHERE after IN {ENDS} AND before <> after
         GROUP BY run_id HAVING COUNT(*) > 1""",
     "a run moved after its end": f"SELECT run_id FROM history WHERE before IN {ENDS}",
