@@ -1,6 +1,7 @@
 """Remove what deleting has left behind: after a crash at the wrong moment, or on another machine than the one that deleted.
 
-Only the audit says that something was deleted. What merely is not in the database stays: the database may be the wrong one.
+Only the audit says that something was deleted. What merely is not in the database stays: the database may be the wrong one. The
+exception are checkpoints of attempts that this database knows, and knows to be over, which nobody came to enter.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from sqlalchemy import select
 from app.db import Artifact, AuditEntry, CheckpointRow, Run
 from app.db.artifacts import lock_store
 from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, RUN_DELETED
+from app.db.checkpoints import GONE
 from app.db.session import reading, unit_of_work
-from app.domain.runs import ENDED
+from app.domain.runs import ENDED, LEASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 LEFTOVER_SECONDS = 24 * 3600.0
+OLD_LEASES = 10
 LEAVE_FILES = (RUN_DELETED, CHECKPOINTS_DELETED)
 BATCH = 500
 """How many folders one question to the database is about."""
@@ -42,11 +45,35 @@ def clear_leftovers(worker: Worker) -> None:
 
 
 def clear_deleted(worker: Worker) -> None:
-    """Remove the folders of deleted runs, and deleted checkpoints, that still lie on this machine."""
+    """Remove the folders of deleted runs, deleted checkpoints, and those that never became real, that still lie on this machine."""
     for folders in _batches(worker.settings.runs):
-        for path in _deleted(worker, {folder.name: folder for folder in folders}):
+        named = {folder.name: folder for folder in folders}
+        for path in [*_deleted(worker, named), *_never_entered(worker, named)]:
             log.info("what was deleted was removed", path=f"{path.parent.name}/{path.name}")
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _never_entered(worker: Worker, folders: dict[str, Path]) -> Iterator[Path]:
+    """Yield checkpoints without a row, of attempts that are over."""
+    with reading(worker.engine) as session:
+        runs = session.scalars(select(Run).where(Run.id.in_(folders))).all()
+        rows = select(CheckpointRow.run_id, CheckpointRow.path).where(CheckpointRow.run_id.in_(folders), CheckpointRow.state != GONE)
+        entered = {(row.run_id, row.path) for row in session.execute(rows)}
+    for run in runs:
+        over = run.lease_token if run.status not in LEASED else run.lease_token - 1
+        for path in (folders[run.id] / "checkpoints").glob("*-t*"):
+            token = path.name.rpartition("-t")[2]
+            is_over = token.isdecimal() and int(token) <= over
+            if is_over and (run.id, f"checkpoints/{path.name}") not in entered and _is_old(worker, path):
+                yield path
+
+
+def _is_old(worker: Worker, path: Path) -> bool:
+    """Return whether even a worker that slept through its lease will not come back to a file."""
+    try:
+        return time.time() - path.stat().st_mtime > OLD_LEASES * worker.lease_seconds
+    except FileNotFoundError:
+        return False
 
 
 def _batches(runs: Path) -> Iterator[list[Path]]:

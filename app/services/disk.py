@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LEAST_FREE_BYTES, LEAST_FREE_SHARE = 100 * 2**20, 0.05
 """Below this a disk counts as full: enough for the database to commit and for a small checkpoint. On a small disk the share decides."""
-ADAPTER, OF_DATASETS = "adapter", ("upload", "rows")
+OF_RUNS, OF_DATASETS = ("adapter", "checkpoint"), ("upload", "rows")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Disk:
     def of_runs(self, runs: Iterable[Run]) -> dict[str, RunSize]:
         """Return what each run holds; two queries, however many runs."""
         runs = list(runs)
-        kept = select(CheckpointRow.run_id, func.sum(CheckpointRow.size_bytes)).where(CheckpointRow.state != GONE)
+        both = CheckpointRow.size_bytes + func.coalesce(Artifact.size_bytes, 0)  # on its machine, and packed in the store
+        kept = select(CheckpointRow.run_id, func.sum(both)).outerjoin(CheckpointRow.artifact).where(CheckpointRow.state != GONE)
         checkpoints = self._pairs(kept.where(CheckpointRow.run_id.in_([run.id for run in runs])).group_by(CheckpointRow.run_id))
         sizes = select(Artifact.id, Artifact.size_bytes).where(Artifact.id.in_([run.adapter_id for run in runs if run.adapter_id]))
         adapters = self._pairs(sizes)
@@ -83,7 +84,7 @@ class Disk:
         datasets = select(func.count()).select_from(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
         return DiskUse(
             runs=runs,
-            run_bytes=int(work or 0) + int(self.session.scalar(kept) or 0) + self._files(by, (ADAPTER,)),
+            run_bytes=int(work or 0) + int(self.session.scalar(kept) or 0) + self._files(by, OF_RUNS),
             datasets=self.session.scalar(datasets) or 0,
             dataset_bytes=self._files(by, OF_DATASETS),
             free_bytes=shutil.disk_usage(store).free,

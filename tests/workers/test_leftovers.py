@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,26 @@ def test_a_sweep_looks_for_them_now_and_then(engine: Engine, owner: Identity, wo
     worker.cleared -= sweep.CLEAR_SECONDS + 1
     sweep.sweep(worker)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(("status", "token", "age", "entered", "stays"), [
+    ("queued", 1, 1000, False, False),
+    ("running", 1, 1000, False, False),  # of an earlier attempt
+    ("running", 2, 1000, False, True),  # it may be on its way into the store
+    ("queued", 3, 1000, False, True),  # of an attempt that this database does not know: it may be a copy of before
+    ("queued", 1, 500, False, True),
+    ("queued", 1, 1000, True, True),
+])  # fmt: skip
+def test_checkpoints_that_nobody_entered_go_once_their_attempt_is_over(
+    engine: Engine, owner: Identity, worker: Worker, status: str, token: int, age: int, *, entered: bool, stays: bool
+) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner), status=status, lease_token=2)
+    path = worker.settings.runs / run_id / "checkpoints" / f"5-t{token}"
+    path.mkdir(parents=True)
+    os.utime(path, (time.time() - age,) * 2)
+    if entered:
+        with unit_of_work(engine) as session:
+            row = CheckpointRow(run_id=run_id, project_id=owner.project_id, step=5, lease_token=token, path=f"checkpoints/5-t{token}")
+            session.add(row)
+    clear_leftovers(worker)
+    assert path.exists() is stays

@@ -23,6 +23,7 @@ from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
+from app.services.disk import Disk
 from app.services.removal import Removal
 from app.services.runs import Runs
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
@@ -31,7 +32,7 @@ from workers.child import Child
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
 from workers.packing import PackedCheckpoint, Packing
-from workers.run_checkpoints import newest_good_checkpoint, run_folder
+from workers.run_checkpoints import bytes_in, newest_good_checkpoint, run_folder
 from workers.training.checkpoints import Checkpoints
 from workers.training_work import TrainingWork
 from workers.worker import Worker
@@ -216,6 +217,16 @@ def test_only_the_newest_two_stay_in_the_store(worker: Worker, packs: Packing, r
     assert blobs(worker) == 2
     with reading(worker.engine) as session:
         assert session.scalars(select(Artifact.kind).where(Artifact.kind == "checkpoint")).all() == ["checkpoint"] * 2
+
+
+def test_what_they_hold_counts_here_and_in_the_store(worker: Worker, packs: Packing, run_id: str, owner: Identity) -> None:
+    bring(packs, run_id, 10, 20)
+    held_here = bytes_in(run_folder(worker, run_id) / "checkpoints")
+    held_there = bytes_in(worker.storage.folder / "blobs")
+    with reading(worker.engine) as session:
+        of_run = Disk(session).of_runs([session.get_one(Run, run_id)])[run_id]
+        assert of_run.checkpoints == held_here + held_there
+        assert Disk(session).of_project(owner, worker.storage.folder).run_bytes == of_run.total
 
 
 def test_an_older_one_than_is_known_leaves_nothing(worker: Worker, packs: Packing, run_id: str) -> None:
