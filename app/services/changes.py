@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import String, cast, func, literal, null, select, union_all
 
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 RUN, DATASET, WORKER = "run", "dataset", "worker"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How far somebody has seen: the database's time, and the newest event. A page is drawn at one, and its stream tells of others."""
+
+    clock: float
+    event: int
+
+    def __str__(self) -> str:
+        """Write it as the id of a message in a stream."""
+        return f"{self.clock:.3f}-{self.event}"
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self | None:
+        """Return what `str` wrote; None for anything else, which a reader may send too."""
+        found = re.fullmatch(r"(\d{1,15}\.\d{3})-(\d{1,18})", text or "", re.ASCII)
+        return cls(float(found[1]), int(found[2])) if found else None
 
 
 @dataclass(frozen=True)
@@ -43,9 +62,9 @@ class Changes:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def clock(self) -> float:
-        """Return the database's time: what a page notes when it is drawn, to ask later for what came after."""
-        return database_time(self.session)
+    def now(self) -> Moment:
+        """Return the present: what a page notes when it is drawn, to ask later for what came after."""
+        return Moment(database_time(self.session), self.session.scalar(select(func.max(EventRow.id))) or 0)
 
     def since(self, moment: float) -> Sequence[Change]:
         """Return every run, dataset and worker that changed after `moment`; an import's progress counts as its dataset's."""
@@ -56,10 +75,6 @@ class Changes:
             select(literal(WORKER), WorkerRow.id, cast(null(), String), WorkerRow.updated_at).where(WorkerRow.updated_at > moment),
         )
         return [Change(*row) for row in self.session.execute(found)]
-
-    def newest_event(self) -> int:
-        """Return the id of the newest event."""
-        return self.session.scalar(select(func.max(EventRow.id))) or 0
 
     def events_after(self, event_id: int) -> Sequence[Happened]:
         """Return whose histories grew after an event."""

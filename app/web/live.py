@@ -17,20 +17,22 @@ from fastapi.sse import ServerSentEvent
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.session import reading
-from app.services.changes import DATASET, RUN, WORKER, Changes
+from app.services.changes import DATASET, RUN, WORKER, Changes, Moment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
     from sqlalchemy import Engine
 
-    from app.services.changes import Change
+    from app.services.changes import Change, Happened
 
 POLL_SECONDS = 0.5
 RECHECK_SECONDS = 4.0
 """How long a revoked key may still look on."""
 OVERLAP_SECONDS = 10.0
 """A row's time is set before its commit, so each look goes back this far; what was seen already rings no second time."""
+OVERLAP_EVENTS = 200
+"""PostgreSQL numbers events before they are committed, so one may be seen after others with higher numbers."""
 MARGIN_SECONDS = 1.0
 """A reader that comes back is told of this much more: a doorbell too many does no harm."""
 LISTS = {RUN: "runs", DATASET: "datasets", WORKER: "workers"}
@@ -59,36 +61,43 @@ def topics_of(change: Change) -> list[tuple[str | None, str]]:
     return [(change.project_id, LISTS[change.kind]), (change.project_id, f"{change.kind}:{change.subject_id}")]
 
 
+def topics_of_event(event: Happened) -> list[tuple[str | None, str]]:
+    """Return the topics an event rings: a history does not say what its subject is, but ids are unique over all tables."""
+    return [(event.project_id, f"{kind}:{event.subject_id}") for kind in (RUN, DATASET)]
+
+
 class Tail:
     """The look at the database every half second; remembers what it has seen."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.clock = 0.0
+        self.moment: Moment | None = None
         self._seen: dict[tuple[str, str], float] = {}
-        self._event = 0
+        self._told: set[int] = set()
 
     def start(self) -> None:
         """Begin at the present: what was before is nobody's news."""
         with reading(self.engine) as session:
             changes = Changes(session)
-            self.clock, self._event = changes.clock(), changes.newest_event()
-            self._seen = {(c.kind, c.subject_id): c.updated_at for c in changes.since(self.clock - OVERLAP_SECONDS)}
+            moment = changes.now()
+            self._seen = {(c.kind, c.subject_id): c.updated_at for c in changes.since(moment.clock - OVERLAP_SECONDS)}
+            self._told = {event.id for event in changes.events_after(moment.event - OVERLAP_EVENTS)}
+        self.moment = moment
 
     def look(self) -> list[tuple[str | None, str]]:
         """Return the topics that changed since the last look."""
+        last = self.moment or Moment(0.0, 0)
         with reading(self.engine) as session:
             changes = Changes(session)
-            clock = changes.clock()
-            found = changes.since(self.clock - OVERLAP_SECONDS)
-            happened = changes.events_after(self._event)
+            moment = changes.now()
+            found = changes.since(last.clock - OVERLAP_SECONDS)
+            happened = changes.events_after(last.event - OVERLAP_EVENTS)
         fresh = [change for change in found if self._seen.get((change.kind, change.subject_id), 0.0) < change.updated_at]
+        news = [event for event in happened if event.id not in self._told]
         self._seen = {(c.kind, c.subject_id): max(c.updated_at, self._seen.get((c.kind, c.subject_id), 0.0)) for c in found}
-        self.clock = clock
-        self._event = happened[-1].id if happened else self._event
-        rung = [topic for change in fresh for topic in topics_of(change)]
-        # A history does not say what its subject is; ids are unique over all tables, so ringing both is ringing one.
-        return rung + [(event.project_id, f"{kind}:{event.subject_id}") for event in happened for kind in (RUN, DATASET)]
+        self._told = {event.id for event in happened}
+        self.moment = Moment(moment.clock, max(self._told, default=last.event))
+        return [topic for change in fresh for topic in topics_of(change)] + [topic for event in news for topic in topics_of_event(event)]
 
 
 class Live:
@@ -110,7 +119,7 @@ class Live:
             listener.bell.set()
 
     async def stream(
-        self, project_id: str, topics: frozenset[str], since: float | None, still_allowed: Callable[[], bool]
+        self, project_id: str, topics: frozenset[str], since: Moment | None, still_allowed: Callable[[], bool]
     ) -> AsyncGenerator[ServerSentEvent, None]:
         """Yield a doorbell for each change of `topics`, first for what changed after `since`; ends with the reader's right to look."""
         listener = Listener(project_id, topics)
@@ -132,7 +141,7 @@ class Live:
         finally:
             self._listeners.discard(listener)
 
-    async def _begin(self, listener: Listener, since: float | None) -> None:
+    async def _begin(self, listener: Listener, since: Moment | None) -> None:
         if self._tailing is None:
             self._tailing = asyncio.create_task(self._tail())
         # Who is told "open" misses nothing that comes later.
@@ -149,9 +158,11 @@ class Live:
                 pass
         listener.bell.clear()
 
-    def _missed(self, since: float) -> list[tuple[str | None, str]]:
+    def _missed(self, since: Moment) -> list[tuple[str | None, str]]:
         with reading(self.engine) as session:
-            return [topic for change in Changes(session).since(since - MARGIN_SECONDS) for topic in topics_of(change)]
+            changes = Changes(session)
+            rows, events = changes.since(since.clock - MARGIN_SECONDS), changes.events_after(since.event)
+        return [topic for change in rows for topic in topics_of(change)] + [topic for event in events for topic in topics_of_event(event)]
 
     async def _tail(self) -> None:
         """Look, tell, sleep: until nobody listens."""
@@ -176,4 +187,4 @@ class Live:
             listener.hear(changed)
 
     def _id(self) -> str | None:
-        return f"{self.tail.clock:.3f}" if self.tail.clock else None
+        return str(self.tail.moment) if self.tail.moment else None

@@ -107,7 +107,7 @@ class Visit:
 
     def since(self) -> str:
         """Return the moment this page is drawn at, for the stream to begin with."""
-        return f"{Changes(self.session).clock():.3f}"
+        return str(Changes(self.session).now())
 
     def page(self, name: str, /, *, also: Sequence[str] = (), status: int = 200, **context: Any) -> HTMLResponse:
         """Answer with a page, or the block of it that was asked for."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from fastapi.sse import ServerSentEvent
@@ -10,7 +11,7 @@ from fastapi.testclient import TestClient
 from app.db import EventRow, Import, Run, WorkerRow, metrics
 from app.db.session import reading, unit_of_work
 from app.services.accounts import Accounts
-from app.services.changes import Changes
+from app.services.changes import Changes, Moment
 from app.services.studio import Studio
 from app.web import live
 from app.web.live import Live, Tail
@@ -72,7 +73,7 @@ class Reader:
     """Someone who follows a page."""
 
     def __init__(
-        self, hub: Live, studio: Studio, *topics: str, since: float | None = None, allowed: Callable[[], bool] = lambda: True
+        self, hub: Live, studio: Studio, *topics: str, since: Moment | None = None, allowed: Callable[[], bool] = lambda: True
     ) -> None:
         self.stream = hub.stream(project_of(studio), frozenset(topics), since, allowed)
 
@@ -89,14 +90,14 @@ def test_a_page_hears_of_what_it_shows_and_of_nothing_else(studio: Studio, sampl
         step_on(studio, sample.runs["running"])
         rung = await reader.next()
         assert (rung.event, rung.raw_data) == ("run-changed", f"run:{sample.runs['running']}")
-        assert float(rung.id or 0) > 0
+        assert Moment.parse(rung.id)
 
     asyncio.run(follow())
 
 
 def test_who_comes_back_is_told_what_was_missed(studio: Studio, sample: Sample) -> None:
     with reading(studio.engine) as session:
-        before = Changes(session).clock()
+        before = Changes(session).now()
     step_on(studio, sample.runs["running"])
 
     async def follow() -> None:
@@ -105,6 +106,30 @@ def test_who_comes_back_is_told_what_was_missed(studio: Studio, sample: Sample) 
         assert (await reader.next()).event == "runs-changed"
 
     asyncio.run(follow())
+
+
+def test_who_comes_back_is_told_of_an_event_that_changed_no_row(studio: Studio, sample: Sample) -> None:
+    run_id = sample.runs["done"]
+    with reading(studio.engine) as session:
+        before = replace(Changes(session).now(), clock=1e12)
+    with unit_of_work(studio.engine) as session:
+        session.add(EventRow(project_id=project_of(studio), subject_id=run_id, type="notice", message="x"))
+
+    async def follow() -> None:
+        reader = Reader(Live(studio.engine), studio, f"run:{run_id}", since=before)
+        await reader.next()
+        assert (await reader.next()).raw_data == f"run:{run_id}"
+
+    asyncio.run(follow())
+
+
+def test_an_event_that_is_committed_after_later_ones_rings_too(tail: Tail, studio: Studio, sample: Sample) -> None:
+    """PostgreSQL numbers an event when it is written, and shows it when it is committed."""
+    newest, project = tail.moment.event if tail.moment else 0, project_of(studio)
+    for number, run_id in ((newest + 2, sample.runs["done"]), (newest + 1, sample.runs["paused"])):
+        with unit_of_work(studio.engine) as session:
+            session.add(EventRow(id=number, project_id=project, subject_id=run_id, type="notice", message="x"))
+        assert (project, f"run:{run_id}") in tail.look()
 
 
 def test_another_project_hears_nothing(studio: Studio, sample: Sample) -> None:

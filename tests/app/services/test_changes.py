@@ -16,7 +16,7 @@ def since(engine: Engine, moment: float) -> set[tuple[str, str, str | None]]:
 
 def clock(engine: Engine) -> float:
     with reading(engine) as session:
-        return Changes(session).clock()
+        return Changes(session).now().clock
 
 
 def test_whatever_grew_newer_is_found_with_its_project(engine: Engine, owner: Identity) -> None:
@@ -37,7 +37,7 @@ def test_histories_that_grew_are_found_by_the_last_event_seen(engine: Engine, ow
     with unit_of_work(engine) as session:
         session.add(EventRow(project_id=owner.project_id, subject_id="a", type="notice", message="old"))
     with reading(engine) as session:
-        last = Changes(session).newest_event()
+        last = Changes(session).now().event
     with unit_of_work(engine) as session:
         session.add(EventRow(project_id=owner.project_id, subject_id="b", type="notice", message="new"))
     with reading(engine) as session:
