@@ -12,6 +12,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from app.db import postgresql
 from app.domain.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -23,20 +24,8 @@ AFTER_COMMIT = "hone_after_commit"
 log = structlog.get_logger()
 UNREACHABLE = (OperationalError, InterfaceError, PoolTimeout)
 """How a database that is away, locked or overrun shows itself; trying again later may work."""
-POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS = 4, 3, 4, 8
-"""How long each wait for the database may take: whoever asks for a page is told within ten seconds, and a worker tries again."""
-ABANDONED_SECONDS = 60
-"""A worker that was stopped in the middle of a transaction must not keep its rows locked from those who take over."""
-POSTGRESQL_WAITS = {
-    "connect_timeout": CONNECT_SECONDS,
-    # A server that vanished without a word is noticed by the network, not by a statement's end.
-    "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-    "options": f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout={STATEMENT_SECONDS}s"
-    f" -c idle_in_transaction_session_timeout={ABANDONED_SECONDS}s",
-}  # fmt: skip
-PATIENT = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
-"""For the one transaction on PostgreSQL that may take its time: changing the schema, with a copy made first."""
-POSTGRESQL_DISK_FULL = "53100"
+POOL_SECONDS, LOCK_SECONDS = 2, 4
+"""How long a connection, and on SQLite the file's lock, may be waited for: whoever asks for a page is told within ten seconds."""
 
 
 def journal_mode() -> str:
@@ -49,7 +38,9 @@ def make_engine(url: str) -> Engine:
     # Failures go to the log, and what people wrote or keep secret does not belong there.
     shared: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "pool_timeout": POOL_SECONDS}
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, max_overflow=20, connect_args=POSTGRESQL_WAITS, **shared)
+        engine = create_engine(url, pool_pre_ping=True, max_overflow=20, connect_args=postgresql.ARGUMENTS, **shared)
+        event.listen(engine, "do_connect", postgresql.connect)
+        return engine
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False}, max_overflow=30, **shared)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -74,7 +65,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def in_words(error: Exception) -> Unavailable:
     """Return what one of UNREACHABLE means to whoever asked."""
     cause = getattr(error, "orig", None)
-    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == POSTGRESQL_DISK_FULL:
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == postgresql.DISK_FULL:
         return Unavailable("The database's disk is full, so nothing was changed. Free some space there, then try again.", code="disk_full")
     return Unavailable("The database does not answer just now, so nothing was changed. Try again in a moment.")
 
