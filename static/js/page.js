@@ -30,7 +30,8 @@
     const first = Math.round(low / length), last = Math.max(1, Math.round(high / length));
     const day = most < HALF_A_DAY_S ? {} : { weekday: "short" };
     const clock = new Date(time.dateTime).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...day });
-    return `about ${clock}, ${first === 0 ? "within" : first < last ? `in ${first} to` : "in"} ${last} ${unit}`;
+    const span = first === 0 ? "within" : first < last ? `in ${first} to` : "in";
+    return `about ${clock}, ${`${span} ${last} ${unit}`.replaceAll(" ", "\u00a0")}`;
   }
 
   function enliven() {
