@@ -229,12 +229,9 @@ def _gpu_driver(case: Case) -> Diagnosis:
 
 
 def _crash_loop(case: Case) -> Diagnosis:
-    why = (
-        "Three times without progress the trainer ended in the middle, or its worker fell silent. "
-        "Causes are memory that ran out, a machine that restarts, or a fault in a library."
-    )
+    why = f"{case.reason} Causes are memory that ran out, a machine that restarts, or a fault in a library."
     fixes = [fix for fix in _smaller(case) if fix.id == "one_row"]
-    return Diagnosis(case.code, "The trainer died again and again.", why, "The log's end says more. Then launch it again.", (AGAIN, *fixes))
+    return Diagnosis(case.code, "The trainer died again and again.", why, "Look at the log's end, then launch it again.", (AGAIN, *fixes))
 
 
 def _stalled(case: Case) -> Diagnosis:

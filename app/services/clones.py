@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app.domain.diagnosis import DISK_FULL, Case, Diagnosis, diagnose
 from app.domain.differences import chosen
 from app.domain.errors import Invalid, StudioError
+from app.domain.queueing import priority_of
 from app.domain.runs import RunStatus
 from app.domain.specs import Preset, RunRequest, TrainingSettings
 
@@ -56,7 +57,8 @@ def clone(runs: Runs, by: Identity, run_id: str, *, fix: str | None = None, name
     settings = own_settings(origin, runs.models) | (_fix(origin, fix) if fix else {})
     request = RunRequest(
         name=name or runs.free_name(by, origin.name), base_model=origin.base_model, dataset_id=dataset_id, eval_dataset_id=held_out_id,
-        preset=preset_of(origin), settings=settings, tags=origin.tags, cloned_from=origin.id,
+        preset=preset_of(origin), settings=settings, tags=origin.tags, priority=priority_of(origin.priority),
+        cloned_from=origin.id,
     )  # fmt: skip
     return runs.launch(by, request)
 

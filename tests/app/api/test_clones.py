@@ -27,6 +27,7 @@ def failed(studio: Studio, owner: Identity, **columns: Any) -> str:
         "error_code": "out_of_memory_gpu",
         "reason": "The GPU's memory is not enough.",
         "tags": ["wide"],
+        "priority": 1,
     } | columns
     return add_run(studio.engine, owner, add_dataset(studio.engine, owner), name="big", spec={"settings": settings}, **wanted)
 
@@ -56,7 +57,7 @@ def test_a_fix_launches_a_clone_that_differs_in_it_alone(client: TestClient, run
     answer = client.post(f"/api/v1/runs/{run_id}/clone", json={"fix": "qlora"})
     assert (answer.status_code, answer.json()["status"]) == (201, "queued")
     before, after = (client.get(f"/api/v1/runs/{one}").json() for one in (run_id, answer.json()["id"]))
-    assert (after["name"], after["cloned_from"], after["tags"], after["diagnosis"]) == ("big 2", run_id, ["wide"], None)
+    assert (after["name"], after["cloned_from"], after["tags"], after["priority"]) == ("big 2", run_id, ["wide"], "high")
     changed = {name for name, value in before["spec"]["settings"].items() if after["spec"]["settings"][name] != value}
     assert changed - {"learning_rate", "eval_every_steps"} == {"tuning"}  # what is auto is decided at a launch
 
