@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,6 +95,7 @@ class Hold:
         self.has_begun = False
         self.told: RunStatus | None = None
         self.kill_at: float | None = None
+        self.leave_by: float | None = None
         self.interrupted = False
         self.given_up = ""
         self.stall_told = False
@@ -265,7 +266,7 @@ class Hold:
 
     def _settle(self) -> None:
         """Bring the work to the state its end means."""
-        self.unwritten += self.packing.rest(self._may_wait)
+        self.unwritten += self.packing.rest(lambda: self._may_wait() and not self._is_late())
         self._patiently(self._end)
 
     def _may_wait(self) -> bool:
@@ -323,7 +324,11 @@ class Hold:
 
     def _keep_and(self, end: RunStatus, finished: Finished | None) -> None:
         """Put what the child left into the store, and enter it together with the end state; a late cancel wins."""
-        package = self._packed(finished)
+        packing = self._packing(finished, may_take_long=end == RunStatus.STOPPED)
+        if packing is None:
+            self._end_without_result()
+            return
+        package = packing.result()
         with self._holding() as (session, row):
             if row.status == RunStatus.CANCELLING:
                 end = RunStatus.CANCELLED
@@ -334,15 +339,21 @@ class Hold:
             words = {RunStatus.SUCCEEDED: done, RunStatus.STOPPED: "It was stopped; what it had learned is kept."}
             tell(session, row, end, words.get(end, f"It was {end}."))
 
-    def _packed(self, finished: Finished | None) -> Any:
-        """Pack what the child left, and meanwhile listen: of what is cancelled nothing is wanted, however far the packing is."""
+    def _packing(self, finished: Finished | None, *, may_take_long: bool) -> Future[Any] | None:
+        """Pack what the child left, and meanwhile listen; None when that was cancelled, or this worker has to leave before it is done."""
         pool = ThreadPoolExecutor(1, "packing")
         packing = pool.submit(copy_context().run, self.kind.package, self.worker, self.work_id, self.token, finished)
         pool.shutdown(wait=False)
         while not wait([packing], timeout=LOOK_SECONDS).done:
-            if not self._may_wait():
+            if not self._may_wait() or (self._is_late() and not may_take_long):
                 return None
-        return packing.result()
+        return packing
+
+    def _is_late(self) -> bool:
+        """Return whether this worker was told to leave so long ago that it has to."""
+        if self.worker.leaving.is_set() and self.leave_by is None:
+            self.leave_by = time.monotonic() + self.worker.grace_seconds
+        return self.leave_by is not None and time.monotonic() > self.leave_by
 
     def _fail(self, reason: str, code: str | None, data: dict[str, Any]) -> None:
         log.info("failed", reason=reason)

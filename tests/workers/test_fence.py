@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,9 @@ def crash(hold: Hold) -> None:
 
 
 def keep(hold: Hold) -> None:
-    package = hold.kind.package(hold.worker, hold.work_id, hold.token, DONE)
-    hold._packed = lambda _: package  # type: ignore[method-assign, assignment]
+    packed: Future[Any] = Future()
+    packed.set_result(hold.kind.package(hold.worker, hold.work_id, hold.token, DONE))
+    hold._packing = lambda *_, **__: packed  # type: ignore[method-assign]
     hold._keep_and(RunStatus.STOPPED, DONE)
 
 

@@ -109,8 +109,9 @@ def test_a_child_that_hangs_is_ended_and_given_up_at_the_third_time(engine: Engi
     assert "It hung, and so was ended: no step for" in run.reason
 
 
-def test_what_is_cancelled_while_it_is_packed_does_not_wait_for_that(
-    engine: Engine, owner: Identity, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["a person cancels", "the worker has to leave"])
+def test_packing_that_takes_long_keeps_nobody_waiting(
+    engine: Engine, owner: Identity, worker: Worker, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     packing, over = threading.Event(), threading.Event()
 
@@ -118,18 +119,23 @@ def test_what_is_cancelled_while_it_is_packed_does_not_wait_for_that(
         packing.set()
         over.wait(60)
 
-    def cancel() -> None:
+    def interrupt() -> None:
         packing.wait(60)
-        ask(engine, owner, run_id, "cancel")
+        if what == "a person cancels":
+            ask(engine, owner, run_id, "cancel")
+        else:
+            worker.leaving.set()
 
+    worker.grace_seconds = 0.2
     monkeypatch.setattr(Scripted, "package", package)
-    asking = threading.Thread(target=cancel)
+    asking = threading.Thread(target=interrupt)
     asking.start()
     play("succeeds")
-    assert state(engine, run_id).status == "cancelled"
     assert not over.is_set()
     over.set()
     asking.join()
+    run = state(engine, run_id)
+    assert (run.status, run.crashes_since_progress) == ("cancelled" if what == "a person cancels" else "queued", 0)
 
 
 def test_a_database_that_is_away_when_work_begins_costs_nothing(
