@@ -36,7 +36,7 @@ def record(promise_id: str, *, test: str, n: int, result: dict[str, Any], seed: 
     with RESULTS.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # tests run side by side
         file.seek(0)
-        others = [kept for kept in json.loads(file.read() or "[]") if kept["test"] != test]
+        others = [kept for kept in json.loads(file.read() or "[]") if (kept["id"], kept["test"]) != (promise_id, test)]
         entries = sorted([*others, entry], key=lambda kept: (list(PROMISES).index(kept["id"]), kept["test"]))
         file.truncate(0)
         file.write(json.dumps(entries, indent=2) + "\n")
