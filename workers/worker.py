@@ -79,7 +79,7 @@ class Worker:
 
     def register(self, sweep: Callable[[Worker], object]) -> None:
         """Enter the process into the list of workers, and begin to give signs of life and to sweep."""
-        facts = {"slots": self.slots, "process_space": process_space()}
+        facts = {"slots": self.slots, "process_space": process_space(), "lease_seconds": self.lease_seconds} | self.says
         with unit_of_work(self.engine) as session:
             session.add(
                 WorkerRow(
@@ -108,18 +108,18 @@ class Worker:
 
     @contextmanager
     def busy_with(self, work_id: str) -> Iterator[None]:
-        """Say what this worker is at, for the time of a with block."""
-        self._note_work(work_id)
+        """Say what this worker is at, for the time of a with block; of several things the last."""
+        self._note_work(None, work_id)
         try:
             yield
         finally:
-            with suppress(*UNREACHABLE):
-                self._note_work(None)
+            self._note_work(work_id, None)
 
-    def _note_work(self, work_id: str | None) -> None:
-        with unit_of_work(self.engine) as session:
+    def _note_work(self, earlier: str | None, work_id: str | None) -> None:
+        # Only for people: a database that is away just now must not cost the work itself.
+        with suppress(*UNREACHABLE), unit_of_work(self.engine) as session:
             row = session.get(WorkerRow, self.id)
-            if row:
+            if row and earlier in (None, row.busy_with):
                 row.busy_with = work_id
 
     def leave(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 RING = "hone.ring"
@@ -14,7 +14,8 @@ log = structlog.get_logger()
 def bell(queue: str) -> Queue:
     """Return where a queue's workers listen: all of them at once, since one that is busy would keep a ring from those that are not."""
     name = f"hone.{queue}"
-    return Queue(name, Exchange(name, type="fanout", durable=False), routing_key=name, durable=False)
+    everybody = Exchange(name, type="fanout", durable=False)  # type: ignore[no-untyped-call]
+    return Queue(name, everybody, routing_key=name, durable=False)  # type: ignore[no-untyped-call]
 
 
 class SilentQueue:

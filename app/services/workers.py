@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from app.db import WorkerRow
+from app.db import Run, WorkerRow
 from app.db.base import database_clock, utc_now
 from app.db.leases import LEASE_SECONDS
 from app.db.workers import is_alive
+from app.domain.bells import Bell, bell_of
 from app.domain.devices import Device, from_facts
+from app.domain.runs import LEASED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,24 +39,40 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True)
 class Known:
-    """A worker, and how long ago its last sign of life was."""
+    """A worker, how long ago its last sign of life was, and what it works on."""
 
     row: WorkerRow
     silent_seconds: float
+    work_ids: tuple[str, ...]
 
     @property
     def state(self) -> WorkerState:
         """What it is at; after a lease of silence it counts as lost, and what it held goes to another."""
-        if self.silent_seconds >= LEASE_SECONDS:
+        if self.silent_seconds >= self.row.facts.get("lease_seconds", LEASE_SECONDS):
             return WorkerState.LOST
         if self.silent_seconds > LATE_SECONDS:
             return WorkerState.SILENT
-        return WorkerState.BUSY if self.row.busy_with else WorkerState.IDLE
+        return WorkerState.BUSY if self.work_ids else WorkerState.IDLE
 
     @property
     def devices(self) -> list[Device]:
         """Its devices as it saw them last; none where it tells of none."""
         return from_facts(self.row.facts)
+
+    @property
+    def slots(self) -> int:
+        """How much it does at once."""
+        return int(self.row.facts.get("slots", 1))
+
+    @property
+    def bell(self) -> Bell:
+        """How it hears that something waits."""
+        return bell_of(self.row.facts)
+
+    @property
+    def waiting(self) -> str | None:
+        """Why it takes nothing at present, in words; None when nothing keeps it."""
+        return self.row.facts.get("waiting")
 
 
 class Workers:
@@ -77,6 +96,18 @@ class Workers:
         age = (database_clock() - WorkerRow.updated_at).label("age")
         here = select(WorkerRow, age).where(WorkerRow.left_at.is_(None), age < LOST_FOR_SECONDS)
         found = [
-            Known(row, max(0.0, float(silent))) for row, silent in self.session.execute(here.order_by(WorkerRow.queue.desc(), WorkerRow.id))
+            (row, max(0.0, float(silent))) for row, silent in self.session.execute(here.order_by(WorkerRow.queue.desc(), WorkerRow.id))
         ]
-        return sorted(found, key=lambda known: known.state == WorkerState.LOST)
+        held = self._held([row.id for row, _ in found if row.facts.get("slots", 1) > 1])
+        known = [Known(row, silent, tuple(filter(None, dict.fromkeys([row.busy_with, *held.get(row.id, ())])))) for row, silent in found]
+        return sorted(known, key=lambda one: one.state == WorkerState.LOST)
+
+    def _held(self, worker_ids: list[str]) -> dict[str | None, list[str]]:
+        """Return the runs that workers hold; of one that does one thing at a time its own word is enough."""
+        if not worker_ids:
+            return {}
+        held: dict[str | None, list[str]] = defaultdict(list)
+        mine = select(Run.lease_owner, Run.id).where(Run.lease_owner.in_(worker_ids), Run.status.in_(LEASED))
+        for worker_id, run_id in self.session.execute(mine.order_by(Run.id)):
+            held[worker_id].append(run_id)
+        return held

@@ -71,7 +71,8 @@ class Line:
     """One worker in a list."""
 
     known: Known
-    work: str | None
+    runs: dict[str, str]
+    """The names of the runs it holds, those of this project, by their ids."""
 
     @property
     def worker(self) -> WorkerRow:
@@ -106,6 +107,11 @@ class Line:
         return QUEUES.get(self.worker.queue, self.worker.queue)
 
     @property
+    def does(self) -> str:
+        """What it takes work from and how much at once, in words."""
+        return self.queue if self.known.slots == 1 else f"{self.queue}, {self.known.slots} at once"
+
+    @property
     def look(self) -> Look:
         """Its state as shown."""
         return looks.WORKER_LOOKS[self.known.state]
@@ -113,15 +119,15 @@ class Line:
     @property
     def memory(self) -> list[Memory]:
         """Its devices' memory; of a lost worker nobody knows."""
-        holder = "this run" if self.work else "this worker"
+        holder = "this run" if self.runs else "this worker"
         return [] if self.is_lost else [Memory(device, holder) for device in self.known.devices]
 
 
 def read(visit: Visit) -> list[Line]:
     """Return the workers there are, with what each is busy with."""
     known = visit.workers.known()
-    names = visit.overview.run_names(visit.identity, [one.row.busy_with for one in known])
-    return [Line(one, names.get(one.row.busy_with)) for one in known]
+    names = visit.overview.run_names(visit.identity, [run_id for one in known for run_id in one.work_ids])
+    return [Line(one, {run_id: names[run_id] for run_id in one.work_ids if run_id in names}) for one in known]
 
 
 def alive(lines: Sequence[Line]) -> int:
