@@ -171,10 +171,10 @@ def test_only_the_web_can_open_the_secrets_of_the_database(composed: dict[str, A
     assert {name for name, service in composed["services"].items() if "HONE_SECRET_KEY" in service.get("environment", {})} == {"web"}
 
 
-def test_the_gpu_is_reserved_as_compose_wants_it(composed: dict[str, Any]) -> None:
+def test_all_gpus_are_reserved_as_compose_wants_it(composed: dict[str, Any]) -> None:
     service = composed["services"]["worker-gpu"]
     [device] = service["deploy"]["resources"]["reservations"]["devices"]
-    assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
     assert (service["profiles"], service["shm_size"]) == (["gpu"], "1g")
 
 
