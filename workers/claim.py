@@ -6,10 +6,10 @@ import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx
 import structlog
 from sqlalchemy import select
 from structlog.contextvars import bound_contextvars
@@ -24,6 +24,7 @@ from app.domain.events import Command, Finished, Started
 from app.domain.runs import WANTED_END, RunStatus
 from workers.heartbeat import Heartbeat
 from workers.kinds import KINDS, fail, in_log, lose, settle, tell
+from workers.lending import borrower_of, lent_gpu
 from workers.memory import kernel_kills
 from workers.packing import Packing
 from workers.training.room import free_bytes, no_room, ran_out
@@ -50,8 +51,6 @@ PATIENCE_SECONDS = {"cancel": 10.0, "pause": 50.0, "stop": 60.0}
 """How long a child may take to follow a command before it is killed."""
 NOTHING_TO_KEEP_SECONDS = 2.0
 OUT_OF_MEMORY = "The machine's memory ran out, and the system ended the trainer."
-YIELD_SECONDS = 60.0
-"""The server answers once the memory is free, which may wait for a large base that is just being loaded."""
 COMMANDS: dict[RunStatus, Command] = {
     RunStatus.PAUSING: Command(command="pause"),
     RunStatus.STOPPING: Command(command="stop"),
@@ -118,15 +117,18 @@ class Hold:
             self.packing.close()
 
     def _see_through(self) -> None:
-        borrower = self._patiently(self._gpu_borrower)
+        borrower = self._patiently(lambda: borrower_of(self.worker, self.kind.table, self.work_id))
+        with lent_gpu(self.worker, borrower):
+            self._work()
+
+    def _work(self) -> None:
         try:
-            self._lend_gpu("/yield", borrower)
             self._run_child()
             self._settle()
         except LeaseLost:
             raise
         except StorageUnavailable as error:
-            self._hand_back(error.message)
+            self._patiently(partial(self._hand_back, error.message))
         except StudioError as error:
             self._fail(error.message, error.code, error.data)
         except OSError as error:
@@ -135,8 +137,6 @@ class Hold:
                 self._fail(short.message, short.code, short.data)
             else:
                 self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage", {})
-        finally:
-            self._lend_gpu("/resume", borrower)
 
     def _run_child(self) -> None:
         """Start the child and stay with it until nothing of it is left."""
@@ -364,36 +364,9 @@ class Hold:
 
         self._patiently(enter)
 
-    def _gpu_borrower(self) -> str | None:
-        """Return the name under which this work takes the GPU that chats may be using; None when it takes none."""
-        if not self.worker.has_gpu:
-            return None
-        with reading(self.worker.engine) as session:
-            row = session.get_one(self.kind.table, self.work_id)
-            settings = (getattr(row, "spec", None) or {}).get("settings", {})
-            return None if settings.get("device") == "cpu" else str(getattr(row, "name", "an import"))
-
-    def _lend_gpu(self, path: str, borrower: str | None) -> None:
-        """Have the inference server free the GPU for a run (/yield), or take it again (/resume)."""
-        if borrower is not None:
-            tell_inference(self.worker, path, borrower)
-
 
 def _place_of(error: OSError, worker: Worker) -> Path:
     """Return the folder that an error speaks of; a write that failed names none, and then the one with the least room is meant."""
     place = Path(error.filename).parent if isinstance(error.filename, str) else None
     ours = (worker.settings.home, worker.settings.runs, worker.settings.store)
     return place if place and place.is_dir() else min((folder for folder in ours if folder.is_dir()), key=free_bytes)
-
-
-def tell_inference(worker: Worker, path: str, run: str | None = None) -> None:
-    """Tell the inference server of this studio who has this worker's GPU (None: nobody); a server that is away has none to give."""
-    url, key = worker.settings.inference_url, worker.settings.inference_key
-    if not (worker.gpu and url and key):
-        return
-    body = {"device": worker.gpu, "run": run}
-    headers = {"Authorization": f"Bearer {key.get_secret_value()}"}
-    try:
-        httpx.post(url + path, json=body, headers=headers, timeout=YIELD_SECONDS, trust_env=False).raise_for_status()
-    except httpx.HTTPError as error:
-        log.warning("the inference server could not be told", path=path, error=str(error))

@@ -16,8 +16,9 @@ from app.gateways.gpus import VISIBLE, Gpu, gpus_named, visible_gpus
 from app.gateways.lifeline import follow_parent, when_told_to_leave
 from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
-from workers.claim import claim_and_run, tell_inference
+from workers.claim import claim_and_run
 from workers.leftovers import clear_leftovers
+from workers.lending import tell_inference
 from workers.run_checkpoints import count_uncounted
 from workers.sweep import sweep
 from workers.worker import Worker, make_worker
