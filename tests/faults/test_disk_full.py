@@ -1,6 +1,7 @@
 """R10: a full disk is a clear failure and no damage, and everything goes on once there is room.
 
-A real studio trains on four small disks: for the store, the database, the logs and the runs. Each is filled to the last byte in turn.
+A real studio trains on five small disks: for the store, the database, the logs, the runs and the cache of bases from the Hub. Each is
+filled to the last byte in turn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 
 from tests.faults.harness.results import record
 from tests.faults.small_disk import FILLER, filled, small_disk
+from tests.hub_server import hub
 from tests.workers.conftest import make_base
 from tools.running import RunningStudio, running_studio
 
@@ -33,29 +35,37 @@ Kept = Callable[[float], None]
 
 
 class Disks:
-    """Where the four disks of a studio lie."""
+    """Where the disks of a studio lie."""
 
     def __init__(self, folder: Path) -> None:
-        self.home, self.database = folder / "home", folder / "database"
+        self.home, self.database, self.bases = folder / "home", folder / "database", folder / "bases"
         self.store, self.logs, self.runs = self.home / "artifacts", self.home / "logs", self.home / "runs"
 
 
 @pytest.fixture(scope="module")
 def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
-    """Four small disks."""
+    """Five small disks."""
     made = Disks(tmp_path_factory.mktemp("disks"))
     with ExitStack() as mounted:
-        for place in (made.database, made.store, made.logs, made.runs):
+        for place in (made.database, made.bases, made.store, made.logs, made.runs):
             mounted.enter_context(small_disk(place))
         yield made
 
 
 @pytest.fixture(scope="module")
-def studio(disks: Disks) -> Iterator[RunningStudio]:
-    """A studio on them."""
-    with pytest.MonkeyPatch.context() as environment:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small base."""
+    return make_base(tmp_path_factory.mktemp("bases") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def studio(disks: Disks, base: Path) -> Iterator[RunningStudio]:
+    """A studio on them, with a Hub."""
+    with hub({"lab/tiny": base}) as server, pytest.MonkeyPatch.context() as environment:
         environment.setenv("HONE_DATABASE_URL", f"sqlite:///{disks.database / 'hone.db'}")
-        with running_studio(disks.home) as running:
+        environment.setenv("HONE_TRAINER_THREADS", "1")
+        fetching = {"HF_ENDPOINT": server.address, "HF_HOME": str(disks.bases), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        with running_studio(disks.home, **fetching) as running:
             yield running
 
 
@@ -68,9 +78,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wanted(studio: RunningStudio, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def wanted(studio: RunningStudio, rows: Path, base: Path) -> dict[str, Any]:
     """What to launch: a run that would take for ever."""
-    base = make_base(tmp_path_factory.mktemp("bases") / "tiny")
     return {"name": "for ever", "base_model": str(base), "dataset_id": studio.upload(rows)["id"], "settings": SETTINGS}
 
 
@@ -214,3 +223,19 @@ def test_a_full_disk_of_the_store_refuses_uploads_and_keeps_what_was_learned(
         keep(goes_on(studio, run))
         rest.post(f"/api/v1/runs/{run}/stop").raise_for_status()
         assert state(studio, run, lambda run: run["status"] == "stopped")["model"]
+
+
+def test_a_full_disk_of_bases_pauses_a_run_that_fetches_one(
+    studio: RunningStudio, runs: list[str], disks: Disks, wanted: dict[str, Any], keep: Kept
+) -> None:
+    with studio.rest as rest:
+        rest.post(f"/api/v1/runs/{runs[0]}/cancel")
+    with filled(disks.bases):
+        run = studio.launch(**wanted | {"base_model": "lab/tiny"})
+        paused = state(studio, run, lambda run: run["status"] not in {"queued", "starting", "running", "pausing"})
+        assert (paused["status"], paused["attempt"]) == ("paused", 1)
+        assert paused["reason"].startswith(f"The disk at {disks.bases} is full")
+    with studio.rest as rest:
+        rest.post(f"/api/v1/runs/{run}/resume").raise_for_status()
+        keep(goes_on(studio, run))
+        rest.post(f"/api/v1/runs/{run}/cancel").raise_for_status()
