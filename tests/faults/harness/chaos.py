@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
@@ -56,9 +57,9 @@ class Chaos:
         event.listen(self.engine, "connect", lambda connection, _: connection.execute(PATIENCE[self.engine.dialect.name]))
         self.engine.dispose()
 
-    def rage(self, strikes: dict[str, int], times: int, *, pause: tuple[float, float]) -> None:
-        """Strike so many times; of kills and sleeps together, the kills are counted."""
-        while sum(self.done[strike] for strike in strikes if strike in KILLS or not KILLS.keys() & strikes.keys()) < times:
+    def rage(self, strikes: dict[str, int], enough: Callable[[], bool], *, pause: tuple[float, float]) -> None:
+        """Strike until it is enough."""
+        while not enough():
             self.fleet.replace_the_dead()
             self.keep_busy()
             self.strike(self.random.choices(list(strikes), list(strikes.values()))[0])
@@ -72,6 +73,11 @@ class Chaos:
         """Tell whether every run has ended and everybody is awake."""
         self.fleet.replace_the_dead()
         return len(self.fleet.awake) == len(self.fleet.members) and self.unfinished() == 0
+
+    @property
+    def kills(self) -> int:
+        """How often something was killed."""
+        return sum(self.done[kill] for kill in KILLS)
 
     @property
     def sleeps(self) -> int:
