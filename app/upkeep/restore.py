@@ -41,7 +41,7 @@ def restore(settings: Settings, source: Path) -> Contents:
         with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".restoring-{home.name}-") as name:
             making = Path(name) / "home"
             for file, record in contents.files.items():
-                _bring(settings, chest, file, record, making)
+                _bring(settings.model_copy(update={"home": making}), chest, file, record)
             if contents.database == "postgresql":
                 dump = making / DATABASES["postgresql"]
                 _restore_postgresql(settings, dump)
@@ -73,11 +73,11 @@ def _check_fit(settings: Settings, contents: Contents) -> None:
             raise BackupFailed(message)
 
 
-def _bring(settings: Settings, chest: Chest, name: str, record: FileRecord, making: Path) -> None:
+def _bring(settings: Settings, chest: Chest, name: str, record: FileRecord) -> None:
     """Copy one file to where it belongs, seeing that it is what the list says."""
     is_blob = name.startswith(BLOBS)
-    copy = making / PLACES.get(name, f"artifacts/{name}" if is_blob else name)
-    if not copy.resolve().is_relative_to(making.resolve()):
+    copy = settings.home / PLACES.get(name, f"artifacts/{name}" if is_blob else name)
+    if not copy.resolve().is_relative_to(settings.home.resolve()):
         raise BackupFailed(damaged(name))
     copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with Reading(chest, name) as reading, copy.open("wb") as file:

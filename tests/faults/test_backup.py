@@ -28,8 +28,8 @@ from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.integrity import Findings, look_through
 from app.services.removal import Removal
-from app.upkeep import backup as backups
 from app.upkeep.backup import make_backup
+from app.upkeep.chests import BackupFailed
 from app.upkeep.restore import restore
 from tests.databases import add_run
 from tests.faults.harness.results import record
@@ -68,7 +68,8 @@ class Busy:
     def wait_for_a_turn(self) -> None:
         """Return once something was deleted and made since."""
         with self._turned:
-            assert self._turned.wait_for(lambda at=self.turns: self.turns > at, timeout=60)
+            before = self.turns
+            assert self._turned.wait_for(lambda: self.turns > before, timeout=60)
 
     def turn(self) -> None:
         """Upload, train and delete once."""
@@ -103,13 +104,16 @@ class Busy:
     def _finish(self, dataset: str) -> str:
         run_id = add_run(self.engine, self.by, dataset, status="succeeded")
         saved = Checkpoints(self.settings.runs / run_id / "checkpoints", lease_token=1, keep=None)
-        saved.save(1, lambda folder: (folder / "weights").write_bytes(self.chance.randbytes(10_000)) and None)
+        saved.save(1, self._write)
         sealed = self.store.seal(self._file())
         with unit_of_work(self.engine) as session:
             run = session.get_one(Run, run_id)
             run.adapter = keep(session, self.store, sealed, kind="adapter", filename="adapter.zip", owner=run)
             session.add(CheckpointRow(run_id=run_id, project_id=run.project_id, step=1, lease_token=1, path="checkpoints/1-t1"))
         return run_id
+
+    def _write(self, folder: Path) -> None:
+        (folder / "weights").write_bytes(self.chance.randbytes(10_000))
 
     def _delete(self, run_id: str) -> None:
         with reading(self.engine) as session:
@@ -253,7 +257,7 @@ def test_what_is_deleted_while_it_is_copied_is_not_missing(
     studio = Busy(settings, at, owner, seed)
     studio.turn()
     kept, export = studio.turns, LocalStorage.export
-    deleted = []
+    deleted: list[str] = []
 
     def deleting(store: LocalStorage, sha256: str, target: Path) -> None:
         if not deleted:
@@ -296,6 +300,6 @@ def test_a_damaged_backup_is_refused_and_leaves_no_home(
     content = bytearray(harmed.read_bytes())
     content[len(content) // 2] ^= 1
     harmed.write_bytes(content)
-    with pytest.raises(backups.BackupFailed, match="The backup is damaged"):
+    with pytest.raises(BackupFailed, match="The backup is damaged"):
         restore(Settings(home=tmp_path / "restored"), made.path)
     assert [path.name for path in tmp_path.iterdir() if "restor" in path.name] == []

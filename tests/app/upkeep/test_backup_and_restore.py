@@ -1,0 +1,175 @@
+"""What `hone backup` and `hone restore` do and refuse; a studio that works meanwhile is tested in tests/faults/test_backup.py."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings
+from app.db import Run
+from app.db.artifacts import keep
+from app.db.session import make_engine, unit_of_work
+from app.gateways.secrets import SecretBox
+from app.gateways.stores import make_store
+from app.services.accounts import Accounts
+from app.services.integrity import look_through
+from app.upkeep import commands
+from app.upkeep.backup import make_backup
+from app.upkeep.chests import LIST, BackupFailed, Contents
+from app.upkeep.restore import restore
+from tests.databases import add_dataset, add_run
+from tests.s3_server import ADDRESS, S3Server, s3
+
+__all__ = ["s3"]
+CONTENT = b"an adapter"
+
+
+def fill(settings: Settings, template: Path) -> Settings:
+    """Make a studio with a key and one file, besides that of the dataset which is nowhere."""
+    settings.home.mkdir()
+    shutil.copy(template, settings.home / "hone.db")
+    SecretBox(None, settings.home).lock("a secret")
+    engine, store = make_engine(settings.database), make_store(settings.store_address, settings.store, settings.cache_bytes)
+    with unit_of_work(engine) as session:
+        owner = Accounts(session).ensure_owner()
+    run_id = add_run(engine, owner, add_dataset(engine, owner))
+    source = store.incoming / "x"
+    source.write_bytes(CONTENT)
+    sealed = store.seal(source)
+    with unit_of_work(engine) as session:
+        run = session.get_one(Run, run_id)
+        run.adapter = keep(session, store, sealed, kind="adapter", filename="a.zip", owner=run)
+        run.version.artifact.sha256, run.version.artifact.size_bytes = sealed.sha256, sealed.size_bytes
+    engine.dispose()
+    return settings
+
+
+@pytest.fixture
+def settings(migrated_sqlite: Path, tmp_path: Path) -> Settings:
+    return fill(Settings(home=tmp_path / "home"), migrated_sqlite)
+
+
+@pytest.fixture
+def copy(settings: Settings, tmp_path: Path) -> Path:
+    return make_backup(settings, tmp_path / "copies").path
+
+
+def is_whole(settings: Settings) -> bool:
+    engine = make_engine(settings.database)
+    found = look_through(engine, make_store(settings.store_address, settings.store, settings.cache_bytes), settings.runs)
+    engine.dispose()
+    return (found.damaged, found.files) == ([], 1)
+
+
+def test_only_the_newest_stay_and_nothing_else_is_touched(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = tmp_path / "copies"
+    for name in ("hone-20260101T000000Z", "hone-20270101T000000Z", "mine"):
+        (copies / name).mkdir(parents=True)
+    made = make_backup(settings, copies, keep=2)
+    assert sorted(path.name for path in copies.iterdir()) == sorted([made.path.name, "hone-20270101T000000Z", "mine"])
+
+
+@pytest.mark.parametrize("name", ["copies", "copy.tar"])
+def test_a_backup_comes_back_whole_and_its_key_stays_its_owners(settings: Settings, tmp_path: Path, name: str) -> None:
+    made = make_backup(settings, tmp_path / name)
+    again = Settings(home=tmp_path / "again")
+    contents = restore(again, made.path)
+    assert (contents.missing, is_whole(again)) == ([], True)
+    key = again.home / "secret.key"
+    assert key.read_bytes() == (settings.home / "secret.key").read_bytes()
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["again", "home", name])
+
+
+def test_between_s3_and_a_folder_and_back(migrated_sqlite: Path, tmp_path: Path, s3: S3Server) -> None:
+    remote = fill(Settings(home=tmp_path / "home", storage_url=ADDRESS), migrated_sqlite)
+    made = make_backup(remote, tmp_path / "copies")
+    here = Settings(home=tmp_path / "here")
+    restore(here, made.path)
+    assert is_whole(here)
+    s3.client.delete_object(Bucket="studio", Key=s3.client.list_objects_v2(Bucket="studio")["Contents"][0]["Key"])
+    there = Settings(home=tmp_path / "there", storage_url=ADDRESS)
+    restore(there, made.path)
+    assert is_whole(there)
+    assert [path for path in (there.home / "artifacts").rglob("*") if path.is_file()] == []
+
+
+def test_a_home_with_anything_in_it_is_left_alone(copy: Path, tmp_path: Path) -> None:
+    home = tmp_path / "mine"
+    home.mkdir()
+    (home / "letter").write_text("keep me")
+    with pytest.raises(BackupFailed, match="is not empty"):
+        restore(Settings(home=home), copy)
+    assert [path.name for path in home.iterdir()] == ["letter"]
+
+
+def change(copy: Path, **fields: str) -> None:
+    contents = json.loads((copy / LIST).read_text()) | fields
+    (copy / LIST).write_text(Contents(**contents).model_dump_json())
+
+
+@pytest.mark.parametrize(("harm", "word"), [
+    (lambda copy: change(copy, revision="9999"), "made by a newer Hone"),
+    (lambda copy: change(copy, database="postgresql"), "name an empty database"),
+    (lambda copy: (copy / LIST).unlink(), "no whole backup"),
+    (lambda copy: (copy / "database.db").unlink(), "damaged: database.db"),
+    (lambda copy: (copy / "secret.key").write_text("another"), "damaged: secret.key"),
+])  # fmt: skip
+def test_what_cannot_be_restored_leaves_no_home(copy: Path, tmp_path: Path, harm: Callable[[Path], object], word: str) -> None:
+    harm(copy)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(BackupFailed, match=word):
+        restore(Settings(home=tmp_path / "again"), copy)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_list_cannot_lead_out_of_the_home(copy: Path, tmp_path: Path) -> None:
+    contents = json.loads((copy / LIST).read_text())
+    contents["files"]["../escaped"] = contents["files"].pop("secret.key")
+    (copy / "secret.key").rename(copy.parent / "escaped")
+    (copy / LIST).write_text(json.dumps(contents))
+    with pytest.raises(BackupFailed, match="damaged"):
+        restore(Settings(home=tmp_path / "again"), copy)
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_backup_of_sqlite_does_not_go_into_postgresql(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackupFailed, match="without HONE_DATABASE_URL"):
+        restore(Settings(home=tmp_path / "again", database_url="postgresql://127.0.0.1:1/hone"), copy)
+
+
+def test_a_backup_without_room_is_refused_and_leaves_nothing(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage(tmp_path)._replace(free=5)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(BackupFailed, match="no room"):
+        make_backup(settings, tmp_path / "copies")
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_nothing_is_written_over(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "copy.tar").write_text("mine")
+    with pytest.raises(BackupFailed, match="is there already"):
+        make_backup(settings, tmp_path / "copy.tar")
+    assert (tmp_path / "copy.tar").read_text() == "mine"
+
+
+def test_the_commands_answer_in_json_and_by_their_exit_code(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.backup(settings, tmp_path / "copy.tar", keep=None, as_json=True) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["backup"], made["missing"]) == (str(tmp_path / "copy.tar"), [])
+    assert commands.restore(Settings(home=tmp_path / "again"), Path(made["backup"]), as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["home"] == str(tmp_path / "again")
+    assert commands.restore(Settings(home=tmp_path / "again"), Path(made["backup"]), as_json=True) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert commands.backup(settings, tmp_path / "copy.tar", keep=3, as_json=True) == 2
+
+
+def test_a_studio_that_has_lost_a_file_is_told_so(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(settings.store / "blobs")
+    assert commands.backup(settings, tmp_path / "copies", keep=None, as_json=False) == 1
+    assert "is missing or damaged in the studio itself" in capsys.readouterr().err
