@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import webbrowser
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 import httpx
@@ -28,6 +28,7 @@ from app.gateways.family import Child, Family
 from app.gateways.gpus import Gpu, visible_gpus
 from app.gateways.lifeline import is_running, process_space, when_told_to_leave
 from app.gateways.log_file import rotate
+from app.gateways.logs import entry
 from app.gateways.starting import CannotStart, starting
 from app.gateways.upgrading import bring_up_to_date
 from app.services.accounts import Accounts
@@ -181,6 +182,13 @@ class Studio(Family):
         """Keep the studio running until asked to leave, and say when it is ready."""
         threading.Thread(target=self._say_when_ready, daemon=True).start()
         return super().run()
+
+    def say(self, line: str) -> None:
+        """Tell whoever started this, and the log."""
+        super().say(line)
+        if self.log:
+            with suppress(OSError):
+                self.log.write(entry("up", line, self.settings.log_format))
 
     def tend(self) -> None:
         """Keep the log small."""

@@ -84,13 +84,10 @@ class Family:
         """Do what else has to be done now and then."""
 
     def say(self, line: str) -> None:
-        """Tell whoever started this, and the log."""
+        """Tell whoever started this."""
         # Where there is no room for a line, the family goes on without it.
         with suppress(OSError):
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - talk goes to stderr
-        if self.log:
-            with suppress(OSError):
-                self.log.write(f"{line}\n".encode())
 
     def _look_after(self, child: Child) -> None:
         if child.has_died() and child.process:

@@ -58,6 +58,13 @@ def configure_logging(part: str, log_format: LogFormat = "text") -> None:
     threading.excepthook = _log_end_of_thread
 
 
+def entry(part: str, event: str, log_format: LogFormat) -> bytes:
+    """Return a line of the log for a process that talks to people and has no log of its own."""
+    made = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", {"level": "info", "part": part, "event": event})
+    line = _line(log_format)(None, "", made)
+    return (line if isinstance(line, bytes) else line.encode()) + b"\n"
+
+
 def _naming(part: str) -> structlog.typing.Processor:
     # Not bound as a context variable: a thread begins without any.
     def name(_logger: Any, _method: str, entry: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -67,7 +74,7 @@ def _naming(part: str) -> structlog.typing.Processor:
     return name
 
 
-def _line(log_format: LogFormat) -> structlog.typing.Processor:
+def _line(log_format: LogFormat) -> structlog.processors.JSONRenderer | structlog.processors.LogfmtRenderer:
     if log_format == "json":
         return structlog.processors.JSONRenderer(ensure_ascii=False)
     return structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "part", "event"], drop_missing=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.config import PROJECT_ROOT
-from app.gateways.logs import Redaction
+from app.gateways.logs import Redaction, entry
 from app.gateways.starting import CannotStart
 
 SECONDS = 60
@@ -37,6 +37,12 @@ def test_a_line_of_json_holds_the_same() -> None:
     line = json.loads(said(SAY, log_format="json"))
     del line["timestamp"]
     assert line == {"level": "warning", "part": "web", "event": "two words", "run": "r1", "token": 3}
+
+
+def test_what_hone_up_tells_people_stands_in_the_log_like_the_rest() -> None:
+    line = json.loads(entry("up", "The web ended.", "json"))
+    assert (line["part"], line["event"], line["level"], line["timestamp"][:2]) == ("up", "The web ended.", "info", "20")
+    assert entry("up", "The web ended.", "text").endswith(b' level=info part=up event="The web ended."\n')
 
 
 def test_libraries_and_threads_are_logged_in_the_same_form() -> None:
