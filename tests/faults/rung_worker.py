@@ -14,7 +14,7 @@ POLL_SECONDS = "HONE_FAULTS_POLL_SECONDS"
 
 def main() -> None:
     """Work until told to leave."""
-    workers.training_work.Child = ScriptedChild  # type: ignore[attr-defined, misc, assignment]
+    workers.training_work.Child = ScriptedChild  # type: ignore[attr-defined, assignment]
     if POLL_SECONDS in os.environ:
         workers.supervisor.POLL_SECONDS = workers.supervisor.RUNG_POLL_SECONDS = float(os.environ[POLL_SECONDS])
     workers.supervisor.main()
