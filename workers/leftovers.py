@@ -18,6 +18,7 @@ from app.db.artifacts import lock_store
 from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, RUN_DELETED
 from app.db.checkpoints import GONE
 from app.db.session import reading, unit_of_work
+from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED, LEASED
 
 if TYPE_CHECKING:
@@ -98,9 +99,13 @@ def _clear_blobs(worker: Worker) -> None:
     """Remove the blobs of deleted runs and datasets that no row names any more."""
     with reading(worker.engine) as session:
         entries = session.scalars(select(AuditEntry.details).where(AuditEntry.action.in_((RUN_DELETED, DATASET_DELETED)))).all()
-    for sha256 in {sha256 for details in entries for sha256 in details.get("blobs", [])}:
-        if worker.storage.holds(sha256):
+    deleted = {sha256 for details in entries for sha256 in details.get("blobs", [])}
+    try:
+        # One listing: to ask a remote store for each of them could take minutes.
+        for sha256 in deleted & {blob.sha256 for blob in worker.storage.blobs()} if deleted else ():
             _clear_blob(worker, sha256)
+    except StorageUnavailable as error:
+        log.warning("what was deleted is removed from the store later", why=error.message)
 
 
 def _clear_blob(worker: Worker, sha256: str) -> None:

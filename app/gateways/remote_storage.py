@@ -176,7 +176,7 @@ class RemoteStorage:
         for entry in entries:
             if total <= self.cache_bytes or time.time() - entry.used < IN_USE_SECONDS:
                 return
-            shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink(missing_ok=True)
+            shutil.rmtree(entry.path, ignore_errors=True) if entry.path.is_dir() else entry.path.unlink(missing_ok=True)
             total -= entry.size_bytes
 
     @contextmanager

@@ -24,6 +24,7 @@ from tests.s3_server import ADDRESS, S3Server, remote, s3
 from workers.child import Child
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
+from workers.leftovers import clear_leftovers
 from workers.run_checkpoints import newest_good_checkpoint, run_folder
 from workers.training.checkpoints import Checkpoints
 from workers.training_work import ADAPTER_FILES, TrainingWork
@@ -184,3 +185,19 @@ def test_what_waits_for_the_store_still_does_as_it_is_told(
     assert (run.status, run.crashes_since_progress) == (end, 0)
     with reading(engine) as session:
         assert any("does not answer" in event.message for event in session.query(EventRow).filter_by(subject_id=run_id))
+
+
+def test_a_worker_starts_without_the_store_and_clears_it_once_it_is_back(
+    engine: Engine, owner: Identity, web: RemoteStorage, tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = make_worker(engine, tmp_path / "one", "cpu")
+    dataset = bring(engine, owner, web, worker)
+    with monkeypatch.context() as dying, unit_of_work(engine) as session:
+        dying.setattr(web, "remove", lambda _: None)  # as a process that dies right after its commit
+        Datasets(session, web, SilentQueue()).delete(owner, dataset)
+    s3.stop()
+    clear_leftovers(worker)
+    s3.start()
+    assert len(list(web.blobs())) == 2
+    clear_leftovers(worker)
+    assert list(web.blobs()) == []
