@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery.worker import WorkController
-from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 
 from app.domain.bells import Bell
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 log = structlog.get_logger()
-LOOK_SECONDS = 5.0
+LOOK_SECONDS, SILENT_LOOK_SECONDS = 5.0, 1.0
 FRESH_SECONDS = 60
 """Celery's connection says every health_check_interval that it lives; one that has not for so long hears nothing."""
 DEAF_SECONDS = 120.0
@@ -79,7 +78,7 @@ class Listener:
                 log.warning("Redis is there, but no ring is heard; listening is begun anew", seconds=DEAF_SECONDS)
                 heard = time.monotonic()
                 self._replace()
-            self.worker.leaving.wait(LOOK_SECONDS)
+            self.worker.leaving.wait(LOOK_SECONDS if is_heard else SILENT_LOOK_SECONDS)
 
     def _replace(self) -> None:
         deaf, self._consumer = self._consumer, None
@@ -90,11 +89,12 @@ class Listener:
 
     def _ask_redis(self) -> tuple[bool, bool]:
         """Return whether Redis answers, and whether it sees this worker wait for rings."""
-        connection = celery_app.connection_for_read()
         try:
-            with connection:
+            with celery_app.connection_for_read() as connection:
                 return True, self._is_waiting(connection)
-        except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors):
+        except Exception as error:  # noqa: BLE001 - the outer edge of this thread: whatever Redis answers, the slots go on looking
+            if self.bell.is_there:
+                log.warning("Redis does not answer as it should", error=str(error))
             return False, False
 
     def _is_waiting(self, connection: Any) -> bool:

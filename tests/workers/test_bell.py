@@ -46,6 +46,7 @@ def broker(tmp_path: Path) -> Iterator[Redis]:
 def worker(sqlite_engine: Engine, broker: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     """A worker of one slot whose bell is that Redis."""
     monkeypatch.setattr(bell, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(bell, "SILENT_LOOK_SECONDS", 0.1)
     celery_app.conf.broker_url = broker.url
     made = Worker(Settings(home=tmp_path), "cpu", 1, 2.0, sqlite_engine, LocalStorage(tmp_path), "CPU", has_gpu=False)
     made.wakes = [threading.Event()]
@@ -119,7 +120,7 @@ def test_while_redis_is_away_nothing_is_begun_anew(worker: Worker, broker: Redis
     monkeypatch.setattr(listener, "_note", lambda **_: looks.release())
     monkeypatch.setattr(listener, "_replace", lambda: replaced.append(1))
     listener.start()
-    for _ in range(4):
+    for _ in range(2):
         assert looks.acquire(timeout=DEADLINE_SECONDS)
     assert replaced == []
 

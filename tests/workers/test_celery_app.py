@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,19 @@ from app.gateways.storage import LocalStorage
 from app.launcher import prepare
 from app.services.accounts import Accounts
 from app.services.datasets import Datasets
+from tests.databases import add_dataset, add_run
 from tests.faults.servers import Redis
+from tests.workers.scenes import state
 
 WORKER = "import workers.supervisor as s; s.POLL_SECONDS = s.RUNG_POLL_SECONDS = 3600.0; s.main()"
+TRAINS_FOR_EVER = """
+from pathlib import Path
+import workers.supervisor
+from tests.workers.scenes import Scripted
+from workers.kinds import KINDS
+KINDS["run"] = Scripted("waits", Path("{home}"))
+workers.supervisor.main()
+"""
 HEARD_SECONDS = 60.0
 
 
@@ -41,13 +52,19 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture
-def worker(home: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {"HONE_HOME": str(home), "HONE_REDIS_URL": redis_url}
-    process = subprocess.Popen([sys.executable, "-c", WORKER, "--queue", "cpu", "--alone"], env=environment)
+@contextmanager
+def started(program: str, queue: str, home: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = os.environ | {"HONE_HOME": str(home), "HONE_REDIS_URL": redis_url, "HONE_LEASE_SECONDS": "6"}
+    process = subprocess.Popen([sys.executable, "-c", program, "--queue", queue, "--alone"], env=environment)
     yield process
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def worker(home: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    with started(WORKER, "cpu", home, redis_url) as process:
+        yield process
 
 
 def wait_until_read(engine: Engine) -> None:
@@ -90,6 +107,24 @@ def test_a_ring_starts_the_work_and_a_doubled_one_does_no_harm(home: Path, redis
     assert worker.wait(60) == 0
     with reading(engine) as session:
         assert session.query(WorkerRow).one().left_at is not None
+    engine.dispose()
+
+
+def test_a_busy_worker_hears_at_once_that_it_has_to_leave(home: Path, redis_url: str) -> None:
+    engine = make_engine(Settings(home=home).database)
+    with unit_of_work(engine) as session:
+        owner = Accounts(session).ensure_owner()
+    run_id = add_run(engine, owner, add_dataset(engine, owner))
+    with started(TRAINS_FOR_EVER.format(home=home), "gpu", home, redis_url) as worker:
+        deadline = time.monotonic() + HEARD_SECONDS
+        while state(engine, run_id).status != "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        wait_until_heard(engine)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(HEARD_SECONDS) == 0
+    run = state(engine, run_id)
+    assert (run.status, run.attempt, run.crashes_since_progress) == ("queued", 1, 0)
     engine.dispose()
 
 
