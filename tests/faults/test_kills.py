@@ -14,6 +14,9 @@ import pytest
 from sqlalchemy import Engine
 
 from app.config import Settings
+from app.db import Webhook
+from app.db.session import unit_of_work
+from app.domain.webhooks import Ending
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset
@@ -47,6 +50,9 @@ def nemesis(engine: Engine, owner: Identity, tmp_path: Path, storage: LocalStora
     blob = storage._place("0" * 64)
     blob.parent.mkdir(parents=True)
     blob.write_bytes(b"rows")
+    with unit_of_work(engine) as session:
+        known = {"url": "https://example.com", "studio_address": "http://studio", "secret": "x", "secret_key_id": "x"}
+        session.add(Webhook(project_id=owner.project_id, events=list(Ending), **known))
     fleet = Fleet(engine.url.render_as_string(hide_password=False), tmp_path, PACE)
     return Chaos(fleet, engine, owner, dataset_id, random.Random(seed))  # noqa: S311 - chance that can be repeated
 

@@ -50,6 +50,8 @@ MAY_NOT_BE = {
     "a run moved after its end": f"SELECT run_id FROM history WHERE before IN {ENDS}",
     "an end was told more than once, or never": f"""SELECT runs.id FROM runs LEFT JOIN events ON subject_id = runs.id AND type IN {ENDS}
         GROUP BY runs.id HAVING COUNT(events.id) <> 1""",
+    "ends and the notices of them differ": """SELECT id FROM webhooks WHERE (SELECT COUNT(*) FROM webhook_deliveries) <>
+        (SELECT COUNT(*) FROM runs WHERE status = 'succeeded')""",
     "a run has no adapter of its own": """SELECT id FROM runs WHERE adapter_id IS NULL
         OR adapter_id IN (SELECT adapter_id FROM runs GROUP BY adapter_id HAVING COUNT(*) > 1)""",
     "an adapter is nobody's": "SELECT id FROM artifacts WHERE kind = 'adapter' AND id NOT IN (SELECT adapter_id FROM runs)",

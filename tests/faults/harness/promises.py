@@ -24,7 +24,9 @@ PROMISES = {
         "50 kills",
     ),
     "R4": Promise("A save cut short anywhere never spoils a run", "test_saves.py", "each place once", "each place 10 times"),
-    "R5": Promise("A killed worker's run goes on within its lease and 30 seconds", "test_kills.py", "60 kills a database", "300 kills a database"),
+    "R5": Promise(
+        "A killed worker's run goes on within its lease and 30 seconds", "test_kills.py", "60 kills a database", "300 kills a database"
+    ),
     "R6": Promise("A cancel stops the trainer within 30 seconds, a pause within 60", "test_cancel.py", "5 moments", "50 moments"),
     "R7": Promise("A worker told to leave costs no crash and at most one step", "test_graceful.py", "3 times", "30 times"),
     "R8": Promise("Redis may be flushed, killed or away; the work goes on", "test_redis.py", "once each", "20 times"),

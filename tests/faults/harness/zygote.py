@@ -13,6 +13,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import configure_mappers
+
 import app.domain.runs
 import workers.training_work
 import workers.worker
@@ -58,6 +60,7 @@ def work(order: dict[str, Any]) -> None:
 def main() -> None:
     """Fork a worker for each order."""
     die_with_parent()
+    configure_mappers()  # once here, and not in each worker
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead need not be waited for
     for line in sys.stdin:
         if pid := os.fork():
