@@ -33,7 +33,7 @@ SLEEPS = {"freeze the worker": 1, "freeze both": 1}
 
 @dataclass
 class Hit:
-    """A kill: which claim it hit, and when."""
+    """A kill of a worker: which claim it hit, and when. (That of a trainer comes to nothing where it has said all it had to.)"""
 
     run_id: str
     token: int
@@ -117,14 +117,14 @@ class Chaos:
             asleep = self.random.uniform(1.2, 1.6) * self.fleet.pace.lease_seconds
             self.fleet.freeze(member, asleep, trainer_too=what == "freeze both")
             return
-        self.hits.append(Hit(run_id, token, time.time()))
         if what != "kill the trainer":
+            self.hits.append(Hit(run_id, token, time.time()))
             self.fleet.kill(member)
         if what != "kill the worker":
             send(trainers, signal.SIGKILL)
 
     def recovery(self) -> dict[str, Any]:
-        """Return how long after a kill the run was claimed again, in seconds; of those kills that came before the end."""
+        """Return how long after a worker's kill its run was claimed again, in seconds, where the kill came before the run's end."""
         waits = [next_start(self.engine, hit.run_id, hit.token) for hit in self.hits]
         seconds = sorted(start - hit.at for start, hit in zip(waits, self.hits, strict=True) if start is not None)
         cuts = quantiles(seconds, n=100, method="inclusive")
