@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -75,13 +76,15 @@ def test_a_taken_port_is_said_so(studio: RunningStudio, tmp_path: Path) -> None:
 
 
 def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
-    with running_studio(tmp_path / "home") as studio:
+    with running_studio(tmp_path / "home", HONE_LOG_FORMAT="json") as studio:
         child = int(subprocess.check_output(["pgrep", "-P", str(studio.process.pid), "-f", "workers.supervisor --queue cpu"]).split()[0])
         os.kill(child, signal.SIGKILL)
         assert until(lambda: not Path(f"/proc/{child}").exists(), 10)
         studio.wait_for("/readyz", lambda ready: ready["status"] == "ok", 60)
         examples = write_jsonl(tmp_path / "rows.jsonl", example_rows(10))
         assert studio.upload(examples)["rows"] == 10
+    lines = [json.loads(line) for line in (studio.home / "logs" / "hone.log").read_text().splitlines()]
+    assert {line["part"] for line in lines} == {"up", "web", "cpu-worker", "gpu-worker", "inference"}
 
 
 @pytest.mark.timeout(400)

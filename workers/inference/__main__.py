@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -26,17 +27,16 @@ SPINS = "1000"
 
 
 class Server(uvicorn.Server):
-    """uvicorn that says when it is ready, and ends generations under way before it waits for their streams."""
+    """uvicorn that calls `ready` when it is, and ends generations under way before it waits for their streams."""
 
-    def __init__(self, config: uvicorn.Config, engine: Engine, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, engine: Engine, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._engine, self._address = engine, address
+        self._engine, self._ready = engine, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so to the parent."""
+        """Begin to listen, and say so."""
         await super().startup(sockets)
-        with suppress(OSError):  # no room for a line on the log's disk is no reason not to answer
-            print(f"inference ready on {self._address}", flush=True)
+        self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Leave cleanly on SIGTERM and SIGINT; uvicorn itself would raise the signal again at the end."""
@@ -62,7 +62,14 @@ def main() -> None:
     config = uvicorn.Config(
         create_app(engine, key), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
     )
-    Server(config, engine, "http://{}:{}".format(*listener.getsockname()[:2])).run(sockets=[listener])
+    address = "http://{}:{}".format(*listener.getsockname()[:2])
+
+    def say_ready() -> None:
+        logging.getLogger(__name__).info("ready on %s", address)
+        if given.fd is None:
+            print(f"inference ready on {address}", flush=True)
+
+    Server(config, engine, say_ready).run(sockets=[listener])
     sys.stdout.flush()
     os._exit(0)  # the engine's thread may be inside torch, where a normal end of the interpreter would wait or crash
 
