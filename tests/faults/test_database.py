@@ -5,20 +5,23 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.pool import QueuePool
 
 from app.config import Settings
 from app.db import Run, WorkerRow
 from app.db.session import UNREACHABLE, make_engine, reading, unit_of_work
-from app.main import make_studio
+from app.main import create_app, make_studio
 from app.services.accounts import Accounts, Identity
+from app.services.studio import Studio
 from tests.databases import add_run
 from tests.faults.harness.fleet import Fleet, Pace
 from tests.faults.harness.history import kept_history, violations
@@ -159,3 +162,22 @@ def test_a_locked_file_costs_patience_and_nothing_else(small_team: Team, request
     assert all(onlookers.told_to_wait(path) for path in PATHS)
     result = {"runs": RUNS, "lost": 0, "slowest_answer_seconds": round(onlookers.slowest, 1)}
     record("R9", test="test_database.py::locked_file", n=1, result=result, seed=None, database="sqlite")
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+def test_who_finds_no_connection_free_is_told_so_in_time(engine: Engine, owner: Identity, tmp_path: Path) -> None:
+    app = create_app(Settings(home=tmp_path, database_url=engine.url.render_as_string(hide_password=False)))
+    studio: Studio = app.state.studio
+    with unit_of_work(engine) as session:
+        _, key = Accounts(session).create_key(owner, "test")
+    with TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {key}"}) as browser, ExitStack() as taken:
+        pool = studio.engine.pool
+        assert isinstance(pool, QueuePool)
+        for _ in range(pool.size() + pool._max_overflow):
+            taken.enter_context(studio.engine.connect())
+        began = time.monotonic()
+        answers = [browser.get(path) for path in ("/", "/api/v1/runs")]
+        assert [(answer.status_code, "Retry-After" in answer.headers) for answer in answers] == [(503, True), (503, True)]
+        assert time.monotonic() - began < 2 * ANSWER_SECONDS
+        taken.close()
+        assert browser.get("/").status_code == 200
