@@ -198,7 +198,8 @@ def _line(one: RunLine, wait: Wait | None, board: Board, *, left: float | None, 
 
 
 def _paused(run: Run) -> str:
-    """Say why a paused run waits: for nobody but a person."""
+    """Say why a paused run waits: for nobody but a person, whether a person paused it or a full disk."""
     if run.status != RunStatus.PAUSED:
         return ""
-    return f"Paused at step {words.count(run.step)}: it goes on when somebody resumes it."
+    paused = f"Paused at step {words.count(run.step)}: it goes on when somebody resumes it."
+    return f"{what_happened(run.error_code, run.reason)} {paused}".strip()

@@ -14,6 +14,7 @@ from app.db import QueueRow, Run, WorkerRow
 from app.db.base import utc_now
 from app.db.leases import queue_order
 from app.db.session import reading, unit_of_work
+from app.domain.diagnosis import DISK_FULL
 from app.domain.runs import RunStatus
 from app.services.studio import Studio
 from app.web import words
@@ -160,3 +161,9 @@ def test_a_start_is_told_no_more_exactly_than_it_is_known(minutes: tuple[float, 
     now = datetime.now(UTC)
     low, most, high = (now + timedelta(minutes=each, seconds=1) for each in minutes)
     assert words.coming((low, most, high)).replace("\N{NO-BREAK SPACE}", " ").endswith(wanted)
+
+
+def test_a_run_that_a_full_disk_has_paused_says_so(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    with unit_of_work(studio.engine) as session:
+        session.get_one(Run, sample.runs["paused"]).error_code = DISK_FULL
+    assert "A disk is full. Paused at step 40: it goes on when somebody resumes it." in section(browser.get("/board").text, "waiting")
