@@ -20,6 +20,7 @@ from app.services.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from sqlalchemy import Engine
 
@@ -51,21 +52,27 @@ class Readiness:
             checks["workers"] = Probe(lambda: _expect(_all_queues_are_served(studio), "a queue has no worker"))
             checks["inference"] = Probe(lambda: _expect(inference_is_alive(), "it does not answer"))
         self._checks = checks
+        self._missing: frozenset[str] | None = None
 
     def look(self) -> dict[str, bool]:
-        """Return which parts are there."""
+        """Return which parts are there; the log hears of it when that changes, and why."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         asked = {name: probe.start() for name, probe in self._checks.items()}
-        found = {}
-        for name, answer in asked.items():
-            try:
-                why: BaseException | None = answer.exception(max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                why = NotReady("it did not answer in time")
-            if why is not None:
-                log.warning("not ready", check=name, why=str(why))
-            found[name] = why is None
-        return found
+        why = {name: _why_not(answer, max(0.0, deadline - time.monotonic())) for name, answer in asked.items()}
+        missing = {name: reason for name, reason in why.items() if reason}
+        if missing.keys() != self._missing:
+            self._missing = frozenset(missing)
+            log.info("readiness", ready=not missing, **missing)
+        return {name: not reason for name, reason in why.items()}
+
+
+def _why_not(answer: Future[None], seconds: float) -> str:
+    """Return why a check failed, or nothing."""
+    try:
+        error = answer.exception(seconds)
+    except TimeoutError:
+        return "it did not answer in time"
+    return str(error) or type(error).__name__ if error else ""
 
 
 def places_of(studio: Studio) -> dict[str, Path]:

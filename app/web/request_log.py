@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 HEADER = "X-Request-Id"
 SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 """A proxy's own id is taken over; whatever else may not get into a log."""
-PROBES = ("/livez", "/readyz", "/healthz", "/metrics", "/static/")
-"""Asked for all the time by machines: worth a line only when they fail."""
+PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+"""Asked for all the time, by machines; what is not ready is logged where that is found."""
+STATIC = "/static/"
 LONGEST_PATH = 300
 log = structlog.get_logger()
 
@@ -57,5 +58,6 @@ class RequestLog:
 
 def _log(scope: Scope, status: int, seconds: float) -> None:
     path = scope["path"]
-    if not path.startswith(PROBES) or status >= 400:  # noqa: PLR2004 - where HTTP's failures begin
+    is_dull = path in PROBES or (path.startswith(STATIC) and status < 400)  # noqa: PLR2004 - where HTTP's failures begin
+    if not is_dull:
         log.info("answered", method=scope["method"], path=path[:LONGEST_PATH], status=status, seconds=round(seconds, 3))

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import event
+from structlog.testing import capture_logs
 
 from app.config import Settings
 from app.db.session import unit_of_work
@@ -81,7 +82,7 @@ def test_a_database_without_its_tables_is_not_ready(started: Started, tmp_path: 
 
 
 def test_a_store_that_takes_nothing_is_not_ready(started: Started, tmp_path: Path) -> None:
-    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts").mkdir(exist_ok=True)
     (tmp_path / "artifacts" / "blobs").write_text("a file where the folder should be")
     client = started()
     assert failing(client) == {"storage"}
@@ -97,6 +98,19 @@ def test_a_disk_without_room_is_not_ready(started: Started, monkeypatch: pytest.
 
 def test_a_studio_that_should_have_workers_and_has_none_is_not_ready(started: Started) -> None:
     assert failing(started(workers=True)) == {"workers", "inference"}
+
+
+def test_the_log_hears_of_readiness_when_it_changes(started: Started, tmp_path: Path) -> None:
+    client = started()
+    (tmp_path / "artifacts" / "blobs").write_text("a file where the folder should be")
+    with capture_logs() as lines:
+        for _ in range(3):
+            checks(client)
+        (tmp_path / "artifacts" / "blobs").unlink()
+        checks(client)
+    first, second = lines
+    assert (first["event"], first["ready"], second["ready"]) == ("readiness", False, True)
+    assert "blobs" in first["storage"]
 
 
 def test_a_store_that_hangs_holds_up_nobody_and_is_asked_once(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def test_an_id_that_would_spoil_the_log_is_not_taken_over(client: TestClient, gi
     assert first != second
 
 
-def test_probes_leave_no_lines_unless_they_fail(client: TestClient, lines: list[dict[str, object]]) -> None:
+def test_what_machines_ask_for_all_the_time_leaves_no_lines(client: TestClient, lines: list[dict[str, object]]) -> None:
     client.get("/livez")
     client.get("/static/css/base.css")
     assert lines == []
