@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from app.db import EventRow, Import, Run
 from app.db.base import utc_now
 from app.db.holds import end_hold
-from app.domain.diagnosis import DISK_FULL, FAILURE
+from app.domain.diagnosis import FAILURE, RESUMABLE
 from app.domain.runs import ENDED, MAX_CRASHES_WITHOUT_PROGRESS, WANTED_END, RunStatus, after_lost_lease
 from workers.import_work import ImportWork
 from workers.training_work import TrainingWork
@@ -74,7 +74,7 @@ def settle(session: Session, worker: Worker, kind: Kind, row: Run | Import, stat
 def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, reason: str, code: str | None, data: dict[str, Any]) -> None:
     """Settle work that cannot go on; `data` explains it further.
 
-    What somebody asked to end ends so; what only lacks room on a disk is paused until there is some.
+    What somebody asked to end ends so; what only lacks a disk that takes its files is paused until there is one.
     """
     row.error_code = code
     if isinstance(row, Run):
@@ -82,9 +82,9 @@ def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, rea
     end = RunStatus.FAILED
     if row.status == RunStatus.CANCELLING:
         end, reason = RunStatus.CANCELLED, ""
-    elif code == DISK_FULL and isinstance(row, Run):
+    elif code in RESUMABLE and isinstance(row, Run):
         end = WANTED_END.get(RunStatus(row.status), RunStatus.PAUSED)
-        reason = f"{reason} Free some space there, then resume the run."
+        reason = f"{reason} {RESUMABLE[code]}"
         if row.status not in WANTED_END:
             row.move_to(RunStatus.PAUSING)
     settle(session, worker, kind, row, end, reason=reason)

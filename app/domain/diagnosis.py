@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 FAILURE = "failure"
 """Under this name a run's facts keep the figures that came with its last failure."""
-DISK_FULL = "disk_full"
-"""The one failure that is no end: nothing is lost, and with more room the run goes on."""
+DISK_FULL, STORAGE = "disk_full", "storage"
+RESUMABLE = {DISK_FULL: "Free some space there, then resume the run.", STORAGE: "See to the disk, then resume the run."}
+"""Failures that are no end, and what to do: nothing is lost, and the run waits until its disk takes what it writes."""
 LOADING = "loading the base model"
 LEAST_LENGTH, LENGTH_STEP, LEAST_RANK = 16, 16, 8
 GENTLE_NORM = 0.3
@@ -73,6 +74,7 @@ class Case:
         return str(self.failure.get("while", ""))
 
 
+DISK_CAUSES = "Causes are a disk that fails, a network folder that is away, or missing rights."
 AGAIN = Fix("again", "Run it again as it is", "Nothing is changed: for when the cause is gone.")
 
 
@@ -135,8 +137,17 @@ def _smaller(case: Case) -> list[Fix]:
 
 
 def _disk_full(case: Case) -> Diagnosis:
-    todo = "Once there is room again, resume it: it goes on from its newest checkpoint. Nothing that was saved is lost."
-    return Diagnosis(case.code, "A disk is full.", case.reason, todo)
+    return _resumable(case, "A disk is full.")
+
+
+def _storage(case: Case) -> Diagnosis:
+    return _resumable(case, "A file could not be read or written.", causes=DISK_CAUSES)
+
+
+def _resumable(case: Case, what: str, *, causes: str = "") -> Diagnosis:
+    advice = RESUMABLE[case.code]
+    why = f"{case.reason.removesuffix(advice).strip()} {causes}".strip()
+    return Diagnosis(case.code, what, why, f"{advice} It goes on from its newest checkpoint; nothing that was saved is lost.")
 
 
 def _diverged(case: Case) -> Diagnosis:
@@ -239,9 +250,9 @@ def _stalled(case: Case) -> Diagnosis:
     return Diagnosis(case.code, "The trainer hung.", why, "See that the worker's machine is well, then launch it again.", (AGAIN,))
 
 
-def _storage(case: Case) -> Diagnosis:
-    why = f"{case.reason} Causes are a disk that fails, a network folder that is away, or missing rights."
-    return Diagnosis(case.code, "A file could not be read or written.", why, "See to the disk, then launch the run again.", (AGAIN,))
+def _disk(case: Case) -> Diagnosis:
+    todo = "See to the disk, then launch the run again."
+    return Diagnosis(case.code, "A file could not be read or written.", f"{case.reason} {DISK_CAUSES}", todo, (AGAIN,))
 
 
 def _checkpoint(case: Case) -> Diagnosis:
@@ -273,7 +284,8 @@ KNOWN: dict[str, Callable[[Case], Diagnosis]] = {
     "gpu_driver": _gpu_driver,
     "worker_crash_loop": _crash_loop,
     "stalled": _stalled,
-    **dict.fromkeys(("storage", "disk"), _storage),
+    STORAGE: _storage,
+    "disk": _disk,
     **dict.fromkeys(("checkpoint_broken", "checkpoint_of_another_run"), _checkpoint),
 }
 """Every code a run can fail with that has words of its own; `internal` and `unusable_spec` have none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.domain.diagnosis import DISK_FULL, Case, Diagnosis, diagnose
+from app.domain.diagnosis import RESUMABLE, Case, Diagnosis, diagnose
 from app.domain.differences import chosen
 from app.domain.errors import Invalid, StudioError
 from app.domain.queueing import priority_of
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def diagnosis_of(run: Run) -> Diagnosis | None:
-    """Explain why a run failed, or waits for room on a disk; None for any other run."""
-    if run.status != RunStatus.FAILED and not (run.status in {RunStatus.PAUSED, RunStatus.STOPPED} and run.error_code == DISK_FULL):
+    """Explain why a run failed, or waits for its disk; None for any other run."""
+    waits = run.status in {RunStatus.PAUSED, RunStatus.STOPPED} and run.error_code in RESUMABLE
+    if run.status != RunStatus.FAILED and not waits:
         return None
     dataset = run.version.dataset
     settings = TrainingSettings.model_validate(run.spec.get("settings", {}))

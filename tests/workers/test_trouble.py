@@ -52,6 +52,17 @@ def no_space(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def test_a_disk_that_fails_pauses_a_run_too(engine: Engine, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Scripted, "package", fail)
+    play("succeeds")
+    run = state(engine, run_id)
+    assert (run.status, run.error_code) == ("paused", "storage")
+    assert run.reason.endswith("See to the disk, then resume the run.")
+
+
 def test_a_store_without_room_for_the_adapter_pauses_too(engine: Engine, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scripted, "package", no_space)
     play("succeeds")

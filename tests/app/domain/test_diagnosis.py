@@ -78,6 +78,12 @@ def test_a_model_of_the_hub_is_linked_and_a_folder_is_not() -> None:
     assert explain("unknown_model", base_model="/models/base").see is None
 
 
+def test_what_only_needs_a_disk_is_to_be_resumed_and_says_so_once() -> None:
+    found = diagnose(Case("disk_full", "The disk at /data is full. Free some space there, then resume the run.", TrainingSettings(), "b"))
+    assert (found.why, found.fixes) == ("The disk at /data is full.", ())
+    assert found.todo.startswith("Free some space there, then resume the run.")
+
+
 def test_lists_say_it_in_a_few_words() -> None:
     assert what_happened("diverged", "Since step 9 …") == "The training lost its way."
     assert what_happened("internal", "KeyError: 'x'") == "KeyError: 'x'"
