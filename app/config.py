@@ -26,7 +26,7 @@ OWN_PATHS = frozenset({
 class Settings(BaseSettings):
     """Where things live and what this studio may do. Every field is the variable HONE_<FIELD>."""
 
-    model_config = SettingsConfigDict(env_prefix="HONE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="HONE_", extra="ignore", hide_input_in_errors=True)  # it may be a secret
 
     home: Path = Field(Path("var"), description="Folder of the database, the store, runs and logs.")
     database_url: str | None = Field(None, description="PostgreSQL for teams, e.g. postgresql+psycopg://…; default: SQLite in HONE_HOME.")

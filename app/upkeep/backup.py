@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 NAME = re.compile(r"hone-\d{8}T\d{6}Z")
 BLOBS = "blobs/"
 ROUNDS = 20
+UNFINISHED = ".making-"
+LEFT_SECONDS = 24 * 3600.0
+"""After so long what is unfinished was left by a backup that was killed."""
 DATABASES = {"sqlite": "database.db", "postgresql": "database.dump"}
 
 
@@ -82,6 +86,9 @@ def make_backup(settings: Settings, target: Path, *, keep: int | None = None) ->
             check(made, contents)
         unnamed.rename(path)
         flush(path.parent)
+    for left in path.parent.glob(f"{UNFINISHED}*"):
+        if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
     if keep and not is_tar:
         for old in sorted((old for old in path.parent.iterdir() if NAME.fullmatch(old.name)), reverse=True)[keep:]:
             shutil.rmtree(old)
@@ -90,7 +97,7 @@ def make_backup(settings: Settings, target: Path, *, keep: int | None = None) ->
 
 @contextmanager
 def _workplace(path: Path) -> Iterator[Path]:
-    work = path.with_name(f".making-{path.name}")
+    work = path.with_name(f"{UNFINISHED}{path.name}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(mode=0o700)
     try:

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from app.db.session import UNREACHABLE
 from app.domain.errors import StudioError
 from app.upkeep.backup import make_backup
 from app.upkeep.chests import BackupFailed
@@ -29,6 +30,9 @@ def backup(settings: Settings, target: Path, *, keep: int | None, as_json: bool)
     os.umask(0o077)
     try:
         made = make_backup(settings, target, keep=keep)
+    except UNREACHABLE:
+        _tell("The database does not answer. No backup was made.")
+        return 1
     except (BackupFailed, StudioError, OSError) as error:
         _tell(f"{error} No backup was made.")
         return 1
@@ -47,6 +51,9 @@ def restore(settings: Settings, source: Path, *, as_json: bool) -> int:
     os.umask(0o077)
     try:
         contents = bring_back(settings, source)
+    except UNREACHABLE:
+        _tell("The database does not answer. Nothing was changed.")
+        return 1
     except (BackupFailed, StudioError, OSError) as error:
         _tell(str(error))
         return 1

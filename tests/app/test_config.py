@@ -1,6 +1,8 @@
-"""Who a studio takes for its owner, and which names it answers to."""
+"""Who a studio takes for its owner, which names it answers to, and where it keeps its files."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -37,3 +39,17 @@ def test_a_proxy_is_named_by_its_address(listed: str) -> None:
 
 def test_proxies_may_be_a_network() -> None:
     assert Settings(trusted_proxies="172.16.0.0/12, ::1").forwarders == ["172.16.0.0/12", "::1"]
+
+
+@pytest.mark.parametrize(("url", "folder"), [
+    (None, "/h/artifacts"), ("", "/h/artifacts"), ("file:///a%20b/c", "/a b/c"), ("file://localhost/a", "/a"), ("s3://bucket/x", "/h/cache"),
+])  # fmt: skip
+def test_the_store_has_a_folder_here(url: str | None, folder: str) -> None:
+    assert Settings(home=Path("/h"), storage_url=url).store == Path(folder)
+
+
+@pytest.mark.parametrize("url", ["/a/folder", "file:folder", "file://elsewhere/a", "s3://", "s3://key:a-secret@bucket/x", "gs://bucket"])
+def test_a_store_that_is_not_offered_is_refused_without_saying_what_was_given(url: str) -> None:
+    with pytest.raises(ValidationError, match="use file:///path or s3://bucket/prefix, without keys") as told:
+        Settings(storage_url=url)
+    assert "a-secret" not in str(told.value)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +74,15 @@ def test_only_the_newest_stay_and_nothing_else_is_touched(settings: Settings, tm
         (copies / name).mkdir(parents=True)
     made = make_backup(settings, copies, keep=2)
     assert sorted(path.name for path in copies.iterdir()) == sorted([made.path.name, "hone-20270101T000000Z", "mine"])
+
+
+def test_what_a_killed_backup_left_goes_after_a_day(settings: Settings, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    for name, age in ((".making-hone-1", 25), (".making-hone-2", 1)):
+        (copies / name).mkdir(parents=True)
+        os.utime(copies / name, (time.time() - age * 3600,) * 2)
+    made = make_backup(settings, copies)
+    assert sorted(path.name for path in copies.iterdir()) == [".making-hone-2", made.path.name]
 
 
 @pytest.mark.parametrize("name", ["copies", "copy.tar"])
@@ -167,6 +178,19 @@ def test_the_commands_answer_in_json_and_by_their_exit_code(settings: Settings, 
     assert commands.restore(Settings(home=tmp_path / "again"), Path(made["backup"]), as_json=True) == 1
     assert "is not empty" in capsys.readouterr().err
     assert commands.backup(settings, tmp_path / "copy.tar", keep=3, as_json=True) == 2
+
+
+@pytest.mark.parametrize("command", [commands.backup, commands.restore])
+def test_a_database_that_is_away_is_told_of(
+    settings: Settings, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: Callable[..., int]
+) -> None:
+    away = Settings(home=tmp_path / "again", database_url="postgresql://hone:a-password@127.0.0.1:1/hone")
+    change(copy, database="postgresql")
+    options = {"keep": None} if command is commands.backup else {}
+    assert command(away, copy, as_json=False, **options) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("hone: The database does not answer.")
+    assert "a-password" not in told
 
 
 def test_a_studio_that_has_lost_a_file_is_told_so(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
