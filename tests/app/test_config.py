@@ -42,7 +42,8 @@ def test_proxies_may_be_a_network() -> None:
 
 
 @pytest.mark.parametrize(("url", "folder"), [
-    (None, "/h/artifacts"), ("", "/h/artifacts"), ("file:///a%20b/c", "/a b/c"), ("file://localhost/a", "/a"), ("s3://bucket/x", "/h/cache"),
+    (None, "/h/artifacts"), ("", "/h/artifacts"), ("file:///a%20b/c", "/a b/c"), ("file://localhost/a", "/a"),
+    ("s3://bucket/x", "/h/cache"),
 ])  # fmt: skip
 def test_the_store_has_a_folder_here(url: str | None, folder: str) -> None:
     assert Settings(home=Path("/h"), storage_url=url).store == Path(folder)
