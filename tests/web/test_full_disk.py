@@ -15,4 +15,4 @@ def test_every_page_warns_before_a_disk_is_full(browser: TestClient, monkeypatch
     monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 2**60)
     monkeypatch.setattr(disk, "LEAST_FREE_SHARE", 1.0)
     for page in ("/", "/runs", "/settings"):
-        assert f"<b>{WARNING}:</b> the one of the store and the runs and the database." in browser.get(page).text
+        assert f"<b>{WARNING}.</b> It holds: store, runs, database." in browser.get(page).text
