@@ -324,7 +324,7 @@ class Hold:
 
     def _keep_and(self, end: RunStatus, finished: Finished | None) -> None:
         """Put what the child left into the store, and enter it together with the end state; a late cancel wins."""
-        packing = self._packing(finished, may_take_long=end == RunStatus.STOPPED)
+        packing = self._pack_and_listen(finished, may_take_long=end == RunStatus.STOPPED)
         if packing is None:
             self._end_without_result()
             return
@@ -339,7 +339,7 @@ class Hold:
             words = {RunStatus.SUCCEEDED: done, RunStatus.STOPPED: "It was stopped; what it had learned is kept."}
             tell(session, row, end, words.get(end, f"It was {end}."))
 
-    def _packing(self, finished: Finished | None, *, may_take_long: bool) -> Future[Any] | None:
+    def _pack_and_listen(self, finished: Finished | None, *, may_take_long: bool) -> Future[Any] | None:
         """Pack what the child left, and meanwhile listen; None when that was cancelled, or this worker has to leave before it is done."""
         pool = ThreadPoolExecutor(1, "packing")
         packing = pool.submit(copy_context().run, self.kind.package, self.worker, self.work_id, self.token, finished)

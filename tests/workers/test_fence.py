@@ -101,7 +101,7 @@ def crash(hold: Hold) -> None:
 def keep(hold: Hold) -> None:
     packed: Future[Any] = Future()
     packed.set_result(hold.kind.package(hold.worker, hold.work_id, hold.token, DONE))
-    hold._packing = lambda *_, **__: packed  # type: ignore[method-assign]
+    hold._pack_and_listen = lambda *_, **__: packed  # type: ignore[method-assign]
     hold._keep_and(RunStatus.STOPPED, DONE)
 
 
