@@ -1,6 +1,7 @@
 """Where the fault programme keeps what it measured: bench/results/faults.json, and the table of it in docs/promises.md.
 
-Written only when asked for (HONE_FAULTS_RECORD=1): a test that is merely run changes no file of the project.
+Written only when asked for (HONE_FAULTS_RECORD=1): a test that is merely run changes no file of the project. After a change of the list of
+promises `python -m tests.faults.harness.results` writes the table anew.
 """
 
 from __future__ import annotations
@@ -63,3 +64,7 @@ def show(entries: list[dict[str, Any]]) -> None:
     """Put the table into docs/promises.md."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     PAGE.write_text(before + BEGIN + "\n" + table(entries) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    show(json.loads(RESULTS.read_text(encoding="utf-8")))
