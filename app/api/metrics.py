@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_fastapi_instrumentator import Instrumentator
@@ -39,7 +39,7 @@ def measure(app: FastAPI) -> None:
     Instrumentator(registry=registry).add(observe).instrument(app)
 
 
-@router.get("/metrics", operation_id="metrics", response_class=Response)
-def metrics(request: Request) -> Response:
+@router.get("/metrics", operation_id="metrics", response_class=PlainTextResponse)
+def metrics(request: Request) -> PlainTextResponse:
     """Give Prometheus its numbers (text format 0.0.4)."""
-    return Response(generate_latest(request.app.state.measured), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return PlainTextResponse(generate_latest(request.app.state.measured), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from app.services.studio import Studio
 
 QUEUES = frozenset({"cpu", "gpu"})
-PATIENCE_SECONDS = 4.0
-"""For all checks together: what has not answered by then is not there."""
+PATIENCE_SECONDS = 3.0
+"""For all checks together: what has not answered by then is not there. Shorter than anybody's patience who asks."""
 FRESH_SECONDS = 5.0
 log = structlog.get_logger()
 
