@@ -102,6 +102,8 @@ class Packing:
         """Return what is to be sent now: one that did not get there again, unless a newer one waits."""
         with self._lock:
             if self._closed.is_set():
+                if reached:
+                    reached.packed.path.unlink(missing_ok=True)
                 return None
             if reached:
                 self._ready.append(reached)

@@ -16,7 +16,7 @@ from app.db.base import database_clock, utc_now
 from app.db.counters import LEASE_EXPIRED, count
 from app.db.leases import expired
 from app.db.session import reading, unit_of_work
-from app.domain.errors import LeaseLost
+from app.domain.errors import LeaseLost, StorageUnavailable
 from app.domain.runs import LEASED, RunStatus
 from workers.kinds import KINDS, Kind, in_log, lose
 from workers.leftovers import clear_deleted
@@ -66,6 +66,9 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
         package = kind.package(worker, work_id, token, None) if was_stopping else None
     except LeaseLost:
         return False  # another sweep was quicker
+    except StorageUnavailable as error:
+        log.warning("what a lost worker left is kept later", work=work_id, why=error.message)
+        return False
     with unit_of_work(worker.engine) as session:
         for row in expired(session, kind.table, work_id=work_id, token=token):
             log.warning("a worker was lost", status=row.status, **in_log(row))

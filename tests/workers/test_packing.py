@@ -212,6 +212,23 @@ def test_at_the_end_one_that_the_store_does_not_take_counts_as_it_lies_here(
         assert "No space left on device" in told
 
 
+def test_what_comes_too_late_leaves_no_file(worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, done, seal = threading.Event(), threading.Event(), worker.storage.seal
+
+    def slowly(source: Path) -> Sealed:
+        gate.wait(30)
+        done.set()
+        return seal(source)
+
+    monkeypatch.setattr(worker.storage, "seal", slowly)
+    event = save(worker, run_id, 10)
+    packs.through([event])
+    assert packs.rest(lambda: False) == [event]  # a cancel does not wait
+    gate.set()
+    assert done.wait(30)
+    until(lambda: not list(worker.storage.incoming.iterdir()))
+
+
 def test_only_the_newest_two_stay_in_the_store(worker: Worker, packs: Packing, run_id: str) -> None:
     bring(packs, run_id, 10, 20, 30)
     assert blobs(worker) == 2

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from app.config import Settings
 from app.db import EventRow, Run
@@ -17,6 +17,7 @@ from app.db.session import reading, unit_of_work
 from app.domain.runs import RunStatus
 from app.gateways.queue import SilentQueue
 from app.gateways.remote_storage import RemoteStorage
+from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from tests.databases import add_dataset, add_run, migrated_sqlite, owner, sqlite_engine
@@ -26,11 +27,13 @@ from workers.claim import claim_and_run
 from workers.kinds import KINDS
 from workers.leftovers import clear_leftovers
 from workers.run_checkpoints import newest_good_checkpoint, run_folder
+from workers.sweep import sweep
 from workers.training.checkpoints import Checkpoints
 from workers.training_work import ADAPTER_FILES, TrainingWork
 from workers.worker import Worker
 
 __all__ = ["migrated_sqlite", "owner", "s3", "sqlite_engine"]
+SPEC = {"settings": {"tuning": "lora"}}
 ROWS = '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
 
 
@@ -72,7 +75,7 @@ class Training(TrainingWork):
 def run_id(engine: Engine, owner: Identity, web: RemoteStorage, tmp_path: Path) -> str:
     """A run on rows that were uploaded to the web and read by a worker of another machine."""
     dataset = bring(engine, owner, web, make_worker(engine, tmp_path / "reader", "cpu"))
-    return add_run(engine, owner, dataset, spec={"settings": {"tuning": "lora"}})
+    return add_run(engine, owner, dataset, spec=SPEC)
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def web(s3: S3Server, tmp_path: Path) -> RemoteStorage:
     return remote(tmp_path / "web")
 
 
-def bring(engine: Engine, by: Identity, web: RemoteStorage, reader: Worker) -> str:
+def bring(engine: Engine, by: Identity, web: LocalStorage | RemoteStorage, reader: Worker) -> str:
     upload = web.incoming / "upload"
     upload.write_text(ROWS)
     with unit_of_work(engine) as session:
@@ -201,3 +204,25 @@ def test_a_worker_starts_without_the_store_and_clears_it_once_it_is_back(
     assert len(list(web.blobs())) == 2
     clear_leftovers(worker)
     assert list(web.blobs()) == []
+
+
+def test_a_sweep_that_needs_the_store_settles_the_other_lost_runs_meanwhile(
+    engine: Engine, owner: Identity, tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "run", Training())
+    one, other = make_worker(engine, tmp_path / "one"), make_worker(engine, tmp_path / "other")
+    stopping = add_run(engine, owner, bring(engine, owner, one.storage, make_worker(engine, tmp_path / "r", "cpu")), spec=SPEC)
+    assert claim_and_run(one)
+    lost = add_run(engine, owner, add_dataset(engine, owner))
+    gone = {"lease_owner": "gone", "lease_expires_at": 1.0}
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).where(Run.id == stopping).values(status="stopping", **gone))
+        session.execute(update(Run).where(Run.id == lost).values(status="running", **gone))
+    s3.stop()
+    assert sweep(other) == 1
+    assert (state(engine, stopping).status, state(engine, lost).status) == ("stopping", "queued")
+    s3.start()
+    assert sweep(other) == 1
+    run = state(engine, stopping)
+    assert run.status == "stopped"
+    assert run.adapter is not None
