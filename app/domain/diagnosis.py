@@ -274,7 +274,7 @@ KNOWN: dict[str, Callable[[Case], Diagnosis]] = {
     "no_trained_tokens": _no_trained_tokens,
     "template_error": _template,
     "no_end_of_turn": _template,
-    **dict.fromkeys(("empty_dataset", "no_such_dataset", "unreadable_dataset", "no_rows"), _bad_rows),
+    **dict.fromkeys(("empty_dataset", "no_such_dataset", "unreadable_dataset", "no_rows", "file_missing", "file_damaged"), _bad_rows),
     "unknown_model": _unknown_model,
     "gated_model": _gated_model,
     "hub_unreachable": _hub_unreachable,
