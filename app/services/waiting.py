@@ -146,7 +146,7 @@ class _Look:
     def _held(self) -> str:
         by = f" by {self.queue.held_by}" if self.queue.held_by else ""
         since = f", for {roughly(self.moment - self.queue.held_since.timestamp())}" if self.queue.held_since else ""
-        return f"The queue is held{by}{since}: nothing starts until somebody releases it."
+        return f"The queue is held{by}{since}."
 
     def _soonest(self, run: Run, at_work: list[tuple[Row[Any], Span | None]]) -> str:
         """Name the run that ends first, as far as is known, and when; another project's only as such."""

@@ -85,10 +85,10 @@ def test_who_needs_a_gpu_waits_for_one_and_is_ahead_of_nobody_meanwhile(engine: 
 def test_a_held_queue_says_by_whom_and_since_when(engine: Engine, owner: Identity, dataset: str) -> None:
     run_id = add_run(engine, owner, dataset)
     decide(engine, held=True)
-    assert reasons(engine, run_id) == ["The queue is held: nothing starts until somebody releases it."]
+    assert reasons(engine, run_id) == ["The queue is held."]
     with unit_of_work(engine) as session:
         note(session, owner.project_id, owner.user_id, HELD, "gpu")
-    assert reasons(engine, run_id) == ["The queue is held by owner, for less than a minute: nothing starts until somebody releases it."]
+    assert reasons(engine, run_id) == ["The queue is held by owner, for less than a minute."]
 
 
 def test_a_full_queue_says_how_many_may_run_and_who_ends_first(engine: Engine, owner: Identity, dataset: str) -> None:
