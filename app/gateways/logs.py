@@ -24,7 +24,10 @@ SECRET_SHAPES = (
     # The password of an address: scheme://user:password@host.
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*):[^\s/@\"']+@", re.IGNORECASE), rf"\1:{HIDDEN}@"),
     (re.compile(r"((?:authorization\W{1,4}(?:\w+\s+)?|\bbearer\s+))[^\s\"',]+", re.IGNORECASE), rf"\1{HIDDEN}"),
-    (re.compile(r"\b(password|passwd|secret|api_?key|access_token|x-amz-signature)(\W{1,3})[^\s\"'&,;]+", re.IGNORECASE), rf"\1\2{HIDDEN}"),
+    (
+        re.compile(r"\b(password|passwd|secret|api_?key|access_token|x-amz-signature)([\"']?\s?[=:]\s?[\"']?)[^\s\"'&,;]+", re.IGNORECASE),
+        rf"\1\2{HIDDEN}",
+    ),
     (re.compile(r"\b(hone_|hf_|whsec_)[A-Za-z0-9_+/=-]{30,}"), rf"\1{HIDDEN}"),
 )
 

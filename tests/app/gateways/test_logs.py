@@ -66,6 +66,7 @@ def test_what_ends_a_process_is_one_line_too() -> None:
         "authorization: Bearer canary-9f3",
         'connection failed: host=db user=hone password=canary-9f3 dbname="hone"',
         "GET /x?password=canary-9f3&y=1",
+        "{'api_key': 'canary-9f3', 'name': 'x'}",
         "key hone_canary-9f3AAAAAAAAAAAAAAAAAAAAAAAAAAAA was used",
         "token hf_canary9f3AAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "signed with whsec_canary-9f3AAAAAAAAAAAAAAAAAAAAAAAA=",
@@ -81,7 +82,9 @@ def test_no_secret_stays_in_a_line(line: str) -> None:
 
 
 def test_what_is_no_secret_stays() -> None:
-    line = 'event="a worker was lost" token=3 path=/api/v1/datasets keys=2 url=http://127.0.0.1:8000/x@y hone_stale_write_rejected_total'
+    line = (
+        'event="the password was wrong" token=3 path=/api/v1/datasets keys=2 url=http://127.0.0.1:8000/x@y hone_stale_write_rejected_total'
+    )
     assert Redaction({"HF_TOKEN": "", "PGPASSWORD": "lost", "HONE_HOME": "/var/lib/hone"})(None, "", line) == line
 
 
