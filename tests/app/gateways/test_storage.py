@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import zipfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import NotFound
+from app.domain.errors import NotFound, StorageFull
 from app.gateways.storage import LocalStorage
 
 
@@ -77,3 +78,18 @@ def test_the_name_of_a_file_is_made_to_last_as_its_content_is(tmp_path: Path, mo
     storage.put(sealed)
     place = storage.path(sealed.sha256)
     assert synced == [source, place.parent, place.parent.parent]
+
+
+def test_a_full_disk_is_told_of_in_words_and_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = LocalStorage(tmp_path)
+    source = storage.incoming / "x"
+    source.write_bytes(b"hello")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFull, match=rf"The disk of {tmp_path} is full \([\d,.]+ MB are free\)") as told:
+        storage.seal(source)
+    assert (told.value.status, told.value.code) == (503, "disk_full")
+    assert list(storage.blobs()) == []
