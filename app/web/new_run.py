@@ -13,7 +13,7 @@ from app.domain.datasets import DatasetStatus
 from app.domain.differences import differences
 from app.domain.errors import Invalid, NotFound, StudioError
 from app.domain.labels import split_tags
-from app.domain.queueing import Priority
+from app.domain.queueing import Priority, priority_of
 from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, settings_for
 from app.services.clones import own_settings, preset_of, still_there
 from app.services.lineage import comparable, described
@@ -254,6 +254,6 @@ def values_like(visit: Visit, run: Run) -> dict[str, str]:
     differing = own_settings(run, visit.studio.bases)
     return {name: str(value) for name, value in differing.items()} | {
         "name": visit.runs.free_name(visit.identity, run.name), "base_model": run.base_model, "preset": preset_of(run),
-        "cloned_from": run.id,
+        "cloned_from": run.id, "priority": priority_of(run.priority) if run.priority else "",
         "tags": ", ".join(run.tags), "dataset_id": still_there(run.version) or "", "eval_dataset_id": still_there(run.eval_version) or "",
     }  # fmt: skip

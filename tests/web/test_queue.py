@@ -100,6 +100,14 @@ def test_a_run_can_be_launched_with_a_priority(browser: TestClient, studio: Stud
     assert "Priority" in browser.get("/runs/new?priority=nonsense").text
 
 
+def test_what_takes_up_an_urgent_run_is_as_urgent_unless_it_is_changed(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    page = f"/runs/new?from={sample.runs['done']}"
+    assert '<option value="high" selected>' not in browser.get(page).text
+    with unit_of_work(studio.engine) as session:
+        session.get_one(Run, sample.runs["done"]).priority = 1
+    assert '<option value="high" selected>' in browser.get(page).text
+
+
 def test_a_queue_is_held_limited_and_released_without_scripts(browser: TestClient, studio: Studio) -> None:
     def now() -> str:
         return re.sub(r"<[^>]+>", "", section(browser.get("/board").text, "waiting"))
