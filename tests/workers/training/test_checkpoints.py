@@ -62,6 +62,36 @@ def test_older_ones_go_only_when_asked(tmp_path: Path) -> None:
         assert {path.name for path in folder.iterdir()} - {".staging"} == left
 
 
+def room_for(number: int, folder: Path) -> Callable[[Path, int], bool]:
+    """Return a disk that takes so many checkpoints."""
+    return lambda _folder, _size: len([path for path in folder.iterdir() if path.name != ".staging"]) < number
+
+
+def test_room_is_made_at_the_price_of_all_but_the_newest_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path, lease_token=0, keep=2)
+    for step in (1, 2):
+        checkpoints.save(step, write)
+    (tmp_path / "3-t0").mkdir()
+    monkeypatch.setattr("workers.training.checkpoints.fits", room_for(2, tmp_path))
+
+    def look_and_write(folder: Path) -> None:
+        assert checkpoints.newest_good() == tmp_path / "2-t0"
+        write(folder)
+
+    checkpoints.save(4, look_and_write)
+    assert {path.name for path in tmp_path.iterdir()} - {".staging"} == {"4-t0"}
+
+
+def test_a_supervisor_s_checkpoints_are_never_dropped_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path, lease_token=0, keep=None)
+    for step in (1, 2):
+        checkpoints.save(step, write)
+    monkeypatch.setattr("workers.training.checkpoints.fits", room_for(2, tmp_path))
+    with pytest.raises(NoRoom):
+        checkpoints.save(3, write)
+    assert {path.name for path in tmp_path.iterdir()} - {".staging"} == {"1-t0", "2-t0"}
+
+
 def test_what_an_earlier_attempt_left_half_written_is_dropped(tmp_path: Path) -> None:
     (tmp_path / ".staging" / "300-t3").mkdir(parents=True)
     Checkpoints(tmp_path, lease_token=4, keep=None)
