@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
 from app.db import Import, Run, WebhookDelivery
-from app.db.base import utc_now
+from app.db.base import database_clock
 from app.db.counters import LEASE_EXPIRED, RUN_STEPS, STALE_WRITE_REJECTED, counted
 from app.db.session import reading
 from app.domain.runs import RunStatus
@@ -23,7 +23,6 @@ from app.services.workers import Workers, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
 
     from prometheus_client.core import Metric
     from sqlalchemy.orm import Session
@@ -87,13 +86,15 @@ def _counters(session: Session) -> Iterator[Metric]:
 def _queues(session: Session) -> Iterator[Metric]:
     waiting = GaugeMetricFamily("hone_queue_waiting", "Pieces of work that wait.", labels=["queue"])
     oldest = GaugeMetricFamily("hone_queue_oldest_seconds", "How long the oldest of them has waited.", labels=["queue"])
-    found: dict[str, tuple[int, datetime | None]] = dict.fromkeys(QUEUES, (0, None))
+    found: dict[str, tuple[int, float]] = dict.fromkeys(QUEUES, (0, 0.0))
     for table in (Run, Import):
-        of_table = select(table.queue, func.count(), func.min(table.created_at)).where(table.status == RunStatus.QUEUED)
-        found |= {queue: (number, since) for queue, number, since in session.execute(of_table.group_by(table.queue))}
-    for queue, (number, since) in sorted(found.items()):
+        # Since it was last touched: one that was resumed or handed back has not waited since it was made.
+        waited = database_clock() - func.min(table.updated_at)
+        of_table = select(table.queue, func.count(), waited).where(table.status == RunStatus.QUEUED).group_by(table.queue)
+        found |= {queue: (number, float(seconds)) for queue, number, seconds in session.execute(of_table)}
+    for queue, (number, seconds) in sorted(found.items()):
         waiting.add_metric([queue], number)
-        oldest.add_metric([queue], max(0.0, (utc_now() - since).total_seconds()) if since else 0.0)
+        oldest.add_metric([queue], max(0.0, seconds))
     yield from (waiting, oldest)
 
 
