@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -38,9 +39,11 @@ BATCH = 500
 def clear_leftovers(worker: Worker) -> None:
     """Remove what uploads and imports that were cut off a day ago have left before the store's door, and what was deleted."""
     for path in worker.storage.incoming.iterdir():
-        if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
-            log.info("a leftover was removed", file=path.name)
-            path.unlink(missing_ok=True)
+        # Gone meanwhile: another worker of this machine clears as well, and what is uploaded just now moves on.
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+                path.unlink()
+                log.info("a leftover was removed", file=path.name)
     clear_deleted(worker)
     _clear_blobs(worker)
 

@@ -45,6 +45,17 @@ def delete_row(engine: Engine, by: Identity, run_id: str, *blobs: str) -> None:
         note(session, by.project_id, by.user_id, RUN_DELETED, run_id, blobs=list(blobs))
 
 
+def test_old_uploads_go_though_others_vanish_meanwhile(worker: Worker) -> None:
+    incoming = worker.storage.incoming
+    old, fresh, vanished = (incoming / name for name in ("old", "fresh", "a-vanished"))
+    for path in (old, fresh):
+        path.touch()
+    os.utime(old, (0, 0))
+    vanished.symlink_to(incoming / "nowhere")  # listed, and not there when it is looked at
+    clear_leftovers(worker)
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
 def test_the_folder_of_a_deleted_run_goes_and_every_other_stays(engine: Engine, owner: Identity, worker: Worker) -> None:
     dataset = add_dataset(engine, owner)
     runs = [add_run(engine, owner, dataset, status="succeeded") for _ in range(2)]
