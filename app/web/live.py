@@ -107,6 +107,7 @@ class Live:
         self.engine = engine
         self.closed = False
         self.tail = Tail(engine)
+        self._told: Moment | None = None
         self._listeners: set[Listener] = set()
         self._tailing: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
@@ -126,7 +127,8 @@ class Live:
         self._listeners.add(listener)
         try:
             await self._begin(listener, since)
-            yield ServerSentEvent(comment="open", id=self._id())
+            # Who comes back has not heard yet what was missed, and may be gone before that is said.
+            yield ServerSentEvent(comment="open", id=None if since else self._id())
             checked = time.monotonic()
             while not self.closed:
                 await self._wait(listener)
@@ -135,9 +137,11 @@ class Live:
                         yield ServerSentEvent(event="signed-out", raw_data="")
                         return
                     checked = time.monotonic()
-                rung, listener.rung = sorted(listener.rung), set()
+                rung, listener.rung, told = sorted(listener.rung), set(), self._id()
                 for topic in rung:
-                    yield ServerSentEvent(event=f"{topic.partition(':')[0]}-changed", raw_data=topic, id=self._id())
+                    # The last one says how far this goes: who is cut off before it must hear the others again.
+                    number = told if topic == rung[-1] else None
+                    yield ServerSentEvent(event=f"{topic.partition(':')[0]}-changed", raw_data=topic, id=number)
         finally:
             self._listeners.discard(listener)
 
@@ -180,11 +184,14 @@ class Live:
     async def _turn(self) -> None:
         if not self._started.is_set():
             await to_thread.run_sync(self.tail.start)
+            self._told = self.tail.moment
             self._started.set()
             return
         changed = await to_thread.run_sync(self.tail.look)
+        # Together with what was found: an id that ran ahead of its rings would have who comes back miss them.
+        self._told = self.tail.moment
         for listener in self._listeners:
             listener.hear(changed)
 
     def _id(self) -> str | None:
-        return str(self.tail.moment) if self.tail.moment else None
+        return str(self._told) if self._told else None

@@ -132,6 +132,21 @@ def test_an_event_that_is_committed_after_later_ones_rings_too(tail: Tail, studi
         assert (project, f"run:{run_id}") in tail.look()
 
 
+def test_who_is_cut_off_in_the_middle_of_the_rings_hears_the_others_again(studio: Studio, sample: Sample) -> None:
+    """An id says how far everything was told; a browser that comes back gives the last one it got."""
+    topics = ("runs", f"run:{sample.runs['running']}")
+
+    async def follow() -> list[str | None]:
+        reader = Reader(Live(studio.engine), studio, *topics)
+        await reader.next()
+        step_on(studio, sample.runs["running"])
+        return [(await reader.next()).id for _ in topics]
+
+    first, last = asyncio.run(follow())
+    assert first is None
+    assert Moment.parse(last)
+
+
 def test_another_project_hears_nothing(studio: Studio, sample: Sample) -> None:
     listener = live.Listener("another", frozenset({"runs", "workers"}))
     listener.hear([(project_of(studio), "runs")])
