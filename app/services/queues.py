@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db import AuditEntry, EventRow, Import, Project, QueueRow, Run, User, WorkerRow
 from app.db.audit import note
@@ -84,8 +85,10 @@ class Queues:
     def change(self, by: Identity, name: str, wanted: QueueChange) -> QueueState:
         """Limit, hold or release a queue; whatever runs goes on."""
         _table(name)
-        row = self.session.get(QueueRow, name, with_for_update=True) or QueueRow(name=name, slots=None, held=False)
-        self.session.add(row)
+        # Two who decide about it for the first time at once must not both enter it.
+        dialect = postgresql if self.session.get_bind().dialect.name == "postgresql" else sqlite
+        self.session.execute(dialect.insert(QueueRow).values(name=name, slots=None, held=False).on_conflict_do_nothing())
+        row = self.session.get_one(QueueRow, name, with_for_update=True, populate_existing=True)
         if "slots" in wanted.model_fields_set and wanted.slots != row.slots:
             row.slots = wanted.slots
             self._note(by, LIMITED, name, slots=wanted.slots)
