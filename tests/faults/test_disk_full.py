@@ -6,6 +6,7 @@ filled to the last byte in turn.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -102,8 +103,8 @@ def keep(request: pytest.FixtureRequest) -> Kept:
     """Enter into the results how soon the run went on after the test's disk was full."""
 
     def enter(seconds: float) -> None:
-        test = f"test_disk_full.py::{request.node.name}"
-        record("R10", test=test, n=1, result={"went_on_after_seconds": seconds}, seed=None, database="sqlite")
+        test, disk = f"test_disk_full.py::{request.node.name}", re.findall(r"full_disk_of_(?:the_)?([a-z]+)", request.node.name)[0]
+        record("R10", test=test, n=1, result={"disk_of": disk, "went_on_after_seconds": seconds}, seed=None, database="sqlite")
 
     return enter
 

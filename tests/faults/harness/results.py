@@ -57,7 +57,9 @@ def table(entries: list[dict[str, Any]]) -> str:
 def _in_words(entry: dict[str, Any]) -> str:
     figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in entry["result"].items())
     where = f"{entry['database']}, " if entry["database"] else ""
-    return f"{entry['date']}, {where}{entry['n']:,} trials, seed {entry['seed']}: {figures}"
+    tries = "once" if entry["n"] == 1 else f"{entry['n']:,} trials"
+    seed = "" if entry["seed"] is None else f", seed {entry['seed']}"
+    return f"{entry['date']}, {where}{tries}{seed}: {figures}"
 
 
 def show(entries: list[dict[str, Any]]) -> None:
