@@ -94,7 +94,7 @@ class RunningStudio:
 
 def make_token(home: Path, name: str = "tests", environment: dict[str, str] | None = None) -> str:
     """Make an API key by the command line."""
-    command = [HONE, "token", "create", "--home", home, "--name", name]
+    command: list[str | Path] = [HONE, "token", "create", "--home", home, "--name", name]
     made = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | (environment or {}))
     return made.stdout.strip()
 
