@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -36,6 +37,8 @@ def material_folder() -> Path:
 
 def may_mount() -> bool:
     """Tell whether this user may mount a disk."""
+    if not shutil.which("mount"):
+        return False
     with tempfile.TemporaryDirectory() as folder:
         tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
         return tried.returncode == 0 and subprocess.run(["umount", folder], capture_output=True, check=False).returncode == 0
