@@ -204,6 +204,7 @@ def test_who_lost_an_import_writes_nothing(worker: Worker, owner: Identity, data
     refuse(worker, hold_import(worker, owner, dataset_id), IMPORT_WRITES[what], counts=True)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("what", RUN_WRITES)
 def test_who_holds_a_run_writes(worker: Worker, owner: Identity, dataset_id: str, what: str) -> None:
     """The control: with the lease every one of these leaves something."""
@@ -216,6 +217,7 @@ def test_who_holds_a_run_writes(worker: Worker, owner: Identity, dataset_id: str
     assert everything(worker) != before
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("what", IMPORT_WRITES)
 def test_who_holds_an_import_writes(worker: Worker, owner: Identity, dataset_id: str, what: str) -> None:
     hold = hold_import(worker, owner, dataset_id)
