@@ -37,9 +37,9 @@ KEYS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do 
 
 def connect() -> Any:
     """Return S3 as a file system; keys and addresses are the usual AWS_* variables."""
-    from s3fs import S3FileSystem
+    import fsspec
 
-    files = S3FileSystem(config_kwargs=CONFIG, use_listings_cache=False, skip_instance_cache=True)
+    files = fsspec.filesystem("s3", config_kwargs=CONFIG, use_listings_cache=False, skip_instance_cache=True)
     files.retries = TRIES
     return files
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = {"app", "workers", "tools", "bench", "tests", "migrations"}
-USED_BY_OTHERS = {"accelerate", "psycopg", "python-multipart", "redis", "setuptools"}
+USED_BY_OTHERS = {"accelerate", "psycopg", "python-multipart", "redis", "s3fs", "setuptools"}
 """Not imported here: what our libraries load by themselves, and what builds the install."""
 PROVIDERS = packages_distributions()
 
