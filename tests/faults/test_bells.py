@@ -19,6 +19,7 @@ from app.gateways.queue import make_queue
 from app.gateways.storage import LocalStorage
 from tests.databases import add_run
 from tests.faults.harness import trainer
+from tests.faults.harness.chaos import be_patient
 from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.history import kept_history, violations
 from tests.faults.harness.results import record
@@ -56,6 +57,7 @@ def launch(team: Team) -> None:
 def test_runs_end_once_though_messages_are_lost_and_doubled(team: Team, seed: int, runs: int, request: pytest.FixtureRequest) -> None:
     chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
     bell = LossyBell(team, chance)
+    be_patient(team.engine)
     with kept_history(team.engine), rung_workers(team, 2, **SHORT, **{POLL_SECONDS: "2"}):
         for _ in range(runs):
             launch(team)

@@ -22,7 +22,7 @@ from app.services.accounts import Identity
 from tests.databases import add_dataset
 from tests.faults.harness.chaos import KILLS, SLEEPS, Chaos
 from tests.faults.harness.fleet import Fleet, Pace
-from tests.faults.harness.guards import ASK, END, NOTICE, WRITE
+from tests.faults.harness.guards import ASK, GUARDS, NOTICE
 from tests.faults.harness.history import kept_history, refused_writes, violations
 from tests.faults.harness.results import record
 
@@ -94,29 +94,24 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(
 
 
 FOREIGN, TWICE = "a number came from a holder that was not the holder any more", "a run ended more than once"
-CONTROLS = {
-    "lease without fence": ((WRITE, ASK, NOTICE, END), {FOREIGN, TWICE}),
-    "states without token": ((WRITE, ASK, NOTICE), {FOREIGN}),
-}
 MOST_SLEEPS = 30
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("control", CONTROLS)
-def test_without_the_fence_the_checker_finds_what_may_not_be(nemesis: Chaos, engine: Engine, storage: LocalStorage, control: str) -> None:
+def test_without_the_fence_the_checker_finds_what_may_not_be(nemesis: Chaos, engine: Engine, storage: LocalStorage) -> None:
     """The control: as many sleeps as it takes.
 
     Removed alone, neither the token with each write nor with each question nor the holder's own notice nor the legal states showed anything
-    in eight sleeps, nor did the first two, or the first and the third, together: whoever wakes up meets all of them within a second.
+    in eight sleeps, nor did the first two, or the first and the third, together: whoever wakes up meets all of them within a second. The
+    first three together let numbers of others in; only without the states as well do runs end twice.
     """
-    nemesis.fleet.without, expected = CONTROLS[control]
+    nemesis.fleet.without = GUARDS
 
-    def found() -> set[str]:
-        return {violation.partition(":")[0] for violation in violations(engine, storage, PACE.steps)}
+    def is_found() -> bool:
+        return {FOREIGN, TWICE} <= {violation.partition(":")[0] for violation in violations(engine, storage, PACE.steps)}
 
     with nemesis.fleet as fleet:
         fleet.start(*MACHINES)
-        nemesis.rage(SLEEPS, lambda: nemesis.sleeps >= MOST_SLEEPS or found() >= expected, pause=(0.1, 0.6))
-        fleet.wait_for(lambda: found() >= expected)
-    print(control, nemesis.sleeps, sorted(found()))
-    assert found() >= expected
+        nemesis.rage(SLEEPS, lambda: nemesis.sleeps >= MOST_SLEEPS or is_found(), pause=(0.1, 0.6))
+        assert fleet.wait_for(is_found)
+        fleet.abandon()

@@ -31,6 +31,12 @@ SLEEPS = {"freeze the worker": 1, "freeze both": 1}
 """What may happen to a busy worker, and how often beside the others."""
 
 
+def be_patient(engine: Engine) -> None:
+    """Have a test wait for a lock for long: a worker that was frozen while it wrote keeps SQLite's until it wakes; workers try again."""
+    event.listen(engine, "connect", lambda connection, _: connection.execute(PATIENCE[engine.dialect.name]))
+    engine.dispose()
+
+
 @dataclass
 class Hit:
     """A kill of a worker: which claim it hit, and when. (That of a trainer comes to nothing where it has said all it had to.)"""
@@ -53,9 +59,7 @@ class Chaos:
     hits: list[Hit] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # A worker that is frozen in the middle of a write keeps SQLite's lock until it wakes. Workers try again; so must the test.
-        event.listen(self.engine, "connect", lambda connection, _: connection.execute(PATIENCE[self.engine.dialect.name]))
-        self.engine.dispose()
+        be_patient(self.engine)
 
     def rage(self, strikes: dict[str, int], enough: Callable[[], bool], *, pause: tuple[float, float]) -> None:
         """Strike until it is enough."""

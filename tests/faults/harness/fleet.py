@@ -109,6 +109,10 @@ class Fleet:
         self.members.remove(member)
         self.start(member.machine)
 
+    def abandon(self) -> None:
+        """Kill -9 everybody."""
+        send([member.pid for member in self.members], signal.SIGKILL)
+
     def freeze(self, member: Member, seconds: float, *, trainer_too: bool) -> None:
         """Stop a worker for a while as a frozen machine does; without its trainer, that one goes on meanwhile."""
         frozen = member.trainers() if trainer_too else []
