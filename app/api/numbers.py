@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
-from app.db import Import, Run, WebhookDelivery
-from app.db.base import database_clock
+from app.db import EventRow, Import, Run, WebhookDelivery
+from app.db.base import database_time
 from app.db.counters import LEASE_EXPIRED, RUN_STEPS, STALE_WRITE_REJECTED, counted
 from app.db.session import reading
 from app.domain.runs import RunStatus
 from app.domain.webhooks import DeliveryStatus
 from app.services.probe import Probe
 from app.services.readiness import QUEUES, places_of
+from app.services.waiting import BACK
 from app.services.workers import Workers, WorkerState
 
 if TYPE_CHECKING:
@@ -86,16 +87,27 @@ def _counters(session: Session) -> Iterator[Metric]:
 def _queues(session: Session) -> Iterator[Metric]:
     waiting = GaugeMetricFamily("hone_queue_waiting", "Pieces of work that wait.", labels=["queue"])
     oldest = GaugeMetricFamily("hone_queue_oldest_seconds", "How long the oldest of them has waited.", labels=["queue"])
-    found: dict[str, tuple[int, float]] = dict.fromkeys(QUEUES, (0, 0.0))
-    for table in (Run, Import):
-        # Since it was last touched: one that was resumed or handed back has not waited since it was made.
-        waited = database_clock() - func.min(table.updated_at)
-        of_table = select(table.queue, func.count(), waited).where(table.status == RunStatus.QUEUED).group_by(table.queue)
-        found |= {queue: (number, float(seconds)) for queue, number, seconds in session.execute(of_table)}
-    for queue, (number, seconds) in sorted(found.items()):
-        waiting.add_metric([queue], number)
-        oldest.add_metric([queue], max(0.0, seconds))
+    since: dict[str, list[float]] = {queue: [] for queue in QUEUES}
+    for queue, moment in _waiting_since(session):
+        since[queue].append(moment)
+    now = database_time(session)
+    for queue, moments in sorted(since.items()):
+        waiting.add_metric([queue], len(moments))
+        oldest.add_metric([queue], max(0.0, now - min(moments, default=now)))
     yield from (waiting, oldest)
+
+
+def _waiting_since(session: Session) -> Iterator[tuple[str, float]]:
+    """Yield each piece of work that waits: its queue, and since when."""
+    # One that was resumed or handed back has not waited since it was made; and being renamed or moved is no end of waiting.
+    back = and_(EventRow.subject_id == Run.id, EventRow.type.in_(BACK))
+    begun = func.coalesce(func.max(EventRow.time), Run.created_at)
+    runs = select(Run.queue, begun).join(EventRow, back, isouter=True).where(Run.status == RunStatus.QUEUED).group_by(Run.id)
+    for queue, moment in session.execute(runs):
+        yield queue, moment.timestamp()
+    # What waits to be read is touched by nobody.
+    imports = select(Import.queue, Import.updated_at).where(Import.status == RunStatus.QUEUED)
+    yield from ((queue, moment) for queue, moment in session.execute(imports))
 
 
 def _workers(session: Session) -> Iterator[Metric]:

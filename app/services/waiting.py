@@ -34,6 +34,9 @@ GONE_ON = {
     "interrupted": "Its worker was told to leave; it goes on from step {step:,}.",
 }
 
+BACK = (*GONE_ON, "resume")
+"""The events by which a run that was at work already waits again."""
+
 
 @dataclass(frozen=True)
 class Wait:
@@ -65,7 +68,7 @@ def waits(session: Session, runs: Sequence[Run]) -> dict[str, Wait]:
 def _gone_on(session: Session, queued: Iterable[Run]) -> dict[str, str]:
     """Say of runs that were at work already why they wait again, where nobody asked for it."""
     begun = {run.id: run.step for run in queued if run.attempt}
-    last = select(func.max(EventRow.id)).where(EventRow.subject_id.in_(begun), EventRow.type.in_([*GONE_ON, "resume"]))
+    last = select(func.max(EventRow.id)).where(EventRow.subject_id.in_(begun), EventRow.type.in_(BACK))
     found = session.execute(select(EventRow.subject_id, EventRow.type).where(EventRow.id.in_(last.group_by(EventRow.subject_id))))
     return {run_id: GONE_ON[kind].format(step=begun[run_id]) for run_id, kind in found if kind in GONE_ON}
 

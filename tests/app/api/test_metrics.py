@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from app.config import PROJECT_ROOT, Settings
-from app.db import WorkerRow
+from app.db import EventRow, Run, WorkerRow
+from app.db.base import utc_now
 from app.db.counters import RUN_STEPS, count
 from app.db.session import unit_of_work
 from app.domain.devices import Device, as_facts
@@ -74,6 +76,19 @@ def test_runs_and_queues_are_counted(client: TestClient, engine: Engine, owner: 
     assert found["hone_queue_waiting", "gpu"] == 2
     assert found["hone_queue_waiting", "cpu"] == 0
     assert found["hone_queue_oldest_seconds", "gpu"] > 0
+
+
+def test_how_long_the_oldest_has_waited_begins_anew_when_it_waits_again_and_not_when_it_is_renamed(
+    client: TestClient, engine: Engine, owner: Identity
+) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner), created_at=utc_now() - timedelta(hours=3))
+    with unit_of_work(engine) as session:
+        session.get_one(Run, run_id).name = "another name"
+    assert numbers(client)["hone_queue_oldest_seconds", "gpu"] > 3 * 3600 - 60
+    with unit_of_work(engine) as session:
+        lost = utc_now() - timedelta(hours=1)
+        session.add(EventRow(project_id=owner.project_id, subject_id=run_id, type="lost", message="x", time=lost))
+    assert 3600 - 60 < numbers(client)["hone_queue_oldest_seconds", "gpu"] < 2 * 3600
 
 
 def test_steps_stay_counted_when_their_run_is_deleted(client: TestClient, engine: Engine) -> None:
