@@ -256,6 +256,8 @@ class Hold:
         """Have the child keep what it has when this worker is told to leave."""
         if self.worker.leaving.is_set() and not self.interrupted:
             self.interrupted = True
+            # What the child uses of the grace is gone for what comes after it.
+            self.leave_by = time.monotonic() + self.worker.grace_seconds
             child.terminate()
             self._expect_its_end(within=self.worker.grace_seconds)
 
@@ -329,6 +331,13 @@ class Hold:
             self._end_without_result()
             return
         package = packing.result()
+        try:
+            self._enter_end(end, package)
+        finally:
+            if package is not None:
+                self.kind.discard(package)
+
+    def _enter_end(self, end: RunStatus, package: Any) -> None:
         with self._holding() as (session, row):
             if row.status == RunStatus.CANCELLING:
                 end = RunStatus.CANCELLED

@@ -97,6 +97,9 @@ class ImportWork:
         _tell(session, row, package)
         _clean_up(session, worker, row.id, log_too=True)
 
+    def discard(self, package: Imported) -> None:
+        """Leave the rows: they are the child's own file, and entering them may be tried again."""
+
     def ended(self, session: Session, worker: Worker, row: Import) -> None:
         """Tell the dataset that its reading came to nothing."""
         if row.status == RunStatus.FAILED:

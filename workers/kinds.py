@@ -40,6 +40,9 @@ class Kind(Protocol):
     def keep(self, session: Session, worker: Worker, row: Any, package: Any) -> None:
         """Move the package into the store and enter it; in the same commit as the end state."""
 
+    def discard(self, package: Any, /) -> None:
+        """Remove what a package still has outside the store, after its `keep` or instead of it."""
+
     def ended(self, session: Session, worker: Worker, row: Any) -> None:
         """Do what belongs to an end without success; the state is set already."""
 
@@ -81,7 +84,7 @@ def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, rea
         row.facts = row.facts | {FAILURE: data}
     end = RunStatus.FAILED
     if row.status == RunStatus.CANCELLING:
-        end, reason = RunStatus.CANCELLED, ""
+        end, reason, row.error_code = RunStatus.CANCELLED, "", None
     elif code in RESUMABLE and isinstance(row, Run):
         end = WANTED_END.get(RunStatus(row.status), RunStatus.PAUSED)
         reason = f"{reason} {RESUMABLE[code]}"

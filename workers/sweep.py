@@ -69,10 +69,14 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
     except StorageUnavailable as error:
         log.warning("what a lost worker left is kept later", work=work_id, why=error.message)
         return False
-    with unit_of_work(worker.engine) as session:
-        for row in expired(session, kind.table, work_id=work_id, token=token):
-            log.warning("a worker was lost", status=row.status, **in_log(row))
-            count(session, LEASE_EXPIRED)
-            lose(session, worker, kind, row, WHY, package=package)
-            return True
+    try:
+        with unit_of_work(worker.engine) as session:
+            for row in expired(session, kind.table, work_id=work_id, token=token):
+                log.warning("a worker was lost", status=row.status, **in_log(row))
+                count(session, LEASE_EXPIRED)
+                lose(session, worker, kind, row, WHY, package=package)
+                return True
+    finally:
+        if package is not None:
+            kind.discard(package)
     return False

@@ -22,6 +22,7 @@ from app.domain.cards import render_card
 from app.domain.diagnosis import DISK_FULL
 from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Started
 from app.domain.holds import carried_over
+from app.domain.ids import new_id
 from app.domain.ports import Sealed
 from app.domain.runs import RunStatus, adapter_folder
 from app.domain.specs import STARTER
@@ -104,9 +105,14 @@ class TrainingWork:
         with reading(worker.engine) as session:
             run = session.get_one(Run, work_id)
             card = render_card(card_of(session, run, adapter, steps=run.step if step is None else step))
-        packed = worker.storage.incoming / f"adapter-{work_id}-t{token}.zip"
-        pack_adapter(adapter, card, packed)
-        return PackedAdapter(worker.storage.seal(packed), step)
+        # A name of its own: when a worker is lost, several sweeps, and the worker that wakes up late, may pack at the same time.
+        packed = worker.storage.incoming / f"adapter-{work_id}-t{token}-{new_id()}.zip"
+        try:
+            pack_adapter(adapter, card, packed)
+            return PackedAdapter(worker.storage.seal(packed), step)
+        except BaseException:
+            packed.unlink(missing_ok=True)
+            raise
 
     def keep(self, session: Session, worker: Worker, row: Run, package: PackedAdapter) -> None:
         """Enter the adapter in place of an earlier one, and give the model its name."""
@@ -122,6 +128,10 @@ class TrainingWork:
         if earlier:
             session.flush()
             drop(session, earlier, worker.storage)
+
+    def discard(self, package: PackedAdapter) -> None:
+        """Remove the zip unless it was kept: nobody else would look for it."""
+        package.file.path.unlink(missing_ok=True)
 
     def ended(self, session: Session, worker: Worker, row: Run) -> None:
         """Of what was cancelled only the record stays."""

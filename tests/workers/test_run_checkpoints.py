@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, update
 
+import workers.training_work
 from app.config import Settings
 from app.db import CheckpointRow, Run
 from app.db.base import database_clock
@@ -21,7 +25,7 @@ from workers.kinds import KINDS, fail
 from workers.run_checkpoints import bytes_in, count_uncounted, enter_checkpoint, newest_good_checkpoint, run_folder
 from workers.sweep import sweep
 from workers.training.checkpoints import Checkpoints
-from workers.training_work import TrainingWork
+from workers.training_work import ADAPTER_FILES, TrainingWork, pack_adapter
 from workers.worker import Worker
 
 __all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
@@ -35,7 +39,7 @@ def worker(engine: Engine, tmp_path: Path) -> Worker:
 @pytest.fixture
 def run_id(worker: Worker, owner: Identity) -> str:
     """A run that is held, with checkpoints at steps 10, 20 and 30."""
-    made = add_run(worker.engine, owner, add_dataset(worker.engine, owner))
+    made = add_run(worker.engine, owner, add_dataset(worker.engine, owner), spec={"settings": {"tuning": "lora"}})
     with unit_of_work(worker.engine) as session:
         claim(session, Run, "gone", "gpu", has_gpu=False)
     for step in (10, 20, 30):
@@ -48,6 +52,8 @@ def save(worker: Worker, run_id: str, step: int) -> None:
 
     def write(staging: Path) -> None:
         (staging / "x").write_text("weights")
+        for name in ADAPTER_FILES:
+            (staging / name).write_text(json.dumps({"base_model_name_or_path": "hone-starter", "revision": None}))
 
     saved = Checkpoints(folder / "checkpoints", lease_token=1, keep=None).save(step, write)
     with unit_of_work(worker.engine) as session:
@@ -116,6 +122,27 @@ def test_a_stopping_run_whose_worker_and_checkpoint_are_lost_still_ends(worker: 
         run = session.get_one(Run, run_id)
         assert (run.status, run.model) == ("stopped", None)
         assert set(session.scalars(select(CheckpointRow.state))) == {"removed", "corrupt"}
+
+
+def test_two_sweeps_that_pack_the_same_adapter_at_once_keep_it_whole(worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[int] = []
+
+    def pack(*what: Any) -> None:
+        pack_adapter(*what)
+        monkeypatch.setattr(workers.training_work, "pack_adapter", pack_adapter)
+        if not swept:
+            swept.append(sweep(worker))
+
+    monkeypatch.setattr(workers.training_work, "pack_adapter", pack)
+    with unit_of_work(worker.engine) as session:
+        session.execute(update(Run).values(status="stopping", lease_expires_at=database_clock() - 1))
+    assert (sweep(worker), swept) == (0, [1])
+    with reading(worker.engine) as session:
+        run = session.get_one(Run, run_id)
+        assert (run.status, run.step) == ("stopped", 30)
+        assert run.adapter is not None
+        assert hashlib.sha256(worker.storage.path(run.adapter.sha256).read_bytes()).hexdigest() == run.adapter.sha256
+    assert list(worker.storage.incoming.iterdir()) == []
 
 
 def test_what_a_run_holds_is_counted_as_it_grows_and_later_where_it_was_not(worker: Worker, run_id: str) -> None:
