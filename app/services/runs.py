@@ -141,6 +141,7 @@ class Runs:
         """Stop, pause, resume or cancel a run; Conflict when its state does not allow it."""
         run = self.get(by, run_id, to_change=True)
         run.move_to(after_request(action, RunStatus(run.status)))
+        run.error_code = None
         if run.status == RunStatus.QUEUED:
             run.crashes_since_progress, run.finished_at = 0, None
             after_commit(self.session, lambda: self.queue.ring(TRAINING_QUEUE))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from collections.abc import Callable
 from itertools import count
 
 import pytest
@@ -18,13 +19,14 @@ from app.db import EventRow, Run
 from app.db.leases import claim
 from app.db.run_log import log_of
 from app.db.session import reading, unit_of_work
-from app.domain.events import Doing, Metric
+from app.domain.events import AnyEvent, Doing, Metric
 from app.services.accounts import Identity
 from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
 from tests.workers.scenes import Play, Scripted, ask, once_it_runs, play, run_id, state, worker
 from workers.child import Child
 from workers.claim import Hold
 from workers.kinds import KINDS
+from workers.packing import Packing
 from workers.worker import Worker
 
 __all__ = ["engine", "migrated_sqlite", "owner", "play", "postgresql_url", "run_id", "sqlite_engine", "worker"]
@@ -46,6 +48,23 @@ def test_a_full_disk_pauses_a_run_and_counts_as_no_crash(engine: Engine, owner: 
     play("succeeds")
     run = state(engine, run_id)
     assert (run.status, run.error_code, run.reason) == ("succeeded", None, "")
+
+
+def test_a_failure_that_is_over_is_not_told_of_a_later_pause(engine: Engine, owner: Identity, play: Play, run_id: str) -> None:
+    play("finds no room")
+    ask(engine, owner, run_id, "resume")
+    ask(engine, owner, run_id, "pause")
+    run = state(engine, run_id)
+    assert (run.status, run.error_code, run.reason) == ("paused", None, "")
+
+
+def test_what_fails_while_it_is_cancelled_is_only_cancelled(engine: Engine, owner: Identity, worker: Worker, run_id: str) -> None:
+    with unit_of_work(engine) as session:
+        claim(session, Run, worker.id, "gpu", has_gpu=False)
+    ask(engine, owner, run_id, "cancel")
+    Hold(worker, KINDS["run"], run_id, 1)._fail("The disk at /data is full.", "disk_full", {})
+    run = state(engine, run_id)
+    assert (run.status, run.error_code, run.reason) == ("cancelled", None, "")
 
 
 def no_space(*_: object) -> None:
@@ -147,6 +166,23 @@ def test_packing_that_takes_long_keeps_nobody_waiting(
     asking.join()
     run = state(engine, run_id)
     assert (run.status, run.crashes_since_progress) == ("cancelled" if what == "a person cancels" else "queued", 0)
+
+
+def test_a_worker_that_leaves_gives_its_grace_once(
+    engine: Engine, worker: Worker, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[bool] = []
+
+    def rest(_: Packing, may_wait: Callable[[], bool]) -> list[AnyEvent]:
+        waits.append(may_wait())
+        return []
+
+    monkeypatch.setattr(Packing, "rest", rest)
+    worker.grace_seconds = 0.2
+    leaving = once_it_runs(engine, run_id, worker.leaving.set)
+    play("stubborn")
+    leaving.join()
+    assert waits == [False]
 
 
 def test_a_database_that_is_away_when_work_begins_costs_nothing(
