@@ -89,7 +89,8 @@ def make_backup(settings: Settings, target: Path, *, keep: int | None = None) ->
     for left in path.parent.glob(f"{UNFINISHED}*"):
         if time.time() - left.stat().st_mtime > LEFT_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
-    if keep and not is_tar:
+    # While the studio lacks files, an older backup may be the last that has them.
+    if keep and not is_tar and not contents.missing:
         for old in sorted((old for old in path.parent.iterdir() if NAME.fullmatch(old.name)), reverse=True)[keep:]:
             shutil.rmtree(old)
     return Made(path, len(contents.files), sum(record.size for record in contents.files.values()), contents.missing)

@@ -193,7 +193,13 @@ def test_a_database_that_is_away_is_told_of(
     assert "a-password" not in told
 
 
-def test_a_studio_that_has_lost_a_file_is_told_so(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_studio_that_has_lost_a_file_is_told_so_and_older_backups_stay(
+    settings: Settings, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = copy.rename(copy.with_name("hone-20260101T000000Z"))
     shutil.rmtree(settings.store / "blobs")
-    assert commands.backup(settings, tmp_path / "copies", keep=None, as_json=False) == 1
-    assert "is missing or damaged in the studio itself" in capsys.readouterr().err
+    assert commands.backup(settings, copy.parent, keep=1, as_json=False) == 1
+    told = capsys.readouterr().err
+    assert "is missing or damaged in the studio itself" in told
+    assert "Older backups were kept" in told
+    assert whole.exists()
