@@ -125,9 +125,13 @@ def _mark_broken(worker: Worker, run_id: str, checkpoint_id: str, token: int) ->
 
 
 def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoint) -> bool:
-    """Make a checkpoint real, and let older ones go: all but one, or all where the disk has no room for a third; False when it is old."""
+    """Make a checkpoint real, and let older ones go: all but one, or all where the disk has no room for a third; False when it is old.
+
+    False, too, when it was entered before: the answer to that commit was lost, and the writer tries again.
+    """
     packed = event.packed if isinstance(event, PackedCheckpoint) else None
-    if event.step < run.checkpoint_step:
+    known = select(CheckpointRow.id).where(CheckpointRow.run_id == run.id, CheckpointRow.path == event.path)
+    if event.step < run.checkpoint_step or session.scalar(known):
         if packed:
             packed.path.unlink(missing_ok=True)
         return False

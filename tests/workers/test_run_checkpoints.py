@@ -99,6 +99,14 @@ def test_two_are_kept_and_the_newest_is_taken(worker: Worker, run_id: str) -> No
     assert {path.name for path in (run_folder(worker, run_id) / "checkpoints").iterdir() if path.name[0] != "."} == {"20-t1", "30-t1"}
 
 
+def test_a_checkpoint_that_is_told_of_again_is_entered_once(worker: Worker, run_id: str) -> None:
+    again = Checkpoint(step=30, path="checkpoints/30-t1")
+    with unit_of_work(worker.engine) as session:
+        assert not enter_checkpoint(session, worker, session.get_one(Run, run_id), again)
+    with reading(worker.engine) as session:
+        assert session.scalars(select(CheckpointRow.step).order_by(CheckpointRow.step)).all() == [10, 20, 30]
+
+
 def test_a_broken_one_is_passed_over_and_later_ones_count_from_the_older(worker: Worker, run_id: str) -> None:
     damage(worker, run_id, 30)
     found = newest_good_checkpoint(worker, run_id, 1)
