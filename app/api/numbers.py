@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -24,6 +26,7 @@ from app.services.workers import Workers, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
 
     from prometheus_client.core import Metric
     from sqlalchemy.orm import Session
@@ -31,9 +34,10 @@ if TYPE_CHECKING:
     from app.services.studio import Studio
     from app.services.workers import Known
 
+T = TypeVar("T")
 log = structlog.get_logger()
 PATIENCE_SECONDS = 4.0
-"""Prometheus gives up after ten; by then what the process itself knows should have been said."""
+"""For all that is asked together. Prometheus gives up after ten; by then what the process itself knows should have been said."""
 COUNTERS = {
     RUN_STEPS: "Training steps done, those that were repeated after a crash counted again.",
     LEASE_EXPIRED: "Leases that ran out: a worker was lost, and its work went to another.",
@@ -47,27 +51,35 @@ class StudioNumbers(Collector):
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._database = Probe(self._read)
+        self._disks = {place: Probe(partial(shutil.disk_usage, folder)) for place, folder in places_of(studio).items()}
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
-        try:
-            found = self._database.start().result(PATIENCE_SECONDS)
-        except Exception as error:  # noqa: BLE001 - whatever keeps the database from answering, the other numbers are there
-            log.warning("numbers could not be read from the database", error=str(error))
-            found = []
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        database, disks = self._database.start(), {place: disk.start() for place, disk in self._disks.items()}
+        found = _answer("database", database, deadline) or []
         yield from found
         yield GaugeMetricFamily("hone_database_up", "Whether the database answered just now.", bool(found))
         free = GaugeMetricFamily("hone_disk_free_bytes", "Room left where this lies; on one disk, the same.", labels=["place"])
         size = GaugeMetricFamily("hone_disk_size_bytes", "Size of the disk it lies on.", labels=["place"])
-        for place, folder in places_of(self._studio).items():
-            disk = shutil.disk_usage(folder)
-            free.add_metric([place], disk.free)
-            size.add_metric([place], disk.total)
+        for place, asked in disks.items():
+            if disk := _answer(place, asked, deadline):
+                free.add_metric([place], disk.free)
+                size.add_metric([place], disk.total)
         yield from (free, size)
 
     def _read(self) -> list[Metric]:
         with reading(self._studio.engine) as session:
             return [*_runs(session), *_counters(session), *_queues(session), *_workers(session), *_deliveries(session)]
+
+
+def _answer(about: str, asked: Future[T], deadline: float) -> T | None:
+    """Return what was answered in time; whatever keeps one from answering, the other numbers are there."""
+    try:
+        return asked.result(max(0.0, deadline - time.monotonic()))
+    except Exception as error:  # noqa: BLE001 - as said
+        log.warning("numbers could not be read", about=about, error=str(error) or type(error).__name__)
+        return None
 
 
 def _runs(session: Session) -> Iterator[Metric]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -127,3 +129,19 @@ def test_without_its_database_a_studio_still_gives_numbers(tmp_path: Path) -> No
     found = numbers(TestClient(app, base_url="http://127.0.0.1"))
     assert found["hone_database_up",] == 0
     assert found["hone_disk_free_bytes", "store"] > 0
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_a_place_that_hangs_or_is_gone_costs_its_own_numbers_alone(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, hangs: bool
+) -> None:
+    store, look, ended = tmp_path / "artifacts" / "incoming", os.statvfs, threading.Event()
+    if hangs:
+        monkeypatch.setattr(os, "statvfs", lambda place: ended.wait(60) if place == store else look(place))
+        monkeypatch.setattr("app.api.numbers.PATIENCE_SECONDS", 1.0)
+    else:
+        store.rename(tmp_path / "gone")
+    found = numbers(client)
+    ended.set()
+    assert found["hone_disk_free_bytes", "runs"] > 0
+    assert ("hone_disk_free_bytes", "store") not in found
