@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_
+from sqlalchemy import ColumnElement, String, and_, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base, IdMixin, TouchedMixin, database_clock, utc_now
@@ -29,5 +29,6 @@ class WorkerRow(IdMixin, TouchedMixin, Base):
 
 
 def is_alive() -> ColumnElement[bool]:
-    """Return the condition that a worker has given a sign of life within a lease, and has not left."""
-    return and_(WorkerRow.left_at.is_(None), WorkerRow.updated_at > database_clock() - LEASE_SECONDS)
+    """Return the condition that a worker has given a sign of life within its lease, and has not left: then what it holds is its own."""
+    lease_seconds = func.coalesce(WorkerRow.facts["lease_seconds"].as_float(), LEASE_SECONDS)
+    return and_(WorkerRow.left_at.is_(None), WorkerRow.updated_at > database_clock() - lease_seconds)

@@ -11,7 +11,6 @@ from sqlalchemy import select
 
 from app.db import Run, WorkerRow
 from app.db.base import database_clock, utc_now
-from app.db.leases import LEASE_SECONDS
 from app.db.workers import is_alive
 from app.domain.bells import Bell, bell_of
 from app.domain.devices import Device, from_facts
@@ -43,12 +42,13 @@ class Known:
 
     row: WorkerRow
     silent_seconds: float
+    is_alive: bool
     work_ids: tuple[str, ...]
 
     @property
     def state(self) -> WorkerState:
         """What it is at; after a lease of silence it counts as lost, and what it held goes to another."""
-        if self.silent_seconds >= self.row.facts.get("lease_seconds", LEASE_SECONDS):
+        if not self.is_alive:
             return WorkerState.LOST
         if self.silent_seconds > LATE_SECONDS:
             return WorkerState.SILENT
@@ -82,7 +82,7 @@ class Workers:
         self.session = session
 
     def alive(self) -> Sequence[WorkerRow]:
-        """Return the workers heard of within a lease, by queue."""
+        """Return the workers heard of within their lease, by queue."""
         return self.session.scalars(select(WorkerRow).where(is_alive()).order_by(WorkerRow.queue, WorkerRow.id)).all()
 
     def strike_off_dead(self, here: str, is_running: Callable[[int], bool]) -> None:
@@ -94,12 +94,11 @@ class Workers:
     def known(self) -> list[Known]:
         """Return the workers that have not left, by queue: those that live, and after them those that were lost within a day."""
         age = (database_clock() - WorkerRow.updated_at).label("age")
-        here = select(WorkerRow, age).where(WorkerRow.left_at.is_(None), age < LOST_FOR_SECONDS)
-        found = [
-            (row, max(0.0, float(silent))) for row, silent in self.session.execute(here.order_by(WorkerRow.queue.desc(), WorkerRow.id))
-        ]
-        held = self._held([row.id for row, _ in found if row.facts.get("slots", 1) > 1])
-        known = [Known(row, silent, tuple(filter(None, dict.fromkeys([row.busy_with, *held.get(row.id, ())])))) for row, silent in found]
+        here = select(WorkerRow, age, is_alive()).where(WorkerRow.left_at.is_(None), age < LOST_FOR_SECONDS)
+        found = self.session.execute(here.order_by(WorkerRow.queue.desc(), WorkerRow.id)).all()
+        held = self._held([row.id for row, *_ in found if row.facts.get("slots", 1) > 1])
+        works = {row.id: tuple(filter(None, dict.fromkeys([row.busy_with, *held.get(row.id, ())]))) for row, *_ in found}
+        known = [Known(row, max(0.0, float(silent)), bool(alive), works[row.id]) for row, silent, alive in found]
         return sorted(known, key=lambda one: one.state == WorkerState.LOST)
 
     def _held(self, worker_ids: list[str]) -> dict[str | None, list[str]]:

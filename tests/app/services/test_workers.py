@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 
+import pytest
 from sqlalchemy import Engine
 
 from app.db import WorkerRow
+from app.db.base import database_clock
 from app.db.session import reading, unit_of_work
 from app.gateways.lifeline import is_running, process_space
-from app.services.workers import Workers
+from app.services.workers import Workers, WorkerState
 
 
 def add_worker(engine: Engine, name: str, pid: int, space: str) -> None:
@@ -34,6 +36,19 @@ def test_after_a_kill_the_dead_of_this_machine_are_struck_off_and_nobody_else(en
         Workers(session).strike_off_dead(process_space(), is_running)
     with reading(engine) as session:
         assert {row.host for row in Workers(session).alive()} == {"alive", "elsewhere"}
+
+
+@pytest.mark.parametrize(("lease_seconds", "is_alive"), [(10, False), (120, True), (None, True)])
+def test_each_worker_is_judged_by_its_own_lease_wherever_it_is_asked_for(
+    engine: Engine, lease_seconds: float | None, *, is_alive: bool
+) -> None:
+    facts = {} if lease_seconds is None else {"lease_seconds": lease_seconds}
+    with unit_of_work(engine) as session:
+        session.add(WorkerRow(host="x", pid=1, queue="cpu", device="CPU", facts=facts, updated_at=database_clock() - 30))
+    with reading(engine) as session:
+        assert bool(Workers(session).alive()) is is_alive
+        [known] = Workers(session).known()
+        assert (known.state != WorkerState.LOST) is is_alive
 
 
 def test_a_process_that_nobody_has_noticed_to_be_gone_works_no_more() -> None:
