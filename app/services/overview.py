@@ -92,8 +92,8 @@ class Overview:
         return self.seconds_left_of([run]).get(run.id)
 
     def seconds_left_of(self, runs: Iterable[Run]) -> dict[str, float]:
-        """Return how long runs will still take, those of which it can be told."""
-        running = [run for run in runs if run.status == RunStatus.RUNNING]
+        """Return how long runs will still take, those of which it can be told: not of one that makes no progress."""
+        running = [run for run in runs if run.status == RunStatus.RUNNING and run.stalled_at is None]
         if not running:
             return {}
         begun = select(func.max(EventRow.id)).where(EventRow.subject_id.in_([run.id for run in running]), EventRow.type == "started")

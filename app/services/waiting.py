@@ -101,7 +101,9 @@ class _Look:
         return Wait(why, (low, mid, high))
 
     def _left(self, run: Row[Any], by_speed: float | None) -> Span | None:
-        """Return how long a run that is at work will still be."""
+        """Return how long a run that is at work will still be; nobody knows of one that makes no progress."""
+        if run.stalled_at is not None:
+            return None
         if run.status not in {RunStatus.STARTING, RunStatus.RUNNING}:
             return ENDING
         return span_of([by_speed]) if by_speed is not None else self.paces.of(run, run.total_steps - run.step)
@@ -160,7 +162,10 @@ class _Look:
         return f"{other.name} ({'about ' if left.mid >= MINUTE else ''}{roughly(left.mid)} left)" if left else other.name
 
     def _unknown(self, run: Run) -> str:
-        """Name the base that nobody has timed, of what is at work or stands ahead."""
+        """Name what makes no progress, or else the base that nobody has timed, of what is at work or stands ahead."""
+        stalled = next((other for other, _ in self.at_work if other.stalled_at is not None), None)
+        if stalled:
+            return f"{f'The run {stalled.name}' if stalled.project_id == run.project_id else 'Another run'} makes no progress."
         ahead = self.line[: next((at for at, other in enumerate(self.line) if other.id == run.id), 0)]
         untimed = [other.base_model for other, left in self.at_work if left is None]
         untimed += [other.base_model for other in ahead if self.takes[other.id] is None]
@@ -171,6 +176,7 @@ def _rows(session: Session, condition: Any) -> list[Row[Any]]:
     """Return what of the runs of the training queue a forecast needs, in the order of claims."""
     more = (
         Run.id, Run.name, Run.project_id, Run.status, Run.lease_owner, Run.needs_gpu, Run.step, Run.total_steps,
+        Run.stalled_at,
     )  # fmt: skip
     found = select(*paces.COLUMNS, *more).where(Run.queue == TRAINING_QUEUE, condition).order_by(*queue_order(Run))
     return list(session.execute(found))

@@ -52,6 +52,10 @@ def test_the_time_left_is_told_from_the_newest_start(engine: Engine, owner: Iden
         left = Overview(session).seconds_left(session.get_one(Run, run_id))
     assert left is not None
     assert 75 < left < 90  # 20 steps took 40 seconds, 40 are to come
+    with unit_of_work(engine) as session:
+        run = session.get_one(Run, run_id)
+        run.stalled_at = 1.0
+        assert Overview(session).seconds_left(run) is None
 
 
 def test_no_time_is_told_after_the_first_steps_or_when_nothing_runs(engine: Engine, owner: Identity) -> None:

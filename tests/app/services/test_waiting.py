@@ -120,9 +120,11 @@ def test_a_run_of_another_project_is_not_named(engine: Engine, owner: Identity, 
         session.add(other)
         session.flush()
         stranger = replace(owner, project_id=other.id)
-    worker = add_worker(engine, busy_with="x")
-    add_run(engine, stranger, add_dataset(engine, stranger), name="secret", status=RunStatus.RUNNING, lease_owner=worker, **FAR)
-    assert reasons(engine, add_run(engine, owner, dataset)) == ["It is next, once a worker has done with another run."]
+    hung = {"status": RunStatus.RUNNING, "lease_owner": add_worker(engine, busy_with="x"), "stalled_at": utc_now().timestamp()}
+    add_run(engine, stranger, add_dataset(engine, stranger), name="secret", **hung, **FAR)
+    [wait] = waits_of(engine, add_run(engine, owner, dataset))
+    assert wait.why == "It is next, once a worker has done with another run."
+    assert wait.unknown == "Another run makes no progress."
 
 
 def test_a_worker_that_takes_nothing_says_why(engine: Engine, owner: Identity, dataset: str) -> None:
@@ -158,6 +160,15 @@ def test_a_run_on_its_way_back_says_so(engine: Engine, owner: Identity, dataset:
 def test_a_run_that_makes_no_progress_says_since_when(engine: Engine, owner: Identity, dataset: str) -> None:
     since = utc_now().timestamp() - 12 * 60
     assert reasons(engine, add_run(engine, owner, dataset, status=RunStatus.RUNNING, stalled_at=since)) == ["No step for 12 min."]
+
+
+def test_what_waits_behind_a_run_without_progress_is_promised_nothing(engine: Engine, owner: Identity, dataset: str) -> None:
+    timed(engine, owner, dataset, 60)
+    busy = {"status": RunStatus.RUNNING, "lease_owner": add_worker(engine, busy_with="x"), "step": 5, "total_steps": 10}
+    add_run(engine, owner, dataset, name="hung", stalled_at=utc_now().timestamp(), **busy, **FAR)
+    [wait] = waits_of(engine, add_run(engine, owner, dataset))
+    assert (wait.starts, wait.unknown) == (None, "The run hung makes no progress.")
+    assert wait.why == "It is next, once a worker has done with hung."
 
 
 def test_starts_are_told_by_what_runs_of_the_base_took(engine: Engine, owner: Identity, dataset: str) -> None:
