@@ -117,9 +117,12 @@ class _Look:
         return starts(line, lanes, None if self.queue.slots is None else max(0, self.queue.slots - elsewhere))
 
     def _lanes(self, worker: WorkerRow) -> list[Lane]:
+        """Return what a worker does and can take; one that takes nothing just now has only what it does."""
         busy = [Lane(left, worker.has_gpu) for run, left in self.at_work if run.lease_owner == worker.id]
-        free = Lane(None if worker.facts.get("waiting") else AT_ONCE, worker.has_gpu)
-        return busy + [free] * (int(worker.facts.get("slots", 1)) - len(busy))
+        return busy + [Lane(AT_ONCE, worker.has_gpu)] * (0 if worker.facts.get("waiting") else self._free_slots(worker))
+
+    def _free_slots(self, worker: WorkerRow) -> int:
+        return int(worker.facts.get("slots", 1)) - sum(run.lease_owner == worker.id for run, _ in self.at_work)
 
     def _why(self, run: Run) -> str:
         if self.queue.held:
@@ -138,7 +141,7 @@ class _Look:
 
     def _of_workers(self, run: Run) -> str:
         fit = [worker for worker in self.workers if worker.has_gpu or not run.needs_gpu]
-        idle = [worker for worker in fit if not worker.busy_with]
+        idle = [worker for worker in fit if self._free_slots(worker) > 0]
         if not idle:
             owners = {worker.id for worker in fit}
             mine = [(other, left) for other, left in self.at_work if other.lease_owner in owners]

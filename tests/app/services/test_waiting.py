@@ -70,9 +70,11 @@ def minutes_until(wait: Wait) -> list[float]:
 def test_a_run_waits_for_a_worker_that_is_there_free_and_its_turn(engine: Engine, owner: Identity, dataset: str) -> None:
     first, second = add_run(engine, owner, dataset), add_run(engine, owner, dataset)
     assert reasons(engine, first) == ["No worker that trains is running."]
-    add_worker(engine, busy_with=second)
-    assert reasons(engine, first, second) == ["It is next, once a worker has done with another run.", "1 run is ahead of it."]
-    add_worker(engine)
+    worker = add_worker(engine)
+    add_run(engine, owner, dataset, name="long", status=RunStatus.RUNNING, lease_owner=worker, **FAR)
+    assert reasons(engine, first, second) == ["It is next, once a worker has done with long.", "1 run is ahead of it."]
+    with unit_of_work(engine) as session:
+        session.get_one(WorkerRow, worker).facts = {"slots": 2}
     assert reasons(engine, first) == ["A worker takes it next."]
 
 
@@ -94,7 +96,7 @@ def test_a_held_queue_says_by_whom_and_since_when(engine: Engine, owner: Identit
 def test_a_full_queue_says_how_many_may_run_and_who_ends_first(engine: Engine, owner: Identity, dataset: str) -> None:
     run_id = add_run(engine, owner, dataset)
     add_worker(engine)
-    add_run(engine, owner, dataset, name="long", status=RunStatus.RUNNING, lease_owner=add_worker(engine, busy_with="x"), **FAR)
+    add_run(engine, owner, dataset, name="long", status=RunStatus.RUNNING, lease_owner=add_worker(engine), **FAR)
     decide(engine, slots=1)
     assert reasons(engine, run_id) == ["It is next, once the queue's only slot is free: it waits for long."]
     with unit_of_work(engine) as session:
@@ -103,7 +105,7 @@ def test_a_full_queue_says_how_many_may_run_and_who_ends_first(engine: Engine, o
 
 
 def test_the_run_a_worker_is_busy_with_is_named_with_its_time(engine: Engine, owner: Identity, dataset: str) -> None:
-    worker = add_worker(engine, busy_with="x")
+    worker = add_worker(engine)
     running = {"status": RunStatus.RUNNING, "lease_owner": worker, "step": 30, "total_steps": 90, "name": "long"}
     busy = add_run(engine, owner, dataset, facts=held_for(600, ended=False), **running, **FAR)
     with unit_of_work(engine) as session:
@@ -120,7 +122,7 @@ def test_a_run_of_another_project_is_not_named(engine: Engine, owner: Identity, 
         session.add(other)
         session.flush()
         stranger = replace(owner, project_id=other.id)
-    hung = {"status": RunStatus.RUNNING, "lease_owner": add_worker(engine, busy_with="x"), "stalled_at": utc_now().timestamp()}
+    hung = {"status": RunStatus.RUNNING, "lease_owner": add_worker(engine), "stalled_at": utc_now().timestamp()}
     add_run(engine, stranger, add_dataset(engine, stranger), name="secret", **hung, **FAR)
     [wait] = waits_of(engine, add_run(engine, owner, dataset))
     assert wait.why == "It is next, once a worker has done with another run."
@@ -134,7 +136,10 @@ def test_a_worker_that_takes_nothing_says_why(engine: Engine, owner: Identity, d
     assert wait.why == "It is next. On forge: cuda:0 is not free yet."
     assert wait.starts is None
     add_worker(engine, host="bench")
-    assert reasons(engine, run_id) == ["A worker takes it next."]
+    decide(engine, slots=1)
+    [wait] = waits_of(engine, run_id)
+    assert wait.why == "A worker takes it next."
+    assert minutes_until(wait) == pytest.approx([0, 0, 0], abs=0.3)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_a_run_that_makes_no_progress_says_since_when(engine: Engine, owner: Ide
 
 def test_what_waits_behind_a_run_without_progress_is_promised_nothing(engine: Engine, owner: Identity, dataset: str) -> None:
     timed(engine, owner, dataset, 60)
-    busy = {"status": RunStatus.RUNNING, "lease_owner": add_worker(engine, busy_with="x"), "step": 5, "total_steps": 10}
+    busy = {"status": RunStatus.RUNNING, "lease_owner": add_worker(engine), "step": 5, "total_steps": 10}
     add_run(engine, owner, dataset, name="hung", stalled_at=utc_now().timestamp(), **busy, **FAR)
     [wait] = waits_of(engine, add_run(engine, owner, dataset))
     assert (wait.starts, wait.unknown) == (None, "The run hung makes no progress.")
