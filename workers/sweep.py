@@ -16,7 +16,7 @@ from app.db.base import database_clock, utc_now
 from app.db.counters import LEASE_EXPIRED, count
 from app.db.leases import expired
 from app.db.session import reading, unit_of_work
-from app.domain.errors import LeaseLost, StorageUnavailable
+from app.domain.errors import LeaseLost, StudioError
 from app.domain.runs import LEASED, RunStatus
 from workers.kinds import KINDS, Kind, in_log, lose
 from workers.leftovers import clear_deleted
@@ -36,7 +36,7 @@ def sweep(worker: Worker) -> int:
         worker.cleared = time.monotonic()
         clear_deleted(worker)
     _expire_leases_of_the_dead(worker)
-    return sum(_settle_lost(worker, kind, work_id) for kind in KINDS.values() for work_id in _lost(worker, kind))
+    return sum(_settled(worker, kind, work_id) for kind in KINDS.values() for work_id in _lost(worker, kind))
 
 
 def _expire_leases_of_the_dead(worker: Worker) -> None:
@@ -57,18 +57,23 @@ def _lost(worker: Worker, kind: Kind) -> list[str]:
         return list(session.scalars(select(kind.table.id).where(*silent)))
 
 
+def _settled(worker: Worker, kind: Kind, work_id: str) -> bool:
+    try:
+        return _settle_lost(worker, kind, work_id)
+    except LeaseLost:
+        return False  # another sweep was quicker
+    except (StudioError, OSError) as error:
+        # A disk or a store that is in trouble; what does not need it must not wait for it.
+        log.warning("what a lost worker left is kept later", work=work_id, why=str(error))
+        return False
+
+
 def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
     with reading(worker.engine) as session:
         row = session.get_one(kind.table, work_id)
         token, was_stopping = row.lease_token, row.status == RunStatus.STOPPING
-    try:
-        # Outside the transaction: gigabytes may have to be read, and others want to write.
-        package = kind.package(worker, work_id, token, None) if was_stopping else None
-    except LeaseLost:
-        return False  # another sweep was quicker
-    except StorageUnavailable as error:
-        log.warning("what a lost worker left is kept later", work=work_id, why=error.message)
-        return False
+    # Outside the transaction: gigabytes may have to be read, and others want to write.
+    package = kind.package(worker, work_id, token, None) if was_stopping else None
     try:
         with unit_of_work(worker.engine) as session:
             for row in expired(session, kind.table, work_id=work_id, token=token):

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import OperationalError
 
 import workers.claim
@@ -21,12 +22,13 @@ from app.db.run_log import log_of
 from app.db.session import reading, unit_of_work
 from app.domain.events import AnyEvent, Doing, Metric
 from app.services.accounts import Identity
-from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
 from tests.workers.scenes import Play, Scripted, ask, once_it_runs, play, run_id, state, worker
 from workers.child import Child
 from workers.claim import Hold
 from workers.kinds import KINDS
 from workers.packing import Packing
+from workers.sweep import sweep
 from workers.worker import Worker
 
 __all__ = ["engine", "migrated_sqlite", "owner", "play", "postgresql_url", "run_id", "sqlite_engine", "worker"]
@@ -99,6 +101,23 @@ def test_what_was_to_be_stopped_is_stopped_even_where_the_disk_is_full(
     asking.join()
     run = state(engine, run_id)
     assert (run.status, run.error_code, run.model) == ("stopped", "disk_full", None)
+
+
+def test_what_cannot_be_kept_of_one_lost_run_keeps_no_other_waiting(
+    engine: Engine, owner: Identity, worker: Worker, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "run", Scripted("dies after a checkpoint", tmp_path))
+    lost = add_run(engine, owner, add_dataset(engine, owner))
+    gone = {"lease_owner": "gone", "lease_expires_at": 1.0}
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).where(Run.id == run_id).values(status="stopping", **gone))
+        session.execute(update(Run).where(Run.id == lost).values(status="running", **gone))
+    with monkeypatch.context() as full:
+        full.setattr(Scripted, "package", no_space)
+        assert sweep(worker) == 1
+    assert (state(engine, run_id).status, state(engine, lost).status) == ("stopping", "queued")
+    assert sweep(worker) == 1
+    assert state(engine, run_id).status == "stopped"
 
 
 def test_a_child_that_the_kernel_took_for_memory_fails_at_once(
