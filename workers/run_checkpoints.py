@@ -17,6 +17,7 @@ from app.db.checkpoints import GONE, let_go
 from app.db.leases import holding
 from app.db.session import after_commit, reading, unit_of_work
 from app.domain.checkpoints import CheckpointBroken, verify
+from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED
 from workers.packing import PackedCheckpoint, fetch
 from workers.training.room import fits
@@ -141,7 +142,11 @@ def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoi
         size_bytes=bytes_in(folder / event.path),
     )  # fmt: skip
     if packed:
-        row.artifact = keep(session, worker.storage, packed, kind=CHECKPOINT, filename=packed.path.name, owner=run)
+        try:
+            row.artifact = keep(session, worker.storage, packed, kind=CHECKPOINT, filename=packed.path.name, owner=run)
+        except StorageUnavailable as error:
+            log.warning("a checkpoint counts as it lies here", run=run.id, path=event.path, why=error.message)
+            packed.path.unlink(missing_ok=True)
     session.add(row)
     run.work_bytes = work_bytes(folder)
     run.checkpoint_step, run.crashes_since_progress = event.step, 0

@@ -46,7 +46,7 @@ class Storage(Protocol):
         """Flush and hash a finished file."""
 
     def put(self, sealed: Sealed) -> None:
-        """Move a sealed file in."""
+        """Move a sealed file in; StorageUnavailable when it is to be sealed again."""
 
     def path(self, sha256: str) -> Path:
         """Return a local path to read it from; NotFound when it is gone."""

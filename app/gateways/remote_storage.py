@@ -27,20 +27,22 @@ log = structlog.get_logger()
 PART_BYTES = 16 * 2**20
 """Larger files than two of these go up in parts, so that a cut line costs one part; several are under way at once."""
 AT_ONCE = 4
-TRIES = 3
-CONFIG = {"connect_timeout": 3, "read_timeout": 20, "retries": {"max_attempts": 1, "mode": "standard"}}
-"""Bounded, since people and leases wait: a store that is away is said to be away after some seconds."""
+PATIENT = (3, {"connect_timeout": 3, "read_timeout": 20, "retries": {"max_attempts": 1, "mode": "standard"}})
+"""How often is asked, and for how long an answer is waited for: a store that is away is said to be away, in the end."""
+BRIEF = (1, {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 1}})
+"""The same for what is asked while others wait for a lock of the database: asked once, and answered before they give up."""
 IN_USE_SECONDS = 900.0
 """What was asked for so lately stays in the cache, since somebody may be about to open it."""
 KEYS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do there."
 
 
-def connect() -> Any:
+def connect(patience: tuple[int, dict[str, Any]]) -> Any:
     """Return S3 as a file system; keys and addresses are the usual AWS_* variables."""
     import fsspec
 
-    files = fsspec.filesystem("s3", config_kwargs=CONFIG, use_listings_cache=False, skip_instance_cache=True)
-    files.retries = TRIES
+    tries, config = patience
+    files = fsspec.filesystem("s3", config_kwargs=config, use_listings_cache=False, skip_instance_cache=True)
+    files.retries = tries
     return files
 
 
@@ -49,7 +51,7 @@ class RemoteStorage:
 
     def __init__(self, address: str, cache: LocalStorage, cache_bytes: int) -> None:
         self.address, self.cache, self.folder, self.cache_bytes = address.rstrip("/"), cache, cache.folder, cache_bytes
-        self.files = connect()
+        self.files, self.brief = connect(PATIENT), connect(BRIEF)
 
     @property
     def incoming(self) -> Path:
@@ -63,11 +65,14 @@ class RemoteStorage:
         return sealed
 
     def put(self, sealed: Sealed) -> None:
-        """Make sure that a sealed file is there: since it was uploaded, an equal one may have been dropped."""
-        is_moved = not sealed.path.is_file()  # by a unit of work that was rolled back and is done again
-        source = self.cache.path(sealed.sha256) if is_moved else sealed.path
-        self._upload(Sealed(source, sealed.sha256, sealed.size_bytes))
-        if not is_moved:
+        """Make sure that a sealed file is there: since it was sent, an equal one may have been dropped, and then it is to be sealed again.
+
+        Nothing is sent from here, since the lock on the store is held.
+        """
+        if self._size(sealed.sha256, self.brief) != sealed.size_bytes:
+            message = f"The store at {self.address} has lost a file that was just brought. Nothing was entered; try again."
+            raise StorageUnavailable(message)
+        if sealed.path.is_file():  # else it was moved by a unit of work that was rolled back and is done again
             self.cache.put(sealed)
             self._make_room()
 
@@ -91,10 +96,10 @@ class RemoteStorage:
         return self.path(sha256).open("rb")
 
     def remove(self, sha256: str) -> None:
-        """Drop a blob, and what this machine has of it."""
+        """Drop a blob, and what this machine has of it; the lock on the store is held."""
         self.cache.remove(sha256)
         with self._in_words(), suppress(FileNotFoundError):
-            self.files.rm_file(self._place(sha256))
+            self.brief.rm_file(self._place(sha256))
 
     def rows(self, sha256: str) -> ParquetRows:
         """Open a dataset's Parquet file."""
@@ -126,10 +131,10 @@ class RemoteStorage:
     def _place(self, sha256: str) -> str:
         return f"{self.address}/blobs/{sha256[:2]}/{sha256}"
 
-    def _size(self, sha256: str) -> int | None:
+    def _size(self, sha256: str, files: Any = None) -> int | None:
         with self._in_words():
             try:
-                return int(self.files.info(self._place(sha256))["size"])
+                return int((files or self.files).info(self._place(sha256))["size"])
             except FileNotFoundError:
                 return None
 

@@ -16,7 +16,7 @@ from app.db import CheckpointRow, EventRow, Run
 from app.db.artifacts import Artifact
 from app.db.leases import claim, held
 from app.db.session import reading, unit_of_work
-from app.domain.errors import Unavailable
+from app.domain.errors import StorageUnavailable, Unavailable
 from app.domain.events import AnyEvent, Checkpoint, Metric, Notice
 from app.domain.ports import Sealed
 from app.gateways.queue import SilentQueue
@@ -276,6 +276,20 @@ def test_a_unit_of_work_that_was_rolled_back_is_done_again(worker: Worker, packs
         raise RuntimeError
     enter(worker, run_id, events)
     assert blobs(worker) == 1
+
+
+def test_one_that_the_store_has_lost_meanwhile_counts_as_it_lies_here(
+    worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(_: object) -> None:
+        message = "The store has lost a file."
+        raise StorageUnavailable(message)
+
+    monkeypatch.setattr(worker.storage, "put", put)
+    bring(packs, run_id, 10)
+    with reading(worker.engine) as session:
+        assert [(row.step, row.artifact_id) for row in session.scalars(select(CheckpointRow))] == [(10, None)]
+    assert list(worker.storage.incoming.iterdir()) == []
 
 
 class Dying(TrainingWork):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from app.db.session import LOCK_SECONDS
 from app.domain.errors import NotFound, StorageUnavailable
 from app.domain.ports import Sealed
 from app.gateways import remote_storage
@@ -85,14 +87,36 @@ def test_a_file_that_is_not_all_there_is_sent_again(s3: S3Server, tmp_path: Path
     assert remote(tmp_path / "other").path(sha256).read_bytes() == b"hello"
 
 
-def test_one_that_was_dropped_after_it_was_sealed_is_sent_again(s3: S3Server, tmp_path: Path) -> None:
+def test_one_that_was_dropped_after_it_was_sealed_is_to_be_sealed_again(s3: S3Server, tmp_path: Path) -> None:
     storage = remote(tmp_path / "one")
     sealed = seal(storage)
     remote(tmp_path / "other").remove(sealed.sha256)
-    storage.put(sealed)
-    remote(tmp_path / "other").remove(sealed.sha256)
+    with pytest.raises(StorageUnavailable, match="has lost a file that was just brought"):
+        storage.put(sealed)
+    storage.put(seal(storage))
     storage.put(sealed)  # as after a rollback: the file was moved already
     assert remote(tmp_path / "third").path(sealed.sha256).read_bytes() == b"hello"
+
+
+@pytest.mark.parametrize("act", ["put", "remove"])
+def test_what_is_done_under_the_lock_asks_a_silent_server_once(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    sealed = seal(remote(tmp_path))
+    monkeypatch.setitem(remote_storage.BRIEF[1], "read_timeout", 0.3)
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StorageUnavailable, match="does not answer"):
+            remote(tmp_path).put(sealed) if act == "put" else remote(tmp_path).remove(sealed.sha256)
+        silent.settimeout(0)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # nobody else called
+            silent.accept()
+
+
+def test_it_gives_up_before_those_do_who_wait_for_the_lock() -> None:
+    tries, config = remote_storage.BRIEF
+    assert tries * max(config["connect_timeout"], config["read_timeout"]) < LOCK_SECONDS
 
 
 def test_a_line_that_is_cut_costs_time_and_no_byte(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
