@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -88,7 +88,9 @@ class Worker:
                 )
             )  # fmt: skip
         self.devices.start(self.leaving)
-        threading.Thread(target=self._live, args=(sweep,), name="sign of life", daemon=True).start()
+        # Each in a thread of its own: a sweep may have gigabytes to read, and without signs of life a worker counts as dead.
+        self._again_and_again("sign of life", self._give_sign, every=min(SIGN_OF_LIFE_SECONDS, self.lease_seconds / 12))
+        self._again_and_again("sweep", partial(sweep, self), every=self.lease_seconds / SWEEPS_PER_LEASE)
 
     def ring(self) -> None:
         """Have every slot look for work at once."""
@@ -129,24 +131,26 @@ class Worker:
             if row:
                 row.left_at, row.busy_with = utc_now(), None
 
-    def _live(self, sweep: Callable[[Worker], object]) -> None:
-        swept = -math.inf
-        while True:
-            try:
-                with unit_of_work(self.engine) as session:
-                    row = session.get(WorkerRow, self.id)
-                    if row:
-                        row.updated_at, row.facts = database_clock(), row.facts | self.says | as_facts(self.devices.latest)
-                if time.monotonic() - swept >= self.lease_seconds / SWEEPS_PER_LEASE:
-                    swept = time.monotonic()
-                    sweep(self)
-            except UNREACHABLE as error:
-                log.warning("the database does not answer; trying again", error=str(error))
-            except Exception:
-                # The outer edge of this thread: a worker without signs of life would be taken for dead.
-                log.exception("the look for lost work failed")
-            if self.leaving.wait(min(SIGN_OF_LIFE_SECONDS, self.lease_seconds / 12)):
-                return
+    def _again_and_again(self, name: str, act: Callable[[], object], *, every: float) -> None:
+        def until_it_leaves() -> None:
+            while True:
+                try:
+                    act()
+                except UNREACHABLE as error:
+                    log.warning("the database does not answer; trying again", error=str(error))
+                except Exception:
+                    # The outer edge of this thread, which has to go on.
+                    log.exception("what a worker does again and again failed", what=name)
+                if self.leaving.wait(every):
+                    return
+
+        threading.Thread(target=until_it_leaves, name=name, daemon=True).start()
+
+    def _give_sign(self) -> None:
+        with unit_of_work(self.engine) as session:
+            row = session.get(WorkerRow, self.id)
+            if row:
+                row.updated_at, row.facts = database_clock(), row.facts | self.says | as_facts(self.devices.latest)
 
     def dead_neighbours(self) -> list[str]:
         """Return workers of this very machine whose process is gone: their leases need not be waited for."""
