@@ -106,7 +106,8 @@ class Queues:
         # Movers take turns, or each would share out places that the other has just given away.
         self.session.execute(select(Project.id).where(Project.id == by.project_id).with_for_update(key_share=True))
         mine = (Run.project_id == by.project_id, Run.queue == run.queue, Run.status == RunStatus.QUEUED)
-        found = self.session.execute(select(Run.id, Run.priority, Run.place).where(*mine).with_for_update())
+        # By id, as whoever deletes runs locks them, so that the two wait for each other instead of both forever.
+        found = self.session.execute(select(Run.id, Run.priority, Run.place).where(*mine).order_by(Run.id).with_for_update())
         before = sorted((Standing(*row) for row in found), key=lambda one: (-one.priority, one.place, one.id))
         after = moved(before, run.id, move)
         place = [one.id for one in after].index(run.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import pytest
@@ -127,6 +128,22 @@ def test_movers_take_turns(engine: Engine, owner: Identity, dataset: str) -> Non
         places = list(session.scalars(select(Run.place)))
     assert len(set(places)) == 6
     assert sorted(order(engine)) == list("abcdef")
+
+
+def test_who_moves_a_run_and_who_deletes_runs_wait_for_each_other_and_not_both_forever(
+    engine: Engine, owner: Identity, runs: dict[str, str]
+) -> None:
+    first, *others = sorted(runs.values())
+    with unit_of_work(engine) as session:
+        session.get_one(Run, first).name = "now it is the last on PostgreSQL's disk"
+    locked = select(Run.id).with_for_update()
+    with ThreadPoolExecutor(1) as pool:
+        with unit_of_work(engine) as session:
+            session.execute(locked.where(Run.id == first))
+            moving = pool.submit(move, engine, owner, runs["e"], Move(to=To.FIRST))
+            wait([moving], timeout=0.5)
+            session.execute(locked.where(Run.id.in_(others)))
+        assert moving.result(10) == (1, 5)
 
 
 def test_a_queue_tells_how_it_stands(engine: Engine, owner: Identity, runs: dict[str, str], dataset: str) -> None:
