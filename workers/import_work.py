@@ -50,10 +50,11 @@ class ImportWork:
         with reading(worker.engine) as session:
             dataset = session.get_one(Import, work_id).dataset
             upload = dataset.upload
-            spec = {
-                "source": str(worker.storage.path(upload.sha256)) if upload else "", "filename": dataset.filename,
-                "out": str(_rows_file(worker, work_id, token)), "mapping": dataset.mapping, "system": dataset.system,
-            }  # fmt: skip
+        # After the session: to fetch a file may take minutes, and an open read would keep writers waiting.
+        spec = {
+            "source": str(worker.storage.path(upload.sha256)) if upload else "", "filename": dataset.filename,
+            "out": str(_rows_file(worker, work_id, token)), "mapping": dataset.mapping, "system": dataset.system,
+        }  # fmt: skip
         spec_file = folder / "spec.json"
         spec_file.write_text(json.dumps(spec), encoding="utf-8")
         return Child(["workers.curation.ingest", str(spec_file)], folder=folder, log_file=folder / "log.txt")

@@ -64,10 +64,12 @@ class TrainingWork:
             shutil.rmtree(earlier, ignore_errors=True)
         with reading(worker.engine) as session:
             run = session.get_one(Run, work_id)
-            spec = dict(run.spec) | {"dataset": str(worker.storage.path(run.version.artifact.sha256))}
+            files = {"dataset": run.version.artifact.sha256}
             if run.eval_version:
-                spec["eval_dataset"] = str(worker.storage.path(run.eval_version.artifact.sha256))
+                files["eval_dataset"] = run.eval_version.artifact.sha256
             base_dir = _base_dir(worker, run)
+        # After the session: to fetch a file may take minutes, and an open read would keep writers waiting.
+        spec = dict(run.spec) | {name: str(worker.storage.path(sha256)) for name, sha256 in files.items()}
         (folder / "spec.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
         arguments = ["workers.train", str(folder / "spec.yaml"), "--out", str(folder), "--lease-token", str(token)]
         if base_dir:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.dependencies import Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
 from app.db import Run, metrics
 from app.db.run_log import log_of
+from app.db.session import pause
 from app.domain.diagnosis import Diagnosis
 from app.domain.errors import NotFound
 from app.domain.labels import RunChange
@@ -245,6 +246,7 @@ def get_adapter(studio: StudioDep, session: ReadSession, identity: IdentityDep, 
     if run.adapter is None:
         message = "This run has made no adapter yet."
         raise NotFound(message, code="adapter_not_found")
+    pause(session)
     return FileResponse(studio.storage.path(run.adapter.sha256), media_type="application/zip", filename=run.adapter.filename)
 
 

@@ -86,6 +86,15 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+def pause(session: Session) -> None:
+    """End what a reading session has begun, before something slow like fetching a file; its next question begins anew.
+
+    Meanwhile nobody could commit on SQLite, and PostgreSQL would end it for being idle. A session that writes goes on as it is.
+    """
+    if session.get_bind().get_execution_options().get("reads_only"):
+        session.commit()
+
+
 def after_commit(session: Session, action: Callable[[], Any]) -> None:
     """Do `action` once the surrounding unit of work is committed (a bell may never outrun the data it speaks of)."""
     session.info.setdefault(AFTER_COMMIT, []).append(action)

@@ -12,7 +12,7 @@ from app.db.artifacts import drop, keep
 from app.db.audit import DATASET_DELETED, note
 from app.db.base import utc_now
 from app.db.runs import forget_rows
-from app.db.session import after_commit
+from app.db.session import after_commit, pause
 from app.domain.datasets import DatasetStatus, Mapping
 from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.runs import ENDED, RunStatus, after_request
@@ -167,7 +167,11 @@ class Datasets:
         return select(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
 
     def _file(self, dataset: Dataset) -> RowFile | None:
-        return self.storage.rows(dataset.version.artifact.sha256) if dataset.version else None
+        if dataset.version is None:
+            return None
+        sha256 = dataset.version.artifact.sha256
+        pause(self.session)
+        return self.storage.rows(sha256)
 
     def _import(self, by: Identity, dataset: Dataset, size: int) -> None:
         self.session.add(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from app.db import Run
+from app.db.session import pause
 from app.domain.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ class Models:
         mine = select(Run).where(Run.project_id == by.project_id, Run.adapter_id.is_not(None))
         run = self.session.scalar(mine.where(Run.model == name))
         if run is not None and run.adapter is not None:
-            return Served(name, self.base_of(run), self.storage.adapter_folder(run.adapter.sha256))
+            base = self.base_of(run)
+            pause(self.session)
+            return Served(name, base, self.storage.adapter_folder(run.adapter.sha256))
         listed = next((base.folder for base in self.folders.listed() if base.name == name), None)
         if listed is not None:
             return Served(name, listed, None)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from app.db import metrics
 from app.db.run_log import end_of_log, log_of
+from app.db.session import pause
 from app.domain.errors import NotFound
 from app.domain.labels import MAX_TAGS, RunChange, split_tags
 from app.domain.specs import TrainingSettings
@@ -101,6 +102,7 @@ def take_adapter(visit: Look, run_id: Id) -> FileResponse:
     run = visit.runs.get(visit.identity, run_id)
     if run.adapter is None:
         raise NotFound("This run has made no adapter yet.", code="adapter_not_found")
+    pause(visit.session)
     return FileResponse(visit.studio.storage.path(run.adapter.sha256), media_type="application/zip", filename=run.adapter.filename)
 
 
