@@ -310,7 +310,7 @@ class Hold:
         code = self.child.process.returncode
         how = f"signal {-code}" if code < 0 else f"exit {code}"
         if code == -signal.SIGKILL and not self.child.was_killed and kernel_kills() > self.kills_before:
-            fail(session, self.worker, self.kind, row, reason=OUT_OF_MEMORY, code="out_of_memory_host", data={})
+            fail(session, self.worker, self.kind, row, reason=OUT_OF_MEMORY, code="out_of_memory_host", data={"while": self.watchdog.phase})
         elif self.given_up:
             lose(session, self.worker, self.kind, row, self.given_up, code="stalled")
         else:

@@ -17,18 +17,23 @@ GIVE_UP_AFTER = 3
 
 
 class Watchdog:
-    """Measures a child's silence by this process's own clock."""
+    """Measures a child's silence by this process's own clock, and knows what the child was about."""
 
     def __init__(self, stall_minutes: float) -> None:
         self._stall_seconds = stall_minutes * 60
         self._heard = time.monotonic()
         self._last = "it was started"
+        self.phase = "starting"
 
     def hear(self, events: Sequence[AnyEvent]) -> None:
         """Take whatever the child says as a sign that it goes on."""
         for event in events:
             self._heard = time.monotonic()
             self._last = _in_words(event) or self._last
+            if isinstance(event, Doing):
+                self.phase = event.what
+            elif isinstance(event, Started | Metric):
+                self.phase = "training"
 
     @property
     def silent_seconds(self) -> float:

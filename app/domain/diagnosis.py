@@ -120,19 +120,20 @@ def _smaller(case: Case) -> list[Fix]:
     settings, fixes = case.settings, []
     loading = case.phase == LOADING
     if settings.micro_batch_size != 1 and case.failure.get("rows_at_once") != 1 and not loading:
-        fixes.append(Fix("one_row", "One row at a time", "Slower; the result is the same.", {"micro_batch_size": 1}))
+        fixes.append(Fix("one_row", "Compute one row at a time", "Slower; the result is the same.", {"micro_batch_size": 1}))
     if settings.tuning == "lora":
-        fixes.append(
-            Fix("qlora", "QLoRA", "Holds the base in 4 bits: about a quarter of its memory, a little less exact.", {"tuning": "qlora"})
-        )
-    longest = min(case.facts.get("longest_row") or settings.max_length, settings.max_length)
+        words = "Holds the base in 4 bits: about a quarter of its memory, a little less exact."
+        fixes.append(Fix("qlora", "Train with QLoRA", words, {"tuning": "qlora"}))
+    # The longest row as it is read, cut or not; a run that never got so far has none.
+    longest = min(case.facts.get("longest_row", 0), settings.max_length)
     shorter = max(LEAST_LENGTH, -(-longest // 2 // LENGTH_STEP) * LENGTH_STEP)
     if shorter < longest and not loading:
-        words = f"The longest row has {longest:,} tokens; what is beyond {shorter:,} is not learned."
+        words = f"Rows are read up to {longest:,} tokens now; what is beyond {shorter:,} is not learned."
         fixes.append(Fix("shorter", f"Cut rows at {shorter:,} tokens", words, {"max_length": shorter}))
     if settings.rank > LEAST_RANK and not loading:
         rank = max(LEAST_RANK, settings.rank // 2)
-        fixes.append(Fix("lower_rank", f"Rank {rank}", "A smaller adapter, which learns less.", {"rank": rank, "alpha": "auto"}))
+        words = "A smaller adapter, which learns less."
+        fixes.append(Fix("lower_rank", f"Lower the rank to {rank}", words, {"rank": rank, "alpha": "auto"}))
     return fixes
 
 
@@ -156,11 +157,11 @@ def _diverged(case: Case) -> Diagnosis:
     rate = case.settings.learning_rate
     if rate != "auto":
         for name, part in (("slower", 3), ("much_slower", 10)):
-            new = float(f"{rate / part:.2g}")
-            fixes.append(Fix(name, f"Learning rate {new:g}", f"A {'third' if part == 3 else 'tenth'} of {rate:g}.", {"learning_rate": new}))  # noqa: PLR2004
+            new, words = float(f"{rate / part:.2g}"), f"A {'third' if part == 3 else 'tenth'} of {rate:g}."  # noqa: PLR2004
+            fixes.append(Fix(name, f"Lower the learning rate to {new:g}", words, {"learning_rate": new}))
     if case.settings.max_grad_norm > GENTLE_NORM:
         words = "Weakens what pulls at the adapter hardest."
-        fixes.append(Fix("gentler", f"Largest gradient {GENTLE_NORM:g}", words, {"max_grad_norm": GENTLE_NORM}))
+        fixes.append(Fix("gentler", f"Clip gradients at {GENTLE_NORM:g}", words, {"max_grad_norm": GENTLE_NORM}))
     todo = "Launch it again with smaller steps, or look at the rows it names."
     return Diagnosis(case.code, "The training lost its way.", why, todo, tuple(fixes), _rows(case))
 
@@ -169,7 +170,10 @@ def _no_trained_tokens(case: Case) -> Diagnosis:
     longest, context = case.failure.get("longest_row"), case.failure.get("context")
     fixes: tuple[Fix, ...] = ()
     todo = "Shorten the prompts, or choose a base that reads more tokens."
-    if longest and (context is None or longest <= context):
+    fits = longest and (context is None or longest <= context)
+    if fits and longest <= case.settings.max_length:
+        todo = "Look at the rows: none has an answer to learn."
+    elif fits:
         fixes = (
             Fix("longer", f"Read {longest:,} tokens", "As many as the longest row has; it takes more memory.", {"max_length": longest}),
         )
@@ -197,7 +201,7 @@ def _rows(case: Case) -> Link | None:
 
 def _unknown_model(case: Case) -> Diagnosis:
     todo = "See that its name is spelled as on the Hub; for a private one the worker needs HF_TOKEN. Or choose a base of this machine."
-    return Diagnosis(case.code, "The base model was not found.", case.reason, todo, see=_on_the_hub(case))
+    return Diagnosis(case.code, "The base model was not found.", case.reason, todo, (AGAIN,), _on_the_hub(case))
 
 
 def _gated_model(case: Case) -> Diagnosis:
@@ -220,7 +224,7 @@ def _unusable_model(case: Case) -> Diagnosis:
 
 
 def _not_quantisable(case: Case) -> Diagnosis:
-    fix = Fix("lora", "LoRA", "Holds the base as it is, in about four times the memory.", {"tuning": "lora"})
+    fix = Fix("lora", "Train with LoRA", "Holds the base as it is, in about four times the memory.", {"tuning": "lora"})
     todo = "Train it with LoRA, or choose another base."
     return Diagnosis(case.code, "This base cannot be held in four bits.", case.reason, todo, (fix,))
 

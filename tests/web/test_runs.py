@@ -122,6 +122,8 @@ def test_only_a_run_that_lives_has_a_stream(browser: TestClient, sample: Sample)
 
 def test_a_failure_says_why_and_what_to_do(browser: TestClient, sample: Sample) -> None:
     page = browser.get(f"/runs/{sample.runs['failed']}").text
+    assert '<header role="status"><h2' in page
+    assert page.index("Each button launches a new run") < page.index('value="one_row"')
     for words in ("memory ran out.", "Causes are", "What to do:", 'value="one_row"', 'value="qlora"', "Clone and change"):
         assert words in page, words
 

@@ -23,6 +23,7 @@ from app.db.session import reading, unit_of_work
 from app.domain.events import AnyEvent, Doing, Metric
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from app.domain.diagnosis import FAILURE
 from tests.workers.scenes import Play, Scripted, ask, once_it_runs, play, run_id, state, worker
 from workers.child import Child
 from workers.claim import Hold
@@ -132,6 +133,7 @@ def test_a_child_that_the_kernel_took_for_memory_fails_at_once(
 
 
 def test_silence_is_told_once_and_forgotten_with_the_next_sign(engine: Engine, worker: Worker, run_id: str) -> None:
+    assert run.facts[FAILURE] == {"while": "training"}
     with unit_of_work(engine) as session:
         claim(session, Run, worker.id, "gpu", has_gpu=False)
     hold = Hold(worker, KINDS["run"], run_id, 1)
@@ -139,6 +141,7 @@ def test_silence_is_told_once_and_forgotten_with_the_next_sign(engine: Engine, w
     hold.watchdog._stall_seconds = 0.0
     hold._tell_of_a_stall()
     hold._tell_of_a_stall()
+    assert hold.watchdog.phase == "fetching the base"
     assert state(engine, run_id).stalled_at == pytest.approx(time.time(), abs=60)
     hold._hear([Metric(step=1, name="train/loss", value=2.0)])
     hold._write()

@@ -60,7 +60,9 @@ def require_trained_tokens(prepared: Prepared, *, context: int | None) -> None:
     if reason and sum(map(len, prepared.refusals.values())) == len(prepared.rows):
         named = {"rows": prepared.refusals[reason][:ROWS_NAMED]}
         raise Invalid(f"No row can be trained: {reason}.", param="base_model", code="template_error", data=named)
-    message = "No row has a trained token: every answer lies beyond max_length. Raise settings.max_length, or shorten the prompts."
+    message = "No row has a trained token: none has any text to answer with."
+    if prepared.truncated:
+        message = "No row has a trained token: every answer lies beyond max_length. Raise settings.max_length, or shorten the prompts."
     lengths = {"longest_row": prepared.longest, "context": context}
     raise Invalid(message, param="max_length", code="no_trained_tokens", data=lengths)
 

@@ -53,7 +53,9 @@ def test_no_fix_is_offered_that_cannot_help() -> None:
     assert list(fixes("out_of_memory_host", facts={"failure": {"while": LOADING}}, rank=64)) == ["qlora", "again"]
     assert "one_row" not in fixes("worker_crash_loop", micro_batch_size=1)
     assert fixes("diverged", learning_rate="auto", max_grad_norm=0.1) == {}
-    assert fixes("no_trained_tokens", facts={"failure": {"longest_row": 900, "context": 512}}) == {}
+    assert fixes("no_trained_tokens", facts={"failure": {"longest_row": 900, "context": 512}}, max_length=256) == {}
+    assert fixes("no_trained_tokens", facts={"failure": {"longest_row": 1, "context": 512}}) == {}
+    assert "shorter" not in fixes("out_of_memory_host")
 
 
 def test_a_loss_that_explodes_is_met_with_smaller_steps() -> None:
@@ -62,7 +64,9 @@ def test_a_loss_that_explodes_is_met_with_smaller_steps() -> None:
 
 
 def test_rows_too_long_are_read_whole() -> None:
-    assert fixes("no_trained_tokens", facts={"failure": {"longest_row": 900, "context": 2048}}) == {"longer": {"max_length": 900}}
+    assert fixes("no_trained_tokens", facts={"failure": {"longest_row": 900, "context": 2048}}, max_length=256) == {
+        "longer": {"max_length": 900}
+    }
 
 
 def test_the_rows_at_fault_are_where_the_link_leads() -> None:

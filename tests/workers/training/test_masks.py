@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.domain.datasets import Message, Split, row_hash
+from app.domain.errors import Invalid
 from tests.workers.training.tiny import TEMPLATE, chat, make_tokenizer
 from workers.training.masks import Masker, NotTrainable
-from workers.training.prepare import prepare
+from workers.training.prepare import EMPTY, Prepared, prepare, require_trained_tokens
 from workers.training.rows import Row
 from workers.training.templates import chat_template
 
@@ -184,3 +185,9 @@ def test_borders_that_cannot_all_be_put_right_are_noted() -> None:
     assert masked.mask(awkward).borders_differ
     row = Row(awkward, row_hash(awkward), Split.TRAIN, 1)
     assert prepare([row, row], masked, 99, check=lambda: None).borders_differ == 2
+
+
+@pytest.mark.parametrize(("truncated", "why"), [(1, "beyond max_length"), (0, "none has any text")])
+def test_only_where_something_was_cut_is_its_length_to_blame(truncated: int, why: str) -> None:
+    with pytest.raises(Invalid, match=why):
+        require_trained_tokens(Prepared(rows=[EMPTY], untrained=1, truncated=truncated), context=None)
