@@ -58,6 +58,7 @@ class Child:
         os.close(writer)
         self.was_killed = False
         self._ending = threading.Lock()
+        self._patient_until: float | None = None
         self._offer_to_the_kernel()
         self.events: queue.Queue[AnyEvent | None] = queue.Queue()
         threading.Thread(target=copy_context().run, args=(self._read, reader), name="events", daemon=True).start()
@@ -111,16 +112,17 @@ class Child:
             self.was_killed = self.was_killed or is_running(self.process.pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self._wait_for_the_group()
+            self._wait_for_its_end()
             if self.process.stdin:
                 with contextlib.suppress(BrokenPipeError):
                     self.process.stdin.close()
 
-    def _wait_for_the_group(self) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while left := members_of(self.process.pid):
-            if time.monotonic() > deadline:
-                log.error("processes of a child do not end", pids=left)
+    def _wait_for_its_end(self) -> None:
+        # However often it is killed, it is waited for once.
+        self._patient_until = self._patient_until or time.monotonic() + PATIENCE_SECONDS
+        while self.process.poll() is None or members_of(self.process.pid):
+            if time.monotonic() > self._patient_until:
+                log.error("processes of a child do not end", pids=members_of(self.process.pid))
+                self.events.put(None)  # its pipe may stay open as long
                 return
             time.sleep(LOOK_SECONDS)

@@ -308,13 +308,12 @@ class Hold:
         """Count a crash, unless it is known to come again: who needs more memory than there is needs it the next time, too."""
         assert self.child  # noqa: S101 - for the type checker: it was started
         code = self.child.process.returncode
-        how = f"signal {-code}" if code < 0 else f"exit {code}"
         if code == -signal.SIGKILL and not self.child.was_killed and kernel_kills() > self.kills_before:
             fail(session, self.worker, self.kind, row, reason=OUT_OF_MEMORY, code="out_of_memory_host", data={"while": self.watchdog.phase})
         elif self.given_up:
             lose(session, self.worker, self.kind, row, self.given_up, code="stalled")
         else:
-            lose(session, self.worker, self.kind, row, f"The process ended by itself ({how}).")
+            lose(session, self.worker, self.kind, row, _end_in_words(code))
 
     def _succeed(self, finished: Finished) -> None:
         with self._holding() as (_, row):
@@ -372,6 +371,12 @@ class Hold:
                 fail(session, self.worker, self.kind, row, reason=reason, code=code, data=data)
 
         self._patiently(enter)
+
+
+def _end_in_words(code: int | None) -> str:
+    if code is None:
+        return "The process was killed and did not end: it hangs in the system, most often in the GPU's driver."
+    return f"The process ended by itself ({f'signal {-code}' if code < 0 else f'exit {code}'})."
 
 
 def _place_of(error: OSError, worker: Worker) -> Path:

@@ -52,6 +52,11 @@ def main() -> None:
         time.sleep(0.05)
     say(Started(total_steps=10, message="It began."))
     say(Metric(step=1, name="train/loss", value=2.0))
+    if scenario == "hangs with its pipe closed":
+        os.close(pipe)
+    if scenario.startswith("hangs"):
+        sys.stdin.read()  # which ends when nobody waits for this process any more
+        sys.exit(1)
     play(scenario, say)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import workers.child
 from app.domain.events import Command
 from app.gateways.lifeline import is_running, members_of
 from workers.child import Child
@@ -72,6 +74,18 @@ def test_a_child_that_stands_still_can_be_killed(tmp_path: Path) -> None:
     until(lambda: Path(f"/proc/{child.process.pid}/stat").read_text().split()[2] == "T")
     child.kill()
     assert child.process.returncode == -signal.SIGKILL
+
+
+def test_one_that_hangs_in_the_system_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers.child, "PATIENCE_SECONDS", 0.1)
+    child = start(tmp_path, "import time\ntime.sleep(30)\n")
+    with monkeypatch.context() as hanging:
+        hanging.setattr(os, "killpg", lambda *_: None)  # as a process is that waits for a driver
+        child.kill()
+        assert child.process.returncode is None
+        assert child.drain(0.1) == ([], True)
+    child.kill()
+    assert child.process.wait(60) == -signal.SIGKILL
 
 
 def test_one_that_was_ended_minds_no_further_wish(tmp_path: Path) -> None:

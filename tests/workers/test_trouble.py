@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import OperationalError
 
+import workers.child
 import workers.claim
 import workers.worker
 from app.config import Settings
@@ -20,10 +23,10 @@ from app.db import EventRow, Run
 from app.db.leases import claim
 from app.db.run_log import log_of
 from app.db.session import reading, unit_of_work
+from app.domain.diagnosis import FAILURE
 from app.domain.events import AnyEvent, Doing, Metric
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
-from app.domain.diagnosis import FAILURE
 from tests.workers.scenes import Play, Scripted, ask, once_it_runs, play, run_id, state, worker
 from workers.child import Child
 from workers.claim import Hold
@@ -130,18 +133,18 @@ def test_a_child_that_the_kernel_took_for_memory_fails_at_once(
     run = state(engine, run_id)
     assert (run.status, run.error_code, run.crashes_since_progress) == ("failed", "out_of_memory_host", 0)
     assert "memory" in run.reason
+    assert run.facts[FAILURE] == {"while": "training"}
 
 
 def test_silence_is_told_once_and_forgotten_with_the_next_sign(engine: Engine, worker: Worker, run_id: str) -> None:
-    assert run.facts[FAILURE] == {"while": "training"}
     with unit_of_work(engine) as session:
         claim(session, Run, worker.id, "gpu", has_gpu=False)
     hold = Hold(worker, KINDS["run"], run_id, 1)
     hold._hear([Doing(what="fetching the base")])
+    assert hold.watchdog.phase == "fetching the base"
     hold.watchdog._stall_seconds = 0.0
     hold._tell_of_a_stall()
     hold._tell_of_a_stall()
-    assert hold.watchdog.phase == "fetching the base"
     assert state(engine, run_id).stalled_at == pytest.approx(time.time(), abs=60)
     hold._hear([Metric(step=1, name="train/loss", value=2.0)])
     hold._write()
@@ -159,6 +162,28 @@ def test_a_child_that_hangs_is_ended_and_given_up_at_the_third_time(engine: Engi
     run = state(engine, run_id)
     assert (run.status, run.error_code) == ("failed", "stalled")
     assert "It hung, and so was ended: no step for" in run.reason
+
+
+@pytest.mark.parametrize("scenario", ["hangs", "hangs with its pipe closed"])
+def test_a_child_that_hangs_in_the_system_does_not_hold_its_worker_for_ever(
+    engine: Engine, worker: Worker, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch, scenario: str
+) -> None:
+    started: list[Child] = []
+    start = Scripted.start
+
+    def remember(self: Scripted, *work: Any) -> Child:
+        started.append(start(self, *work))
+        return started[0]
+
+    monkeypatch.setattr(Scripted, "start", remember)
+    monkeypatch.setattr(os, "killpg", lambda *_: None)  # as a process is that waits for a driver
+    monkeypatch.setattr(workers.child, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(workers.child, "ENDING_SECONDS", 0.1)
+    worker.settings = Settings(home=worker.settings.home, stall_minutes=0.1 / 60)
+    play(scenario)
+    run = state(engine, run_id)
+    assert (run.status, run.crashes_since_progress) == ("queued", 1)
+    started[0].process.wait(60)
 
 
 @pytest.mark.parametrize("what", ["a person cancels", "the worker has to leave"])
