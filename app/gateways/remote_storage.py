@@ -27,16 +27,17 @@ log = structlog.get_logger()
 PART_BYTES = 16 * 2**20
 """Larger files than two of these go up in parts, so that a cut line costs one part; several are under way at once."""
 AT_ONCE = 4
-PATIENT = (3, {"connect_timeout": 3, "read_timeout": 20, "retries": {"max_attempts": 1, "mode": "standard"}})
+Patience = tuple[int, dict[str, Any]]
+PATIENT: Patience = (3, {"connect_timeout": 3, "read_timeout": 20, "retries": {"max_attempts": 1, "mode": "standard"}})
 """How often is asked, and for how long an answer is waited for: a store that is away is said to be away, in the end."""
-BRIEF = (1, {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 1}})
+BRIEF: Patience = (1, {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 1}})
 """The same for what is asked while others wait for a lock of the database: asked once, and answered before they give up."""
 IN_USE_SECONDS = 900.0
 """What was asked for so lately stays in the cache, since somebody may be about to open it."""
 KEYS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do there."
 
 
-def connect(patience: tuple[int, dict[str, Any]]) -> Any:
+def connect(patience: Patience) -> Any:
     """Return S3 as a file system; keys and addresses are the usual AWS_* variables."""
     import fsspec
 
