@@ -84,7 +84,7 @@ def count_uncounted(worker: Worker) -> None:
 def newest_good_checkpoint(worker: Worker, run_id: str, token: int) -> GoodCheckpoint | None:
     """Return the newest checkpoint that verifies, from the store if need be; a broken one is marked so and the next older is tried.
 
-    The lease is held.
+    One that lies on another machine alone, or cannot be read just now, is passed over and may count again later. The lease is held.
     """
     newest = _good(run_id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
     with reading(worker.engine) as session:
@@ -95,15 +95,19 @@ def newest_good_checkpoint(worker: Worker, run_id: str, token: int) -> GoodCheck
             return GoodCheckpoint(folder, _verified(worker, folder, packed))
         except CheckpointBroken as error:
             log.warning("a checkpoint is broken", run=run_id, path=row.path, why=str(error))
-            _mark_broken(worker, run_id, row.id, token)
+            _pass_over(worker, run_id, row, token, state="corrupt")
         except OSError as error:
             # The disk may answer again later; until then an older one will do.
             log.warning("a checkpoint cannot be read", run=run_id, path=row.path, why=str(error))
+            _pass_over(worker, run_id, row, token, state=row.state)
     return None
 
 
 def _verified(worker: Worker, folder: Path, packed: Artifact | None) -> int:
     """Return the step of a whole checkpoint; one that is missing or broken here may be whole in the store."""
+    if packed is None and not folder.is_dir():
+        message = f"{folder} lies on another machine, or was removed."
+        raise FileNotFoundError(message)
     try:
         return verify(folder).step
     except CheckpointBroken:
@@ -116,13 +120,12 @@ def _good(run_id: str) -> Select[CheckpointRow]:
     return select(CheckpointRow).where(CheckpointRow.run_id == run_id, CheckpointRow.state == "good")
 
 
-def _mark_broken(worker: Worker, run_id: str, checkpoint_id: str, token: int) -> None:
+def _pass_over(worker: Worker, run_id: str, row: CheckpointRow, token: int, *, state: str) -> None:
     with holding(worker.engine, Run, run_id, token) as (session, run):
-        session.get_one(CheckpointRow, checkpoint_id).state = "corrupt"
-        session.flush()
-        good = (CheckpointRow.run_id == run_id, CheckpointRow.state == "good")
-        # New checkpoints count from here, or those before the broken one's step would be thought old.
-        run.checkpoint_step = session.scalar(select(func.max(CheckpointRow.step)).where(*good)) or 0
+        session.get_one(CheckpointRow, row.id).state = state
+        older = (CheckpointRow.run_id == run_id, CheckpointRow.state == "good", CheckpointRow.step < row.step)
+        # New checkpoints count from here, or those before the step of this one would be thought old.
+        run.checkpoint_step = session.scalar(select(func.max(CheckpointRow.step)).where(*older)) or 0
 
 
 def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoint) -> bool:

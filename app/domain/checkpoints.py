@@ -43,10 +43,13 @@ def record_of(path: Path) -> FileRecord:
 
 
 def verify(folder: Path) -> Manifest:
-    """Return the manifest if every file is there with its size and hash, else raise CheckpointBroken."""
+    """Return the manifest if every file is there with its size and hash, else raise CheckpointBroken.
+
+    A disk that does not answer, or lets nobody read, says nothing about the checkpoint: its OSError goes through.
+    """
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValidationError) as error:
         message = f"{folder.name} has no readable manifest."
         raise CheckpointBroken(message) from error
     for name, record in manifest.files.items():

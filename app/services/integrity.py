@@ -25,11 +25,12 @@ SETTLED_SECONDS = 3600.0
 
 @dataclass
 class Findings:
-    """How much was looked at, what is wrong with it, and what could go; each in words."""
+    """How much was looked at, what is wrong with it, what may lie on another machine, and what could go; each in words."""
 
     files: int = 0
     checkpoints: int = 0
     damaged: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
 
@@ -71,14 +72,17 @@ def _look_at_checkpoints(engine: Engine, runs: Path, found: Findings) -> None:
         rows = session.scalars(select(CheckpointRow).where(CheckpointRow.state == "good")).all()
     for row in rows:
         folder = runs / row.run_id / row.path
-        if row.artifact_id and not folder.is_dir():
-            continue  # it lies in the store, and is fetched when it is needed
+        what = f"The checkpoint of step {row.step} of run {row.run_id}"
+        if not folder.is_dir():
+            if row.artifact_id is None and _still(engine, (CheckpointRow.id == row.id) & (CheckpointRow.state == "good")):
+                found.absent.append(f"{what} does not lie on this machine.")
+            continue  # what lies in the store is fetched when it is needed
         found.checkpoints += 1
         try:
             verify(folder)
-        except CheckpointBroken as error:
+        except (CheckpointBroken, OSError) as error:
             if _still(engine, (CheckpointRow.id == row.id) & (CheckpointRow.state == "good")):
-                found.damaged.append(f"The checkpoint of step {row.step} of run {row.run_id} is broken: {error} An older one will be used.")
+                found.damaged.append(f"{what} is broken: {error} An older one will be used.")
 
 
 def _still(engine: Engine, condition: ColumnElement[bool]) -> bool:

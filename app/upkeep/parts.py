@@ -79,8 +79,9 @@ def _sqlite(path: Path) -> Check:
 
 def store(settings: Settings) -> Iterable[Check]:
     """Put a tiny file into the store, read it and remove it."""
-    if not settings.home.exists():
-        return
+    with _engine(settings) as engine:
+        if engine is None or not settings.home.exists():
+            return
     files = make_store(settings.store_address, settings.store, settings.cache_bytes)
     try:
         try_storage(files, files.incoming)
@@ -141,6 +142,9 @@ def every_file(settings: Settings) -> Iterable[Check]:
     yield from (fail("files", wrong, "") for wrong in found.damaged[:LISTED])
     if len(found.damaged) > LISTED:
         yield fail("files", f"{len(found.damaged) - LISTED} more are damaged or missing.", "")
+    if found.absent:
+        advice = "Right where workers of other machines wrote them. Otherwise they were removed, and older ones will be used."
+        yield warn("files", f"{found.absent[0]} So it is with {len(found.absent)} in all.", advice)
     if found.unknown:
         advice = "Left by something that was cut off, or of another database. If you know it is not needed, remove it."
         yield from (warn("files", f"No row speaks of this: {what}", advice) for what in found.unknown[:LISTED])

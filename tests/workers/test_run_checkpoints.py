@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,36 @@ def test_a_broken_one_is_passed_over_and_later_ones_count_from_the_older(worker:
     assert found.step == 25
 
 
+def test_one_of_another_machine_is_passed_over_and_counts_again_there(worker: Worker, run_id: str, tmp_path: Path) -> None:
+    folder, elsewhere = run_folder(worker, run_id) / "checkpoints", tmp_path / "elsewhere"
+    (folder / "30-t1").rename(elsewhere)
+    found = newest_good_checkpoint(worker, run_id, 1)
+    assert found is not None
+    assert found.step == 20
+    save(worker, run_id, 25)
+    elsewhere.rename(folder / "30-t1")
+    found = newest_good_checkpoint(worker, run_id, 1)
+    assert found is not None
+    assert found.step == 30
+
+
+def test_one_that_cannot_be_read_just_now_is_passed_over_and_counts_again_later(
+    worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_bytes", fail)
+        assert newest_good_checkpoint(worker, run_id, 1) is None
+    found = newest_good_checkpoint(worker, run_id, 1)
+    assert found is not None
+    assert found.step == 30
+
+
 def test_a_stopping_run_whose_worker_and_checkpoint_are_lost_still_ends(worker: Worker, run_id: str) -> None:
     damage(worker, run_id, 30)
-    shutil.rmtree(run_folder(worker, run_id) / "checkpoints" / "20-t1")
+    damage(worker, run_id, 20)
     with unit_of_work(worker.engine) as session:
         session.execute(update(Run).values(status="stopping", lease_expires_at=database_clock() - 1))
     assert sweep(worker) == 1

@@ -83,12 +83,13 @@ def test_a_broken_checkpoint(engine: Engine, store: LocalStorage, runs: Path, ru
 
 def test_a_packed_checkpoint_may_be_missing_on_this_machine(engine: Engine, store: LocalStorage, runs: Path, run_id: str) -> None:
     shutil.rmtree(runs / run_id / "checkpoints")
-    assert len(look_through(engine, store, runs).damaged) == 1
+    absent = [f"The checkpoint of step 5 of run {run_id} does not lie on this machine."]
+    assert look_through(engine, store, runs) == Findings(files=2, absent=absent)
     with unit_of_work(engine) as session:
         run = session.get_one(Run, run_id)
         packed = keep(session, store, store.seal(_file(store, b"packed")), kind="checkpoint", filename="c.tar", owner=run)
         session.query(CheckpointRow).one().artifact = packed
-    assert look_through(engine, store, runs).damaged == []
+    assert look_through(engine, store, runs).absent == []
 
 
 def test_what_is_deleted_while_one_looks_is_not_missing(
