@@ -123,12 +123,15 @@ def _file_system(place: Path) -> str:
 
 
 def gpus() -> Iterable[Check]:
-    """Say which GPUs the driver shows."""
+    """Say which GPUs the driver shows, and whether the torch that is installed is one for processors alone."""
     found = all_gpus()
     if found:
         asked = [str(shutil.which("nvidia-smi")), "--query-gpu=driver_version", "--format=csv,noheader"]
         driver = subprocess.run(asked, capture_output=True, text=True, timeout=ASK_SECONDS, check=False).stdout.split()
-        yield ok("GPU", f"{', '.join(gpu.name for gpu in found)}; driver {driver[0] if driver else 'unknown'}.")
+        told = f"{', '.join(gpu.name for gpu in found)}; driver {driver[0] if driver else 'unknown'}."
+        torch = _installed("torch") or ""
+        advice = "Training would run on the processor: install a build for this GPU where workers run."
+        yield warn("GPU", f"{told} torch {torch} cannot use it.", advice) if torch.endswith("+cpu") else ok("GPU", told)
     elif shutil.which("nvidia-smi"):
         yield fail("GPU", "The driver is installed and shows no GPU.", "Run nvidia-smi: it says why.")
     else:

@@ -23,9 +23,10 @@ from app.gateways.secrets import SecretBox
 from app.upkeep import commands, doctor, parts
 from app.upkeep.checks import Check, Verdict
 from app.upkeep.doctor import examine
+from tests.driver import driver
 from tests.s3_server import ADDRESS, S3Server, s3
 
-__all__ = ["s3"]
+__all__ = ["driver", "s3"]
 HUB = "HF_ENDPOINT"
 
 
@@ -77,8 +78,9 @@ def test_words_for_people_say_what_to_do(settings: Settings, capsys: pytest.Capt
 
 
 def test_a_home_without_a_studio_is_left_as_it_is(tmp_path: Path) -> None:
-    assert "There is no studio" in wrong(Settings(home=tmp_path / "none"))["database"]
-    assert list(tmp_path.iterdir()) == []
+    for home in (tmp_path / "none", tmp_path):
+        assert "There is no studio" in wrong(Settings(home=home))["database"]
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_an_older_schema(settings: Settings, at: Engine) -> None:
@@ -172,6 +174,17 @@ def test_workers_that_are_there_and_one_that_hears_nothing(settings: Settings, a
     found = examine(settings)
     assert said(found, "workers of cpu").what == "1 alive: here (CPU)."
     assert "1 hear no rings" in said(found, "workers of gpu").what
+
+
+@pytest.mark.usefixtures("driver")
+@pytest.mark.parametrize(
+    ("torch", "verdict"), [("2.13.0+cpu", Verdict.WARN), ("2.13.0+cu130", Verdict.OK), ("2.13.0", Verdict.OK), (None, Verdict.OK)]
+)
+def test_a_gpu_beside_a_torch_for_processors_alone(torch: str | None, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_installed", lambda name: torch if name == "torch" else None)
+    [check] = doctor.gpus()
+    assert check.verdict == verdict
+    assert check.what.startswith("NVIDIA L4, NVIDIA T4; driver ")
 
 
 def test_an_inference_server_that_does_not_answer(settings: Settings) -> None:
