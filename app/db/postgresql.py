@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from sqlalchemy import text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg.abc import PQGen
     from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
 
 CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS = 2, 4, 5
 HANGS_SECONDS = STATEMENT_SECONDS + 1
 """After this long the server does not even say that its own time was up."""
+REMOVAL_SECONDS = 120
+"""A run can have millions of rows, and they go in one commit."""
 ABANDONED_SECONDS = 60
 """A worker that was stopped in the middle of a transaction must not keep its rows locked from those who take over."""
 ARGUMENTS: dict[str, Any] = {
@@ -51,3 +58,18 @@ def be_patient(connection: Connection) -> None:
     assert isinstance(own, ImpatientConnection)  # noqa: S101 - `connect` made it
     own.patience = None
     connection.exec_driver_sql(WITHOUT_LIMIT)
+
+
+@contextmanager
+def taking_time(session: Session) -> Iterator[None]:
+    """Let the statements inside take long, where the database is PostgreSQL: removing much, which would else fail every time."""
+    own = session.connection().connection.dbapi_connection
+    if not isinstance(own, ImpatientConnection):
+        yield
+        return
+    session.execute(text(f"SET LOCAL statement_timeout = '{REMOVAL_SECONDS}s'"))
+    own.patience = REMOVAL_SECONDS + 1
+    try:
+        yield
+    finally:
+        own.patience = HANGS_SECONDS

@@ -8,10 +8,22 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
-from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, DatasetVersion, EventRow, MetricChunk, MetricLatest, Run, metrics
+from app.db import (
+    Artifact,
+    AuditEntry,
+    CheckpointRow,
+    Dataset,
+    DatasetVersion,
+    EventRow,
+    MetricChunk,
+    MetricLatest,
+    Run,
+    metrics,
+    postgresql,
+)
 from app.db.audit import CHECKPOINTS_DELETED
 from app.db.base import utc_now
 from app.db.session import reading, unit_of_work
@@ -84,6 +96,24 @@ def test_a_run_goes_with_all_it_holds_and_only_the_audit_stays(
         entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "run.deleted")).one()
         assert (entry.subject, entry.details["blobs"], entry.details["bytes"]) == (run_id, [sha256, "0" * 64], 117)
         assert session.get_one(Dataset, dataset).version is not None
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_a_removal_that_takes_long_is_no_statement_that_hangs(
+    engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = add_whole_run(engine, owner, storage, add_dataset(engine, owner), tmp_path / "runs")
+    monkeypatch.setattr(postgresql.ImpatientConnection, "patience", 1.0)
+    monkeypatch.setattr(postgresql, "HANGS_SECONDS", 1.0)
+    slowly = "CREATE RULE slowly AS ON DELETE TO metric_chunks DO ALSO SELECT pg_sleep(2)"
+    with unit_of_work(engine) as session:
+        session.execute(text("SET LOCAL statement_timeout = '1s'"))
+        session.execute(text(slowly))
+        removing(session).delete(owner, run_id)
+        session.execute(text("DROP RULE slowly ON metric_chunks"))
+        connection = session.connection().connection.dbapi_connection
+        assert isinstance(connection, postgresql.ImpatientConnection)
+        assert connection.patience == 1.0
 
 
 def test_the_same_adapter_of_another_run_stays(
