@@ -79,7 +79,7 @@ def make_backup(settings: Settings, target: Path, *, keep: int | None = None) ->
         unnamed = work / "backup"
         if not is_tar:
             unnamed.mkdir()
-        chest: Chest = Tar(unnamed, to_write=True) if is_tar else Folder(unnamed)
+        chest: Chest = Tar(unnamed, to_write=True) if is_tar else Folder(unnamed, to_write=True)
         with closing(chest):
             contents = _Packing(settings, chest, work).fill(now)
         with closing(open_chest(unnamed)) as made:

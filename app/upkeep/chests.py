@@ -50,8 +50,8 @@ class Chest(Protocol):
 class Folder:
     """A backup as a folder."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, to_write: bool) -> None:
+        self.path, self._to_write = path, to_write
 
     def take(self, name: str, file: Path) -> None:
         """Move a file in."""
@@ -66,15 +66,17 @@ class Folder:
 
     def close(self) -> None:
         """Make the names last."""
-        for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
-            flush(folder)
+        if self._to_write:
+            for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
+                flush(folder)
 
 
 class Tar:
     """A backup as one tar file."""
 
     def __init__(self, path: Path, *, to_write: bool) -> None:
-        self.path, self._tar = path, tarfile.open(path, "w" if to_write else "r:")  # noqa: SIM115 - closed by close
+        self.path, self._to_write = path, to_write
+        self._tar = tarfile.open(path, "w" if to_write else "r:")  # noqa: SIM115 - closed by close
 
     def take(self, name: str, file: Path) -> None:
         """Move a file in."""
@@ -91,13 +93,14 @@ class Tar:
     def close(self) -> None:
         """Write the end and make it last."""
         self._tar.close()
-        flush(self.path)
+        if self._to_write:
+            flush(self.path)
 
 
 def open_chest(path: Path) -> Chest:
     """Return a backup that was made."""
     try:
-        return Tar(path, to_write=False) if path.is_file() else Folder(path)
+        return Tar(path, to_write=False) if path.is_file() else Folder(path, to_write=False)
     except tarfile.TarError as error:
         message = f"{path} is no backup of Hone: {error}."
         raise BackupFailed(message) from error
