@@ -65,6 +65,8 @@ def restore(settings: Settings, source: Path, *, as_json: bool) -> int:
     else:
         _print(str(home))
         _tell(f"The backup of {contents.made_at} is back: {len(contents.files):,} files, each as it was. Start it: hone up --home {home}")
+    for name in contents.missing:
+        _tell(f"{name} was missing or damaged already when the backup was made, so it is not here.")
     return 0
 
 

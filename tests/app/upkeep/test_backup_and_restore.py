@@ -128,6 +128,7 @@ def change(copy: Path, **fields: str) -> None:
     (lambda copy: change(copy, revision="9999"), "made by a newer Hone"),
     (lambda copy: change(copy, database="postgresql"), "name an empty database"),
     (lambda copy: (copy / LIST).unlink(), "no whole backup"),
+    (shutil.rmtree, "no whole backup"),
     (lambda copy: (copy / "database.db").unlink(), "damaged: database.db"),
     (lambda copy: (copy / "secret.key").write_text("another"), "damaged: secret.key"),
 ])  # fmt: skip
@@ -203,3 +204,6 @@ def test_a_studio_that_has_lost_a_file_is_told_so_and_older_backups_stay(
     assert "is missing or damaged in the studio itself" in told
     assert "Older backups were kept" in told
     assert whole.exists()
+    [lacking] = {path for path in copy.parent.iterdir() if path != whole}
+    assert commands.restore(Settings(home=copy.parent / "again"), lacking, as_json=False) == 0
+    assert "was missing or damaged already when the backup was made" in capsys.readouterr().err
