@@ -27,6 +27,7 @@ from app.gateways.backups import CopyFailed, check_sqlite, copy_sqlite, dump_pos
 from app.gateways.secrets import KEY_FILE
 from app.gateways.stores import make_store
 from app.upkeep.chests import LIST, BackupFailed, Contents, Folder, Tar, check, flush, open_chest
+from app.upkeep.databases import no_studio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +69,9 @@ class Named:
 
 def make_backup(settings: Settings, target: Path, *, keep: int | None = None) -> Made:
     """Make a backup: one tar file, or a folder of its own in `target`, where only the newest `keep` stay."""
+    nothing = no_studio(settings)
+    if nothing:
+        raise BackupFailed(nothing)
     now = datetime.now(UTC)
     is_tar = target.suffix == ".tar"
     path = target.resolve() if is_tar else target.resolve() / f"hone-{now:%Y%m%dT%H%M%SZ}"
@@ -86,14 +90,19 @@ def make_backup(settings: Settings, target: Path, *, keep: int | None = None) ->
             check(made, contents)
         unnamed.rename(path)
         flush(path.parent)
-    for left in path.parent.glob(f"{UNFINISHED}*"):
+    # While the studio lacks files, an older backup may be the last that has them.
+    _clear(path.parent, None if is_tar or contents.missing else keep)
+    return Made(path, len(contents.files), sum(record.size for record in contents.files.values()), contents.missing)
+
+
+def _clear(folder: Path, keep: int | None) -> None:
+    """Remove what killed backups left, and all but the newest `keep` backups; None keeps every one."""
+    for left in folder.glob(f"{UNFINISHED}*"):
         if time.time() - left.stat().st_mtime > LEFT_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
-    # While the studio lacks files, an older backup may be the last that has them.
-    if keep and not is_tar and not contents.missing:
-        for old in sorted((old for old in path.parent.iterdir() if NAME.fullmatch(old.name)), reverse=True)[keep:]:
-            shutil.rmtree(old)
-    return Made(path, len(contents.files), sum(record.size for record in contents.files.values()), contents.missing)
+    backups = sorted((old for old in folder.iterdir() if NAME.fullmatch(old.name)), reverse=True)
+    for old in backups[keep:] if keep else ():
+        shutil.rmtree(old)
 
 
 @contextmanager

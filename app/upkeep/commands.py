@@ -11,6 +11,7 @@ from app.db.session import UNREACHABLE
 from app.domain.errors import StudioError
 from app.upkeep.backup import make_backup
 from app.upkeep.chests import BackupFailed
+from app.upkeep.databases import away
 from app.upkeep.doctor import Verdict, examine
 from app.upkeep.restore import restore as bring_back
 
@@ -31,7 +32,7 @@ def backup(settings: Settings, target: Path, *, keep: int | None, as_json: bool)
     try:
         made = make_backup(settings, target, keep=keep)
     except UNREACHABLE:
-        _tell("The database does not answer. No backup was made.")
+        _tell(f"{' '.join(away(settings))} No backup was made.")
         return 1
     except (BackupFailed, StudioError, OSError) as error:
         _tell(f"{error} No backup was made.")
@@ -54,7 +55,7 @@ def restore(settings: Settings, source: Path, *, as_json: bool) -> int:
     try:
         contents = bring_back(settings, source)
     except UNREACHABLE:
-        _tell("The database does not answer. Nothing was changed.")
+        _tell(f"{' '.join(away(settings))} Nothing was changed.")
         return 1
     except (BackupFailed, StudioError, OSError) as error:
         _tell(str(error))

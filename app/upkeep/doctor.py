@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from app.db.session import UNREACHABLE
 from app.gateways.gpus import all_gpus
 from app.gateways.logs import without_secrets
 from app.gateways.secrets import KEY_FILE
 from app.services.disk import is_nearly_full
 from app.upkeep import parts
 from app.upkeep.checks import Check, Verdict, fail, ok, warn
+from app.upkeep.databases import away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,12 +52,15 @@ def examine(settings: Settings, *, deep: bool = False, online: bool = False) -> 
         checks["Hub"] = lambda _: hub()
     if deep:
         checks["files"] = parts.every_file
-    return [check for name, look in checks.items() for check in _guarded(name, partial(look, settings))]
+    found = [check for name, look in checks.items() for check in _guarded(name, partial(look, settings), settings)]
+    return list(dict.fromkeys(found))  # what several of them need is told once where it is away
 
 
-def _guarded(name: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
+def _guarded(name: str, look: Callable[[], Iterable[Check]], settings: Settings) -> list[Check]:
     try:
         return list(look())
+    except UNREACHABLE:
+        return [fail("database", *away(settings))]
     except Exception as error:  # noqa: BLE001 - one check that cannot be made must not hide the others
         first = str(error).strip().partition("\n")[0]
         return [fail(name, without_secrets(f"{type(error).__name__}: {first}."), "")]

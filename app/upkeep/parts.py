@@ -20,6 +20,7 @@ from app.services.integrity import look_through
 from app.services.readiness import QUEUES, try_database, try_storage
 from app.services.workers import Workers
 from app.upkeep.checks import Check, fail, ok, warn
+from app.upkeep.databases import no_studio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,11 +38,10 @@ LISTED = 20
 
 @contextmanager
 def _engine(settings: Settings) -> Iterator[Engine | None]:
-    """Give the database; None where there is none yet, since asking for a SQLite file would make one."""
+    """Give the database; None where there is none yet."""
     engine = make_engine(settings.database)
-    is_missing = engine.url.get_backend_name() == "sqlite" and not Path(engine.url.database or "").exists()
     try:
-        yield None if is_missing else engine
+        yield None if no_studio(settings) else engine
     finally:
         engine.dispose()
 
@@ -50,7 +50,7 @@ def database(settings: Settings) -> Iterable[Check]:
     """See that the database answers, can be written to, has this version's schema, and goes by the same clock."""
     with _engine(settings) as engine:
         if engine is None:
-            yield fail("database", f"There is no studio in {settings.home.resolve()} yet.", "hone up makes one.")
+            yield fail("database", no_studio(settings), "hone up makes one.")
             return
         if engine.url.get_backend_name() == "sqlite":
             yield _sqlite(Path(engine.url.database or ""))

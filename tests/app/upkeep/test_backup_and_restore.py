@@ -190,8 +190,14 @@ def test_a_database_that_is_away_is_told_of(
     options = {"keep": None} if command is commands.backup else {}
     assert command(away, copy, as_json=False, **options) == 1
     told = capsys.readouterr().err
-    assert told.startswith("hone: The database does not answer.")
+    assert told.startswith("hone: The database does not answer at 127.0.0.1:1. Start it, or correct HONE_DATABASE_URL.")
     assert "a-password" not in told
+
+
+def test_a_home_without_a_studio_has_no_backup_and_gets_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.backup(Settings(home=tmp_path / "none"), tmp_path / "copies", keep=None, as_json=False) == 1
+    assert capsys.readouterr().err == f"hone: There is no studio in {tmp_path / 'none'} yet. No backup was made.\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_studio_that_has_lost_a_file_is_told_so_and_older_backups_stay(
