@@ -19,7 +19,8 @@ from app.db.counters import RUN_STEPS, count
 from app.db.runs import forget_model
 from app.db.session import after_commit, reading
 from app.domain.cards import render_card
-from app.domain.diagnosis import DISK_FULL
+from app.domain.diagnosis import DISK_FULL, STORAGE
+from app.domain.errors import NotFound
 from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Started
 from app.domain.holds import carried_over
 from app.domain.ids import new_id
@@ -97,9 +98,14 @@ class TrainingWork:
         _record_numbers(session, row, [e for e in events if isinstance(e, Metric)])
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
-        """Zip the adapter with its card; of a lost worker the newest checkpoint's; None when there is neither."""
+        """Zip the adapter with its card; of work that was cut off the newest checkpoint's; None when there is neither."""
         adapter, step = run_folder(worker, work_id) / adapter_folder(token), None
-        if finished is None or not (adapter / ADAPTER_FILES[0]).is_file():
+        is_there = (adapter / ADAPTER_FILES[0]).is_file()
+        if finished and finished.status == "succeeded" and not is_there:
+            # Not the checkpoint's: nobody would know that the last steps are missing.
+            message = f"The training ended well, and then its adapter was not in {adapter}."
+            raise NotFound(message, code=STORAGE)
+        if finished is None or not is_there:
             checkpoint = newest_good_checkpoint(worker, work_id, token)
             if checkpoint is None or not all((checkpoint.folder / name).is_file() for name in ADAPTER_FILES):
                 return None

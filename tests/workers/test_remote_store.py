@@ -14,7 +14,7 @@ from sqlalchemy import Engine, update
 from app.config import Settings
 from app.db import EventRow, Run
 from app.db.session import reading, unit_of_work
-from app.domain.runs import RunStatus
+from app.domain.runs import RunStatus, adapter_folder
 from app.gateways.queue import SilentQueue
 from app.gateways.remote_storage import RemoteStorage
 from app.gateways.storage import LocalStorage
@@ -57,6 +57,8 @@ class Training(TrainingWork):
         folder.mkdir(parents=True, exist_ok=True)
         assert dataset.is_file()
         if newest_good_checkpoint(worker, work_id, token):
+            (folder / adapter_folder(token)).mkdir()
+            self._write(folder / adapter_folder(token))
             return self._play(folder, "succeeds")
         Checkpoints(folder / "checkpoints", lease_token=token, keep=None).save(1, self._write)
         return self._play(folder, "dies after a checkpoint")

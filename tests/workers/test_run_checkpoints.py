@@ -17,7 +17,8 @@ from app.db import CheckpointRow, Run
 from app.db.base import database_clock
 from app.db.leases import claim
 from app.db.session import reading, unit_of_work
-from app.domain.events import Checkpoint, Notice
+from app.domain.errors import NotFound
+from app.domain.events import Checkpoint, Finished, Notice
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
@@ -178,6 +179,16 @@ def test_two_sweeps_that_pack_the_same_adapter_at_once_keep_it_whole(worker: Wor
         assert run.adapter is not None
         assert hashlib.sha256(worker.storage.path(run.adapter.sha256).read_bytes()).hexdigest() == run.adapter.sha256
     assert list(worker.storage.incoming.iterdir()) == []
+
+
+def test_only_what_was_cut_off_gets_the_adapter_of_its_checkpoint(worker: Worker, run_id: str) -> None:
+    for finished in (None, Finished(status="interrupted")):
+        packed = TrainingWork().package(worker, run_id, 1, finished)
+        assert packed is not None
+        assert packed.step == 30
+    with pytest.raises(NotFound, match="its adapter was not in") as told:
+        TrainingWork().package(worker, run_id, 1, Finished(status="succeeded"))
+    assert told.value.code == "storage"
 
 
 def test_what_a_run_holds_is_counted_as_it_grows_and_later_where_it_was_not(worker: Worker, run_id: str) -> None:
