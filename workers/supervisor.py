@@ -20,6 +20,7 @@ from workers.claim import claim_and_run
 from workers.leftovers import clear_leftovers
 from workers.lending import tell_inference
 from workers.run_checkpoints import count_uncounted
+from workers.run_log import take_untaken
 from workers.sweep import sweep
 from workers.worker import Worker, make_worker
 
@@ -73,6 +74,7 @@ def _started(settings: Settings, wanted: argparse.Namespace) -> Worker:
         worker.register(sweep)
     clear_leftovers(worker)
     count_uncounted(worker)
+    take_untaken(worker)
     # Whoever died here with the GPU lent to it will not give it back.
     tell_inference(worker, "/resume")
     return worker

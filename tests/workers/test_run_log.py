@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 import workers.run_log
+from app.config import Settings
 from app.db import LogPiece, Run
 from app.db.leases import claim, held
 from app.db.run_log import end_of_log, log_of
 from app.db.session import reading, unit_of_work
+from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
-from workers.run_log import LEFT_OUT, LogTail
+from workers.run_log import LEFT_OUT, LogTail, take_untaken
+from workers.worker import Worker
 
 __all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 
@@ -30,8 +33,7 @@ def run_id(engine: Engine, owner: Identity) -> str:
 
 @pytest.fixture
 def tail(tmp_path: Path) -> LogTail:
-    """The tail of an attempt that begins where an earlier one stopped."""
-    write(tmp_path, "what an earlier attempt wrote\n")
+    """The tail of a first attempt."""
     return LogTail(tmp_path / "log.txt")
 
 
@@ -40,9 +42,15 @@ def write(folder: Path, text: str) -> None:
         log.write(text)
 
 
-def take(engine: Engine, run_id: str, tail: LogTail, *, to_the_end: bool = False) -> None:
+def take(engine: Engine, run_id: str, tail: LogTail, *, to_the_end: bool = False, token: int = 1) -> None:
     with unit_of_work(engine) as session:
-        tail.take(session, held(session, Run, run_id, 1), to_the_end=to_the_end)
+        tail.take(session, held(session, Run, run_id, token), to_the_end=to_the_end)
+
+
+def next_attempt(engine: Engine) -> None:
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).values(status="queued"))
+        claim(session, Run, "w", "gpu", has_gpu=False)
 
 
 def log(engine: Engine, run_id: str) -> str:
@@ -109,6 +117,58 @@ def test_a_file_that_grows_long_is_emptied_and_goes_on(
         take(engine, run_id, tail)
     assert (tmp_path / "log.txt").stat().st_size <= 40
     assert log(engine, run_id) == "[attempt 1]\n" + "".join(f"line {number:03}\n" for number in range(12))
+
+
+def test_the_last_words_that_nobody_took_are_taken_with_the_next_attempt(
+    engine: Engine, run_id: str, tail: LogTail, tmp_path: Path
+) -> None:
+    write(tmp_path, "one\n")
+    take(engine, run_id, tail)
+    write(tmp_path, "Killed: out of mem")
+    next_attempt(engine)
+    tail = LogTail(tmp_path / "log.txt")
+    write(tmp_path, "two\n")
+    take(engine, run_id, tail, token=2)
+    write(tmp_path, "three\n")
+    take(engine, run_id, tail, token=2)
+    assert log(engine, run_id) == "[attempt 1]\none\nKilled: out of mem\n[attempt 2]\ntwo\nthree\n"
+
+
+def test_an_attempt_on_a_file_that_was_emptied_takes_all_of_it(engine: Engine, run_id: str, tail: LogTail, tmp_path: Path) -> None:
+    write(tmp_path, "what was taken\n")
+    take(engine, run_id, tail)
+    (tmp_path / "log.txt").write_text("")
+    tail = LogTail(tmp_path / "log.txt")
+    assert not tail.has_more()
+    write(tmp_path, "two\n")
+    take(engine, run_id, tail)
+    assert log(engine, run_id) == "[attempt 1]\nwhat was taken\ntwo\n"
+
+
+def test_what_is_written_while_the_file_is_to_be_emptied_is_not_lost(
+    engine: Engine, run_id: str, tail: LogTail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.run_log, "FILE_BYTES", 4)
+    write(tmp_path, "line 000\n")
+    with unit_of_work(engine) as session:
+        tail.take(session, held(session, Run, run_id, 1), to_the_end=False)
+        write(tmp_path, "line 001\n")
+    take(engine, run_id, tail)
+    assert log(engine, run_id) == "[attempt 1]\nline 000\nline 001\n"
+    assert (tmp_path / "log.txt").stat().st_size == 0
+
+
+@pytest.mark.parametrize("status", ["failed", "running"])
+def test_a_worker_that_starts_takes_what_ended_runs_left(engine: Engine, run_id: str, tmp_path: Path, status: str) -> None:
+    worker = Worker(Settings(home=tmp_path), "cpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False)
+    for name in (run_id, "of another studio"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        write(tmp_path / "runs" / name, "the reason\n")
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).values(status=status))
+    take_untaken(worker)
+    take_untaken(worker)
+    assert log(engine, run_id) == ("[attempt 1]\nthe reason\n" if status == "failed" else "")
 
 
 def test_a_page_shows_the_last_whole_lines(engine: Engine, run_id: str) -> None:
