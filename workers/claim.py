@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from app.db.session import UNREACHABLE, reading, unit_of_work
 from app.domain.errors import LeaseLost, StorageUnavailable, StudioError
 from app.domain.events import Command, Finished, Started
 from app.domain.runs import WANTED_END, RunStatus
+from app.services.probe import Probe
 from workers.heartbeat import Heartbeat
 from workers.kinds import KINDS, fail, in_log, lose, settle, tell
 from workers.lending import borrower_of, lent_gpu
@@ -32,6 +33,7 @@ from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from sqlalchemy.orm import Session
@@ -349,9 +351,8 @@ class Hold:
 
     def _pack_and_listen(self, finished: Finished | None, *, may_take_long: bool) -> Future[Any] | None:
         """Pack what the child left, and meanwhile listen; None when that was cancelled, or this worker has to leave before it is done."""
-        pool = ThreadPoolExecutor(1, "packing")
-        packing = pool.submit(copy_context().run, self.kind.package, self.worker, self.work_id, self.token, finished)
-        pool.shutdown(wait=False)
+        # Not in a pool: this process would wait for its threads before it ends.
+        packing = Probe(partial(copy_context().run, self.kind.package, self.worker, self.work_id, self.token, finished)).start()
         while not wait([packing], timeout=LOOK_SECONDS).done:
             if not self._may_wait() or (self._is_late() and not may_take_long):
                 return None
