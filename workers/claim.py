@@ -116,7 +116,7 @@ class Hold:
         except LeaseLost:
             log.warning("the lease was lost; the child was ended and nothing was written")
         finally:
-            self.packing.close()
+            self.packing.close(self.unwritten)
 
     def _see_through(self) -> None:
         borrower = self._patiently(lambda: borrower_of(self.worker, self.kind.table, self.work_id))

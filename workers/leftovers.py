@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import select
 
-from app.db import Artifact, AuditEntry, CheckpointRow, Run
-from app.db.artifacts import lock_store
-from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, RUN_DELETED
+from app.db import AuditEntry, CheckpointRow, Run
+from app.db.artifacts import remove_now
+from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, FILE_LEFT, RUN_DELETED
 from app.db.checkpoints import GONE
-from app.db.session import reading, unit_of_work
+from app.db.session import reading
 from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED, LEASED
 
@@ -99,21 +99,13 @@ def _deleted(worker: Worker, folders: dict[str, Path]) -> list[Path]:
 
 
 def _clear_blobs(worker: Worker) -> None:
-    """Remove the blobs of deleted runs and datasets that no row names any more."""
+    """Remove the blobs that were let go of, and that no row names any more."""
     with reading(worker.engine) as session:
-        entries = session.scalars(select(AuditEntry.details).where(AuditEntry.action.in_((RUN_DELETED, DATASET_DELETED)))).all()
+        entries = session.scalars(select(AuditEntry.details).where(AuditEntry.action.in_((RUN_DELETED, DATASET_DELETED, FILE_LEFT)))).all()
     deleted = {sha256 for details in entries for sha256 in details.get("blobs", [])}
     try:
         # One listing: to ask a remote store for each of them could take minutes.
         for sha256 in deleted & {blob.sha256 for blob in worker.storage.blobs()} if deleted else ():
-            _clear_blob(worker, sha256)
+            remove_now(worker.engine, worker.storage, sha256)
     except StorageUnavailable as error:
         log.warning("what was deleted is removed from the store later", why=error.message)
-
-
-def _clear_blob(worker: Worker, sha256: str) -> None:
-    with unit_of_work(worker.engine) as session:
-        lock_store(session)
-        if session.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
-            log.info("a file of something deleted was removed", sha256=sha256)
-            worker.storage.remove(sha256)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.domain.errors import NotFound, StudioError
+from app.db.artifacts import remove
+from app.db.session import UNREACHABLE
+from app.domain.errors import NotFound, StorageUnavailable, StudioError
 from app.domain.events import Checkpoint, Notice
 from app.domain.ports import Sealed
 
@@ -74,9 +76,14 @@ class Packing:
             ready, self._ready = self._ready, []
         return [*ready, late] if late else ready
 
-    def close(self) -> None:
-        """Send nothing any more; what is under way is left."""
-        self._closed.set()
+    def close(self, unwritten: Sequence[AnyEvent] = ()) -> None:
+        """Send nothing any more, and let go of what got there and was never entered; what is under way goes by itself."""
+        with self._lock:
+            self._closed.set()
+            left, self._ready = [*unwritten, *self._ready], []
+        for event in left:
+            if isinstance(event, PackedCheckpoint):
+                discard(self.worker, event.packed)
 
     def _wait_for(self, event: Checkpoint) -> None:
         if self._under_way:
@@ -103,7 +110,7 @@ class Packing:
         with self._lock:
             if self._closed.is_set():
                 if reached:
-                    reached.packed.path.unlink(missing_ok=True)
+                    discard(self.worker, reached.packed)
                 return None
             if reached:
                 self._ready.append(reached)
@@ -133,6 +140,15 @@ class Packing:
             message = f"The checkpoint of step {event.step} did not get into the store and is tried again: {error}"
             with self._lock:
                 self._ready.append(Notice(message=message))
+
+
+def discard(worker: Worker, packed: Sealed) -> None:
+    """Let go of a packed checkpoint that never became real: what the store has of it, too."""
+    packed.path.unlink(missing_ok=True)
+    try:
+        remove(worker.engine, worker.storage, packed.sha256)
+    except (StorageUnavailable, *UNREACHABLE) as error:
+        log.warning("a packed checkpoint stays in the store for now", sha256=packed.sha256, why=str(error))
 
 
 def pack(folder: Path, target: Path) -> None:

@@ -19,7 +19,7 @@ from app.db.session import after_commit, reading, unit_of_work
 from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED
-from workers.packing import PackedCheckpoint, fetch
+from workers.packing import PackedCheckpoint, discard, fetch
 from workers.training.room import fits
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoi
     known = select(CheckpointRow.id).where(CheckpointRow.run_id == run.id, CheckpointRow.path == event.path)
     if event.step < run.checkpoint_step or session.scalar(known):
         if packed:
-            packed.path.unlink(missing_ok=True)
+            after_commit(session, partial(discard, worker, packed))
         return False
     folder = run_folder(worker, run.id)
     row = CheckpointRow(
@@ -149,7 +149,7 @@ def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoi
             row.artifact = keep(session, worker.storage, packed, kind=CHECKPOINT, filename=packed.path.name, owner=run)
         except StorageUnavailable as error:
             log.warning("a checkpoint counts as it lies here", run=run.id, path=event.path, why=error.message)
-            packed.path.unlink(missing_ok=True)
+            after_commit(session, partial(discard, worker, packed))
     session.add(row)
     run.work_bytes = work_bytes(folder)
     run.checkpoint_step, run.crashes_since_progress = event.step, 0

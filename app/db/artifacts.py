@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BigInteger, String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from app.db.audit import FILE_LEFT, AuditEntry
 from app.db.base import Base, IdMixin, OwnedMixin
 from app.db.session import after_commit, unit_of_work
+from app.domain.errors import StorageUnavailable
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
     from app.domain.ports import Sealed, Storage
 
 STORE_LOCK = 0x686F6E65
@@ -57,11 +61,22 @@ def drop(session: Session, artifact: Artifact, storage: Storage) -> None:
     engine, sha256 = session.get_bind(), artifact.sha256
     session.delete(artifact)
     session.flush()
+    after_commit(session, lambda: remove(engine, storage, sha256))
 
-    def remove() -> None:
-        with unit_of_work(engine) as later:
-            lock_store(later)
-            if later.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
-                storage.remove(sha256)
 
-    after_commit(session, remove)
+def remove(engine: Engine | Connection, storage: Storage, sha256: str) -> None:
+    """Remove a file that no row names; where the store is away, write down that a worker is to try it again."""
+    try:
+        remove_now(engine, storage, sha256)
+    except StorageUnavailable:
+        with unit_of_work(engine) as session:
+            session.add(AuditEntry(action=FILE_LEFT, details={"blobs": [sha256]}))
+        raise
+
+
+def remove_now(engine: Engine | Connection, storage: Storage, sha256: str) -> None:
+    """Remove a file unless a row names it."""
+    with unit_of_work(engine) as session:
+        lock_store(session)
+        if session.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
+            storage.remove(sha256)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.db.base import Base, IdMixin, utc_now
 
 RUN_DELETED, CHECKPOINTS_DELETED, DATASET_DELETED = "run.deleted", "run.checkpoints_deleted", "dataset.deleted"
+FILE_LEFT = "store.file_left"
 """Acts that leave files behind when a crash comes at the wrong moment; the sweep looks for them here.
 
 Under `blobs` their details name what they let go of in the store.
@@ -18,7 +19,7 @@ Under `blobs` their details name what they let go of in the store.
 
 
 class AuditEntry(IdMixin, Base):
-    """One act of one person."""
+    """One act of one person, or a thing that Hone has to remember to finish."""
 
     __tablename__ = "audit"
 

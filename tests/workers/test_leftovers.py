@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import Engine
 
 from app.config import Settings
-from app.db import CheckpointRow, Dataset, Run
+from app.db import Artifact, CheckpointRow, Dataset, Run
+from app.db.artifacts import drop, keep
 from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
 from app.db.session import unit_of_work
+from app.domain.errors import StorageUnavailable
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
@@ -116,6 +118,27 @@ def test_upload_and_rows_of_a_deleted_dataset_go(
     with monkeypatch.context() as dying, unit_of_work(engine) as session:
         dying.setattr(worker.storage, "remove", lambda _: None)  # as a process that dies right after its commit
         Datasets(session, worker.storage, SilentQueue()).delete(owner, dataset)
+    assert worker.storage.holds(sealed.sha256)
+    clear_leftovers(worker)
+    assert not worker.storage.holds(sealed.sha256)
+
+
+def test_what_was_dropped_while_the_store_was_away_goes_later(
+    engine: Engine, owner: Identity, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(_: object) -> None:
+        message = "The store does not answer."
+        raise StorageUnavailable(message)
+
+    path = worker.storage.incoming / "x"
+    path.write_bytes(b"packed")
+    sealed = worker.storage.seal(path)
+    run_id = add_run(engine, owner, add_dataset(engine, owner))
+    with unit_of_work(engine) as session:
+        kept = keep(session, worker.storage, sealed, kind="checkpoint", filename="x", owner=session.get_one(Run, run_id))
+    with monkeypatch.context() as away, unit_of_work(engine) as session:
+        away.setattr(worker.storage, "remove", remove)
+        drop(session, session.get_one(Artifact, kept.id), worker.storage)
     assert worker.storage.holds(sealed.sha256)
     clear_leftovers(worker)
     assert not worker.storage.holds(sealed.sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -103,6 +104,20 @@ def bring(packs: Packing, run_id: str, *steps: int) -> None:
 
 def blobs(worker: Worker) -> int:
     return sum(path.is_file() for path in (worker.storage.folder / "blobs").rglob("*"))
+
+
+def uploading(worker: Worker) -> Callable[[Path], Sealed]:
+    """Return a `seal` after which the file lies in the store, as with one on S3."""
+    seal = worker.storage.seal
+
+    def seal_and_upload(source: Path) -> Sealed:
+        sealed = seal(source)
+        place = worker.storage.folder / "blobs" / sealed.sha256[:2] / sealed.sha256
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+        return sealed
+
+    return seal_and_upload
 
 
 def damage(worker: Worker, run_id: str, step: int) -> None:
@@ -213,7 +228,7 @@ def test_at_the_end_one_that_the_store_does_not_take_counts_as_it_lies_here(
 
 
 def test_what_comes_too_late_leaves_no_file(worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, done, seal = threading.Event(), threading.Event(), worker.storage.seal
+    gate, done, seal = threading.Event(), threading.Event(), uploading(worker)
 
     def slowly(source: Path) -> Sealed:
         gate.wait(30)
@@ -226,7 +241,21 @@ def test_what_comes_too_late_leaves_no_file(worker: Worker, packs: Packing, run_
     assert packs.rest(lambda: False) == [event]  # a cancel does not wait
     gate.set()
     assert done.wait(30)
-    until(lambda: not list(worker.storage.incoming.iterdir()))
+    until(lambda: not list(worker.storage.incoming.iterdir()) and blobs(worker) == 0)
+
+
+def test_what_got_there_and_was_never_entered_leaves_the_store(
+    worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.storage, "seal", uploading(worker))
+    packs.through([save(worker, run_id, 10)])
+    until(lambda: packs._under_way is None)
+    unwritten = packs.through([save(worker, run_id, 20)])
+    until(lambda: packs._under_way is None)
+    assert blobs(worker) == 2
+    packs.close(unwritten)
+    assert blobs(worker) == 0
+    assert list(worker.storage.incoming.iterdir()) == []
 
 
 def test_only_the_newest_two_stay_in_the_store(worker: Worker, packs: Packing, run_id: str) -> None:
@@ -246,7 +275,8 @@ def test_what_they_hold_counts_here_and_in_the_store(worker: Worker, packs: Pack
         assert Disk(session).of_project(owner, worker.storage.folder).run_bytes == of_run.total
 
 
-def test_an_older_one_than_is_known_leaves_nothing(worker: Worker, packs: Packing, run_id: str) -> None:
+def test_an_older_one_than_is_known_leaves_nothing(worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.storage, "seal", uploading(worker))
     bring(packs, run_id, 20)
     packs.through([save(worker, run_id, 10)])
     enter(worker, run_id, packs.rest(lambda: True))
