@@ -6,6 +6,7 @@
   let drag = null;
   let pressed = null;
   let missed = false;
+  let undo = null;
   document.documentElement.classList.add("can-drag");
 
   const others = () => [...document.querySelectorAll("tr[data-waits]")].filter((row) => row !== drag.row);
@@ -45,6 +46,14 @@
     htmx.trigger(document.body, "runs-changed");
   }
 
+  // What was not done is not shown as done, also where nothing answers any more.
+  const isOurs = (event) => event.detail.ctx?.sourceElement?.id === "queue-form";
+  function failed() {
+    undo?.();
+    undo = null;
+    again();
+  }
+
   document.addEventListener("pointerdown", (event) => {
     const grip = event.target instanceof Element && event.target.closest(".grip");
     if (!grip || event.button || drag) return;
@@ -69,6 +78,8 @@
     const here = waits.indexOf(row);
     if ((next ?? before) === undefined || (next ?? null) === (waits[here + 1] ?? null)) return;
     send(row, next ? ["before", next] : ["after", before]);
+    const [place, after] = [row.parentNode, row.nextSibling];
+    undo = () => { if (row.isConnected && (!after || after.parentNode === place)) place.insertBefore(row, after); };
     if (next) next.before(row); else before.after(row);
   });
 
@@ -102,11 +113,15 @@
     button?.closest(".menu")?.removeAttribute("open");
   });
   document.addEventListener("htmx:after:swap", (event) => {
-    if (!pressed || event.detail.ctx.target?.id !== "board-now" || event.detail.ctx.sourceElement.id !== "queue-form") return;
+    if (!isOurs(event)) return;
+    if (event.detail.ctx.hx?.retarget) failed(); // a failure of the server comes as 200 with a notice
+    undo = null;
+    if (!pressed || event.detail.ctx.target?.id !== "board-now") return;
     document.getElementById(pressed.row)?.querySelector(`[name=${pressed.name}]`)?.focus();
     pressed = null;
   });
-  document.addEventListener("htmx:response:error", (event) => { if (event.detail.ctx?.sourceElement?.id === "queue-form") again(); });
+  document.addEventListener("htmx:response:error", (event) => { if (isOurs(event)) failed(); });
+  document.addEventListener("htmx:error", (event) => { if (isOurs(event)) failed(); });
 
   // A menu closes when one goes elsewhere.
   document.addEventListener("click", (event) => {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from sqlalchemy import select, update
@@ -124,6 +126,20 @@ def test_a_run_that_has_started_meanwhile_goes_back_and_that_is_said(board: Page
     board.mouse.up()
     expect(board.locator("#notice")).to_contain_text("Only a run that waits in the queue can be moved.")
     expect(board.locator(ROWS)).to_have_count(3)
+
+
+AWAY = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", "Content-Type": "text/html"}
+
+
+@pytest.mark.parametrize("answer", [lambda route: route.abort(), lambda route: route.fulfill(headers=AWAY, body="Try again.")])
+def test_what_could_not_be_moved_goes_back_though_nothing_answers(board: Page, answer: Callable[[Route], None]) -> None:
+    board.route("**/board?group=waiting", lambda route: route.abort())
+    board.route(SENT, answer)
+    take(board, FOURTH, SECOND)
+    board.mouse.up()
+    expect(board.locator("#notice")).not_to_be_empty()
+    expect(board.locator(ROWS).last).to_have_attribute("data-name", FOURTH)
+    assert names(board) == [FIRST, SECOND, THIRD, FOURTH]
 
 
 def test_a_finger_drags_too(chromium: Browser, address: str, studio: Studio, queue: dict[str, str]) -> None:
