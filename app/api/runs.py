@@ -218,7 +218,7 @@ def get_metrics(
     """Return a metric's points by step (all metrics without `name`), thinned to `max_points` so that the curve looks the same."""
     run = studio.runs(session).get(identity, run_id)
     names = [name] if name else metrics.names(session, run.id)
-    points = [point for one in names for point in metrics.read(session, run.id, one, max_points)]
+    points = [point for curve in metrics.read_each(session, run.id, names, max_points) for point in curve]
     return PointList(data=[PointOut(step=p.step, name=p.name, value=p.value) for p in points])
 
 

@@ -125,18 +125,28 @@ def read(session: Session, run_id: str, name: str, max_points: int | None = None
 
 def read_many(session: Session, run_ids: Sequence[str], name: str, max_points: int | None = None) -> dict[str, list[Point]]:
     """Return a metric of several runs, as `read` does, in two queries however many they are."""
-    by_run: dict[str, dict[int, tuple[int, float]]] = {}
-    chunks = select(MetricChunk).where(MetricChunk.run_id.in_(run_ids), MetricChunk.name == name)
+    return {run_id: points for (run_id, _), points in _curves(session, run_ids, [name], max_points).items()}
+
+
+def read_each(session: Session, run_id: str, names: Sequence[str], max_points: int | None = None) -> list[list[Point]]:
+    """Return several metrics of a run, each as `read` does, in two queries however many they are."""
+    found = _curves(session, [run_id], names, max_points)
+    return [found.get((run_id, name), []) for name in names]
+
+
+def _curves(session: Session, run_ids: Sequence[str], names: Sequence[str], max_points: int | None) -> dict[tuple[str, str], list[Point]]:
+    found: dict[tuple[str, str], dict[int, tuple[int, float]]] = {}
+    chunks = select(MetricChunk).where(MetricChunk.run_id.in_(run_ids), MetricChunk.name.in_(names))
     for chunk in session.scalars(chunks):
         steps, values = np.frombuffer(chunk.steps, "<i8"), np.frombuffer(chunk.values, "<f8")
         for step, value in zip(steps.tolist(), values.tolist(), strict=True):
-            _keep_highest(by_run.setdefault(chunk.run_id, {}), step, chunk.lease_token, value)
-    columns = (MetricPoint.run_id, MetricPoint.step, MetricPoint.lease_token, MetricPoint.value)
-    tails = select(*columns).where(MetricPoint.run_id.in_(run_ids), MetricPoint.name == name).order_by(MetricPoint.id)
-    for run_id, step, token, value in session.execute(tails):
-        _keep_highest(by_run.setdefault(run_id, {}), step, token, value)
-    curves = {run_id: [Point(step, name, by_step[step][1]) for step in sorted(by_step)] for run_id, by_step in by_run.items()}
-    return {run_id: thinned(points, max_points) for run_id, points in curves.items()}
+            _keep_highest(found.setdefault((chunk.run_id, chunk.name), {}), step, chunk.lease_token, value)
+    columns = (MetricPoint.run_id, MetricPoint.name, MetricPoint.step, MetricPoint.lease_token, MetricPoint.value)
+    tails = select(*columns).where(MetricPoint.run_id.in_(run_ids), MetricPoint.name.in_(names)).order_by(MetricPoint.id)
+    for run_id, name, step, token, value in session.execute(tails):
+        _keep_highest(found.setdefault((run_id, name), {}), step, token, value)
+    curves = {key: [Point(step, key[1], by_step[step][1]) for step in sorted(by_step)] for key, by_step in found.items()}
+    return {key: thinned(points, max_points) for key, points in curves.items()}
 
 
 def _keep_highest(by_step: dict[int, tuple[int, float]], step: int, token: int, value: float) -> None:

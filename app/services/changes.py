@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import String, cast, func, literal, null, select, union_all
 
 from app.db import Dataset, EventRow, Import, Run, WorkerRow
-from app.db.base import database_time
+from app.db.base import database_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,9 @@ class Changes:
 
     def now(self) -> Moment:
         """Return the present: what a page notes when it is drawn, to ask later for what came after."""
-        return Moment(database_time(self.session), self.session.scalar(select(func.max(EventRow.id))) or 0)
+        newest = select(func.coalesce(func.max(EventRow.id), 0)).scalar_subquery()
+        clock, event = self.session.execute(select(database_clock(), newest)).one()
+        return Moment(float(clock), event)
 
     def since(self, moment: float) -> Sequence[Change]:
         """Return every run, dataset and worker that changed after `moment`; an import's progress counts as its dataset's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -13,6 +13,7 @@ from app.domain.differences import Difference, differences
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
     from app.db import DatasetVersion
@@ -23,11 +24,11 @@ CLONES_SHOWN = 20
 
 @dataclass(frozen=True)
 class Lineage:
-    """A run's origin, if it was cloned and that is still there, what was changed, and its own clones, newest first."""
+    """A run's origin, if it was cloned and that is still there, what was changed, and its own clones (id, name), newest first."""
 
     origin: Run | None = None
     changes: Sequence[Difference] = ()
-    clones: Sequence[Run] = field(default=())
+    clones: Sequence[Row[str, str]] = ()
 
 
 def comparable(run: Run) -> dict[str, Any]:
@@ -53,5 +54,5 @@ def named(version: DatasetVersion) -> str:
 def lineage_of(session: Session, run: Run) -> Lineage:
     """Return where a run comes from, and what came of it."""
     origin = session.get(Run, run.cloned_from) if run.cloned_from else None
-    clones = session.scalars(select(Run).where(Run.cloned_from == run.id).order_by(Run.id.desc()).limit(CLONES_SHOWN)).all()
+    clones = session.execute(select(Run.id, Run.name).where(Run.cloned_from == run.id).order_by(Run.id.desc()).limit(CLONES_SHOWN)).all()
     return Lineage(origin, differences(comparable(origin), comparable(run)) if origin else (), clones)

@@ -113,13 +113,14 @@ class Overview:
         runs = [(RunStatus(status), number, models) for status, number, models in self.session.execute(states)]
         datasets = select(func.count()).select_from(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
         workers = select(func.count()).select_from(WorkerRow).where(is_alive())
+        number_of_datasets, number_of_workers = self.session.execute(select(datasets.scalar_subquery(), workers.scalar_subquery())).one()
         return Totals(
-            datasets=self.session.scalar(datasets) or 0,
+            datasets=number_of_datasets,
             runs=sum(number for _, number, _ in runs),
             live_runs=sum(number for status, number, _ in runs if status not in ENDED),
             running=sum(number for status, number, _ in runs if status == RunStatus.RUNNING),
             models=sum(models for _, _, models in runs),
-            workers=self.session.scalar(workers) or 0,
+            workers=number_of_workers,
         )
 
 

@@ -11,7 +11,7 @@ from app.services.workers import WorkerState
 from app.web import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from app.db import Run
     from app.db.metrics import Point
@@ -120,11 +120,10 @@ def trend(points: Sequence[Point], *, has_ended: bool = False) -> str:
     return f", after its best of {words.number(best)}"
 
 
-def sentence(run: Run, latest: Mapping[str, Point], held_out: Sequence[Point], waiting: str) -> str:
+def sentence(run: Run, loss: float | None, held_out: Sequence[Point], waiting: str) -> str:
     """Return a run's state as a sentence for its heading."""
     status = RunStatus(run.status)
-    loss = latest.get("eval/loss")
-    tail = f", held-out loss {words.number(loss.value)}{trend(held_out, has_ended=status in ENDED)}" if loss else ""
+    tail = "" if loss is None else f", held-out loss {words.number(loss)}{trend(held_out, has_ended=status in ENDED)}"
     done = words.plural(run.step, "step")
     return {
         RunStatus.QUEUED: f"Waiting to {'go on' if run.step else 'start'}. {waiting}".strip(),

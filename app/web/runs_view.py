@@ -143,4 +143,4 @@ class Points:
 
 def read_points(session: Session, run_id: str) -> Points:
     """Read a run's curves, thinned so that they look the same."""
-    return Points(*(metrics.read(session, run_id, name, CURVE_POINTS) for name in (TRAIN, HELD_OUT, EXACT)))
+    return Points(*metrics.read_each(session, run_id, (TRAIN, HELD_OUT, EXACT), CURVE_POINTS))

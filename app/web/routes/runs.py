@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -10,7 +11,6 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from app.db import metrics
 from app.db.run_log import end_of_log, log_of
 from app.db.session import pause
 from app.domain.errors import NotFound
@@ -108,7 +108,6 @@ def take_adapter(visit: Look, run_id: Id) -> FileResponse:
 
 def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 200) -> Response:
     points = runs_view.read_points(visit.session, run.id)
-    latest = metrics.latest(visit.session, run.id)
     waiting = waits(visit.session, [run])
     [line] = runs_view.lines(visit.overview.lines([run]), waiting)
     live = looks.is_live(run.status)
@@ -120,10 +119,10 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 2
         size=Disk(visit.session).of_runs([run])[run.id], max_tags=MAX_TAGS,
         title=looks.title(run),
         run=run, line=line, live=live, points=points, whole=not visit.is_fragment, worker=visit.overview.worker_of(run),
-        sentence=looks.sentence(run, latest, points.held_out, line.why), left=visit.overview.seconds_left(run),
-        best_loss=_best(points.held_out, live=live), latest_value=lambda name: latest[name].value if name in latest else None,
+        sentence=looks.sentence(run, line.loss, points.held_out, line.why), left=visit.overview.seconds_left(run),
+        best_loss=_best(points.held_out, live=live), latest_value=line.line.latest.get,
         actions=looks.actions_for(run.status), diagnosis=diagnosis_of(run), settings=TrainingSettings(**run.spec["settings"]),
-        events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=visit.runs.spec_yaml(run),
+        events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=partial(visit.runs.spec_yaml, run),
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
         log=end_of_log(visit.session, run.id, characters=LOG_CHARACTERS),
         training_rows=run.version.rows if run.eval_version else run.version.train_rows,
