@@ -32,25 +32,37 @@ def restore(settings: Settings, source: Path) -> Contents:
     """Bring a backup back into an empty home (and an empty PostgreSQL database, if it is of one); return its list."""
     home = settings.home.resolve()
     if home.exists() and any(home.iterdir()):
-        message = f"{home} is not empty. Restore into a new folder with --home. {NOTHING}"
+        message = f"{home} is not empty. Name a new or an empty folder with --home. {NOTHING}"
         raise BackupFailed(message)
     with closing(open_chest(source)) as chest:
         contents = contents_of(chest, source)
         _check_fit(settings, contents)
         home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".restoring-{home.name}-") as name:
-            making = Path(name) / "home"
-            for file, record in contents.files.items():
-                _bring(settings.model_copy(update={"home": making}), chest, file, record)
+        # A home that is there may be a mounted disk: nothing can take its place, and beside it lies another disk.
+        beside = home if home.exists() else home.parent
+        with tempfile.TemporaryDirectory(dir=beside, prefix=f".restoring-{home.name}-") as name:
+            making = settings.model_copy(update={"home": Path(name) / "home"})
+            _bring_all(making, chest, contents)
             if contents.database == "postgresql":
-                dump = making / DATABASES["postgresql"]
+                # The last step that can fail: after it only names change.
+                dump = making.home / DATABASES["postgresql"]
                 _restore_postgresql(settings, dump)
                 dump.unlink()
-            if home.exists():
-                home.rmdir()
-            making.rename(home)
-            flush(home.parent)
+            if beside == home:
+                for entry in making.home.iterdir():
+                    entry.rename(home / entry.name)
+            else:
+                making.home.rename(home)
+            flush(beside)
     return contents
+
+
+def _bring_all(making: Settings, chest: Chest, contents: Contents) -> None:
+    store = make_store(making.store_address, making.store, making.cache_bytes) if making.storage_url else None
+    for file, record in contents.files.items():
+        copy = _bring(making.home, chest, file, record)
+        if store and file.startswith(BLOBS):
+            store.put(store.seal(Path(shutil.move(copy, store.incoming))))
 
 
 def _check_fit(settings: Settings, contents: Contents) -> None:
@@ -73,11 +85,10 @@ def _check_fit(settings: Settings, contents: Contents) -> None:
             raise BackupFailed(message)
 
 
-def _bring(settings: Settings, chest: Chest, name: str, record: FileRecord) -> None:
-    """Copy one file to where it belongs, seeing that it is what the list says."""
-    is_blob = name.startswith(BLOBS)
-    copy = settings.home / PLACES.get(name, f"artifacts/{name}" if is_blob else name)
-    if not copy.resolve().is_relative_to(settings.home.resolve()):
+def _bring(home: Path, chest: Chest, name: str, record: FileRecord) -> Path:
+    """Copy one file to where it belongs, seeing that it is what the list says; return where."""
+    copy = home / PLACES.get(name, f"artifacts/{name}" if name.startswith(BLOBS) else name)
+    if not copy.resolve().is_relative_to(home.resolve()):
         raise BackupFailed(damaged(name))
     copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with Reading(chest, name) as reading, copy.open("wb") as file:
@@ -89,9 +100,7 @@ def _bring(settings: Settings, chest: Chest, name: str, record: FileRecord) -> N
         raise BackupFailed(damaged(name))
     if name == KEY_FILE:
         copy.chmod(0o600)
-    if is_blob and settings.storage_url:
-        store = make_store(settings.store_address, settings.store, settings.cache_bytes)
-        store.put(store.seal(Path(shutil.move(copy, store.incoming))))
+    return copy
 
 
 def _restore_postgresql(settings: Settings, dump: Path) -> None:

@@ -97,6 +97,16 @@ def test_a_backup_comes_back_whole_and_its_key_stays_its_owners(settings: Settin
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["again", "home", name])
 
 
+def test_an_empty_home_is_filled_and_not_replaced_since_it_may_be_a_mounted_disk(copy: Path, tmp_path: Path) -> None:
+    again = Settings(home=tmp_path / "again")
+    again.home.mkdir()
+    mounted = again.home.stat().st_ino
+    restore(again, copy)
+    assert is_whole(again)
+    assert again.home.stat().st_ino == mounted
+    assert not list(again.home.glob(".restoring-*"))
+
+
 def test_between_s3_and_a_folder_and_back(migrated_sqlite: Path, tmp_path: Path, s3: S3Server) -> None:
     remote = fill(Settings(home=tmp_path / "home", storage_url=ADDRESS), migrated_sqlite)
     made = make_backup(remote, tmp_path / "copies")
