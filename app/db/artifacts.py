@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from app.domain.ports import Sealed, Storage
 
-STORE_LOCK = 0x686F6E65
-"""PostgreSQL's number for the lock on the store; any number nobody else uses will do."""
+STORE_LOCK = 0x73746F72
+"""PostgreSQL's number for the lock on the store; any will do that nobody else uses, an upgrade of the database least of all."""
 
 
 class Artifact(IdMixin, OwnedMixin, Base):
