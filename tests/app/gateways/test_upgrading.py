@@ -242,7 +242,7 @@ def test_postgresql_is_dumped_by_its_own_program(older_postgresql: Engine, tmp_p
 
 def test_two_that_start_at_once_take_turns(older_postgresql: Engine) -> None:
     def change() -> bool:
-        engine = create_engine(older_postgresql.url)
+        engine = make_engine(older_postgresql.url.render_as_string(hide_password=False))
         bring_up_to_date(engine, None, print)
         engine.dispose()
         return is_current(older_postgresql)
