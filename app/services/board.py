@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, case, func, or_, select, true
@@ -62,7 +63,6 @@ class BoardFilter:
 class Choices:
     """How many runs each choice of a filter would leave, with the other filters as they are."""
 
-    groups: dict[Group, int]
     owners: dict[str, int]
     bases: dict[str, int]
     tags: list[tuple[str, int]]
@@ -147,7 +147,7 @@ class Board:
 
     def choices(self) -> Choices:
         """Count what each choice of each filter would leave."""
-        wanted, cells = self.wanted, self._cells()
+        wanted, cells = self.wanted, self._cells
         owner, base = wanted.runs.owner, wanted.runs.base_model
 
         def counted(key: Callable[[Cell], str], fits: Callable[[Cell], bool]) -> dict[str, int]:
@@ -158,7 +158,6 @@ class Board:
 
         without_tag = replace(wanted, runs=replace(wanted.runs, tag=()))
         return Choices(
-            groups=self._numbers(cells),
             owners=counted(lambda cell: cell.owner, lambda cell: wanted.shows(cell.group) and base in {"", cell.base}),
             bases=counted(lambda cell: cell.base, lambda cell: wanted.shows(cell.group) and owner in {"", cell.owner}),
             tags=tag_counts(self.session, self._matching(without_tag).where(_of(wanted.group)).select_from(Run)),
@@ -167,7 +166,9 @@ class Board:
 
     def numbers(self) -> dict[Group, int]:
         """Count the runs of each group."""
-        return self._numbers(self._cells())
+        owner, base = self.wanted.runs.owner, self.wanted.runs.base_model
+        fitting = [cell for cell in self._cells if owner in {"", cell.owner} and base in {"", cell.base}]
+        return {group: sum(cell.number for cell in fitting if cell.group == group) for group in Group}
 
     def totals(self) -> Totals:
         """Count the project as it stands, and its last week of device hours."""
@@ -202,11 +203,7 @@ class Board:
             one.unmeasured += not holds and started is not None and started.timestamp() >= since
         return sorted((one for one in use.values() if one.runs or one.unmeasured), key=lambda one: (-one.seconds, one.owner))
 
-    def _numbers(self, cells: list[Cell]) -> dict[Group, int]:
-        owner, base = self.wanted.runs.owner, self.wanted.runs.base_model
-        fitting = [cell for cell in cells if owner in {"", cell.owner} and base in {"", cell.base}]
-        return {group: sum(cell.number for cell in fitting if cell.group == group) for group in Group}
-
+    @cached_property
     def _cells(self) -> list[Cell]:
         """Count runs by what filters choose from, with the filters that are no choice applied: one query for all counts."""
         free = replace(self.wanted, runs=replace(self.wanted.runs, owner="", base_model=""))

@@ -76,16 +76,17 @@ def _board(visit: Visit, board: Board, after: str | None, told: str = "") -> Res
     wanted, found = board.wanted, _groups(board, after)
     shown = {run.id: run for runs in found.values() for run in runs.items}
     lines = {line.run.id: line for line in board_view.lines(visit, board, list(shown.values()))}
-    choices, workers = board.choices(), workers_view.read(visit)
+    numbers, workers = board.numbers(), workers_view.read(visit)
     by_form = visit.request.headers.get("hx-source", "") == FORM
     page = visit.page(
         "board/board.html",
         # The form changes what is looked at, so the stream's own link changes with it; a doorbell leaves the form alone.
         also=("board_totals", *(("board_told",) if told else ()), *(("board_choices", "board_chips", "live") if by_form else ())),
-        wanted=wanted, shown=Shown(wanted), here=address(wanted), after=after, choices=choices, windows=board_view.WINDOWS,
+        wanted=wanted, shown=Shown(wanted), here=address(wanted), after=after, numbers=numbers, choices=board.choices,
+        windows=board_view.WINDOWS,
         told=told, queues=visit.queues.on_the_board(), move=address(wanted, "/board/move"), change=address(wanted, "/board/queue"),
         wall=address(wanted, wall="1"), clear=address(BoardFilter(group=wanted.group)),
-        groups=[_section(group, page, lines, choices.groups[group]) for group, page in found.items()],
+        groups=[_section(group, page, lines, numbers[group]) for group, page in found.items()],
         older=lambda last: address(wanted, after=last), totals=board.totals(), workers=workers, alive=workers_view.alive(workers),
     )  # fmt: skip
     if by_form:
