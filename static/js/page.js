@@ -31,7 +31,8 @@
     const day = most < HALF_A_DAY_S ? {} : { weekday: "short" };
     const clock = new Date(time.dateTime).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...day });
     const span = first === 0 ? "within" : first < last ? `in ${first} to` : "in";
-    return `about ${clock}, ${`${span} ${last} ${unit}`.replaceAll(" ", "\u00a0")}`;
+    const unbroken = (words) => words.replaceAll(/\s/g, "\u00a0");
+    return `${unbroken(`about ${clock}`)}, ${unbroken(`${span} ${last} ${unit}`)}`;
   }
 
   function enliven() {

@@ -142,6 +142,15 @@ def test_what_could_not_be_moved_goes_back_though_nothing_answers(board: Page, a
     assert names(board) == [FIRST, SECOND, THIRD, FOURTH]
 
 
+def test_on_a_tablet_what_moves_a_run_stands_below_and_leaves_names_their_room(board: Page) -> None:
+    board.set_viewport_size({"width": 768, "height": 1024})
+    name, buttons = (row(board, FIRST).locator(cell).bounding_box() for cell in (".name-cell", ".order-cell"))
+    assert name is not None
+    assert buttons is not None
+    assert buttons["y"] >= name["y"] + name["height"] - 1
+    assert name["width"] > 200
+
+
 def test_a_finger_drags_too(chromium: Browser, address: str, studio: Studio, queue: dict[str, str]) -> None:
     context = chromium.new_context(base_url=address, viewport={"width": 390, "height": 844}, has_touch=True)
     page = context.new_page()
@@ -206,4 +215,5 @@ def test_a_start_is_told_by_the_readers_own_clock(chromium: Browser, address: st
     times = page.locator("time.coming").all_text_contents()
     assert times
     assert not any("UTC" in time for time in times)
+    assert all(time.count(" ") == 1 for time in times)  # a line breaks between clock and span alone
     context.close()
