@@ -39,6 +39,9 @@ def test_what_keeps_a_worker_and_a_silent_bell_are_said(browser: TestClient, stu
     assert '<span class="small wait">Redis does not answer; looks by itself</span>' in page
 
 
-def test_a_worker_of_a_laptop_looks_by_itself(browser: TestClient, studio: Studio) -> None:
+def test_of_a_worker_that_is_as_it_should_be_nothing_is_said(browser: TestClient, studio: Studio) -> None:
     add_worker(studio, "laptop")
-    assert '<span class="small dimmer">looks by itself</span>' in browser.get("/workers").text
+    add_worker(studio, "rung", facts=Bell(by="redis", is_there=True, is_heard=True).as_facts())
+    page = browser.get("/workers").text
+    assert "looks by itself" not in page
+    assert "rung by Redis" not in page
