@@ -128,9 +128,9 @@ class _Look:
         if self.queue.held:
             return self._held()
         if not self.workers:
-            return "No worker that trains is running."
+            return "No worker that trains is running: hone worker --queue gpu starts one."
         if run.needs_gpu and not self.has_gpu:
-            return "No running worker has a GPU, and this run asks for one."
+            return "No running worker has a GPU, and this run asks for one: run hone worker --queue gpu where one is."
         place = self.places.get(run.id, 0)
         if place:
             return f"{place} {'run is' if place == 1 else 'runs are'} ahead of it."

@@ -69,7 +69,7 @@ def minutes_until(wait: Wait) -> list[float]:
 
 def test_a_run_waits_for_a_worker_that_is_there_free_and_its_turn(engine: Engine, owner: Identity, dataset: str) -> None:
     first, second = add_run(engine, owner, dataset), add_run(engine, owner, dataset)
-    assert reasons(engine, first) == ["No worker that trains is running."]
+    assert reasons(engine, first) == ["No worker that trains is running: hone worker --queue gpu starts one."]
     worker = add_worker(engine)
     add_run(engine, owner, dataset, name="long", status=RunStatus.RUNNING, lease_owner=worker, **FAR)
     assert reasons(engine, first, second) == ["It is next, once a worker has done with long.", "1 run is ahead of it."]
@@ -81,7 +81,8 @@ def test_a_run_waits_for_a_worker_that_is_there_free_and_its_turn(engine: Engine
 def test_who_needs_a_gpu_waits_for_one_and_is_ahead_of_nobody_meanwhile(engine: Engine, owner: Identity, dataset: str) -> None:
     first, second = add_run(engine, owner, dataset, needs_gpu=True), add_run(engine, owner, dataset)
     add_worker(engine)
-    assert reasons(engine, first, second) == ["No running worker has a GPU, and this run asks for one.", "A worker takes it next."]
+    asks = "No running worker has a GPU, and this run asks for one: run hone worker --queue gpu where one is."
+    assert reasons(engine, first, second) == [asks, "A worker takes it next."]
 
 
 def test_a_held_queue_says_by_whom_and_since_when(engine: Engine, owner: Identity, dataset: str) -> None:
@@ -157,9 +158,9 @@ def test_a_run_on_its_way_back_says_so(engine: Engine, owner: Identity, dataset:
             session.add(EventRow(project_id=owner.project_id, subject_id=run_id, type=what, message=""))
 
     tell(kind)
-    assert reasons(engine, run_id) == [f"{words}No worker that trains is running."]
+    assert reasons(engine, run_id) == [f"{words}No worker that trains is running: hone worker --queue gpu starts one."]
     tell("resume")
-    assert reasons(engine, run_id) == ["No worker that trains is running."]
+    assert reasons(engine, run_id) == ["No worker that trains is running: hone worker --queue gpu starts one."]
 
 
 def test_a_run_that_makes_no_progress_says_since_when(engine: Engine, owner: Identity, dataset: str) -> None:
