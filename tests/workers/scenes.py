@@ -38,7 +38,8 @@ class Scripted(TrainingWork):
         self.scenario, self.folder = scenario, folder
 
     def start(self, worker: Worker, work_id: str, token: int) -> Child:
-        return Child(["tests.workers.scripted_child", self.scenario], folder=self.folder, log_file=self.folder / "log.txt")
+        arguments = ["tests.workers.scripted_child", self.scenario, "--lease-token", str(token)]
+        return Child(arguments, folder=self.folder, log_file=self.folder / "log.txt")
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
         if finished is None and self.scenario != "dies after a checkpoint":

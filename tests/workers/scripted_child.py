@@ -20,7 +20,8 @@ DEADLY = {"dies": signal.SIGKILL, "dies after a checkpoint": signal.SIGKILL, "st
 def play(scenario: str, say: Callable[[Event], None]) -> None:
     """Do what the scenario says, and report success if it ends."""
     if scenario == "dies after a checkpoint":
-        say(Checkpoint(step=1, path="checkpoints/1-t1"))
+        token = sys.argv[sys.argv.index("--lease-token") + 1] if "--lease-token" in sys.argv else "1"
+        say(Checkpoint(step=1, path=f"checkpoints/1-t{token}"))
     if scenario == "speaks nonsense":
         os.write(int(sys.argv[sys.argv.index("--events-fd") + 1]), b"nonsense\n")
     if scenario in DEADLY:
