@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,19 +54,24 @@ def _stat(pid: int) -> list[str]:
 def when_told_to_leave(act: Callable[[], None]) -> None:
     """Call `act` at the first SIGINT, SIGTERM or SIGHUP, and once.
 
-    The kernel and the end of the parent's pipe send two signals in one moment, and the second, in the midst of the first, would wait for
-    ever for a lock that the first holds.
+    In a thread of its own: a signal interrupts the main thread anywhere, also while it holds the very lock that `act` needs, and would
+    then wait for it for ever.
     """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
 
-    def told(*_: object) -> None:
-        for number in TOLD_TO_LEAVE:
-            # Not SIG_IGN, which children would inherit.
-            signal.signal(number, lambda *_: None)
+    def listen() -> None:
+        os.read(heard, 1)
         act()
 
+    def tell(*_: object) -> None:
+        with suppress(BlockingIOError):  # it has been told thousands of times
+            os.write(told, b".")
+
+    threading.Thread(target=listen, name="told to leave", daemon=True).start()
     for number in TOLD_TO_LEAVE:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves the end of a terminal
-            signal.signal(number, told)
+            signal.signal(number, tell)
 
 
 def follow_parent(signal_number: int = signal.SIGTERM) -> None:

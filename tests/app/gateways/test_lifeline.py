@@ -1,29 +1,31 @@
-"""A process that is told to leave twice in one moment leaves once, and does not hang."""
+"""A process that is told to leave does so once, and does not hang, whatever it was at."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-# A handler that takes a lock and is told again while it holds it.
-TWICE = """
+# The main thread holds the lock that leaving needs, as one does that looks at an event just then; and it is told twice.
+IN_THE_MIDST = """
 import os, signal, threading
 from app.gateways.lifeline import when_told_to_leave
 
-lock, times = threading.Lock(), []
+lock, times, done = threading.Lock(), [], threading.Event()
 
 def leave():
     with lock:
         times.append(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGINT)
+    done.set()
 
 when_told_to_leave(leave)
-os.kill(os.getpid(), signal.SIGTERM)
+with lock:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+done.wait()
 print(len(times))
 """
 
 
-def test_a_second_signal_within_the_first_does_not_hang() -> None:
-    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=60, check=True)
+def test_a_signal_in_the_midst_of_anything_does_not_hang() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_THE_MIDST], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "1\n"
