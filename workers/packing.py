@@ -135,10 +135,10 @@ class Packing:
 
     def _tell(self, event: Checkpoint, error: Exception) -> None:
         self.log.warning("a checkpoint did not get into the store", step=event.step, why=str(error))
-        if not self._failing:
-            self._failing = True
-            message = f"The checkpoint of step {event.step} did not get into the store and is tried again: {error}"
-            with self._lock:
+        message = f"The checkpoint of step {event.step} did not get into the store and is tried again: {error}"
+        with self._lock:
+            if not self._failing:  # and whoever sees that it fails finds the words, too
+                self._failing = True
                 self._ready.append(Notice(message=message))
 
 
