@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 from sqlalchemy import case, func, select
+from sqlalchemy.orm import selectinload
 
-from app.db import EventRow, Run
+from app.db import DatasetVersion, EventRow, Run
 from app.db.audit import CHECKPOINTS_DELETED, note
 from app.db.base import utc_now
 from app.db.checkpoints import let_go, still_there
@@ -102,8 +103,9 @@ class Runs:
         return next(f"{stem} {number}" for number in count(2) if f"{stem} {number}" not in taken)
 
     def newest(self, by: Identity, *, wanted: RunFilter = EVERYTHING, limit: int = 50, after: str | None = None) -> Page[Run]:
-        """Return the project's runs that a filter lets through, newest first."""
-        return newest_first(self.session, wanted.mine(self.session, by), Run.id, limit=limit, after=after)
+        """Return the project's runs that a filter lets through, newest first, with the datasets that failures speak of."""
+        query = wanted.mine(self.session, by).options(selectinload(Run.version).selectinload(DatasetVersion.dataset))
+        return newest_first(self.session, query, Run.id, limit=limit, after=after)
 
     def ended(self, by: Identity, *, limit: int = 50, after: str | None = None) -> Page[Run]:
         """Return the runs that have ended, newest first."""

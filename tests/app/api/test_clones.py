@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from app.db import Dataset, Run
 from app.db.base import utc_now
@@ -41,6 +42,19 @@ def test_a_failure_is_explained_with_its_fixes(client: TestClient, run_id: str) 
     found = client.get(f"/api/v1/runs/{run_id}").json()["diagnosis"]
     assert (found["code"], found["what"]) == ("out_of_memory_gpu", "The GPU's memory ran out.")
     assert {fix["id"]: fix["settings"] for fix in found["fixes"]}["qlora"] == {"tuning": "qlora"}
+
+
+def test_a_list_of_failures_asks_no_more_often_than_a_short_one(client: TestClient, studio: Studio, owner: Identity, run_id: str) -> None:
+    asked: list[str] = []
+    client.get("/api/v1/runs")  # the first use of a key is noted
+    event.listen(studio.engine, "before_cursor_execute", lambda *told: asked.append(str(told[2])))
+    assert client.get("/api/v1/runs").json()["data"][0]["id"] == run_id
+    short = len(asked)
+    for _ in range(3):
+        failed(studio, owner)
+    asked.clear()
+    assert len(client.get("/api/v1/runs").json()["data"]) == 4
+    assert len(asked) == short
 
 
 @pytest.mark.parametrize(
