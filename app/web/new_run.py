@@ -187,7 +187,7 @@ def _planned(visit: Visit, found: Draft, settings: dict[str, str]) -> Draft:
         request = RunRequest(
             name=values.get("name") or f"{found.dataset.name} {found.preset}", base_model=values["base_model"], dataset_id=found.dataset.id,
             eval_dataset_id=values.get("eval_dataset_id"), preset=found.preset, settings=settings,
-            tags=split_tags(values.get("tags", "")), priority=_priority(values),
+            tags=split_tags(values.get("tags", "")), priority=values.get("priority") or Priority.NORMAL,
             cloned_from=found.origin.id if found.origin else None,
         )  # fmt: skip
         held_out = visit.datasets.get(visit.identity, request.eval_dataset_id) if request.eval_dataset_id else None
@@ -198,10 +198,6 @@ def _planned(visit: Visit, found: Draft, settings: dict[str, str]) -> Draft:
     except StudioError as error:
         return replace(found, form=found.form.refused(error, KNOWN), missing=Missing(error.message, "#run-form"), changed=[])
     return replace(found, request=request, spec=spec, training_rows=rows, held_out=held_out)
-
-
-def _priority(values: Mapping[str, str]) -> Priority:
-    return Priority(values["priority"]) if values.get("priority") in set(Priority) else Priority.NORMAL
 
 
 def _origin(visit: Visit, values: dict[str, str]) -> Run | None:

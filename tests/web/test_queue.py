@@ -97,6 +97,9 @@ def test_a_run_can_be_launched_with_a_priority(browser: TestClient, studio: Stud
     asked = {"name": "urgent", "dataset_id": sample.datasets["ready"], "priority": "high"}
     assert browser.post("/runs", data=asked).status_code == 303
     assert order(studio)[0] == "urgent"
+    refused = browser.post("/runs", data=asked | {"priority": "nonsense"})
+    assert refused.status_code == 422
+    assert 'id="priority-error"' in refused.text
     assert "Priority" in browser.get("/runs/new?priority=nonsense").text
 
 
