@@ -167,13 +167,13 @@ def _diverged(case: Case) -> Diagnosis:
 
 
 def _no_trained_tokens(case: Case) -> Diagnosis:
-    longest, context = case.failure.get("longest_row"), case.failure.get("context")
+    longest, context = case.failure.get("longest_row", 0), case.failure.get("context")
     fixes: tuple[Fix, ...] = ()
     todo = "Shorten the prompts, or choose a base that reads more tokens."
-    fits = longest and (context is None or longest <= context)
-    if fits and longest <= case.settings.max_length:
+    fits = context is None or longest <= context
+    if longest and fits and longest <= case.settings.max_length:
         todo = "Look at the rows: none has an answer to learn."
-    elif fits:
+    elif longest and fits:
         fixes = (
             Fix("longer", f"Read {longest:,} tokens", "As many as the longest row has; it takes more memory.", {"max_length": longest}),
         )

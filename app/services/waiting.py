@@ -122,7 +122,8 @@ class _Look:
         return busy + [Lane(AT_ONCE, worker.has_gpu)] * (0 if worker.facts.get("waiting") else self._free_slots(worker))
 
     def _free_slots(self, worker: WorkerRow) -> int:
-        return int(worker.facts.get("slots", 1)) - sum(run.lease_owner == worker.id for run, _ in self.at_work)
+        slots = int(worker.facts.get("slots", 1))
+        return slots - len([run for run, _ in self.at_work if run.lease_owner == worker.id])
 
     def _why(self, run: Run) -> str:
         if self.queue.held:
