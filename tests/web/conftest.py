@@ -24,11 +24,9 @@ from app.main import create_app
 from app.services.accounts import Accounts
 from app.services.studio import Studio
 from app.web.server import Server
-from tests.databases import migrated_sqlite
 from tools.chromium import executable
 from tools.sample_project import Sample, fill
 
-__all__ = ["migrated_sqlite"]
 LOOPBACK = "http://127.0.0.1"
 
 

@@ -21,14 +21,12 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.runs import Runs
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_run
 from workers.child import Child
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
 from workers.training_work import PackedAdapter, TrainingWork
 from workers.worker import Worker
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 
 
 class Scripted(TrainingWork):

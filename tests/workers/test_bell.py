@@ -22,14 +22,12 @@ from app.domain.bells import bell_of
 from app.gateways.queue import CeleryQueue
 from app.gateways.storage import LocalStorage
 from app.launcher import prepare
-from tests.databases import migrated_sqlite, sqlite_engine
 from tests.faults.servers import Redis
 from workers import bell
 from workers.bell import Listener
 from workers.celery_app import celery_app
 from workers.worker import Worker
 
-__all__ = ["migrated_sqlite", "sqlite_engine"]
 DEADLINE_SECONDS = 60.0
 PASSWORD = "not-for-the-log-7f3a"
 SUPERVISOR = [sys.executable, "-m", "workers.supervisor", "--queue", "cpu", "--alone"]

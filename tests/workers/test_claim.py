@@ -23,14 +23,13 @@ from app.domain.events import Command
 from app.domain.holds import holds_of
 from app.domain.webhooks import Ending
 from app.services.accounts import Identity
-from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
 from tests.workers.scenes import Play, Scripted, ask, kinds_of, once_it_runs, play, run_id, state, worker
 from workers.child import Child
 from workers.kinds import KINDS
 from workers.sweep import sweep
 from workers.worker import Worker
 
-__all__ = ["engine", "migrated_sqlite", "owner", "play", "postgresql_url", "run_id", "sqlite_engine", "worker"]
+__all__ = ["play", "run_id", "worker"]
 
 
 def test_success_enters_model_and_state_in_one_commit(engine: Engine, play: Play, run_id: str) -> None:

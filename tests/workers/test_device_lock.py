@@ -19,7 +19,7 @@ from app.db import Run, WorkerRow
 from app.db.session import reading
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
-from tests.databases import add_dataset, add_run, migrated_sqlite, owner, sqlite_engine
+from tests.databases import add_dataset, add_run
 from tests.workers.lock_holder import GPU
 from tests.workers.scenes import Scripted
 from workers import training_work
@@ -30,7 +30,6 @@ from workers.sweep import sweep
 from workers.training_work import TrainingWork
 from workers.worker import Worker
 
-__all__ = ["migrated_sqlite", "owner", "sqlite_engine"]
 DEADLINE_SECONDS = 60.0
 
 

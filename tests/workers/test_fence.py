@@ -23,15 +23,13 @@ from app.domain.runs import RunStatus
 from app.domain.webhooks import Ending
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
-from tests.databases import add_dataset, add_import, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_import, add_run
 from workers.claim import Hold
 from workers.import_work import Imported, ImportWork
 from workers.run_checkpoints import newest_good_checkpoint, run_folder
 from workers.run_log import LogTail
 from workers.training_work import PackedAdapter, TrainingWork
 from workers.worker import Worker
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 
 DONE = Finished(status="succeeded")
 CRASHED = 11

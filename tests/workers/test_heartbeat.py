@@ -19,10 +19,8 @@ from app.db.session import reading, unit_of_work
 from app.domain.errors import LeaseLost
 from app.domain.runs import RunStatus
 from app.services.accounts import Identity
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_run
 from workers.heartbeat import Heartbeat
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 
 
 @pytest.fixture

@@ -16,11 +16,9 @@ from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
-from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
 from workers.claim import claim_and_run
 from workers.worker import Worker
 
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 ROWS = '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
 
 

@@ -19,12 +19,10 @@ from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_run
 from workers import sweep
 from workers.leftovers import clear_leftovers
 from workers.worker import Worker
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 
 
 @pytest.fixture

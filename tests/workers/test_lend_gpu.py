@@ -16,13 +16,12 @@ from sqlalchemy import Engine
 from app.config import Settings
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
-from tests.databases import add_dataset, add_run, migrated_sqlite, sqlite_engine
+from tests.databases import add_dataset, add_run
 from tests.workers.scenes import Scripted
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
 from workers.worker import Worker
 
-__all__ = ["migrated_sqlite", "sqlite_engine"]
 Heard = list[tuple[str, dict[str, Any], str]]
 
 

@@ -27,7 +27,7 @@ from app.services.datasets import Datasets
 from app.services.disk import Disk
 from app.services.removal import Removal
 from app.services.runs import Runs
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_run
 from workers import packing
 from workers.child import Child
 from workers.claim import claim_and_run
@@ -38,7 +38,6 @@ from workers.training.checkpoints import Checkpoints
 from workers.training_work import TrainingWork
 from workers.worker import Worker
 
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 TOKEN = 1
 
 

@@ -20,7 +20,7 @@ from app.gateways.remote_storage import RemoteStorage
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
-from tests.databases import add_dataset, add_run, migrated_sqlite, owner, sqlite_engine
+from tests.databases import add_dataset, add_run
 from tests.s3_server import ADDRESS, S3Server, remote, s3
 from workers.child import Child
 from workers.claim import claim_and_run
@@ -32,7 +32,7 @@ from workers.training.checkpoints import Checkpoints
 from workers.training_work import ADAPTER_FILES, TrainingWork
 from workers.worker import Worker
 
-__all__ = ["migrated_sqlite", "owner", "s3", "sqlite_engine"]
+__all__ = ["s3"]
 SPEC = {"settings": {"tuning": "lora"}}
 ROWS = '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
 

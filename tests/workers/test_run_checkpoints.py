@@ -21,15 +21,13 @@ from app.domain.errors import NotFound
 from app.domain.events import Checkpoint, Finished, Notice
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_run
 from workers.kinds import KINDS, fail
 from workers.run_checkpoints import bytes_in, count_uncounted, enter_checkpoint, newest_good_checkpoint, run_folder
 from workers.sweep import sweep
 from workers.training.checkpoints import Checkpoints
 from workers.training_work import ADAPTER_FILES, TrainingWork, pack_adapter
 from workers.worker import Worker
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 
 
 @pytest.fixture

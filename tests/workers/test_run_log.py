@@ -15,11 +15,9 @@ from app.db.run_log import end_of_log, log_of
 from app.db.session import reading, unit_of_work
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_run
 from workers.run_log import LEFT_OUT, LogTail, take_untaken
 from workers.worker import Worker
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from app.db.session import reading, unit_of_work
 from app.domain.diagnosis import FAILURE
 from app.domain.events import AnyEvent, Doing, Metric
 from app.services.accounts import Identity
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_run
 from tests.workers.scenes import Play, Scripted, ask, once_it_runs, play, run_id, state, worker
 from workers.child import Child
 from workers.claim import Hold
@@ -35,7 +35,7 @@ from workers.packing import Packing
 from workers.sweep import sweep
 from workers.worker import Worker
 
-__all__ = ["engine", "migrated_sqlite", "owner", "play", "postgresql_url", "run_id", "sqlite_engine", "worker"]
+__all__ = ["play", "run_id", "worker"]
 
 
 def test_the_log_of_every_attempt_is_kept(engine: Engine, play: Play, run_id: str) -> None:

@@ -15,10 +15,7 @@ from app.db import WorkerRow
 from app.db.session import reading
 from app.domain.devices import from_facts
 from app.gateways.storage import LocalStorage
-from tests.databases import engine, migrated_sqlite, postgresql_url, sqlite_engine
 from workers.worker import Worker
-
-__all__ = ["engine", "migrated_sqlite", "postgresql_url", "sqlite_engine"]
 
 
 @pytest.fixture

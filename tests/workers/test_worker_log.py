@@ -8,10 +8,9 @@ from structlog.testing import capture_logs
 
 from app.db.counters import RUN_STEPS, counted
 from app.db.session import reading
-from tests.databases import engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
 from tests.workers.scenes import Play, play, run_id, worker
 
-__all__ = ["engine", "migrated_sqlite", "owner", "play", "postgresql_url", "run_id", "sqlite_engine", "worker"]
+__all__ = ["play", "run_id", "worker"]
 
 
 def test_every_line_about_a_run_names_it_and_its_token(play: Play, run_id: str) -> None:

@@ -17,12 +17,10 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.models import Models
-from tests.databases import add_dataset, add_import, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
+from tests.databases import add_dataset, add_import, add_run
 from workers import import_work, training_work
 from workers.kinds import KINDS
 from workers.worker import Worker
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
 
 
 class Slow(LocalStorage):

@@ -5,9 +5,7 @@ from sqlalchemy import Engine
 from app.db.session import reading, unit_of_work
 from app.services.accounts import Accounts, Identity
 from app.services.search import FOUND, MAX_WORDS, NEWEST, Findings, Search, words_of
-from tests.databases import add_dataset, add_run, engine, migrated_sqlite, owner, postgresql_url, sqlite_engine
-
-__all__ = ["engine", "migrated_sqlite", "owner", "postgresql_url", "sqlite_engine"]
+from tests.databases import add_dataset, add_run
 
 
 def found(engine: Engine, by: Identity, text: str) -> Findings:
