@@ -34,7 +34,7 @@ OVERLAP_SECONDS = 10.0
 OVERLAP_EVENTS = 200
 """PostgreSQL numbers events before they are committed, so one may be seen after others with higher numbers."""
 MARGIN_SECONDS = 1.0
-"""A reader that comes back is told of this much more, and of as many events as each look goes back: a doorbell too many does no harm."""
+"""A reader that comes back is told of this much more: a doorbell too many does no harm."""
 LISTS = {RUN: "runs", DATASET: "datasets", WORKER: "workers"}
 log = structlog.get_logger()
 
@@ -165,7 +165,7 @@ class Live:
     def _missed(self, since: Moment) -> list[tuple[str | None, str]]:
         with reading(self.engine) as session:
             changes = Changes(session)
-            rows, events = changes.since(since.clock - MARGIN_SECONDS), changes.events_after(since.event - OVERLAP_EVENTS)
+            rows, events = changes.since(since.clock - MARGIN_SECONDS), changes.events_after(since.event)
         return [topic for change in rows for topic in topics_of(change)] + [topic for event in events for topic in topics_of_event(event)]
 
     async def _tail(self) -> None:

@@ -123,22 +123,6 @@ def test_who_comes_back_is_told_of_an_event_that_changed_no_row(studio: Studio, 
     asyncio.run(follow())
 
 
-def test_who_comes_back_is_told_of_an_event_that_was_committed_after_the_last_one_heard(studio: Studio, sample: Sample) -> None:
-    run_id = sample.runs["done"]
-    with reading(studio.engine) as session:
-        before = Changes(session).now()
-    before = Moment(1e12, before.event + 2)
-    with unit_of_work(studio.engine) as session:
-        session.add(EventRow(id=before.event - 1, project_id=project_of(studio), subject_id=run_id, type="notice", message="x"))
-
-    async def follow() -> None:
-        reader = Reader(Live(studio.engine), studio, f"run:{run_id}", since=before)
-        await reader.next()
-        assert (await reader.next()).raw_data == f"run:{run_id}"
-
-    asyncio.run(follow())
-
-
 def test_an_event_that_is_committed_after_later_ones_rings_too(tail: Tail, studio: Studio, sample: Sample) -> None:
     """PostgreSQL numbers an event when it is written, and shows it when it is committed."""
     newest, project = tail.moment.event if tail.moment else 0, project_of(studio)
