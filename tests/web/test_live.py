@@ -123,6 +123,17 @@ def test_who_comes_back_is_told_of_an_event_that_changed_no_row(studio: Studio, 
     asyncio.run(follow())
 
 
+def test_a_page_just_drawn_is_told_of_nothing_older(studio: Studio, sample: Sample) -> None:
+    """Each redraw opens a stream: one that rang for what the page shows already would have it redrawn without end."""
+    run_id = sample.runs["done"]
+    with unit_of_work(studio.engine) as session:
+        session.add(EventRow(project_id=project_of(studio), subject_id=run_id, type="notice", message="x"))
+    with reading(studio.engine) as session:
+        drawn = Changes(session).now()
+    missed = Live(studio.engine)._missed(Moment(drawn.clock + live.MARGIN_SECONDS, drawn.event))
+    assert missed == []
+
+
 def test_an_event_that_is_committed_after_later_ones_rings_too(tail: Tail, studio: Studio, sample: Sample) -> None:
     """PostgreSQL numbers an event when it is written, and shows it when it is committed."""
     newest, project = tail.moment.event if tail.moment else 0, project_of(studio)
