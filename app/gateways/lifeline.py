@@ -70,7 +70,8 @@ def when_told_to_leave(act: Callable[[], None]) -> None:
 
     threading.Thread(target=listen, name="told to leave", daemon=True).start()
     for number in TOLD_TO_LEAVE:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves the end of a terminal
+        # nohup has the end of a terminal ignored; a request to leave is followed, whatever whoever started this ignores.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, tell)
 
 

@@ -89,7 +89,7 @@ def _end(studio: RunningStudio | None) -> None:
     from tools.running import stop
 
     for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)  # not SIG_IGN, which whatever is started from here would inherit
     if studio is None:
         return
     say("\nEnding the studio.")
