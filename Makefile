@@ -23,8 +23,8 @@ run: setup ## set up, then start Hone: make run PORT=8000 HONE_HOME=./var
 demo: setup ## set up, start, train on the sample e-mails, show what came of it: make demo PORT=8000 HONE_HOME=./var
 	@exec $(BIN)/python -m tools.demo --home "$(HONE_HOME)" --port "$(PORT)" $(ARGS)
 
-test: setup-dev ## every test but the slow ones and those that need a GPU, side by side; one after another: make test ARGS="-n 0"
-	@$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+test: setup-dev ## every test but the slow ones and those that need a GPU, three side by side, since many wait; one after another: make test ARGS="-n 0"
+	@$(BIN)/python -m pytest -q -n 3 --dist worksteal $(ARGS)
 
 test-slow: setup-dev ## the tests that take minutes
 	@$(BIN)/python -m pytest -q -m slow --timeout=3600 $(ARGS)
