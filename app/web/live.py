@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi.sse import ServerSentEvent
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,7 +36,10 @@ OVERLAP_EVENTS = 200
 """PostgreSQL numbers events before they are committed, so one may be seen after others with higher numbers."""
 MARGIN_SECONDS = 1.0
 """A reader that comes back is told of this much more: a doorbell too many does no harm."""
+THREADS = 4
+"""Streams look at the database in so many threads of their own. With those that answer requests, a database that hangs would leave none."""
 LISTS = {RUN: "runs", DATASET: "datasets", WORKER: "workers"}
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -108,6 +112,7 @@ class Live:
         self.closed = False
         self.tail = Tail(engine)
         self._told: Moment | None = None
+        self._threads = CapacityLimiter(THREADS)
         self._listeners: set[Listener] = set()
         self._tailing: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
@@ -133,7 +138,8 @@ class Live:
             while not self.closed:
                 await self._wait(listener)
                 if time.monotonic() - checked > RECHECK_SECONDS:
-                    if not await to_thread.run_sync(still_allowed):
+                    # Who waits for a thread must not hold up a server that leaves.
+                    if not await self._look(lambda: self.closed or still_allowed()):
                         yield ServerSentEvent(event="signed-out", raw_data="")
                         return
                     checked = time.monotonic()
@@ -151,7 +157,7 @@ class Live:
         # Who is told "open" misses nothing that comes later.
         await self._started.wait()
         if since is not None:
-            listener.hear(await to_thread.run_sync(self._missed, since))
+            listener.hear(await self._look(partial(self._missed, since)))
 
     async def _wait(self, listener: Listener) -> None:
         if not listener.rung:
@@ -183,15 +189,18 @@ class Live:
 
     async def _turn(self) -> None:
         if not self._started.is_set():
-            await to_thread.run_sync(self.tail.start)
+            await self._look(self.tail.start)
             self._told = self.tail.moment
             self._started.set()
             return
-        changed = await to_thread.run_sync(self.tail.look)
+        changed = await self._look(self.tail.look)
         # Together with what was found: an id that ran ahead of its rings would have who comes back miss them.
         self._told = self.tail.moment
         for listener in self._listeners:
             listener.hear(changed)
+
+    async def _look(self, ask: Callable[[], T]) -> T:
+        return await to_thread.run_sync(ask, limiter=self._threads)
 
     def _id(self) -> str | None:
         return str(self._told) if self._told else None

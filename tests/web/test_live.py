@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.sse import ServerSentEvent
 from fastapi.testclient import TestClient
 
@@ -174,6 +177,37 @@ def test_who_may_look_no_longer_is_shut_out(studio: Studio, monkeypatch: pytest.
         return [event.event async for event in reader.stream]
 
     assert asyncio.run(asyncio.wait_for(follow(), 20)) == [None, "signed-out"]
+
+
+def test_a_database_that_hangs_under_many_streams_keeps_no_request_waiting(
+    app: FastAPI, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.05)
+    released = threading.Event()
+    hub: Live = app.state.web.live
+
+    def hang() -> bool:
+        released.wait(60)
+        return True
+
+    async def follow(reader: Reader) -> None:
+        async for _ in reader.stream:
+            pass
+
+    async def ask() -> None:
+        streams = [asyncio.create_task(follow(Reader(hub, studio, "runs", allowed=hang))) for _ in range(60)]
+        await asyncio.sleep(1)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            async with asyncio.timeout(20):
+                assert [(await client.get(path)).status_code for path in ("/livez", "/")] == [200, 200]
+        hub.close()
+        released.set()
+        await asyncio.gather(*streams)
+
+    try:
+        asyncio.run(asyncio.wait_for(ask(), 40))
+    finally:
+        released.set()
 
 
 def test_closing_ends_every_stream(studio: Studio) -> None:

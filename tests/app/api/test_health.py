@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
+import httpx
 import pytest
+from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import event
@@ -128,3 +131,19 @@ def test_a_store_that_hangs_holds_up_nobody_and_is_asked_once(started: Started, 
     assert time.monotonic() - began < 30
     assert asked == [1]
     released.set()
+
+
+def test_a_web_whose_threads_all_wait_still_tells_of_its_health(started: Started) -> None:
+    app, released = started().app, threading.Event()
+
+    async def ask() -> list[int]:
+        busy = [asyncio.create_task(to_thread.run_sync(released.wait, 60)) for _ in range(60)]
+        await asyncio.sleep(0.5)
+        try:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client, asyncio.timeout(20):
+                return [(await client.get(path)).status_code for path in ("/livez", "/readyz")]
+        finally:
+            released.set()
+            await asyncio.gather(*busy)
+
+    assert asyncio.run(ask()) == [200, 200]
