@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 BEATS_PER_LEASE = 4
+TRIES_PER_LEASE = 60
+"""How often a sign is tried that the database did not take: it has to get there before half a lease is over."""
 
 
 class Heartbeat:
@@ -55,12 +57,13 @@ class Heartbeat:
             raise LeaseLost(message)
 
     def _beat(self) -> None:
-        while not self._done.wait(self.lease_seconds / BEATS_PER_LEASE):
+        pause = self.lease_seconds / BEATS_PER_LEASE
+        while not self._done.wait(pause):
             asked = time.monotonic()  # the lease is counted from no later than this
             try:
                 with unit_of_work(self.engine) as session:
                     extend(session, self.table, self.work_id, self.token, self.lease_seconds)
-                self._extended = asked
+                self._extended, pause = asked, self.lease_seconds / BEATS_PER_LEASE
             except LeaseLost:
                 # Also when the work has just ended: then nobody asks any more.
                 self.lost.set()
@@ -68,6 +71,7 @@ class Heartbeat:
                 return
             except UNREACHABLE as error:
                 log.warning("the database does not answer", error=str(error))
+                pause = self.lease_seconds / TRIES_PER_LEASE
 
     def _count_if_refused(self) -> None:
         with suppress(*UNREACHABLE):

@@ -90,6 +90,26 @@ def test_half_a_lease_without_the_database_is_too_long(engine: Engine, run_id: s
         over.set()
 
 
+def test_a_sign_that_did_not_get_there_is_given_again_before_it_is_too_late(
+    engine: Engine, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails, beats = iter([True]), threading.Event()
+
+    def extend(*_: object) -> None:
+        if next(fails, False):
+            time.sleep(0.5)  # as one waits for a file's lock
+            raise OperationalError("UPDATE", {}, Exception("database is locked"))
+        beats.set()
+
+    monkeypatch.setattr(workers.heartbeat, "extend", extend)
+    with Heartbeat(engine, Run, run_id, 1, lease_seconds=4.0) as heartbeat:
+        begun = time.monotonic()
+        while not beats.is_set():
+            heartbeat.check()
+            time.sleep(0.02)
+        assert time.monotonic() - begun < 4.0 / 2
+
+
 def is_lost(heartbeat: Heartbeat) -> bool:
     try:
         heartbeat.check()
