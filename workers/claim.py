@@ -142,7 +142,7 @@ class Hold:
 
     def _run_child(self) -> None:
         """Start the child and stay with it until nothing of it is left."""
-        self.child = self._patiently(lambda: self.kind.start(self.worker, self.work_id, self.token))
+        self.child = self._patiently(lambda: self.kind.prepare(self.worker, self.work_id, self.token))()
         try:
             self._watch(self.child)
             self.child.let_end()

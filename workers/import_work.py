@@ -20,7 +20,7 @@ from app.domain.runs import RunStatus
 from workers.child import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sqlalchemy.orm import Session
@@ -43,8 +43,8 @@ class ImportWork:
     table = Import
     queue = "cpu"
 
-    def start(self, worker: Worker, work_id: str, token: int) -> Child:
-        """Start the reading of an upload."""
+    def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
+        """Have the upload here; return what starts its reading."""
         folder = _folder(worker, work_id)
         folder.mkdir(parents=True, exist_ok=True)
         with reading(worker.engine) as session:
@@ -57,7 +57,7 @@ class ImportWork:
         }  # fmt: skip
         spec_file = folder / "spec.json"
         spec_file.write_text(json.dumps(spec), encoding="utf-8")
-        return Child(["workers.curation.ingest", str(spec_file)], folder=folder, log_file=folder / "log.txt")
+        return lambda: Child(["workers.curation.ingest", str(spec_file)], folder=folder, log_file=folder / "log.txt")
 
     def record(self, session: Session, _worker: Worker, row: Import, events: Sequence[AnyEvent]) -> None:
         """Note how far the reading is."""

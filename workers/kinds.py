@@ -13,7 +13,7 @@ from workers.import_work import ImportWork
 from workers.training_work import TrainingWork
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class Kind(Protocol):
-    """A kind of work: how it starts, what its reports mean, what is kept of it."""
+    """A kind of work: how it begins, what its reports mean, what is kept of it."""
 
     table: type[Any]
     queue: str
 
-    def start(self, worker: Worker, work_id: str, token: int, /) -> Child:
-        """Start the child process; Invalid when the work cannot be done at all."""
+    def prepare(self, worker: Worker, work_id: str, token: int, /) -> Callable[[], Child]:
+        """Make ready what the child needs, slow as that may be, and return what starts it; Invalid when the work cannot be done at all."""
 
     def record(self, session: Session, worker: Worker, row: Any, events: Sequence[AnyEvent]) -> None:
         """Write what the child reported; the lease is held."""

@@ -34,7 +34,7 @@ from workers.lineage import card_of
 from workers.run_checkpoints import drop_checkpoints, enter_checkpoint, newest_good_checkpoint, run_folder, work_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -57,8 +57,8 @@ class TrainingWork:
     table = Run
     queue = "gpu"
 
-    def start(self, worker: Worker, work_id: str, token: int) -> Child:
-        """Write the spec and start the trainer, from the newest whole checkpoint if there is one."""
+    def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
+        """Write the spec of a trainer that goes on from the newest whole checkpoint if there is one; return what starts it."""
         folder = run_folder(worker, work_id)
         folder.mkdir(parents=True, exist_ok=True)
         for earlier in folder.glob("adapter*"):
@@ -78,8 +78,8 @@ class TrainingWork:
         checkpoint = newest_good_checkpoint(worker, work_id, token)
         if checkpoint:
             arguments += ["--resume", str(checkpoint.folder)]
-        keeps = worker.device_lock.inherited
-        return Child(arguments, folder=folder, log_file=folder / "log.txt", needs_hub=base_dir is None, keeps=keeps)
+        log_file, needs_hub = folder / "log.txt", base_dir is None
+        return lambda: Child(arguments, folder=folder, log_file=log_file, needs_hub=needs_hub, keeps=worker.device_lock.inherited)
 
     def record(self, session: Session, worker: Worker, row: Run, events: Sequence[AnyEvent]) -> None:
         """Write what the trainer reported."""

@@ -35,9 +35,9 @@ class Scripted(TrainingWork):
     def __init__(self, scenario: str, folder: Path) -> None:
         self.scenario, self.folder = scenario, folder
 
-    def start(self, worker: Worker, work_id: str, token: int) -> Child:
+    def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
         arguments = ["tests.workers.scripted_child", self.scenario, "--lease-token", str(token)]
-        return Child(arguments, folder=self.folder, log_file=self.folder / "log.txt")
+        return lambda: Child(arguments, folder=self.folder, log_file=self.folder / "log.txt")
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
         if finished is None and self.scenario != "dies after a checkpoint":

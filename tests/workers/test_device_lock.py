@@ -115,7 +115,7 @@ def test_a_trainer_is_given_its_gpus_lock(worker: Worker, tmp_path: Path, monkey
     with reading(worker.engine) as session:
         run_id = session.query(Run).one().id
     with worker.device_lock.taken():
-        TrainingWork().start(worker, run_id, 1)
+        TrainingWork().prepare(worker, run_id, 1)()
         assert given == [worker.device_lock.inherited]
     assert (len(given[0]), worker.device_lock.inherited) == (1, ())
 

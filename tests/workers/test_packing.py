@@ -94,9 +94,9 @@ def enter(worker: Worker, run_id: str, events: list[AnyEvent]) -> None:
 
 
 def bring(packs: Packing, run_id: str, *steps: int) -> None:
-    """Save checkpoints and see each through into the store and the database."""
+    """Save checkpoints and see each through into the database and the store."""
     for step in steps:
-        packs.through([save(packs.worker, run_id, step)])
+        enter(packs.worker, run_id, packs.through([save(packs.worker, run_id, step)]))
         until(lambda: packs._under_way is None)
         enter(packs.worker, run_id, packs.through([]))
 
@@ -167,24 +167,110 @@ def test_one_that_is_broken_in_both_places_is_marked_and_the_older_taken(
         assert {row.step: row.state for row in states} == {10: "good", 20: "corrupt"}
 
 
-def test_other_events_do_not_wait_and_a_newer_checkpoint_takes_the_place_of_a_waiting_one(
-    worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate, seal = threading.Event(), worker.storage.seal
+class Gate(threading.Semaphore):
+    """The store takes one file for each release of this."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.reached = threading.Event()
+
+
+@pytest.fixture
+def gate(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    made, seal = Gate(), worker.storage.seal
 
     def slowly(source: Path) -> Sealed:
-        gate.wait(30)
+        made.reached.set()
+        made.acquire(timeout=30)
         return seal(source)
 
     monkeypatch.setattr(worker.storage, "seal", slowly)
+    return made
+
+
+def entered(worker: Worker) -> dict[int, tuple[str, bool]]:
+    """Return the state of each checkpoint, and whether the store has it."""
+    with reading(worker.engine) as session:
+        return {row.step: (row.state, row.artifact_id is not None) for row in session.scalars(select(CheckpointRow))}
+
+
+def test_nothing_waits_for_the_store_and_a_newer_checkpoint_takes_the_place_of_a_waiting_one(
+    worker: Worker, packs: Packing, run_id: str, gate: Gate
+) -> None:
     metric = Metric(step=30, name="train/loss", value=1.0)
-    saved = [save(worker, run_id, step) for step in (10, 20, 30)]
-    assert packs.through([saved[0]]) == []
-    assert packs.through([saved[1], saved[2], metric]) == [metric]
-    gate.set()
-    events = packs.rest(lambda: True)
-    assert [event.step for event in events if isinstance(event, PackedCheckpoint)] == [10, 30]
-    assert not (run_folder(worker, run_id) / saved[1].path).exists()
+    saved: list[AnyEvent] = [save(worker, run_id, step) for step in (10, 20, 30)]
+    assert packs.through([saved[0]]) == [saved[0]]
+    assert packs.through([saved[1], saved[2], metric]) == [saved[1], saved[2], metric]
+    gate.release(2)
+    assert [event.step for event in packs.rest(lambda: True) if isinstance(event, PackedCheckpoint)] == [10, 30]
+
+
+def test_a_worker_killed_while_the_store_is_away_loses_nothing_of_what_lies_on_its_disk(
+    worker: Worker, elsewhere: Worker, packs: Packing, run_id: str, gate: Gate
+) -> None:
+    gate.release()
+    bring(packs, run_id, 10)
+    for step in (20, 30, 40):
+        enter(worker, run_id, packs.through([save(worker, run_id, step)]))
+    # Killed here: nothing more is heard of what was under way.
+    assert entered(worker) == {10: ("good", True), 20: ("removed", False), 30: ("good", False), 40: ("good", False)}
+    assert [path.name for path in sorted((run_folder(worker, run_id) / "checkpoints").glob("*-t*"))] == ["30-t1", "40-t1"]
+    found = newest_good_checkpoint(worker, run_id, TOKEN)
+    assert found is not None
+    assert found.step == 40
+    found = newest_good_checkpoint(elsewhere, run_id, TOKEN)
+    assert found is not None
+    assert found.step == 10
+    packs.close()
+    gate.release()
+
+
+def test_a_slow_store_has_one_though_newer_ones_displace_it_on_its_way(
+    worker: Worker, elsewhere: Worker, packs: Packing, run_id: str, gate: Gate
+) -> None:
+    enter(worker, run_id, packs.through([save(worker, run_id, 10)]))
+    assert gate.reached.wait(30)
+    for step in (20, 30, 40):
+        enter(worker, run_id, packs.through([save(worker, run_id, step)]))
+    assert entered(worker)[10] == ("removed", False)
+    gate.release()
+    until(lambda: packs._waiting is None)  # the first got there
+    enter(worker, run_id, packs.through([]))
+    assert entered(worker)[10] == ("good", True)
+    found = newest_good_checkpoint(elsewhere, run_id, TOKEN)
+    assert found is not None
+    assert found.step == 10
+    gate.release()
+    enter(worker, run_id, packs.rest(lambda: True))
+    assert entered(worker) == {10: ("removed", False), 20: ("removed", False), 30: ("good", False), 40: ("good", True)}
+    assert blobs(worker) == 1
+
+
+def test_one_that_was_let_go_of_before_it_was_packed_is_left_out_without_a_word(
+    worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "AGAIN_SECONDS", 0.01)
+    gone = save(worker, run_id, 10)
+    (run_folder(worker, run_id) / gone.path / "x").unlink()  # as when its removal has begun: no part of one may be sent
+    with pytest.raises(FileNotFoundError):
+        packing.pack(run_folder(worker, run_id) / gone.path, worker.storage.incoming / "x.tar")
+    (worker.storage.incoming / "x.tar").unlink()
+    shutil.rmtree(run_folder(worker, run_id) / gone.path)
+    packs.through([gone])
+    assert packs.rest(lambda: True) == []
+    assert list(worker.storage.incoming.iterdir()) == []
+
+
+def test_a_thread_that_dies_keeps_nobody_waiting(worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as once:
+        once.setattr(packing, "pack", broken)
+        packs.through([save(worker, run_id, 10)])
+        until(lambda: packs._under_way is None)
+    bring(packs, run_id, 20)
+    assert entered(worker) == {20: ("good", True)}
 
 
 def test_a_store_that_is_away_is_told_of_once_and_tried_again(
@@ -215,7 +301,7 @@ def test_at_the_end_one_that_the_store_does_not_take_counts_as_it_lies_here(
 
     monkeypatch.setattr(worker.storage, "seal", full)
     monkeypatch.setattr(packing, "PATIENCE_SECONDS", 0.0)
-    packs.through([save(worker, run_id, 10)])
+    enter(worker, run_id, packs.through([save(worker, run_id, 10)]))
     enter(worker, run_id, packs.rest(lambda: True))
     assert list(worker.storage.incoming.iterdir()) == []
     found = newest_good_checkpoint(worker, run_id, TOKEN)
@@ -237,7 +323,7 @@ def test_what_comes_too_late_leaves_no_file(worker: Worker, packs: Packing, run_
     monkeypatch.setattr(worker.storage, "seal", slowly)
     event = save(worker, run_id, 10)
     packs.through([event])
-    assert packs.rest(lambda: False) == [event]  # a cancel does not wait
+    assert packs.rest(lambda: False) == []  # a cancel does not wait
     gate.set()
     assert done.wait(30)
     until(lambda: not list(worker.storage.incoming.iterdir()) and blobs(worker) == 0)
@@ -271,13 +357,13 @@ def test_what_they_hold_counts_here_and_in_the_store(worker: Worker, packs: Pack
     with reading(worker.engine) as session:
         of_run = Disk(session).of_runs([session.get_one(Run, run_id)])[run_id]
         assert of_run.checkpoints == held_here + held_there
-        assert Disk(session).of_project(owner, worker.storage.folder).run_bytes == of_run.total
+        assert Disk(session).of_project(owner).run_bytes == of_run.total
 
 
 def test_an_older_one_than_is_known_leaves_nothing(worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.storage, "seal", uploading(worker))
     bring(packs, run_id, 20)
-    packs.through([save(worker, run_id, 10)])
+    enter(worker, run_id, packs.through([save(worker, run_id, 10)]))
     enter(worker, run_id, packs.rest(lambda: True))
     assert blobs(worker) == 1
     assert list(worker.storage.incoming.iterdir()) == []
@@ -298,13 +384,14 @@ def test_with_the_run_its_checkpoints_leave_the_store(worker: Worker, packs: Pac
 
 
 def test_a_unit_of_work_that_was_rolled_back_is_done_again(worker: Worker, packs: Packing, run_id: str) -> None:
-    packs.through([save(worker, run_id, 10)])
-    events = packs.rest(lambda: True)
+    events = [*packs.through([save(worker, run_id, 10)]), *packs.rest(lambda: True)]
     with suppress(RuntimeError), unit_of_work(worker.engine) as session:
         TrainingWork().record(session, worker, held(session, Run, run_id, TOKEN), events)
         raise RuntimeError
     enter(worker, run_id, events)
+    enter(worker, run_id, events)  # as when the answer to the commit was lost
     assert blobs(worker) == 1
+    assert entered(worker) == {10: ("good", True)}
 
 
 def test_one_that_the_store_has_lost_meanwhile_counts_as_it_lies_here(
@@ -324,10 +411,11 @@ def test_one_that_the_store_has_lost_meanwhile_counts_as_it_lies_here(
 class Dying(TrainingWork):
     """Training whose child reports a checkpoint and is gone."""
 
-    def start(self, worker: Worker, work_id: str, token: int) -> Child:
+    def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
         folder = run_folder(worker, work_id)
         save(worker, work_id, 1)
-        return Child(["tests.workers.scripted_child", "dies after a checkpoint"], folder=folder, log_file=folder / "log.txt")
+        command = ["tests.workers.scripted_child", "dies after a checkpoint"]
+        return lambda: Child(command, folder=folder, log_file=folder / "log.txt")
 
 
 def test_what_a_dying_child_had_told_of_is_in_the_store_before_its_run_waits_again(

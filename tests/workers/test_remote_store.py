@@ -50,7 +50,7 @@ def make_worker(engine: Engine, home: Path, queue: str = "gpu") -> Worker:
 class Training(TrainingWork):
     """Training whose child only speaks: at the first attempt it saves and dies, at the second it succeeds."""
 
-    def start(self, worker: Worker, work_id: str, token: int) -> Child:
+    def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
         with reading(worker.engine) as session:
             dataset = worker.storage.path(session.get_one(Run, work_id).version.artifact.sha256)
         folder = run_folder(worker, work_id)
@@ -64,8 +64,8 @@ class Training(TrainingWork):
         return self._play(folder, "dies after a checkpoint")
 
     @staticmethod
-    def _play(folder: Path, scenario: str) -> Child:
-        return Child(["tests.workers.scripted_child", scenario], folder=folder, log_file=folder / "log.txt")
+    def _play(folder: Path, scenario: str) -> Callable[[], Child]:
+        return lambda: Child(["tests.workers.scripted_child", scenario], folder=folder, log_file=folder / "log.txt")
 
     @staticmethod
     def _write(folder: Path) -> None:

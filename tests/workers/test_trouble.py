@@ -169,13 +169,18 @@ def test_a_child_that_hangs_in_the_system_does_not_hold_its_worker_for_ever(
     engine: Engine, worker: Worker, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch, scenario: str
 ) -> None:
     started: list[Child] = []
-    start = Scripted.start
+    prepare = Scripted.prepare
 
-    def remember(self: Scripted, *work: Any) -> Child:
-        started.append(start(self, *work))
-        return started[0]
+    def remember(self: Scripted, *work: Any) -> Callable[[], Child]:
+        start = prepare(self, *work)
 
-    monkeypatch.setattr(Scripted, "start", remember)
+        def started_now() -> Child:
+            started.append(start())
+            return started[0]
+
+        return started_now
+
+    monkeypatch.setattr(Scripted, "prepare", remember)
     monkeypatch.setattr(os, "killpg", lambda *_: None)  # as a process is that waits for a driver
     monkeypatch.setattr(workers.child, "PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(workers.child, "ENDING_SECONDS", 0.1)
@@ -239,15 +244,15 @@ def test_a_database_that_is_away_when_work_begins_costs_nothing(
     engine: Engine, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fails = iter([True, True])
-    start = Scripted.start
+    prepare = Scripted.prepare
 
-    def start_later(self: Scripted, worker: Worker, work_id: str, token: int) -> Child:
+    def prepare_later(self: Scripted, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
         if next(fails, False):
             raise OperationalError("SELECT", {}, Exception("server closed the connection"))
-        return start(self, worker, work_id, token)
+        return prepare(self, worker, work_id, token)
 
     monkeypatch.setattr(workers.claim, "ASK_SECONDS", 0.05)
-    monkeypatch.setattr(Scripted, "start", start_later)
+    monkeypatch.setattr(Scripted, "prepare", prepare_later)
     play("succeeds")
     assert (state(engine, run_id).status, state(engine, run_id).attempt) == ("succeeded", 1)
 

@@ -103,5 +103,5 @@ def test_for_work_that_begins(
         work_id = add_import(engine, owner, dataset_id)
         with unit_of_work(engine) as session:
             session.get_one(Dataset, dataset_id).upload = kept_for(owner)
-    KINDS[kind].start(worker, work_id, 1)
+    KINDS[kind].prepare(worker, work_id, 1)
     assert storage.in_use == [0]
