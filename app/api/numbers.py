@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -20,7 +18,7 @@ from app.db.session import reading
 from app.domain.runs import RunStatus
 from app.domain.webhooks import DeliveryStatus
 from app.services.probe import Probe
-from app.services.readiness import QUEUES, places_of
+from app.services.readiness import QUEUES
 from app.services.waiting import BACK
 from app.services.workers import Workers, WorkerState
 
@@ -51,12 +49,11 @@ class StudioNumbers(Collector):
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._database = Probe(self._read)
-        self._disks = {place: Probe(partial(shutil.disk_usage, folder)) for place, folder in places_of(studio).items()}
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        database, disks = self._database.start(), {place: disk.start() for place, disk in self._disks.items()}
+        database, disks = self._database.start(), self._studio.disks.ask()
         found = _answer("database", database, deadline) or []
         yield from found
         yield GaugeMetricFamily("hone_database_up", "Whether the database answered just now.", bool(found))

@@ -1,9 +1,11 @@
-"""What everything holds on disk, added up from rows: no folder is walked for a page."""
+"""What everything holds on disk, added up from rows, so that no folder is walked for a page; and how much room is left."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,11 @@ from sqlalchemy import func, select
 
 from app.db import Artifact, CheckpointRow, Dataset, Run
 from app.db.checkpoints import GONE
+from app.services.probe import Probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from concurrent.futures import Future
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 LEAST_FREE_BYTES, LEAST_FREE_SHARE = 100 * 2**20, 0.05
 """Below this a disk counts as full: enough for the database to commit and for a small checkpoint. On a small disk the share decides."""
+PATIENCE_SECONDS = 0.3
+"""Whoever draws a page waits no longer for a disk that does not answer, and tells nothing of it."""
 OF_RUNS, OF_DATASETS = ("adapter", "checkpoint"), ("upload", "rows")
 
 
@@ -41,13 +47,12 @@ class RunSize:
 
 @dataclass(frozen=True)
 class DiskUse:
-    """What a project holds, and how much is left on the disk of the store."""
+    """What a project holds."""
 
     runs: int
     run_bytes: int
     datasets: int
     dataset_bytes: int
-    free_bytes: int
 
     @property
     def total(self) -> int:
@@ -55,10 +60,53 @@ class DiskUse:
         return self.run_bytes + self.dataset_bytes
 
 
+@dataclass(frozen=True)
+class Room:
+    """A disk's size, and how much of it is left."""
+
+    total: int
+    free: int
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether so little is left that work on it will fail soon."""
+        return self.free < min(LEAST_FREE_BYTES, self.total * LEAST_FREE_SHARE)
+
+
+def room_at(place: Path) -> Room:
+    """Return the room where something lies."""
+    disk = shutil.disk_usage(place)
+    return Room(disk.total, disk.free)
+
+
 def is_nearly_full(place: Path) -> bool:
     """Return whether a disk has so little room left that work on it will fail soon."""
-    disk = shutil.disk_usage(place)
-    return disk.free < min(LEAST_FREE_BYTES, disk.total * LEAST_FREE_SHARE)
+    return room_at(place).is_nearly_full
+
+
+class Disks:
+    """What lies on a disk of this machine; some or all of it may share one. A disk that hangs or is gone holds up nobody who asks."""
+
+    def __init__(self, places: Mapping[str, Path]) -> None:
+        self._probes = {name: Probe(partial(room_at, place)) for name, place in places.items()}
+
+    def ask(self) -> dict[str, Future[Room]]:
+        """Have every disk asked; whoever waits for the answers says how long."""
+        return {name: probe.start() for name, probe in self._probes.items()}
+
+    def known(self) -> dict[str, Room]:
+        """Return the room of those that answer soon."""
+        deadline, found = time.monotonic() + PATIENCE_SECONDS, {}
+        for name, asked in self.ask().items():
+            try:
+                found[name] = asked.result(max(0.0, deadline - time.monotonic()))
+            except (TimeoutError, OSError):
+                continue
+        return found
+
+    def full(self) -> list[str]:
+        """Return what there is no room left for, as far as is known."""
+        return [name for name, room in self.known().items() if room.is_nearly_full]
 
 
 class Disk:
@@ -77,7 +125,7 @@ class Disk:
         adapters = self._pairs(sizes)
         return {run.id: RunSize(adapters.get(run.adapter_id or "", 0), checkpoints.get(run.id, 0), run.work_bytes) for run in runs}
 
-    def of_project(self, by: Identity, store: Path) -> DiskUse:
+    def of_project(self, by: Identity) -> DiskUse:
         """Return what a project holds; equal files lie in the store once, and count once."""
         runs, work = self.session.execute(select(func.count(), func.sum(Run.work_bytes)).where(Run.project_id == by.project_id)).one()
         kept = select(func.sum(CheckpointRow.size_bytes)).where(CheckpointRow.project_id == by.project_id, CheckpointRow.state != GONE)
@@ -87,7 +135,6 @@ class Disk:
             run_bytes=int(work or 0) + int(self.session.scalar(kept) or 0) + self._files(by, OF_RUNS),
             datasets=self.session.scalar(datasets) or 0,
             dataset_bytes=self._files(by, OF_DATASETS),
-            free_bytes=shutil.disk_usage(store).free,
         )
 
     def _files(self, by: Identity, kinds: tuple[str, ...]) -> int:

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from app.db.counters import count
 from app.db.migrate import is_current
 from app.db.session import reading
-from app.services.disk import is_nearly_full
 from app.services.probe import Probe
 from app.services.workers import Workers
 
@@ -75,13 +74,6 @@ def _why_not(answer: Future[None], seconds: float) -> str:
     return str(error) or type(error).__name__ if error else ""
 
 
-def places_of(studio: Studio) -> dict[str, Path]:
-    """Return what lies on a disk of this machine, and where; some or all of it may share one."""
-    places = {"store": studio.incoming, "runs": studio.run_folders.parent}
-    database = studio.engine.url.database if studio.engine.dialect.name == "sqlite" else None
-    return places | ({"database": Path(database).parent} if database else {})
-
-
 def try_database(engine: Engine) -> None:
     """Write into the database, and take it back: a copy that can only be read would pass any question."""
     with Session(engine) as session:
@@ -103,13 +95,8 @@ def try_storage(storage: Storage, incoming: Path) -> None:
         source.unlink(missing_ok=True)
 
 
-def full_disks(studio: Studio) -> list[str]:
-    """Return what there is no room left for."""
-    return [name for name, place in places_of(studio).items() if is_nearly_full(place)]
-
-
 def _try_disks(studio: Studio) -> None:
-    full = full_disks(studio)
+    full = [name for name, asked in studio.disks.ask().items() if asked.result().is_nearly_full]
     _expect(not full, f"no room left for: {', '.join(full)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from app.db.artifacts import lock_store
 from app.db.session import unit_of_work
 from app.domain.samples import Part
 from app.services.datasets import Datasets
+from app.services.disk import Disks
 from app.services.models import Models
 from app.services.queues import Queues
 from app.services.removal import Removal
@@ -47,6 +49,13 @@ class Studio:
     expects_workers: bool
     secrets: Secrets
     private_webhooks: bool
+
+    @cached_property
+    def disks(self) -> Disks:
+        """The disks of this machine that the studio's things lie on."""
+        places = {"store": self.incoming, "runs": self.run_folders.parent}
+        database = self.engine.url.database if self.engine.dialect.name == "sqlite" else None
+        return Disks(places | ({"database": Path(database).parent} if database else {}))
 
     def datasets(self, session: Session) -> Datasets:
         """Return the datasets' service."""

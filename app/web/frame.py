@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from app.services.readiness import full_disks
 from app.web.places import PLACES
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ class Frame:
 
     @cached_property
     def full_disks(self) -> list[str]:
-        """What there is no room left for."""
-        return full_disks(self._studio)
+        """What there is no room left for, as far as is known."""
+        return self._studio.disks.full()
 
     @cached_property
     def navigation(self) -> tuple[Group, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
@@ -33,7 +32,7 @@ def show_home(visit: Look) -> Response:
     lines = runs_view.lines(visit.overview.lines(runs), waits(visit.session, runs))
     project = Project(
         visit.overview.totals(visit.identity), visit.datasets.ready(visit.identity), datasets, lines,
-        visit.models.newest_tuned(visit.identity), _missing_queues(visit, datasets), shutil.disk_usage(visit.studio.incoming).free,
+        visit.models.newest_tuned(visit.identity), _missing_queues(visit, datasets), _free_bytes(visit),
         visit.webhooks.silenced(visit.identity),
     )  # fmt: skip
     steps = home_view.steps(project)
@@ -41,6 +40,12 @@ def show_home(visit: Look) -> Response:
         "home/home.html", project=project, headline=home_view.headline(project), steps=steps, next=home_view.next_step(steps),
         lines=lines, needs=home_view.needs(project),
     )  # fmt: skip
+
+
+def _free_bytes(visit: Visit) -> int | None:
+    """Return what is left on the disk of the store, unless nobody knows, or all pages warn of it already."""
+    room = visit.studio.disks.known().get("store")
+    return None if room is None or room.is_nearly_full else room.free
 
 
 def _missing_queues(visit: Visit, datasets: Sequence[Dataset]) -> list[str]:

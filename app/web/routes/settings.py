@@ -58,5 +58,5 @@ def show(visit: Visit, *, status: int = 200, **told: Any) -> Response:
         "settings/settings.html", status=status, about=visit.web.about, keys=visit.accounts.keys(visit.identity), insecure=insecure,
         max_upload_bytes=visit.studio.max_upload_bytes, webhooks=webhooks_view.lines(visit.webhooks, visit.identity),
         endings=webhooks_view.ENDINGS, private_webhooks=visit.studio.private_webhooks,
-        disk=Disk(visit.session).of_project(visit.identity, visit.studio.incoming), **shown,
+        disk=Disk(visit.session).of_project(visit.identity), room=visit.studio.disks.known().get("store"), **shown,
     )  # fmt: skip
