@@ -15,6 +15,7 @@ import structlog
 
 from app.db.artifacts import remove
 from app.db.session import UNREACHABLE
+from app.domain.checkpoints import MANIFEST, Manifest
 from app.domain.errors import NotFound, StorageUnavailable, StudioError
 from app.domain.events import Checkpoint, Notice
 from app.domain.ports import Sealed
@@ -29,11 +30,11 @@ log = structlog.get_logger()
 LOOK_SECONDS = 0.1
 AGAIN_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
-"""For so long the end of a run waits for a store that takes nothing; then its last checkpoint counts as it lies on this machine."""
+"""For so long the end of a run waits for a store that takes nothing; then its last checkpoint lies on this machine alone."""
 
 
 class PackedCheckpoint(Checkpoint):
-    """A checkpoint that is also in the store."""
+    """Word that a checkpoint is now also in the store."""
 
     packed: Sealed
 
@@ -55,7 +56,7 @@ class Packing:
         self._ready: list[AnyEvent] = []
 
     def through(self, events: Sequence[AnyEvent]) -> list[AnyEvent]:
-        """Hold checkpoints back until the store has them; return all else, and those that have got there."""
+        """Begin to send the checkpoints among events; return all of them, and after them word of those that have got there."""
         if not self.worker.settings.storage_url:
             return list(events)
         with self._lock:
@@ -63,18 +64,17 @@ class Packing:
                 if isinstance(event, Checkpoint):
                     self._wait_for(event)
             ready, self._ready = self._ready, []
-        return [event for event in events if not isinstance(event, Checkpoint)] + ready
+        return [*events, *ready]
 
     def rest(self, may_wait: Callable[[], bool]) -> list[AnyEvent]:
-        """Return what is still to come, waiting for it; what the store does not take in time is returned as it lies on this machine."""
+        """Return word of what still gets there, waiting for it; not for long where the store takes nothing."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._under_way and may_wait() and not (self._failing and time.monotonic() > deadline):
             time.sleep(LOOK_SECONDS)
         with self._lock:
             self._closed.set()
-            late = self._waiting or self._under_way
             ready, self._ready = self._ready, []
-        return [*ready, late] if late else ready
+        return ready
 
     def close(self, unwritten: Sequence[AnyEvent] = ()) -> None:
         """Send nothing any more, and let go of what got there and was never entered; what is under way goes by itself."""
@@ -87,26 +87,27 @@ class Packing:
 
     def _wait_for(self, event: Checkpoint) -> None:
         if self._under_way:
-            self._leave_out(self._waiting)
             self._waiting = event
         else:
             self._under_way = event
             threading.Thread(target=copy_context().run, args=(self._send_all, event), name="packing", daemon=True).start()
 
-    def _leave_out(self, event: Checkpoint | None) -> None:
-        if event:  # never entered, and older than what takes its place
-            shutil.rmtree(self.folder / event.path, ignore_errors=True)
-
     def _send_all(self, first: Checkpoint) -> None:
         event: Checkpoint | None = first
-        while event and not self._closed.is_set():
-            reached = self._send(event)
-            event = self._next(event, reached)
-            if not reached:
-                self._closed.wait(AGAIN_SECONDS)
+        try:
+            while event and not self._closed.is_set():
+                reached = self._send(event)
+                event = self._next(event, reached)
+                if not reached:
+                    self._closed.wait(AGAIN_SECONDS)
+        except Exception:
+            # The outer edge of this thread: nobody may wait for it, and the next checkpoint begins another.
+            self.log.exception("checkpoints could not be packed")
+            with self._lock:
+                self._under_way = self._waiting = None
 
     def _next(self, event: Checkpoint, reached: PackedCheckpoint | None) -> Checkpoint | None:
-        """Return what is to be sent now: one that did not get there again, unless a newer one waits."""
+        """Return what is to be sent now: one that did not get there again, unless a newer one waits or it was let go of."""
         with self._lock:
             if self._closed.is_set():
                 if reached:
@@ -115,12 +116,13 @@ class Packing:
             if reached:
                 self._ready.append(reached)
                 self._failing = False
-            elif self._waiting:
-                self._leave_out(event)
-            is_gone = not (self.folder / event.path).is_dir()  # the trainer has dropped it, for want of room
-            if reached or self._waiting or is_gone:
+            if reached or self._waiting or self._is_gone(event):
                 self._under_way, self._waiting = self._waiting, None
             return self._under_way
+
+    def _is_gone(self, event: Checkpoint) -> bool:
+        """Return whether newer ones took its place on the disk before it was packed."""
+        return not (self.folder / event.path).is_dir()
 
     def _send(self, event: Checkpoint) -> PackedCheckpoint | None:
         target = self.worker.storage.incoming / f"{self.name}-{event.step}.tar"
@@ -129,7 +131,8 @@ class Packing:
             sealed = self.worker.storage.seal(target)
         except (StudioError, OSError) as error:
             target.unlink(missing_ok=True)
-            self._tell(event, error)
+            if not self._is_gone(event):
+                self._tell(event, error)
             return None
         return PackedCheckpoint(step=event.step, path=event.path, packed=sealed)
 
@@ -152,10 +155,14 @@ def discard(worker: Worker, packed: Sealed) -> None:
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write a checkpoint's folder as a plain tar: weights do not get smaller by compression."""
+    """Write a checkpoint's folder as a plain tar: weights do not get smaller by compression.
+
+    What its manifest lists has to be there: the folder may be going just now.
+    """
+    listed = Manifest.model_validate_json((folder / MANIFEST).read_bytes()).files
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(folder.iterdir()):
-            archive.add(path, arcname=path.name, recursive=False)
+        for name in sorted([MANIFEST, *listed]):
+            archive.add(folder / name, arcname=name, recursive=False)
 
 
 def unpack(packed: Path, folder: Path) -> None:

@@ -133,23 +133,13 @@ def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoi
 
     False, too, when it was entered before: the answer to that commit was lost, and the writer tries again.
     """
-    packed = event.packed if isinstance(event, PackedCheckpoint) else None
-    known = select(CheckpointRow.id).where(CheckpointRow.run_id == run.id, CheckpointRow.path == event.path)
-    if event.step < run.checkpoint_step or session.scalar(known):
-        if packed:
-            after_commit(session, partial(discard, worker, packed))
+    if event.step < run.checkpoint_step or session.scalar(_named(run, event)):
         return False
     folder = run_folder(worker, run.id)
     row = CheckpointRow(
         run_id=run.id, project_id=run.project_id, step=event.step, lease_token=run.lease_token, path=event.path,
         size_bytes=bytes_in(folder / event.path),
     )  # fmt: skip
-    if packed:
-        try:
-            row.artifact = keep(session, worker.storage, packed, kind=CHECKPOINT, filename=packed.path.name, owner=run)
-        except StorageUnavailable as error:
-            log.warning("a checkpoint counts as it lies here", run=run.id, path=event.path, why=error.message)
-            after_commit(session, partial(discard, worker, packed))
     session.add(row)
     run.work_bytes = work_bytes(folder)
     run.checkpoint_step, run.crashes_since_progress = event.step, 0
@@ -158,12 +148,42 @@ def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoi
     return True
 
 
+def enter_packed(session: Session, worker: Worker, run: Run, event: PackedCheckpoint) -> None:
+    """Note that the store has a checkpoint, in place of the one it had.
+
+    One that newer ones displaced here while it was on its way counts again, or with a slow store no machine but this one had any.
+    """
+    row = session.scalar(_named(run, event))
+    if row is None or row.state == "corrupt":
+        after_commit(session, partial(discard, worker, event.packed))
+        return
+    if row.artifact_id:  # entered already: the answer to that commit was lost
+        return
+    try:
+        row.artifact = keep(session, worker.storage, event.packed, kind=CHECKPOINT, filename=event.packed.path.name, owner=run)
+    except StorageUnavailable as error:
+        log.warning("a checkpoint counts as it lies here", run=run.id, path=event.path, why=error.message)
+        after_commit(session, partial(discard, worker, event.packed))
+        return
+    row.state, row.size_bytes = "good", bytes_in(run_folder(worker, run.id) / row.path)
+    session.flush()
+    drop_checkpoints(session, worker, run, keep=KEPT_CHECKPOINTS)
+
+
+def _named(run: Run, event: Checkpoint) -> Select[CheckpointRow]:
+    return select(CheckpointRow).where(CheckpointRow.run_id == run.id, CheckpointRow.path == event.path)
+
+
 def drop_checkpoints(session: Session, worker: Worker, run: Run, *, keep: int) -> None:
-    """Let all but the newest `keep` checkpoints go."""
+    """Let all but the newest `keep` checkpoints go; the newest of those in the store stays there, since no other machine has the rest."""
     newest = _good(run.id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
-    old = session.scalars(newest.offset(keep)).all()
-    let_go(session, old, worker.storage)
-    for row in old:
+    good = session.scalars(newest).all()
+    packed = next((row for row in good if row.artifact_id), None) if keep else None
+    displaced = good[keep:]
+    let_go(session, [row for row in displaced if row is not packed], worker.storage)
+    if packed and packed in displaced:
+        packed.size_bytes = 0
+    for row in displaced:
         after_commit(session, partial(shutil.rmtree, run_folder(worker, run.id) / row.path, ignore_errors=True))
     if not keep:
         run.checkpoint_step = 0

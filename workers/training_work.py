@@ -31,7 +31,8 @@ from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
 from workers.child import Child
 from workers.lineage import card_of
-from workers.run_checkpoints import drop_checkpoints, enter_checkpoint, newest_good_checkpoint, run_folder, work_bytes
+from workers.packing import PackedCheckpoint
+from workers.run_checkpoints import drop_checkpoints, enter_checkpoint, enter_packed, newest_good_checkpoint, run_folder, work_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,8 +90,7 @@ class TrainingWork:
             elif isinstance(event, Metric) and event.name == "train/loss":
                 row.step = event.step
             elif isinstance(event, Checkpoint):
-                if enter_checkpoint(session, worker, row, event):
-                    _tell(session, row, "checkpoint", f"Checkpoint at step {event.step}.")
+                _record_checkpoint(session, worker, row, event)
             elif isinstance(event, Notice):
                 _tell(session, row, "notice", event.message)
                 if event.data.get("code") == DISK_FULL:  # the trainer tries again: room is made at the price of an older checkpoint
@@ -181,6 +181,13 @@ def _record_start(session: Session, run: Run, event: Started) -> None:
     # What only the base decides (a Hub model's learning rate) is known now.
     run.spec = run.spec | {"settings": event.data.get("settings", run.spec.get("settings"))}
     _tell(session, run, "started", event.message, step=event.step)
+
+
+def _record_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoint) -> None:
+    if isinstance(event, PackedCheckpoint):
+        enter_packed(session, worker, run, event)
+    elif enter_checkpoint(session, worker, run, event):
+        _tell(session, run, "checkpoint", f"Checkpoint at step {event.step}.")
 
 
 def _record_numbers(session: Session, run: Run, reported: Sequence[Metric]) -> None:

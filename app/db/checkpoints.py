@@ -22,7 +22,7 @@ GONE = "removed"
 class CheckpointRow(IdMixin, Base):
     """A verified checkpoint folder of a run, written under a lease token. `state`: good, corrupt or removed.
 
-    `artifact` is the folder packed into the store, where other machines can take it up; None where only this one ever works.
+    `artifact` is the folder packed into the store, where other machines can take it up; None until it is there.
     """
 
     __tablename__ = "checkpoints"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +13,10 @@ from sqlalchemy import Engine, select
 from app.config import Settings
 from app.db import CheckpointRow, EventRow, Run
 from app.db.artifacts import Artifact
-from app.db.leases import claim, held
+from app.db.leases import held
 from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable, Unavailable
-from app.domain.events import AnyEvent, Checkpoint, Metric, Notice
+from app.domain.events import Notice
 from app.domain.ports import Sealed
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
@@ -28,95 +26,17 @@ from app.services.disk import Disk
 from app.services.removal import Removal
 from app.services.runs import Runs
 from tests.databases import add_dataset, add_run
+from tests.workers.packing_scenes import TOKEN, blobs, bring, elsewhere, enter, entered, packs, run_id, save, until, uploading, worker
 from workers import packing
 from workers.child import Child
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
 from workers.packing import PackedCheckpoint, Packing
 from workers.run_checkpoints import bytes_in, newest_good_checkpoint, run_folder
-from workers.training.checkpoints import Checkpoints
 from workers.training_work import TrainingWork
 from workers.worker import Worker
 
-TOKEN = 1
-
-
-def make_worker(engine: Engine, home: Path, store: Path) -> Worker:
-    settings = Settings(home=home, storage_url=store.as_uri())
-    return Worker(settings, "gpu", 1, 2.0, engine, LocalStorage(store), "CPU", has_gpu=False)
-
-
-@pytest.fixture
-def worker(engine: Engine, tmp_path: Path) -> Worker:
-    return make_worker(engine, tmp_path / "one", tmp_path / "store")
-
-
-@pytest.fixture
-def elsewhere(engine: Engine, tmp_path: Path) -> Worker:
-    """A worker of another machine: the same database and store, a home of its own."""
-    return make_worker(engine, tmp_path / "other", tmp_path / "store")
-
-
-@pytest.fixture
-def run_id(engine: Engine, owner: Identity) -> str:
-    made = add_run(engine, owner, add_dataset(engine, owner))
-    with unit_of_work(engine) as session:
-        claim(session, Run, "one", "gpu", has_gpu=False)
-    return made
-
-
-@pytest.fixture
-def packs(worker: Worker, run_id: str) -> Packing:
-    return Packing(worker, run_id, TOKEN)
-
-
-def save(worker: Worker, run_id: str, step: int) -> Checkpoint:
-    """Write a checkpoint as the trainer does, and tell of it."""
-    folder = run_folder(worker, run_id)
-    saved = Checkpoints(folder / "checkpoints", lease_token=TOKEN, keep=None).save(step, lambda at: _write(at, step))
-    return Checkpoint(step=step, path=str(saved.relative_to(folder)))
-
-
-def _write(staging: Path, step: int) -> None:
-    (staging / "x").write_text(f"weights of step {step}")
-
-
-def until(there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def enter(worker: Worker, run_id: str, events: list[AnyEvent]) -> None:
-    with unit_of_work(worker.engine) as session:
-        TrainingWork().record(session, worker, held(session, Run, run_id, TOKEN), events)
-
-
-def bring(packs: Packing, run_id: str, *steps: int) -> None:
-    """Save checkpoints and see each through into the database and the store."""
-    for step in steps:
-        enter(packs.worker, run_id, packs.through([save(packs.worker, run_id, step)]))
-        until(lambda: packs._under_way is None)
-        enter(packs.worker, run_id, packs.through([]))
-
-
-def blobs(worker: Worker) -> int:
-    return sum(path.is_file() for path in (worker.storage.folder / "blobs").rglob("*"))
-
-
-def uploading(worker: Worker) -> Callable[[Path], Sealed]:
-    """Return a `seal` after which the file lies in the store, as with one on S3."""
-    seal = worker.storage.seal
-
-    def seal_and_upload(source: Path) -> Sealed:
-        sealed = seal(source)
-        place = worker.storage.folder / "blobs" / sealed.sha256[:2] / sealed.sha256
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)
-        return sealed
-
-    return seal_and_upload
+__all__ = ["elsewhere", "packs", "run_id", "worker"]
 
 
 def damage(worker: Worker, run_id: str, step: int) -> None:
@@ -165,112 +85,6 @@ def test_one_that_is_broken_in_both_places_is_marked_and_the_older_taken(
     with reading(worker.engine) as session:
         states = session.execute(select(CheckpointRow.step, CheckpointRow.state))
         assert {row.step: row.state for row in states} == {10: "good", 20: "corrupt"}
-
-
-class Gate(threading.Semaphore):
-    """The store takes one file for each release of this."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
-        self.reached = threading.Event()
-
-
-@pytest.fixture
-def gate(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    made, seal = Gate(), worker.storage.seal
-
-    def slowly(source: Path) -> Sealed:
-        made.reached.set()
-        made.acquire(timeout=30)
-        return seal(source)
-
-    monkeypatch.setattr(worker.storage, "seal", slowly)
-    return made
-
-
-def entered(worker: Worker) -> dict[int, tuple[str, bool]]:
-    """Return the state of each checkpoint, and whether the store has it."""
-    with reading(worker.engine) as session:
-        return {row.step: (row.state, row.artifact_id is not None) for row in session.scalars(select(CheckpointRow))}
-
-
-def test_nothing_waits_for_the_store_and_a_newer_checkpoint_takes_the_place_of_a_waiting_one(
-    worker: Worker, packs: Packing, run_id: str, gate: Gate
-) -> None:
-    metric = Metric(step=30, name="train/loss", value=1.0)
-    saved: list[AnyEvent] = [save(worker, run_id, step) for step in (10, 20, 30)]
-    assert packs.through([saved[0]]) == [saved[0]]
-    assert packs.through([saved[1], saved[2], metric]) == [saved[1], saved[2], metric]
-    gate.release(2)
-    assert [event.step for event in packs.rest(lambda: True) if isinstance(event, PackedCheckpoint)] == [10, 30]
-
-
-def test_a_worker_killed_while_the_store_is_away_loses_nothing_of_what_lies_on_its_disk(
-    worker: Worker, elsewhere: Worker, packs: Packing, run_id: str, gate: Gate
-) -> None:
-    gate.release()
-    bring(packs, run_id, 10)
-    for step in (20, 30, 40):
-        enter(worker, run_id, packs.through([save(worker, run_id, step)]))
-    # Killed here: nothing more is heard of what was under way.
-    assert entered(worker) == {10: ("good", True), 20: ("removed", False), 30: ("good", False), 40: ("good", False)}
-    assert [path.name for path in sorted((run_folder(worker, run_id) / "checkpoints").glob("*-t*"))] == ["30-t1", "40-t1"]
-    found = newest_good_checkpoint(worker, run_id, TOKEN)
-    assert found is not None
-    assert found.step == 40
-    found = newest_good_checkpoint(elsewhere, run_id, TOKEN)
-    assert found is not None
-    assert found.step == 10
-    packs.close()
-    gate.release()
-
-
-def test_a_slow_store_has_one_though_newer_ones_displace_it_on_its_way(
-    worker: Worker, elsewhere: Worker, packs: Packing, run_id: str, gate: Gate
-) -> None:
-    enter(worker, run_id, packs.through([save(worker, run_id, 10)]))
-    assert gate.reached.wait(30)
-    for step in (20, 30, 40):
-        enter(worker, run_id, packs.through([save(worker, run_id, step)]))
-    assert entered(worker)[10] == ("removed", False)
-    gate.release()
-    until(lambda: packs._waiting is None)  # the first got there
-    enter(worker, run_id, packs.through([]))
-    assert entered(worker)[10] == ("good", True)
-    found = newest_good_checkpoint(elsewhere, run_id, TOKEN)
-    assert found is not None
-    assert found.step == 10
-    gate.release()
-    enter(worker, run_id, packs.rest(lambda: True))
-    assert entered(worker) == {10: ("removed", False), 20: ("removed", False), 30: ("good", False), 40: ("good", True)}
-    assert blobs(worker) == 1
-
-
-def test_one_that_was_let_go_of_before_it_was_packed_is_left_out_without_a_word(
-    worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(packing, "AGAIN_SECONDS", 0.01)
-    gone = save(worker, run_id, 10)
-    (run_folder(worker, run_id) / gone.path / "x").unlink()  # as when its removal has begun: no part of one may be sent
-    with pytest.raises(FileNotFoundError):
-        packing.pack(run_folder(worker, run_id) / gone.path, worker.storage.incoming / "x.tar")
-    (worker.storage.incoming / "x.tar").unlink()
-    shutil.rmtree(run_folder(worker, run_id) / gone.path)
-    packs.through([gone])
-    assert packs.rest(lambda: True) == []
-    assert list(worker.storage.incoming.iterdir()) == []
-
-
-def test_a_thread_that_dies_keeps_nobody_waiting(worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
-        raise RuntimeError
-
-    with monkeypatch.context() as once:
-        once.setattr(packing, "pack", broken)
-        packs.through([save(worker, run_id, 10)])
-        until(lambda: packs._under_way is None)
-    bring(packs, run_id, 20)
-    assert entered(worker) == {20: ("good", True)}
 
 
 def test_a_store_that_is_away_is_told_of_once_and_tried_again(
