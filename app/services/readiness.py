@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,6 +18,7 @@ from app.services.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
+    from pathlib import Path
 
     from sqlalchemy import Engine
 
@@ -83,14 +82,15 @@ def try_database(engine: Engine) -> None:
 
 def try_storage(storage: Storage, incoming: Path) -> None:
     """Put a tiny file into the store, read it back and remove it."""
-    with tempfile.NamedTemporaryFile(dir=incoming, prefix="probe-", delete=False) as written:
-        written.write(secrets.token_bytes(32))
-    source = Path(written.name)
+    source = incoming / f"probe-{secrets.token_hex(8)}"
     try:
+        source.write_bytes(secrets.token_bytes(32))
         sealed = storage.seal(source)
         storage.put(sealed)
-        _expect(storage.measure(sealed.sha256) == (sealed.sha256, sealed.size_bytes), "the store gave back something else")
-        storage.remove(sealed.sha256)
+        try:
+            _expect(storage.measure(sealed.sha256) == (sealed.sha256, sealed.size_bytes), "the store gave back something else")
+        finally:
+            storage.remove(sealed.sha256)
     finally:
         source.unlink(missing_ok=True)
 

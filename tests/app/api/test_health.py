@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +21,12 @@ from structlog.testing import capture_logs
 
 from app.config import Settings
 from app.db.session import unit_of_work
+from app.gateways.storage import LocalStorage
 from app.launcher import prepare
 from app.main import create_app
 from app.services import disk
 from app.services.accounts import Accounts
+from app.services.readiness import try_storage
 from app.services.studio import Studio
 
 Started = Callable[..., TestClient]
@@ -55,11 +59,15 @@ def failing(client: TestClient) -> set[str]:
     return {name for name, works in checks(client).items() if not works}
 
 
+def litter(home: Path) -> list[Path]:
+    return [path for path in (home / "artifacts").rglob("*") if path.is_file()]
+
+
 def test_a_studio_that_has_everything_is_ready(started: Started, tmp_path: Path) -> None:
     client = started()
     assert failing(client) == set()
     assert client.get("/healthz").json() == client.get("/readyz").json()
-    assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []  # what was tried is gone again
+    assert litter(tmp_path) == []  # what was tried is gone again
 
 
 def test_a_database_that_can_only_be_read_is_not_ready(started: Started) -> None:
@@ -91,6 +99,31 @@ def test_a_store_that_takes_nothing_is_not_ready(started: Started, tmp_path: Pat
     assert failing(client) == {"storage"}
     (tmp_path / "artifacts" / "blobs").unlink()
     assert failing(client) == set()
+
+
+@pytest.mark.parametrize("step", ["seal", "put", "measure"])
+def test_a_store_that_fails_halfway_keeps_nothing_of_what_was_tried(
+    started: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    client = started()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "the disk fails")
+
+    monkeypatch.setattr(LocalStorage, step, fail)
+    assert failing(client) == {"storage"}
+    assert litter(tmp_path) == []
+
+
+def test_a_disk_that_takes_no_byte_keeps_nothing_of_what_was_tried(started: Started, tmp_path: Path) -> None:
+    client, limits = started(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            try_storage(client.app.state.studio.storage, tmp_path / "artifacts" / "incoming")  # type: ignore[attr-defined]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert litter(tmp_path) == []
 
 
 def test_a_disk_without_room_is_not_ready(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
