@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import filecmp
+import math
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
+import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import URL
 
@@ -23,6 +25,8 @@ NAME = re.compile(r"hone-(\w+)-(\d{8}T\d{6}Z)\.(db|dump)")
 UNNAMED = ".copying-"
 ROOM_FACTOR = 2
 """A migration may write every table anew, so there has to be room for that beside the copy."""
+PAGES = 4096
+"""So many are copied between two looks at the clock."""
 UNASKED = "Nothing was changed. Make a copy yourself and start with --no-backup (HONE_BACKUP=false)."
 
 
@@ -89,15 +93,18 @@ class Backups:
             if filecmp.cmp(unnamed, other, shallow=False):
                 return other
         unnamed.chmod(0o600)
-        _flush(unnamed)
+        flush(unnamed)
         unnamed.rename(path)
-        _flush(self.folder)
+        flush(self.folder)
         return path
 
 
-def copy_sqlite(source: Path, target: Path, *, room_factor: int = 1) -> None:
-    """Copy a database that may be written to meanwhile, into one file."""
-    needed, free = room_factor * _size_of(source), shutil.disk_usage(target.parent).free
+def copy_sqlite(source: Path, target: Path, *, room_factor: int = 1, seconds: float = math.inf) -> None:
+    """Copy a database into one file. Unless it is in WAL mode nobody can write to it meanwhile: that may take `seconds` at most.
+
+    The copy is not flushed: whoever holds up the writers does not wait for a disk.
+    """
+    needed, free = room_factor * size_of(source), shutil.disk_usage(target.parent).free
     if free < needed:
         raise CopyFailed(f"there is no room: {_megabytes(needed)} are needed in {target.parent}, {_megabytes(free)} are free")
     try:
@@ -105,24 +112,39 @@ def copy_sqlite(source: Path, target: Path, *, room_factor: int = 1) -> None:
             closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as read,
             closing(sqlite3.connect(target)) as written,
         ):
-            read.backup(written)
+            written.execute("PRAGMA synchronous=OFF")
+            in_wal = read.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            # One reading transaction around all steps: without it SQLite begins anew whenever another process writes.
+            read.execute("BEGIN")
+            read.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            read.backup(written, pages=PAGES, progress=_until(math.inf if in_wal else time.monotonic() + seconds, target))
             written.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the source's journal
     except sqlite3.Error as error:
         raise CopyFailed(f"it could not be copied to {target.parent} ({error})") from error
 
 
-def _size_of(source: Path) -> int:
+def _until(deadline: float, target: Path) -> Callable[[int, int, int], None]:
+    def look(_status: int, left: int, pages: int) -> None:
+        if left and time.monotonic() > deadline:
+            done = 100 * (pages - left) // pages
+            raise CopyFailed(f"nobody could write for too long: {target.parent} had taken {done} % of it by then; use a faster disk")
+
+    return look
+
+
+def size_of(source: Path) -> int:
+    """Return how large a copy of a SQLite database becomes at most."""
     return sum(path.stat().st_size for path in (source, source.with_name(f"{source.name}-wal")) if path.exists())
 
 
-def check_sqlite(copy: Path, revision: str) -> None:
-    """See that a copy is whole, and of that schema."""
+def check_sqlite(copy: Path, revision: str | None = None) -> None:
+    """See that a copy is whole, and of that schema, if one is named."""
     with closing(sqlite3.connect(copy)) as connection:
         try:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            [[told]] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            told = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0] if revision else None
         except sqlite3.Error as error:
-            found, told = str(error), ""
+            found, told = str(error), None
     if found != "ok":
         raise CopyFailed(f"it is damaged ({found.splitlines()[-1]}); put an earlier copy in its place")
     if told != revision:
@@ -145,7 +167,8 @@ def dump_postgresql(database: URL, target: Path, *options: str) -> None:
             raise CopyFailed(f"{Path(command[0]).name} failed: {done.stderr.strip().partition(chr(10))[0]}")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Make a file, or a folder's names, last."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,27 +6,28 @@ copy of the database does not name those any more, so one is taken until nothing
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
-from app.db.migrate import revision_of
+from app.db.migrate import known_revisions, revision_of
 from app.db.postgresql import be_patient
 from app.db.session import make_engine
-from app.domain.checkpoints import CheckpointBroken, record_of, verify
+from app.domain.checkpoints import CheckpointBroken, FileRecord, record_of, verify
 from app.domain.errors import NotFound
-from app.gateways.backups import CopyFailed, check_sqlite, copy_sqlite, dump_postgresql
+from app.gateways.backups import CopyFailed, check_sqlite, copy_sqlite, dump_postgresql, flush, size_of
 from app.gateways.secrets import KEY_FILE
 from app.gateways.stores import make_store
-from app.upkeep.chests import LIST, BackupFailed, Contents, Folder, Tar, check, flush, open_chest
+from app.upkeep.chests import LIST, BackupFailed, Contents, Folder, Tar, check, open_chest
 from app.upkeep.databases import no_studio
 
 if TYPE_CHECKING:
@@ -35,27 +36,32 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from app.config import Settings
-    from app.domain.checkpoints import FileRecord
     from app.gateways.stores import Store
     from app.upkeep.chests import Chest
 
 NAME = re.compile(r"hone-\d{8}T\d{6}Z")
 BLOBS = "blobs/"
+GOOD = "SELECT run_id, path FROM checkpoints WHERE state = 'good'"
 ROUNDS = 20
 UNFINISHED = ".making-"
 LEFT_SECONDS = 24 * 3600.0
 """After so long what is unfinished was left by a backup that was killed."""
+AMPLE = 2
+"""There is room beside the database if so many copies fit: the studio's own disk must not become full."""
+LEASE_PART = 4
+"""A copy may keep everybody from writing for this part of a lease: from a half on, workers end their trainers."""
 DATABASES = {"sqlite": "database.db", "postgresql": "database.dump"}
 
 
 @dataclass(frozen=True)
 class Made:
-    """A backup that was made and read back."""
+    """A backup that was made and read back; `missing` is what the studio has lost, `left` older backups that could not be removed."""
 
     path: Path
     files: int
     size_bytes: int
     missing: list[str]
+    left: list[Path]
 
 
 @dataclass(frozen=True)
@@ -90,19 +96,27 @@ def make_backup(settings: Settings, target: Path, *, keep: int | None = None) ->
             check(made, contents)
         unnamed.rename(path)
         flush(path.parent)
+    _clear_unfinished(path.parent)
     # While the studio lacks files, an older backup may be the last that has them.
-    _clear(path.parent, None if is_tar or contents.missing else keep)
-    return Made(path, len(contents.files), sum(record.size for record in contents.files.values()), contents.missing)
+    left = [] if is_tar or contents.missing else _clear(path.parent, keep)
+    return Made(path, len(contents.files), sum(record.size for record in contents.files.values()), contents.missing, left)
 
 
-def _clear(folder: Path, keep: int | None) -> None:
-    """Remove what killed backups left, and all but the newest `keep` backups; None keeps every one."""
+def _clear_unfinished(folder: Path) -> None:
+    """Remove what killed backups left."""
     for left in folder.glob(f"{UNFINISHED}*"):
-        if time.time() - left.stat().st_mtime > LEFT_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another backup is just done with it
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _clear(folder: Path, keep: int | None) -> list[Path]:
+    """Remove all but the newest `keep` backups (None keeps every one); return those that would not go."""
     backups = sorted((old for old in folder.iterdir() if NAME.fullmatch(old.name)), reverse=True)
-    for old in backups[keep:] if keep else ():
-        shutil.rmtree(old)
+    old = backups[keep:] if keep else []
+    for one in old:
+        shutil.rmtree(one, ignore_errors=True)
+    return [one for one in old if one.exists()]
 
 
 @contextmanager
@@ -134,16 +148,14 @@ class _Packing:
             named, missing = self._bring_all(copy)
         finally:
             self.engine.dispose()
-        self._take(copy.name, copy)
+        self._take(copy.name, copy, record_of(copy))
         key = self.settings.home.resolve() / KEY_FILE
         if key.is_file():
-            self._take(KEY_FILE, Path(shutil.copyfile(key, self.work / KEY_FILE)))
+            copied = Path(shutil.copyfile(key, self.work / KEY_FILE))
+            self._take(KEY_FILE, copied, record_of(copied))
         wanted = {DATABASES[kind], KEY_FILE, *(_place(sha256) for sha256 in named.blobs)}
-        files = {
-            name: record
-            for name, record in self.files.items()
-            if name in wanted or name.startswith(tuple(f"{c}/" for c in named.checkpoints))
-        }
+        folders = tuple(f"{folder}/" for folder in named.checkpoints)
+        files = {name: record for name, record in self.files.items() if name in wanted or name.startswith(folders)}
         contents = Contents(
             made_at=now.isoformat(), hone=version("hone"), database=kind, revision=named.revision, files=files, missing=missing
         )
@@ -168,12 +180,12 @@ class _Packing:
     def _copy_database(self, copy: Path) -> Named:
         try:
             if self.engine.url.get_backend_name() == "sqlite":
-                copy_sqlite(Path(self.engine.url.database or ""), copy)
+                self._copy_sqlite(Path(self.engine.url.database or ""), copy)
+                check_sqlite(copy)
                 of_copy = create_engine(f"sqlite:///{copy}")
-                with of_copy.connect() as connection:
+                with closing(of_copy.connect()) as connection:
                     named = _named(connection)
                 of_copy.dispose()
-                check_sqlite(copy, named.revision)
                 return named
             with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
                 be_patient(connection)
@@ -184,8 +196,19 @@ class _Packing:
             message = f"There is no backup of the database: {error}."
             raise BackupFailed(message) from error
 
+    def _copy_sqlite(self, source: Path, copy: Path) -> None:
+        # Nobody can write while it is copied, and the disk of backups may be slow: so beside the database first, if there is ample room.
+        _clear_unfinished(source.parent)
+        with _workplace(source.with_name(f"{source.name}-{os.getpid()}")) as beside:
+            has_room = shutil.disk_usage(beside).free > AMPLE * size_of(source)
+            near = beside / copy.name if has_room else copy
+            copy_sqlite(source, near, seconds=self.settings.lease_seconds / LEASE_PART)
+            shutil.move(near, copy)
+
     def _check_room(self, named: Named) -> None:
-        needed = sum(size for sha256, size in named.blobs.items() if _place(sha256) not in self.brought)
+        blobs = sum(size for sha256, size in named.blobs.items() if _place(sha256) not in self.brought)
+        folders = [self.settings.home.resolve() / name for name in named.checkpoints if name not in self.brought]
+        needed = blobs + sum(_size_in(folder) for folder in folders)
         free = shutil.disk_usage(self.work).free
         if needed > free:
             message = f"There is no room: {needed / 1e6:,.1f} MB are needed in {self.work.parent}, {free / 1e6:,.1f} MB are free."
@@ -204,25 +227,27 @@ class _Packing:
     def _bring_blob(self, name: str, sha256: str) -> None:
         copy = self.work / sha256
         self.store.export(sha256, copy)
-        if record_of(copy).sha256 != sha256:
+        record = record_of(copy)
+        if record.sha256 != sha256:
             copy.unlink()
             raise FileNotFoundError(sha256)
-        self._take(name, copy)
+        self._take(name, copy, record)
 
     def _bring_checkpoint(self, name: str) -> None:
         copy = self.work / "checkpoint"
+        copy.mkdir()
         try:
-            shutil.copytree(self.settings.home.resolve() / name, copy)
-            verify(copy)
+            # Not copytree: it gathers all failures into one, and a full disk would look like a lost file.
+            for file in (self.settings.home.resolve() / name).iterdir():
+                shutil.copyfile(file, copy / file.name)
+            records = verify(copy).files
             for file in sorted(copy.iterdir()):
-                self._take(f"{name}/{file.name}", file)
-        except shutil.Error as error:
-            raise FileNotFoundError(name) from error
+                self._take(f"{name}/{file.name}", file, records.get(file.name) or record_of(file))
         finally:
             shutil.rmtree(copy, ignore_errors=True)
 
-    def _take(self, name: str, file: Path) -> None:
-        self.files[name] = record_of(file)
+    def _take(self, name: str, file: Path, record: FileRecord) -> None:
+        self.files[name] = record
         self.chest.take(name, file)
 
 
@@ -230,8 +255,25 @@ def _place(sha256: str) -> str:
     return f"{BLOBS}{sha256[:2]}/{sha256}"
 
 
+def _size_in(folder: Path) -> int:
+    sizes = 0
+    with suppress(FileNotFoundError):  # it is on another machine, or was removed meanwhile
+        for file in folder.iterdir():
+            sizes += file.stat().st_size
+    return sizes
+
+
 def _named(connection: Connection) -> Named:
+    """Read a database of any version's schema: before it is changed is when backups are made."""
+    revision = revision_of(connection)
+    if revision is None:
+        message = "There is no studio in the database yet."
+        raise BackupFailed(message)
+    if revision not in known_revisions():
+        message = f"The database was made by a newer Hone (schema {revision}). Make the backup with that."
+        raise BackupFailed(message)
+    can_be_packed = "artifact_id" in {column["name"] for column in inspect(connection).get_columns("checkpoints")}
     blobs = connection.execute(text("SELECT DISTINCT sha256, size_bytes FROM artifacts")).all()
-    here_alone = text("SELECT run_id, path FROM checkpoints WHERE state = 'good' AND artifact_id IS NULL")
-    checkpoints = [f"runs/{run_id}/{path}" for run_id, path in connection.execute(here_alone)]
-    return Named(revision_of(connection) or "", dict(blobs), checkpoints)
+    here_alone = GOOD + " AND artifact_id IS NULL" if can_be_packed else GOOD
+    checkpoints = [f"runs/{run_id}/{path}" for run_id, path in connection.execute(text(here_alone))]
+    return Named(revision, dict(blobs), checkpoints)

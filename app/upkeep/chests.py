@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.domain.checkpoints import FileRecord
+from app.gateways.backups import flush
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,7 @@ def contents_of(chest: Chest, path: Path) -> Contents:
     try:
         with chest.open(LIST) as file:
             return Contents.model_validate_json(file.read())
-    except (OSError, KeyError, ValidationError) as error:
+    except (OSError, KeyError, tarfile.TarError, ValidationError) as error:
         message = f"{path} is no whole backup of Hone: it has no readable {LIST}."
         raise BackupFailed(message) from error
 
@@ -156,19 +156,10 @@ class Reading:
 def _opened(chest: Chest, name: str) -> BinaryIO:
     try:
         return chest.open(name)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, tarfile.TarError) as error:
         raise BackupFailed(damaged(name)) from error
 
 
 def damaged(name: str) -> str:
     """Say that a file of a backup is not what its list says."""
     return f"The backup is damaged: {name} is not what its list says. Take another one."
-
-
-def flush(path: Path) -> None:
-    """Make a file or a folder's names last."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

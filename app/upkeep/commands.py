@@ -44,6 +44,8 @@ def backup(settings: Settings, target: Path, *, keep: int | None, as_json: bool)
         _tell(f"{made.files:,} files, {made.size_bytes / 1e6:,.1f} MB, read back and right.")
     for name in made.missing:
         _tell(f"{name} is missing or damaged in the studio itself, so it is not in the backup.")
+    for old in made.left:
+        _tell(f"{old} is older and could not be removed. Remove it yourself.")
     if keep and made.missing:
         _tell("Older backups were kept: one of them may be the last that has it.")
     return 1 if made.missing else 0

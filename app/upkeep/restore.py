@@ -14,10 +14,11 @@ from sqlalchemy import inspect
 
 from app.db.migrate import known_revisions
 from app.db.session import make_engine
+from app.gateways.backups import flush
 from app.gateways.secrets import KEY_FILE
 from app.gateways.stores import make_store
 from app.upkeep.backup import BLOBS, DATABASES
-from app.upkeep.chests import BackupFailed, Contents, Reading, contents_of, damaged, flush, open_chest
+from app.upkeep.chests import BackupFailed, Contents, Reading, contents_of, damaged, open_chest
 
 if TYPE_CHECKING:
     from app.config import Settings

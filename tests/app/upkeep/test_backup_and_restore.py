@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
+from sqlalchemy import text
 
 from app.config import Settings
-from app.db import Run
+from app.db import CheckpointRow, Run
 from app.db.artifacts import keep
+from app.db.migrate import _config
 from app.db.session import make_engine, unit_of_work
+from app.gateways import backups
 from app.gateways.secrets import SecretBox
 from app.gateways.stores import make_store
 from app.services.accounts import Accounts
@@ -26,6 +33,7 @@ from app.upkeep.chests import LIST, BackupFailed, Contents
 from app.upkeep.restore import restore
 from tests.databases import add_dataset, add_run
 from tests.s3_server import ADDRESS, S3Server, s3
+from workers.training.checkpoints import Checkpoints
 
 __all__ = ["s3"]
 CONTENT = b"an adapter"
@@ -171,6 +179,142 @@ def test_a_backup_without_room_is_refused_and_leaves_nothing(settings: Settings,
     with pytest.raises(BackupFailed, match="no room"):
         make_backup(settings, tmp_path / "copies")
     assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_the_studio_can_write_while_its_copy_goes_to_a_slow_disk(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, engine = shutil.move, make_engine(settings.database)
+    moved: list[Path] = []
+
+    def slowly(source: Path, target: Path) -> None:
+        moved.append(source)
+        with unit_of_work(engine) as session:
+            session.execute(text("UPDATE runs SET name = 'renamed meanwhile'"))
+        move(source, target)
+
+    monkeypatch.setattr(shutil, "move", slowly)
+    before = sorted(settings.home.iterdir())
+    restore(Settings(home=tmp_path / "again"), make_backup(settings, tmp_path / "copies").path)
+    assert [path.is_relative_to(settings.home) for path in moved] == [True]
+    assert sorted(settings.home.iterdir()) == before
+    engine.dispose()
+
+
+def test_a_copy_that_keeps_everybody_from_writing_for_too_long_is_given_up(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backups, "PAGES", 1)
+    monkeypatch.setattr(time, "monotonic", iter(range(0, 10**6, 10)).__next__)  # ten seconds for each page
+    with pytest.raises(BackupFailed, match="nobody could write for too long"):
+        make_backup(settings, tmp_path / "copies")
+    assert [path for folder in (settings.home, tmp_path / "copies") for path in folder.glob(".making-*")] == []
+
+
+def with_a_checkpoint(settings: Settings) -> Path:
+    """Give the run a checkpoint of one large file that lies on this machine alone."""
+    engine = make_engine(settings.database)
+    with unit_of_work(engine) as session:
+        [run] = session.query(Run)
+        session.add(CheckpointRow(run_id=run.id, project_id=run.project_id, step=1, lease_token=1, path="checkpoints/1-t1"))
+        folder = settings.runs / run.id / "checkpoints"
+    engine.dispose()
+    Checkpoints(folder, lease_token=1, keep=None).save(1, _write)
+    return folder / "1-t1"
+
+
+def _write(folder: Path) -> None:
+    (folder / "weights").write_bytes(bytes(10**6))
+
+
+def test_room_is_needed_for_checkpoints_too(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_a_checkpoint(settings)
+    little = shutil.disk_usage(tmp_path)._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: little)
+    with pytest.raises(BackupFailed, match=r"There is no room: 1\.0 MB are needed"):
+        make_backup(settings, tmp_path / "copies")
+
+
+def test_a_disk_that_becomes_full_is_no_loss_of_the_studios_own(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, copyfile = with_a_checkpoint(settings), shutil.copyfile
+
+    def full(source: Path, target: Path, **options: bool) -> object:
+        if Path(source).parent == checkpoint:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return copyfile(source, target, **options)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    assert commands.backup(settings, tmp_path / "copies", keep=None, as_json=False) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["copies", "copy.tar"])
+def test_a_checkpoint_comes_back(settings: Settings, tmp_path: Path, name: str) -> None:
+    checkpoint = with_a_checkpoint(settings)
+    again = Settings(home=tmp_path / "again")
+    restore(again, make_backup(settings, tmp_path / name).path)
+    back = again.home / checkpoint.relative_to(settings.home)
+    assert {path.name: path.read_bytes() for path in back.iterdir()} == {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_a_studio_is_backed_up_before_its_schema_is_changed(settings: Settings, tmp_path: Path, revision: str) -> None:
+    (settings.home / "hone.db").unlink()
+    engine, config = make_engine(settings.database), _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    assert restore(Settings(home=tmp_path / "again"), make_backup(settings, tmp_path / "copies").path).revision == revision
+
+
+@pytest.mark.parametrize(("harm", "word"), [
+    ("UPDATE alembic_version SET version_num = '9999'", "made by a newer Hone"),
+    ("DROP TABLE alembic_version", "no studio in the database yet"),
+    (None, "it is damaged"),
+])  # fmt: skip
+def test_a_database_that_cannot_be_copied_is_told_why(settings: Settings, tmp_path: Path, harm: str | None, word: str) -> None:
+    database = settings.home / "hone.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        if harm:
+            connection.execute(harm)
+        [[root]] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'artifacts'")
+        [[size]] = connection.execute("PRAGMA page_size")
+    if not harm:
+        content = bytearray(database.read_bytes())
+        content[(root - 1) * size : root * size] = bytes(size)
+        database.write_bytes(content)
+    with pytest.raises(BackupFailed, match=word):
+        make_backup(settings, tmp_path / "copies")
+
+
+def test_an_older_backup_that_would_not_go_is_told_of_and_the_new_one_counts(
+    settings: Settings, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, rmtree = copy.rename(copy.with_name("hone-20260101T000000Z")), shutil.rmtree
+
+    def refuse(path: Path, *, ignore_errors: bool = False) -> None:
+        if path != old:
+            rmtree(path, ignore_errors=ignore_errors)
+        elif not ignore_errors:
+            raise PermissionError(path)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    assert commands.backup(settings, copy.parent, keep=1, as_json=False) == 0
+    told = capsys.readouterr()
+    assert f"{old} is older and could not be removed" in told.err
+    assert Path(told.out.strip()).is_dir()
+
+
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.95])
+def test_a_tar_that_was_cut_short_is_no_whole_backup(settings: Settings, tmp_path: Path, part: float) -> None:
+    made = make_backup(settings, tmp_path / "copy.tar").path
+    os.truncate(made, int(made.stat().st_size * part))
+    with pytest.raises(BackupFailed, match=r"no whole backup|damaged"):
+        restore(Settings(home=tmp_path / "again"), made)
 
 
 def test_nothing_is_written_over(settings: Settings, tmp_path: Path) -> None:
