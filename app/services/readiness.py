@@ -16,7 +16,7 @@ from app.services.probe import Probe
 from app.services.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -29,6 +29,8 @@ QUEUES = frozenset({"cpu", "gpu"})
 PATIENCE_SECONDS = 3.0
 """For all checks together: what has not answered by then is not there. Shorter than anybody's patience who asks."""
 FRESH_SECONDS = 5.0
+WARNINGS = frozenset({"disk"})
+"""What is told and decides nothing: on a disk that is nearly full things still work, and where they no longer do, another check says so."""
 log = structlog.get_logger()
 
 
@@ -58,10 +60,16 @@ class Readiness:
         asked = {name: probe.start() for name, probe in self._checks.items()}
         why = {name: _why_not(answer, max(0.0, deadline - time.monotonic())) for name, answer in asked.items()}
         missing = {name: reason for name, reason in why.items() if reason}
+        checks = {name: not reason for name, reason in why.items()}
         if missing.keys() != self._missing:
             self._missing = frozenset(missing)
-            log.info("readiness", ready=not missing, **missing)
-        return {name: not reason for name, reason in why.items()}
+            log.info("readiness", ready=is_ready(checks), **missing)
+        return checks
+
+
+def is_ready(checks: Mapping[str, bool]) -> bool:
+    """Return whether what checks have found is enough to work with."""
+    return all(is_there for name, is_there in checks.items() if name not in WARNINGS)
 
 
 def _why_not(answer: Future[None], seconds: float) -> str:

@@ -51,7 +51,8 @@ def started(tmp_path: Path) -> Iterator[Started]:
 def checks(client: TestClient) -> dict[str, bool]:
     answer = client.get("/readyz")
     found = cast("dict[str, bool]", answer.json()["checks"])
-    assert answer.status_code == (200 if all(found.values()) else 503)
+    assert answer.status_code == (200 if all(found[name] for name in found if name != "disk") else 503)
+    assert answer.json()["status"] == ("ok" if answer.status_code == 200 else "not ready")
     return found
 
 
@@ -126,10 +127,14 @@ def test_a_disk_that_takes_no_byte_keeps_nothing_of_what_was_tried(started: Star
     assert litter(tmp_path) == []
 
 
-def test_a_disk_without_room_is_not_ready(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_with_little_room_is_told_and_keeps_nobody_from_working(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 2**60)
     monkeypatch.setattr(disk, "LEAST_FREE_SHARE", 1.0)
-    assert failing(started()) == {"disk"}
+    client = started()
+    with capture_logs() as lines:
+        assert failing(client) == {"disk"}
+    assert client.get("/readyz").status_code == 200
+    assert [line["ready"] for line in lines if line["event"] == "readiness"] == [True]
 
 
 def test_a_studio_that_should_have_workers_and_has_none_is_not_ready(started: Started) -> None:
