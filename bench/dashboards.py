@@ -11,8 +11,9 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from math import inf
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
@@ -116,14 +117,14 @@ class Seen:
     runs: tuple[str, str]
     comes_back: bool
     opened: float = 0.0
+    cut_off: int = 0
     last_id: str = ""
     batches: list[Batch] = field(default_factory=list)
 
     def waits(self, run: str, written: Sequence[Written]) -> list[float]:
-        """Return how long after each write of a run its bell rang next, of a stream that stayed."""
-        rung = [batch.at for batch in self.batches if run in batch.runs]
-        found = [(one.at, bisect_left(rung, one.at)) for one in written if not self.comes_back and one.at > self.opened]
-        return [rung[place] - at for at, place in found if place < len(rung)]
+        """Return how long after each write of a run its bell rang next, of a stream that stayed; infinite where it never did."""
+        rung = [*(batch.at for batch in self.batches if run in batch.runs), inf]
+        return [rung[bisect_left(rung, one.at)] - one.at for one in written if not self.comes_back and one.at > self.opened]
 
     def dropped(self, written: Sequence[Written]) -> int:
         """Count the events of the quiet run that were passed over: what first reaches as far as the event must ring its run."""
@@ -178,8 +179,10 @@ async def _stay(address: str, seen: Seen, until: float, chance: random.Random) -
         stay = min(left, chance.uniform(3, 8)) if seen.comes_back else left
         try:
             async with asyncio.timeout(stay):
-                await _follow(address, seen)
-        except (TimeoutError, ConnectionError):
+                with suppress(ConnectionError):
+                    await _follow(address, seen)
+                seen.cut_off += 1  # it ended, though nobody left
+        except TimeoutError:
             pass
         if seen.comes_back and until - time.time() > LAST_RING_SECONDS:
             await asyncio.sleep(chance.uniform(0.5, 2.0))
@@ -246,10 +249,12 @@ def measure(load: Load, web: psutil.Process) -> dict[str, Any]:
         written, pages = writing.result(), visiting.result()
         after = web.memory_info().rss
         seen = watching.result()
-    late = [wait for one in seen for run in one.runs for wait in one.waits(run, written[run])]
+    waits = [wait for one in seen for run in one.runs for wait in one.waits(run, written[run])]
+    late = [wait for wait in waits if wait < inf]
     return {
         "streams": load.streams, "seconds": load.seconds, "opened": sum(one.opened > 0 for one in seen),
-        "events": sum(map(len, written.values())), "told": len(late), "dropped": sum(one.dropped(written[one.runs[1]]) for one in seen),
+        "events": sum(map(len, written.values())), "told": len(late), "unrung": len(waits) - len(late),
+        "dropped": sum(one.dropped(written[one.runs[1]]) for one in seen), "cut_off": sum(one.cut_off for one in seen),
         "update_seconds": shares(late), "page_seconds": shares(pages),
         "web_mib": {"before": before >> 20, "after": after >> 20},
     }  # fmt: skip

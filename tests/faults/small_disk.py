@@ -38,4 +38,4 @@ def filled(folder: Path) -> Iterator[None]:
                         file.write(piece)
         yield
     finally:
-        filler.unlink()
+        filler.unlink(missing_ok=True)

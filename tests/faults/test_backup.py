@@ -32,7 +32,7 @@ from app.upkeep.backup import make_backup
 from app.upkeep.chests import BackupFailed
 from app.upkeep.restore import restore
 from tests.databases import add_run
-from tests.faults.harness.results import record
+from tests.faults.harness.results import Recorder
 from workers.training.checkpoints import Checkpoints
 
 KEPT = 8
@@ -217,16 +217,16 @@ def test_a_backup_of_a_busy_studio_restores_whole(
     seed: int,
     times: int,
     monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    record: Recorder,
     slow_copying: Callable[[Busy], None],
 ) -> None:
     monkeypatch.setattr(integrity, "SETTLED_SECONDS", -1.0)  # in a restored home nothing is under way
     studio = Busy(settings, at, owner, seed)
     slow_copying(studio)
     result = backed_up_while_it_works(settings, studio, times)
-    record("U2", test=f"test_backup.py::{request.node.name}", n=times, result=result, seed=seed, database=at.dialect.name)
     assert (result["damaged"], result["without_a_row"]) == (0, 0)
     assert result["deleted_meanwhile"] > times
+    record("U2", n=times, result=result, seed=seed, database=at.dialect.name)
 
 
 def naive(settings: Settings, target: Path, meanwhile: Callable[[], None]) -> None:

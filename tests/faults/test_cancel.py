@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.services.accounts import Identity
-from tests.faults.harness.results import record
+from tests.faults.harness.results import Recorder
 from tests.faults.real_training import Training, freeze, prepare, until
 
 WITHIN_SECONDS = {"cancel": 30.0, "pause": 60.0}
@@ -58,17 +58,9 @@ def slowest(training: Training, wanted: Sequence[tuple[str, str]], seed: int, at
     return longest
 
 
-def check(training: Training, wanted: Sequence[tuple[str, str]], seed: int, test: str) -> None:
-    longest = slowest(training, wanted, seed, at_once=5)
-    record("R6", test=f"test_cancel.py::{test}", n=len(wanted), result=longest, seed=seed, database="sqlite")
-
-
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_cancel_stops_the_trainer_soon(engine: Engine, owner: Identity, tmp_path: Path, seed: int) -> None:
-    check(prepare(engine, owner, tmp_path), SMALL, seed, "test_a_cancel_stops_the_trainer_soon")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_many_cancels_stop_their_trainers_soon(engine: Engine, owner: Identity, tmp_path: Path, seed: int) -> None:
-    check(prepare(engine, owner, tmp_path), SMALL * 10, seed, "test_many_cancels_stop_their_trainers_soon")
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_cancel_stops_the_trainer_soon(engine: Engine, owner: Identity, tmp_path: Path, seed: int, times: int, record: Recorder) -> None:
+    wanted = SMALL * times
+    longest = slowest(prepare(engine, owner, tmp_path), wanted, seed, at_once=5)
+    record("R6", n=len(wanted), result=longest, seed=seed, database="sqlite")

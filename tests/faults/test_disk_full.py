@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.harness.results import record
+from tests.faults.harness.results import Recorder
 from tests.faults.small_disk import FILLER, filled, small_disk
 from tests.hub_server import hub
 from tests.workers.conftest import make_base
@@ -99,12 +99,12 @@ def run(studio: RunningStudio, runs: list[str]) -> str:
 
 
 @pytest.fixture
-def keep(request: pytest.FixtureRequest) -> Kept:
+def keep(request: pytest.FixtureRequest, record: Recorder) -> Kept:
     """Enter into the results how soon the run went on after the test's disk was full."""
+    disk = re.findall(r"full_disk_of_(?:the_)?([a-z]+)", request.node.name)[0]
 
     def enter(seconds: float) -> None:
-        test, disk = f"test_disk_full.py::{request.node.name}", re.findall(r"full_disk_of_(?:the_)?([a-z]+)", request.node.name)[0]
-        record("R10", test=test, n=1, result={"disk_of": disk, "went_on_after_seconds": seconds}, seed=None, database="sqlite")
+        record("R10", n=1, result={"disk_of": disk, "went_on_after_seconds": seconds}, database="sqlite")
 
     return enter
 

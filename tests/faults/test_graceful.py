@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 from app.db import EventRow, metrics
 from app.db.session import reading
 from app.services.accounts import Identity
-from tests.faults.harness.results import record
+from tests.faults.harness.results import Recorder
 from tests.faults.real_training import PATIENCE_SECONDS, Training, prepare, until
 
 AT_ONCE = 3
@@ -45,22 +45,16 @@ def leave(training: Training, runs: list[str], steps: int) -> int:
     return max(lost_steps(training, run_id) for run_id in runs)
 
 
-def check(training: Training, times: int, seed: int, test: str) -> None:
-    """Have workers leave the same runs again and again."""
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_worker_told_to_leave_costs_nothing(
+    engine: Engine, owner: Identity, tmp_path: Path, seed: int, times: int, record: Recorder
+) -> None:
+    training = prepare(engine, owner, tmp_path)
     chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
     # No checkpoint but those that leaving makes.
     runs = [training.launch(checkpoint_every_steps=1_000_000) for _ in range(AT_ONCE)]
     most = max(leave(training, runs, chance.randint(1, 30)) for _ in range(times))
     assert most <= 1
-    record("R7", test=f"test_graceful.py::{test}", n=times * AT_ONCE, result={"most_steps_repeated": most, "crashes": 0}, seed=seed)
-
-
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_worker_told_to_leave_costs_nothing(engine: Engine, owner: Identity, tmp_path: Path, seed: int) -> None:
-    check(prepare(engine, owner, tmp_path), 1, seed, "test_a_worker_told_to_leave_costs_nothing")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_workers_told_to_leave_again_and_again_cost_nothing(engine: Engine, owner: Identity, tmp_path: Path, seed: int) -> None:
-    check(prepare(engine, owner, tmp_path), 10, seed, "test_workers_told_to_leave_again_and_again_cost_nothing")
+    crashes = sum(training.run(run_id).crashes_since_progress for run_id in runs)
+    record("R7", n=times * AT_ONCE, result={"most_steps_repeated": most, "crashes": crashes}, seed=seed, database="sqlite")

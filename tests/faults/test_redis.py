@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +26,14 @@ from app.services.accounts import Accounts, Identity
 from tests.conftest import ROOT
 from tests.faults.harness import trainer
 from tests.faults.harness.fleet import Fleet
-from tests.faults.harness.results import record
+from tests.faults.harness.results import Recorder
 from tests.faults.rung_worker import POLL_SECONDS
 from tests.faults.servers import Redis
 from tests.faults.stocked import add_rows
 
 RUNS = 20
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS, PROMISED_SECONDS = 120.0, 30.0
+"""How long runs may take after it is back; the small size shares its machine with other tests."""
 ANSWER_SECONDS = 10.0
 """So long may a launch take while Redis is away: a generous limit, several times what its timeouts add up to."""
 
@@ -101,9 +102,8 @@ def team(tmp_path: Path, sqlite_engine: Engine) -> Iterator[Team]:
     """A studio with rows to train on, and a Redis."""
     with unit_of_work(sqlite_engine) as session:
         owner = Accounts(session).ensure_owner()
-    server = Redis(tmp_path)
-    yield Team(tmp_path, sqlite_engine, server, owner, add_rows(sqlite_engine, tmp_path, owner))
-    server.close()
+    with closing(Redis(tmp_path)) as server:
+        yield Team(tmp_path, sqlite_engine, server, owner, add_rows(sqlite_engine, tmp_path, owner))
 
 
 def flushed(server: Redis, _seconds: float) -> None:
@@ -135,24 +135,25 @@ def test_queued_runs_are_trained_whatever_happens_to_redis(team: Team) -> None:
     with rung_workers(team, 2):
         for turn, fault in enumerate((flushed, killed, away)):
             endure(team, fault, seconds=10.0, already=RUNS * turn)
-    record("R8", test="test_redis.py::once", n=3, result={"lost": 0}, seed=None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [flushed, killed, away, frozen])
-def test_queued_runs_are_trained_however_often_it_happens(team: Team, fault: Callable[[Redis, float], None]) -> None:
+def test_queued_runs_are_trained_however_often_it_happens(team: Team, fault: Callable[[Redis, float], None], record: Recorder) -> None:
     times = 20
     with rung_workers(team, 2):
         slowest = max(endure(team, fault, seconds=60.0, already=RUNS * turn) for turn in range(times))
-    result = {"runs": RUNS * times, "lost": 0, "slowest_last_run_seconds_after": round(slowest, 1)}
-    record("R8", test=f"test_redis.py::{fault.__name__}", n=times, result=result, seed=None)
+    assert slowest < PROMISED_SECONDS
+    result = {"redis_was": fault.__name__, "runs_ended_once": team.ended(), "slowest_last_run_seconds_after": round(slowest, 1)}
+    record("R8", n=times, result=result, database="sqlite")
 
 
 def endure(team: Team, fault: Callable[[Redis, float], None], *, seconds: float, already: int) -> float:
-    """Queue runs, let it happen while they wait, see all of them end once; return how long after it the last did."""
-    team.launch(RUNS)
+    """Queue runs, let it happen while they wait, queue more, see all end once; return how long after it the last did."""
+    team.launch(RUNS // 2)
     team.wait_for(already + 1)
     fault(team.redis, seconds)
+    team.launch(RUNS - RUNS // 2)
     back = time.monotonic()
     team.wait_for(already + RUNS)
     with reading(team.engine) as session:

@@ -22,7 +22,7 @@ import pytest
 
 import workers.training.durable
 import workers.training.tensors
-from tests.faults.harness.results import record
+from tests.faults.harness.results import Recorder
 from tests.workers.training.conftest import Train, base, rows, train_here, undisturbed
 from tests.workers.training.tiny import last
 from workers.training.adapter import WEIGHTS
@@ -179,7 +179,7 @@ def at_the_last_save(train_here: Train, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", WAYS)
 def test_a_save_cut_short_anywhere_leaves_the_last_checkpoint_or_the_new_one(
-    name: str, times: int, at_the_last_save: Callable[[Programme], None], tmp_path: Path
+    name: str, times: int, at_the_last_save: Callable[[Programme], None], tmp_path: Path, record: Recorder
 ) -> None:
     left: list[str] = []
 
@@ -196,7 +196,7 @@ def test_a_save_cut_short_anywhere_leaves_the_last_checkpoint_or_the_new_one(
     at_the_last_save(programme)
     whole = tmp_path / "whole" / "checkpoints"
     assert set(left) == {content(whole / f"{FIRST}-t0"), content(whole / f"{LAST}-t0")}
-    record("R4", test=f"test_saves.py::every_place[{name}-{times}]", n=len(left), result={"spoilt": left.count("nothing")}, seed=None)
+    record("R4", n=len(left), result={"the_disk_or_process_is": name, "spoilt": left.count("nothing")})
 
 
 def test_from_what_is_left_the_run_ends_the_same(at_the_last_save: Callable[[Programme], None], train_here: Train, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.faults.harness.fleet import Fleet
-from tests.faults.harness.results import record
+from tests.faults.harness.results import Recorder
 from tests.faults.servers import PostgreSql, Redis
 from tests.journeys.conftest import example_rows, write_jsonl
 from tests.workers.conftest import tiny_base
@@ -117,20 +117,18 @@ def let_go(worker: subprocess.Popen[str]) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A studio with two machines that train and one that reads files."""
     folder = tmp_path_factory.mktemp("cluster")
-    server, bell = PostgreSql(folder / "pg"), Redis(folder)
-    environment = {
-        "HONE_DATABASE_URL": server.url, "HONE_REDIS_URL": bell.url, "HONE_STORAGE_URL": (folder / "store").as_uri(),
-        "HONE_LEASE_SECONDS": "4", "HONE_TRAINER_THREADS": "1",
-    }  # fmt: skip
-    with running_studio(folder / "web", HONE_WORKERS="false", **environment) as studio:
+    with ExitStack() as ended:
+        server, bell = ended.enter_context(closing(PostgreSql(folder / "pg"))), ended.enter_context(closing(Redis(folder)))
+        environment = {
+            "HONE_DATABASE_URL": server.url, "HONE_REDIS_URL": bell.url, "HONE_STORAGE_URL": (folder / "store").as_uri(),
+            "HONE_LEASE_SECONDS": "4", "HONE_TRAINER_THREADS": "1",
+        }  # fmt: skip
+        studio = ended.enter_context(running_studio(folder / "web", HONE_WORKERS="false", **environment))
         made = Cluster(folder, environment, studio)
+        ended.callback(lambda: [made.send_away(machine) for machine in list(made.workers)])
         for machine, queue in (("reader", "cpu"), ("one", "gpu"), ("two", "gpu")):
             made.start_worker(machine, queue)
         yield made
-        for machine in list(made.workers):
-            made.send_away(machine)
-    server.close()
-    bell.close()
     assert [line for machine in ("web", "reader", "one", "two") for line in processes_of(folder / machine)] == []
 
 
@@ -140,7 +138,9 @@ def dataset_id(cluster: Cluster) -> str:
     return str(cluster.studio.upload(write_jsonl(cluster.folder / "orders.jsonl", example_rows(40)))["id"])
 
 
-def test_a_run_goes_on_at_another_machine_when_its_own_leaves_or_is_lost(cluster: Cluster, dataset_id: str, tiny_base: Path) -> None:
+def test_a_run_goes_on_at_another_machine_when_its_own_leaves_or_is_lost(
+    cluster: Cluster, dataset_id: str, tiny_base: Path, record: Recorder
+) -> None:
     run_id = cluster.launch(dataset_id, tiny_base)
     cluster.wait_for_checkpoint(run_id, attempt=1)
     leaving = cluster.holder(run_id)
@@ -158,8 +158,7 @@ def test_a_run_goes_on_at_another_machine_when_its_own_leaves_or_is_lost(cluster
     starts = [event["data"]["step"] for event in told if event["type"] == "started"]
     assert 0 == starts[0] < starts[1] < starts[2], "it began anew instead of going on from the checkpoint"
     check_outcome(cluster, run)
-    result = {"went_on_from_steps": starts[1:]}
-    record("cluster", test="cluster/test_cluster.py", n=1, result=result, seed=None, database="postgresql")
+    record("cluster", n=1, result={"went_on_from_steps": starts[1:]}, database="postgresql")
 
 
 def check_outcome(cluster: Cluster, run: dict[str, Any]) -> None:

@@ -33,7 +33,12 @@ SLEEPS = {"freeze the worker": 1, "freeze both": 1}
 
 def be_patient(engine: Engine) -> None:
     """Have a test wait for a lock for long: a worker that was frozen while it wrote keeps SQLite's until it wakes; workers try again."""
-    event.listen(engine, "connect", lambda connection, _: connection.execute(PATIENCE[engine.dialect.name]))
+
+    def wait_long(connection: Any, _: object) -> None:
+        connection.execute(PATIENCE[engine.dialect.name])
+        connection.commit()  # what PostgreSQL is told within a transaction goes with it
+
+    event.listen(engine, "connect", wait_long)
     engine.dispose()
 
 
@@ -101,8 +106,12 @@ class Chaos:
     def keep_busy(self) -> None:
         """Add runs until enough are unfinished."""
         for _ in range(BUSY_RUNS - self.unfinished()):
-            spec = {"settings": {"tuning": "lora"}}
-            add_run(self.engine, self.owner, self.dataset_id, spec=spec, total_steps=self.fleet.pace.steps)
+            self.add_run()
+
+    def add_run(self) -> str:
+        """Queue a run and return its id."""
+        spec = {"settings": {"tuning": "lora"}}
+        return add_run(self.engine, self.owner, self.dataset_id, spec=spec, total_steps=self.fleet.pace.steps)
 
     def strike(self, what: str) -> None:
         """Do something to one of the workers that hold a run and do not sleep."""
@@ -126,6 +135,27 @@ class Chaos:
             self.fleet.kill(member)
         if what != "kill the worker":
             send(trainers, signal.SIGKILL)
+
+    def duel(self, within_seconds: float) -> None:
+        """Stop the worker of a run until another one trains that run, then let both go on; or for the given time, if it stopped others too.
+
+        The trainer of the stopped one goes on, so that it has much to write when it wakes up, and an end to tell.
+        """
+        self.fleet.replace_the_dead()
+        run_id = self.add_run()
+        self.fleet.wait_for(lambda: self._holder(run_id, step=1) is not None)
+        token, owner = self._holder(run_id) or (0, "")
+        member = self.fleet.awake[owner]
+        self.fleet.stop(member)
+        self.fleet.wait_for(lambda: (self._holder(run_id, step=1) or (0, ""))[0] > token, within_seconds)
+        self.fleet.wake(member)
+
+    def _holder(self, run_id: str, step: int = 0) -> tuple[int, str] | None:
+        """Return token and worker of a run that trains and has come so far."""
+        query = select(Run.lease_token, Run.lease_owner).where(Run.id == run_id, Run.status == "running", Run.step >= step)
+        with reading(self.engine) as session:
+            found = session.execute(query).one_or_none()
+        return (found.lease_token, str(found.lease_owner)) if found else None
 
     def recovery(self) -> dict[str, Any]:
         """Return how long after a worker's kill its run was claimed again, in seconds, where the kill came before the run's end."""

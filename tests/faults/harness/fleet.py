@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,14 +117,20 @@ class Fleet:
         """Stop a worker for a while as a frozen machine does; without its trainer, that one goes on meanwhile."""
         frozen = member.trainers() if trainer_too else []
         send(frozen, signal.SIGSTOP)
+        self.stop(member)
+        # By a clock of its own: it may be frozen with the database's lock in its hand, and whoever would wake it wait for just that.
+        threading.Timer(seconds, self.wake, [member, frozen]).start()
+
+    @staticmethod
+    def stop(member: Member) -> None:
+        """Stop a worker where it stands."""
         send([member.pid], signal.SIGSTOP)
         member.asleep = True
-        # By a clock of its own: it may be frozen with the database's lock in its hand, and whoever would wake it wait for just that.
-        threading.Timer(seconds, self._wake, [member, frozen]).start()
 
-    def _wake(self, member: Member, trainers: list[int]) -> None:
-        send(trainers, signal.SIGCONT)
-        send([member.pid], signal.SIGCONT)
+    @staticmethod
+    def wake(member: Member, trainers: Sequence[int] = ()) -> None:
+        """Let a stopped worker go on, and trainers that were stopped with it."""
+        send([*trainers, member.pid], signal.SIGCONT)
         member.asleep = False
 
     def replace_the_dead(self) -> None:
@@ -158,7 +164,7 @@ class Fleet:
         return found
 
 
-def send(pids: list[int], number: signal.Signals) -> None:
+def send(pids: Iterable[int], number: signal.Signals) -> None:
     """Send a signal to processes that may have gone."""
     for pid in pids:
         with suppress(ProcessLookupError):
