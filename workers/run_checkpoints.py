@@ -13,14 +13,14 @@ from sqlalchemy import func, select, update
 
 from app.db import CheckpointRow, Run
 from app.db.artifacts import keep
-from app.db.checkpoints import GONE, let_go
+from app.db.checkpoints import GONE, let_go, still_there
 from app.db.leases import holding
 from app.db.session import after_commit, reading, unit_of_work
 from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED
 from workers.packing import PackedCheckpoint, discard, fetch
-from workers.training.room import fits
+from workers.training.room import fits, ran_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +97,8 @@ def newest_good_checkpoint(worker: Worker, run_id: str, token: int) -> GoodCheck
             log.warning("a checkpoint is broken", run=run_id, path=row.path, why=str(error))
             _pass_over(worker, run_id, row, token, state="corrupt")
         except OSError as error:
+            if ran_out(error):  # of the disk that it was to be unpacked to: an older one would fare no better
+                raise
             # The disk may answer again later; until then an older one will do.
             log.warning("a checkpoint cannot be read", run=run_id, path=row.path, why=str(error))
             _pass_over(worker, run_id, row, token, state=row.state)
@@ -175,11 +177,17 @@ def _named(run: Run, event: Checkpoint) -> Select[CheckpointRow]:
 
 
 def drop_checkpoints(session: Session, worker: Worker, run: Run, *, keep: int) -> None:
-    """Let all but the newest `keep` checkpoints go; the newest of those in the store stays there, since no other machine has the rest."""
-    newest = _good(run.id).order_by(CheckpointRow.step.desc(), CheckpointRow.lease_token.desc())
-    good = session.scalars(newest).all()
+    """Let all but the newest `keep` checkpoints go; the newest of those in the store stays there, since no other machine has the rest.
+
+    An attempt's own come before those of earlier ones, which may lie elsewhere, or be such as cannot be read.
+    """
+    # Where only one may stay it is none that was passed over.
+    usable = [CheckpointRow.step > run.checkpoint_step] if keep == 1 else []
+    newest = still_there(run.id).order_by(*usable, CheckpointRow.lease_token.desc(), CheckpointRow.step.desc())
+    rows = session.scalars(newest).all()
+    good = [row for row in rows if row.state == "good"]
     packed = next((row for row in good if row.artifact_id), None) if keep else None
-    displaced = good[keep:]
+    displaced = [row for row in rows if row not in good[:keep]]  # broken ones, too
     let_go(session, [row for row in displaced if row is not packed], worker.storage)
     if packed and packed in displaced:
         packed.size_bytes = 0

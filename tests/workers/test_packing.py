@@ -66,6 +66,19 @@ def test_one_that_is_broken_here_is_taken_from_the_store(worker: Worker, packs: 
     assert (found.step, (found.folder / "x").read_text()) == (20, "weights of step 20")
 
 
+def test_a_disk_that_is_full_when_one_is_fetched_is_no_reason_to_begin_anew(
+    worker: Worker, elsewhere: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    bring(packs, run_id, 10)
+    monkeypatch.setattr(packing, "unpack", full)
+    with pytest.raises(OSError, match="No space left"):
+        newest_good_checkpoint(elsewhere, run_id, TOKEN)
+    assert entered(worker) == {10: ("good", True)}
+
+
 @pytest.mark.parametrize("harm", ["gone", "broken"])
 def test_one_that_is_broken_in_both_places_is_marked_and_the_older_taken(
     worker: Worker, elsewhere: Worker, packs: Packing, run_id: str, harm: str

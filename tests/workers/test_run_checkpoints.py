@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
 from workers.kinds import KINDS, fail
-from workers.run_checkpoints import bytes_in, count_uncounted, enter_checkpoint, newest_good_checkpoint, run_folder
+from workers.run_checkpoints import bytes_in, count_uncounted, drop_checkpoints, enter_checkpoint, newest_good_checkpoint, run_folder
 from workers.sweep import sweep
 from workers.training.checkpoints import Checkpoints
 from workers.training_work import ADAPTER_FILES, TrainingWork, pack_adapter
@@ -46,7 +47,7 @@ def run_id(worker: Worker, owner: Identity) -> str:
     return made
 
 
-def save(worker: Worker, run_id: str, step: int) -> None:
+def save(worker: Worker, run_id: str, step: int, token: int = 1) -> None:
     folder = run_folder(worker, run_id)
 
     def write(staging: Path) -> None:
@@ -54,7 +55,7 @@ def save(worker: Worker, run_id: str, step: int) -> None:
         for name in ADAPTER_FILES:
             (staging / name).write_text(json.dumps({"base_model_name_or_path": "hone-starter", "revision": None}))
 
-    saved = Checkpoints(folder / "checkpoints", lease_token=1, keep=None).save(step, write)
+    saved = Checkpoints(folder / "checkpoints", lease_token=token, keep=None).save(step, write)
     with unit_of_work(worker.engine) as session:
         event = Checkpoint(step=step, path=str(saved.relative_to(folder)))
         assert enter_checkpoint(session, worker, session.get_one(Run, run_id), event)
@@ -70,6 +71,34 @@ def test_only_the_newest_is_kept_where_the_disk_has_no_room_for_another(
     monkeypatch.setattr("workers.run_checkpoints.fits", lambda _folder, size: size == 0)
     save(worker, run_id, 40)
     assert kept(worker, run_id) == ["40-t1"]
+
+
+def test_what_an_attempt_entered_stays_before_what_it_could_not_use(worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with unit_of_work(worker.engine) as session:
+        run = session.get_one(Run, run_id)
+        run.lease_token, run.checkpoint_step = 2, 0  # on another machine, which has none of those
+    monkeypatch.setattr("workers.run_checkpoints.fits", lambda *_: False)
+    save(worker, run_id, 5, token=2)
+    assert kept(worker, run_id) == ["5-t2"]
+
+
+def test_room_is_made_at_the_price_of_what_was_passed_over(worker: Worker, run_id: str) -> None:
+    shutil.rmtree(run_folder(worker, run_id) / "checkpoints/30-t1")  # as if it lay on another machine
+    newest_good_checkpoint(worker, run_id, 1)
+    with unit_of_work(worker.engine) as session:
+        drop_checkpoints(session, worker, session.get_one(Run, run_id), keep=1)
+    assert kept(worker, run_id) == ["20-t1"]
+
+
+@pytest.mark.parametrize("keep", [0, 2])
+def test_broken_ones_go_when_others_are_let_go_of(worker: Worker, run_id: str, keep: int) -> None:
+    damage(worker, run_id, 30)
+    newest_good_checkpoint(worker, run_id, 1)
+    with unit_of_work(worker.engine) as session:
+        drop_checkpoints(session, worker, session.get_one(Run, run_id), keep=keep)
+    assert kept(worker, run_id) == ["20-t1"][:keep]
+    with reading(worker.engine) as session:
+        assert session.scalars(select(CheckpointRow.step).where(CheckpointRow.state != "removed")).all() == [20][:keep]
 
 
 def test_a_trainer_that_finds_no_room_gets_that_of_the_older_checkpoint(worker: Worker, run_id: str) -> None:
