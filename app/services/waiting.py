@@ -29,13 +29,9 @@ ENDING = Span(0, 20, 60)
 """What a run still takes that is saving, packing or leaving."""
 MINUTE = 60
 AT_ONCE = Span(0, 0, 0)
-GONE_ON = {
-    "lost": "Its worker was lost; it goes on from step {step:,}.",
-    "interrupted": "Its worker was told to leave; it goes on from step {step:,}.",
-}
-
-BACK = (*GONE_ON, "resume")
-"""The events by which a run that was at work already waits again."""
+HANDED_BACK = ("lost", "interrupted")
+BACK = (*HANDED_BACK, "resume")
+"""The events by which a run that was at work already waits again; nobody asked for those by which it was handed back."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +56,17 @@ def waits(session: Session, runs: Sequence[Run]) -> dict[str, Wait]:
     found = {run.id: Wait(f"No step for {roughly(moment - (run.stalled_at or moment))}.") for run in stalled}
     if queued:
         look = _Look(session, moment)
-        back = _gone_on(session, queued)
+        back = _handed_back(session, queued)
         found |= {run.id: look.wait(run, back.get(run.id, "")) for run in queued}
     return found
 
 
-def _gone_on(session: Session, queued: Iterable[Run]) -> dict[str, str]:
-    """Say of runs that were at work already why they wait again, where nobody asked for it."""
-    begun = {run.id: run.step for run in queued if run.attempt}
-    last = select(func.max(EventRow.id)).where(EventRow.subject_id.in_(begun), EventRow.type.in_(BACK))
-    found = session.execute(select(EventRow.subject_id, EventRow.type).where(EventRow.id.in_(last.group_by(EventRow.subject_id))))
-    return {run_id: GONE_ON[kind].format(step=begun[run_id]) for run_id, kind in found if kind in GONE_ON}
+def _handed_back(session: Session, queued: Iterable[Run]) -> dict[str, str]:
+    """Say of runs that were at work already why they wait again, where nobody asked for it: in the words of whoever handed them back."""
+    begun = [run.id for run in queued if run.attempt]
+    last = select(func.max(EventRow.id)).where(EventRow.subject_id.in_(begun), EventRow.type.in_(BACK)).group_by(EventRow.subject_id)
+    told = select(EventRow.subject_id, EventRow.message).where(EventRow.id.in_(last), EventRow.type.in_(HANDED_BACK))
+    return {run_id: message for run_id, message in session.execute(told)}  # noqa: C416 - dict() of rows has no type
 
 
 class _Look:

@@ -143,23 +143,19 @@ def test_a_worker_that_takes_nothing_says_why(engine: Engine, owner: Identity, d
     assert minutes_until(wait) == pytest.approx([0, 0, 0], abs=0.3)
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("lost", "Its worker was lost; it goes on from step 40. "),
-        ("interrupted", "Its worker was told to leave; it goes on from step 40. "),
-    ],
-)
-def test_a_run_on_its_way_back_says_so(engine: Engine, owner: Identity, dataset: str, kind: str, words: str) -> None:
+@pytest.mark.parametrize(("kind", "why"), [("lost", "The process ended by itself (exit 1)."), ("interrupted", "It waited for the store.")])
+def test_a_run_on_its_way_back_says_why_as_its_worker_did(engine: Engine, owner: Identity, dataset: str, kind: str, why: str) -> None:
     run_id = add_run(engine, owner, dataset, attempt=1, step=40)
 
-    def tell(what: str) -> None:
+    def tell(what: str, message: str) -> None:
         with unit_of_work(engine) as session:
-            session.add(EventRow(project_id=owner.project_id, subject_id=run_id, type=what, message=""))
+            session.add(EventRow(project_id=owner.project_id, subject_id=run_id, type=what, message=message))
 
-    tell(kind)
-    assert reasons(engine, run_id) == [f"{words}No worker that trains is running: hone worker --queue gpu starts one."]
-    tell("resume")
+    tell("lost", "An older reason.")
+    tell(kind, why)
+    tell("moved", "Somebody moved it.")
+    assert reasons(engine, run_id) == [f"{why} No worker that trains is running: hone worker --queue gpu starts one."]
+    tell("resume", "Somebody asked to resume the run.")
     assert reasons(engine, run_id) == ["No worker that trains is running: hone worker --queue gpu starts one."]
 
 
