@@ -162,14 +162,17 @@ class _Look:
         return f"{other.name} ({'about ' if left.mid >= MINUTE else ''}{roughly(left.mid)} left)" if left else other.name
 
     def _unknown(self, run: Run) -> str:
-        """Name what makes no progress, or else the base that nobody has timed, of what is at work or stands ahead."""
+        """Name what makes no progress, or else the base that nobody has timed, of what is at work or stands ahead; no other project's."""
         stalled = next((other for other, _ in self.at_work if other.stalled_at is not None), None)
         if stalled:
             return f"{f'The run {stalled.name}' if stalled.project_id == run.project_id else 'Another run'} makes no progress."
         ahead = self.line[: next((at for at, other in enumerate(self.line) if other.id == run.id), 0)]
-        untimed = [other.base_model for other, left in self.at_work if left is None]
-        untimed += [other.base_model for other in ahead if self.takes[other.id] is None]
-        return f"No run of {untimed[0]} has been timed yet." if untimed and self.workers else ""
+        untimed = [other for other, left in self.at_work if left is None] + [other for other in ahead if self.takes[other.id] is None]
+        if not untimed or not self.workers:
+            return ""
+        if untimed[0].project_id != run.project_id:
+            return "The base of another run has not been timed yet."
+        return f"No run of {untimed[0].base_model} has been timed yet."
 
 
 def _rows(session: Session, condition: Any) -> list[Row[Any]]:

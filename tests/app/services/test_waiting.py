@@ -117,12 +117,25 @@ def test_the_run_a_worker_is_busy_with_is_named_with_its_time(engine: Engine, ow
     assert minutes_until(wait) == pytest.approx([16, 20, 24], abs=0.3)
 
 
-def test_a_run_of_another_project_is_not_named(engine: Engine, owner: Identity, dataset: str) -> None:
+@pytest.fixture
+def stranger(engine: Engine, owner: Identity) -> Identity:
+    """Somebody in another project."""
     with unit_of_work(engine) as session:
         other = Project(name="other")
         session.add(other)
         session.flush()
-        stranger = replace(owner, project_id=other.id)
+        return replace(owner, project_id=other.id)
+
+
+def test_the_base_of_another_project_is_not_named(engine: Engine, owner: Identity, stranger: Identity, dataset: str) -> None:
+    timed(engine, owner, dataset, 60)
+    add_worker(engine)
+    add_run(engine, stranger, add_dataset(engine, stranger), base_model="/home/secret/base")
+    [wait] = waits_of(engine, add_run(engine, owner, dataset))
+    assert (wait.starts, wait.unknown) == (None, "The base of another run has not been timed yet.")
+
+
+def test_a_run_of_another_project_is_not_named(engine: Engine, owner: Identity, stranger: Identity, dataset: str) -> None:
     hung = {"status": RunStatus.RUNNING, "lease_owner": add_worker(engine), "stalled_at": utc_now().timestamp()}
     add_run(engine, stranger, add_dataset(engine, stranger), name="secret", **hung, **FAR)
     [wait] = waits_of(engine, add_run(engine, owner, dataset))
