@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
     from app.services.accounts import Identity
@@ -91,7 +92,7 @@ class Overview:
         """Return how long a run will still take at the speed since it was started last; None where that would be a guess."""
         return self.seconds_left_of([run]).get(run.id)
 
-    def seconds_left_of(self, runs: Iterable[Run]) -> dict[str, float]:
+    def seconds_left_of(self, runs: Iterable[Run | Row[Any]]) -> dict[str, float]:
         """Return how long runs will still take, those of which it can be told: not of one that makes no progress."""
         running = [run for run in runs if run.status == RunStatus.RUNNING and run.stalled_at is None]
         if not running:
@@ -124,7 +125,7 @@ class Overview:
         )
 
 
-def _seconds_left(run: Run, start: EventRow | None, now: datetime) -> float | None:
+def _seconds_left(run: Run | Row[Any], start: EventRow | None, now: datetime) -> float | None:
     done = run.step - int(start.data.get("step", 0)) if start else 0
     if start is None or done < STEPS_TO_JUDGE:
         return None

@@ -79,7 +79,7 @@ class _Look:
         self.line = _rows(session, Run.status == RunStatus.QUEUED)
         at_work = _rows(session, Run.status.in_(LEASED))
         self.paces = paces.Paces(session, {run.base_model for run in [*self.line, *at_work]}, moment)
-        speeds = Overview(session).seconds_left_of(session.scalars(select(Run).where(Run.id.in_([run.id for run in at_work]))))
+        speeds = Overview(session).seconds_left_of(at_work)
         self.at_work = [(run, self._left(run, speeds.get(run.id))) for run in at_work]
         self.takes = {run.id: self.paces.of(run, run.total_steps - run.step) for run in self.line}
         self.has_gpu = any(worker.has_gpu for worker in self.workers)
