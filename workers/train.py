@@ -112,14 +112,15 @@ def _guarded(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Report
 
 def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter, control: Control) -> Finished:
     beside = arguments.spec.resolve().parent
+    from workers.training.rows import load_rows
+
+    # Before the base, which may take hours to fetch: the rows may lie in a cache that keeps them only for a while.
+    reporter.doing("reading the rows")
+    rows = load_rows(beside / spec.dataset, beside / spec.eval_dataset if spec.eval_dataset else None)
     if arguments.base_dir is not None or not is_hub_id(spec.base_model):
         stay_offline()
     base = find_base_model(spec.base_model, beside=beside, base_dir=arguments.base_dir, doing=reporter.doing)
     stay_offline()
-    from workers.training.rows import load_rows
-
-    reporter.doing("reading the rows")
-    rows = load_rows(beside / spec.dataset, beside / spec.eval_dataset if spec.eval_dataset else None)
     reporter.doing("loading the libraries")
     # bitsandbytes advises to fetch kernels from the Hub when it is imported, which Hone never does.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -25,7 +25,7 @@ from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, St
 from app.domain.holds import carried_over
 from app.domain.ids import new_id
 from app.domain.ports import Sealed
-from app.domain.runs import RunStatus, adapter_folder
+from app.domain.runs import RunStatus, adapter_folder, token_in
 from app.domain.specs import STARTER
 from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
@@ -62,21 +62,22 @@ class TrainingWork:
         """Write the spec of a trainer that goes on from the newest whole checkpoint if there is one; return what starts it."""
         folder = run_folder(worker, work_id)
         folder.mkdir(parents=True, exist_ok=True)
-        for earlier in folder.glob("adapter*"):
-            shutil.rmtree(earlier, ignore_errors=True)
+        _remove_earlier(folder, token)
+        # First, for it may take long: the store's cache keeps what was asked for lately, and the rows are to be read at once.
+        checkpoint = newest_good_checkpoint(worker, work_id, token)
         with reading(worker.engine) as session:
             run = session.get_one(Run, work_id)
             files = {"dataset": run.version.artifact.sha256}
             if run.eval_version:
                 files["eval_dataset"] = run.eval_version.artifact.sha256
-            base_dir = _base_dir(worker, run)
-        # After the session: to fetch a file may take minutes, and an open read would keep writers waiting.
+        # After the session: to look for a base or to fetch a file may take minutes, and an open read would keep writers waiting.
+        base_dir = _base_dir(worker, run)
         spec = dict(run.spec) | {name: str(worker.storage.path(sha256)) for name, sha256 in files.items()}
-        (folder / "spec.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
-        arguments = ["workers.train", str(folder / "spec.yaml"), "--out", str(folder), "--lease-token", str(token)]
+        spec_file = folder / f"spec-t{token}.yaml"
+        spec_file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+        arguments = ["workers.train", str(spec_file), "--out", str(folder), "--lease-token", str(token)]
         if base_dir:
             arguments += ["--base-dir", str(base_dir)]
-        checkpoint = newest_good_checkpoint(worker, work_id, token)
         if checkpoint:
             arguments += ["--resume", str(checkpoint.folder)]
         log_file, needs_hub = folder / "log.txt", base_dir is None
@@ -147,6 +148,13 @@ class TrainingWork:
         if row.status == RunStatus.CANCELLED:
             drop_checkpoints(session, worker, row, keep=0)
             forget_model(session, row, worker.storage)
+
+
+def _remove_earlier(folder: Path, token: int) -> None:
+    """Remove what earlier attempts left; a later one may be at work already, if this one slept past its lease before it came here."""
+    for left in [*folder.glob("adapter*"), *folder.glob(".adapter*"), *folder.glob("spec*.yaml")]:
+        if token_in(left.name) <= token:
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def _base_dir(worker: Worker, run: Run) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,12 @@ MAX_CRASHES_WITHOUT_PROGRESS = 3
 def adapter_folder(lease_token: int) -> str:
     """Return what an attempt calls the folder of its adapter: file systems know no fence (0: a trainer without a supervisor)."""
     return f"adapter-t{lease_token}" if lease_token else "adapter"
+
+
+def token_in(name: str) -> int:
+    """Return the lease token that the name of a file or folder carries (0: none)."""
+    found = re.search(r"-t(\d+)", name)
+    return int(found[1]) if found else 0
 
 
 def states_of(words: Iterable[str]) -> frozenset[RunStatus]:

@@ -65,6 +65,11 @@ def test_a_base_is_fetched_by_its_id_and_pinned_to_its_commit(server: HubServer,
     assert {"type": "doing", "what": "fetching the base model"} in events
 
 
+def test_rows_are_read_before_a_base_is_fetched_since_they_may_leave_the_cache_meanwhile(server: HubServer, tmp_path: Path) -> None:
+    done = [event["what"] for event in train("lab/good", tmp_path, server.address)[2] if event["type"] == "doing"]
+    assert done.index("reading the rows") < done.index("fetching the base model")
+
+
 def test_what_was_fetched_once_needs_no_hub(repos: dict[str, Path], tmp_path: Path) -> None:
     with hub(repos) as once:
         assert train("lab/good", tmp_path, once.address)[0] == 0

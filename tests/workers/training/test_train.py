@@ -150,6 +150,7 @@ def test_an_unusable_spec_exits_with_2_and_a_sentence(
 
 def test_a_wrong_path_is_told_before_anything_heavy_is_imported(root: Path, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump({"base_model": "nowhere", "dataset": "rows.jsonl"}))
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
     command = [str(tmp_path / "spec.yaml"), "--out", str(tmp_path)]
     look = f"import sys; from workers.train import main; code = main({command!r}); print(code, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], cwd=root, capture_output=True, text=True, check=True)

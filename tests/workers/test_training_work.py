@@ -1,0 +1,64 @@
+"""What stands ready when a trainer is started, and what of other attempts stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from sqlalchemy import Engine, update
+
+import workers.training_work
+from app.db import Artifact
+from app.db.session import unit_of_work
+from app.services.accounts import Identity
+from tests.databases import add_dataset, add_run
+from tests.workers.scenes import worker
+from workers.run_checkpoints import GoodCheckpoint, run_folder
+from workers.training_work import TrainingWork
+from workers.worker import Worker
+
+__all__ = ["worker"]
+TOKEN = 5
+
+
+@pytest.fixture
+def run_id(engine: Engine, owner: Identity, worker: Worker) -> str:
+    """A run whose rows are in the store."""
+    rows = worker.storage.incoming / "rows"
+    rows.write_bytes(b"rows")
+    sealed = worker.storage.seal(rows)
+    worker.storage.put(sealed)
+    made = add_run(engine, owner, add_dataset(engine, owner))
+    with unit_of_work(engine) as session:
+        session.execute(update(Artifact).values(sha256=sealed.sha256))
+    return made
+
+
+def test_what_earlier_attempts_left_goes_and_a_later_ones_stays(worker: Worker, run_id: str) -> None:
+    folder = run_folder(worker, run_id)
+    for name in ("adapter-t4", ".adapter-t4.staging", "adapter-t5", "adapter-t6", ".adapter-t6.staging"):
+        (folder / name).mkdir(parents=True)
+    for name in ("spec.yaml", "spec-t4.yaml", "spec-t6.yaml"):
+        (folder / name).touch()
+    TrainingWork().prepare(worker, run_id, TOKEN)
+    assert sorted(path.name for path in folder.iterdir()) == [".adapter-t6.staging", "adapter-t6", "spec-t5.yaml", "spec-t6.yaml"]
+    assert Path(yaml.safe_load((folder / "spec-t5.yaml").read_text())["dataset"]).read_bytes() == b"rows"
+
+
+def test_rows_are_the_last_thing_to_be_fetched(worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    path = worker.storage.path
+
+    def asked(sha256: str) -> Path:
+        done.append("rows")
+        return path(sha256)
+
+    def fetched(*_: object) -> GoodCheckpoint | None:
+        done.append("checkpoint")
+        return None
+
+    monkeypatch.setattr(worker.storage, "path", asked)
+    monkeypatch.setattr(workers.training_work, "newest_good_checkpoint", fetched)
+    TrainingWork().prepare(worker, run_id, TOKEN)
+    assert done == ["checkpoint", "rows"]
