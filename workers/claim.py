@@ -25,7 +25,7 @@ from app.domain.runs import WANTED_END, RunStatus
 from app.services.probe import Probe
 from workers.heartbeat import Heartbeat
 from workers.kinds import KINDS, fail, in_log, lose, settle, tell
-from workers.lending import borrower_of, lent_gpu
+from workers.lending import LentGpu, borrower_of
 from workers.memory import kernel_kills
 from workers.packing import Packing
 from workers.training.room import free_bytes, no_room, ran_out
@@ -61,15 +61,12 @@ COMMANDS: dict[RunStatus, Command] = {
 
 
 def claim_and_run(worker: Worker) -> bool:
-    """Take one waiting piece of work of the worker's queue and run it to its end; False when nothing waits or all slots are busy."""
-    if worker.leaving.is_set() or not worker.free.acquire(blocking=False):
+    """Take one waiting piece of work of the worker's queue and run it to its end; False when nothing waits or the device is not free."""
+    if worker.leaving.is_set():
         return False
-    try:
-        with worker.device_lock.taken() as is_free:
-            worker.note_device(is_free=is_free)
-            return is_free and _claim_and_run(worker)
-    finally:
-        worker.free.release()
+    with worker.device_lock.taken() as is_free:
+        worker.note_device(is_free=is_free)
+        return is_free and _claim_and_run(worker)
 
 
 def _claim_and_run(worker: Worker) -> bool:
@@ -119,13 +116,17 @@ class Hold:
             self.packing.close(self.unwritten)
 
     def _see_through(self) -> None:
-        borrower = self._patiently(lambda: borrower_of(self.worker, self.kind.table, self.work_id))
-        with lent_gpu(self.worker, borrower):
-            self._work()
+        borrower = self._patiently(lambda: borrower_of(self.worker, self.work_id))
+        with LentGpu(self.worker, borrower) as gpu:
+            self._work(gpu)
+            # Whatever the next holder does while the GPU is given back is no refusal of this one.
+            self.heartbeat.stop()
 
-    def _work(self) -> None:
+    def _work(self, gpu: LentGpu) -> None:
         try:
-            self._run_child()
+            start = self._patiently(partial(self._prepared, gpu))
+            if start:
+                self._run_child(start)
             self._settle()
         except LeaseLost:
             raise
@@ -140,9 +141,33 @@ class Hold:
             else:
                 self._fail(f"The worker could not handle the run's files: {error.strerror or error}.", "storage", {})
 
-    def _run_child(self) -> None:
+    def _prepared(self, gpu: LentGpu) -> Callable[[], Child] | None:
+        """Make ready what the child needs, and meanwhile listen; None when it was called off, since nothing of it is worth waiting for."""
+
+        def prepare() -> Callable[[], Child]:
+            start = self.kind.prepare(self.worker, self.work_id, self.token)
+            gpu.is_free.wait()
+            return start
+
+        making = _aside(prepare)
+        while not wait([making], timeout=LOOK_SECONDS).done:
+            if self._is_called_off():
+                return None
+        return making.result()
+
+    def _is_called_off(self) -> bool:
+        """Return whether work that has no child yet is to end; LeaseLost when it is, or may be, somebody else's."""
+        self.heartbeat.check()
+        self.interrupted = self.worker.leaving.is_set()
+        if time.monotonic() - self.asked >= ASK_SECONDS:
+            self.asked = time.monotonic()
+            wish = self._wish()
+            self.told = wish if wish in COMMANDS else None
+        return self.interrupted or self.told is not None
+
+    def _run_child(self, start: Callable[[], Child]) -> None:
         """Start the child and stay with it until nothing of it is left."""
-        self.child = self._patiently(lambda: self.kind.prepare(self.worker, self.work_id, self.token))()
+        self.child = start()
         try:
             self._watch(self.child)
             self.child.let_end()
@@ -246,6 +271,14 @@ class Hold:
             raise LeaseLost(message)
         return RunStatus(found)
 
+    def _wish(self) -> RunStatus | None:
+        """Return the state as people want it; None while the database does not say."""
+        try:
+            return self._status()
+        except UNREACHABLE as error:
+            log.warning("the database does not answer", error=str(error))
+            return None
+
     def _follow(self, child: Child, status: RunStatus) -> None:
         """Pass on what people ask; a stronger wish replaces a weaker one."""
         command = COMMANDS.get(status)
@@ -276,10 +309,7 @@ class Hold:
     def _may_wait(self) -> bool:
         """Return whether the end may still take a while; LeaseLost when the work is, or may be, somebody else's."""
         self.heartbeat.check()
-        try:
-            return self._status() != RunStatus.CANCELLING
-        except UNREACHABLE:
-            return True
+        return self._wish() != RunStatus.CANCELLING
 
     def _end(self) -> None:
         self._write(to_the_end=True)
@@ -351,8 +381,7 @@ class Hold:
 
     def _pack_and_listen(self, finished: Finished | None, *, may_take_long: bool) -> Future[Any] | None:
         """Pack what the child left, and meanwhile listen; None when that was cancelled, or this worker has to leave before it is done."""
-        # Not in a pool: this process would wait for its threads before it ends.
-        packing = Probe(partial(copy_context().run, self.kind.package, self.worker, self.work_id, self.token, finished)).start()
+        packing = _aside(partial(self.kind.package, self.worker, self.work_id, self.token, finished))
         while not wait([packing], timeout=LOOK_SECONDS).done:
             if not self._may_wait() or (self._is_late() and not may_take_long):
                 return None
@@ -372,6 +401,11 @@ class Hold:
                 fail(session, self.worker, self.kind, row, reason=reason, code=code, data=data)
 
         self._patiently(enter)
+
+
+def _aside(act: Callable[[], T]) -> Future[T]:
+    """Do something slow in a thread of its own; not in a pool, whose threads this process would wait for before it ends."""
+    return Probe(partial(copy_context().run, act)).start()
 
 
 def _end_in_words(code: int | None) -> str:

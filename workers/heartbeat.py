@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from app.db.leases import LEASE_SECONDS, count_refused, extend, is_taken_over
+from app.db.leases import count_refused, extend, is_taken_over
 from app.db.session import UNREACHABLE, unit_of_work
 from app.domain.errors import LeaseLost
 
@@ -31,7 +31,7 @@ class Heartbeat:
     That it may is known from this process's own clock: half a lease after the database last took a sign, whatever hangs.
     """
 
-    def __init__(self, engine: Engine, table: type[Any], work_id: str, token: int, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, engine: Engine, table: type[Any], work_id: str, token: int, lease_seconds: float) -> None:
         self.engine, self.table, self.work_id, self.token, self.lease_seconds = engine, table, work_id, token, lease_seconds
         self.lost = threading.Event()
         self._extended = time.monotonic()
@@ -45,8 +45,12 @@ class Heartbeat:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """End."""
-        self._done.set()
+        self.stop()
         self._thread.join()
+
+    def stop(self) -> None:
+        """Give no more signs: the work is settled."""
+        self._done.set()
 
     def check(self) -> None:
         """Raise LeaseLost once the work is, or may be, somebody else's."""
@@ -67,7 +71,8 @@ class Heartbeat:
             except LeaseLost:
                 # Also when the work has just ended: then nobody asks any more.
                 self.lost.set()
-                self._count_if_refused()
+                if not self._done.is_set():
+                    self._count_if_refused()
                 return
             except UNREACHABLE as error:
                 log.warning("the database does not answer", error=str(error))

@@ -18,7 +18,7 @@ from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
 from workers.claim import claim_and_run
 from workers.leftovers import clear_leftovers
-from workers.lending import tell_inference
+from workers.lending import take_back
 from workers.run_checkpoints import count_uncounted
 from workers.run_log import take_untaken
 from workers.sweep import sweep
@@ -76,7 +76,7 @@ def _started(settings: Settings, wanted: argparse.Namespace) -> Worker:
     count_uncounted(worker)
     take_untaken(worker)
     # Whoever died here with the GPU lent to it will not give it back.
-    tell_inference(worker, "/resume")
+    take_back(worker)
     return worker
 
 

@@ -5,69 +5,160 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
+import workers.lending
 from app.config import Settings
+from app.db import Run
+from app.db.counters import STALE_WRITE_REJECTED, counted
+from app.db.leases import claim
+from app.db.session import reading, unit_of_work
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
-from tests.workers.scenes import Scripted
+from tests.workers.scenes import Scripted, ask, once_it_runs, state
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
+from workers.lending import Borrower, LentGpu
 from workers.worker import Worker
 
-Heard = list[tuple[str, dict[str, Any], str]]
+GPU = "GPU-0aa"
+
+
+@dataclass
+class Inference:
+    """A server that notes what it is told, and may take its time to answer."""
+
+    address: str = ""
+    heard: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
+    hangs_at: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def paths(self) -> list[str]:
+        return [path for path, *_ in self.heard]
 
 
 @pytest.fixture
-def inference() -> Iterator[tuple[str, Heard]]:
-    """A server that notes what it is told."""
-    heard: Heard = []
+def inference() -> Iterator[Inference]:
+    made = Inference()
 
     class Listener(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            heard.append((self.path, body, self.headers["Authorization"]))
+            made.heard.append((self.path, body, self.headers["Authorization"]))
+            if self.path == made.hangs_at:
+                made.over.wait(60)
             self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Listener)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", heard
+    made.address = f"http://127.0.0.1:{server.server_port}"
+    yield made
+    made.over.set()
     server.shutdown()
     server.server_close()
 
 
-@pytest.mark.parametrize("gpu", ["GPU-0aa", None])
-def test_the_gpu_is_lent_for_the_time_of_a_run(
-    sqlite_engine: Engine, inference: tuple[str, Heard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str | None
-) -> None:
-    address, heard = inference
+@pytest.fixture
+def engine(sqlite_engine: Engine) -> Engine:
+    """Who has the GPU is the same with every database."""
+    return sqlite_engine
+
+
+@pytest.fixture
+def worker(engine: Engine, inference: Inference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    owner = _owner(sqlite_engine)
-    add_run(sqlite_engine, owner, add_dataset(sqlite_engine, owner), name="nightly")
     monkeypatch.setitem(KINDS, "run", Scripted("succeeds", tmp_path))
-    settings = Settings(home=tmp_path, inference_url=address, inference_key="secret")
-    assert claim_and_run(Worker(settings, "gpu", 1, 2.0, sqlite_engine, LocalStorage(tmp_path), "a GPU", gpu is not None, gpu))
-    told = [
-        ("/yield", {"device": "GPU-0aa", "run": "nightly"}, "Bearer secret"),
-        ("/resume", {"device": "GPU-0aa", "run": "nightly"}, "Bearer secret"),
+    settings = Settings(home=tmp_path, inference_url=inference.address, inference_key="secret")
+    return Worker(settings, "gpu", 1, 2.0, engine, LocalStorage(tmp_path), "a GPU", has_gpu=True, gpu=GPU)
+
+
+@pytest.fixture
+def run_id(engine: Engine, owner: Identity) -> str:
+    return add_run(engine, owner, add_dataset(engine, owner), name="nightly")
+
+
+def test_the_gpu_is_lent_for_the_time_of_a_run(worker: Worker, run_id: str, inference: Inference) -> None:
+    assert claim_and_run(worker)
+    assert inference.heard == [
+        ("/yield", {"device": GPU, "holder": run_id, "run": "nightly"}, "Bearer secret"),
+        ("/resume", {"device": GPU, "holder": run_id}, "Bearer secret"),
     ]
-    assert heard == (told if gpu else [])
 
 
-def _owner(engine: Engine) -> Identity:
-    from app.db.session import unit_of_work
-    from app.services.accounts import Accounts
+def test_a_worker_without_a_gpu_lends_none(worker: Worker, run_id: str, inference: Inference) -> None:
+    assert run_id
+    worker.has_gpu, worker.gpu = False, None
+    assert claim_and_run(worker)
+    assert inference.heard == []
 
-    with unit_of_work(engine) as session:
-        return Accounts(session).ensure_owner()
+
+def test_a_server_that_was_started_anew_hears_again_who_has_the_gpu(
+    worker: Worker, inference: Inference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.lending, "AGAIN_SECONDS", 0.02)
+    with LentGpu(worker, Borrower("1", "nightly")) as gpu:
+        assert gpu.is_free.wait(60)
+        inference.heard.clear()  # it knows nothing any more
+        deadline = time.monotonic() + 60
+        while "/yield" not in inference.paths():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert inference.paths()[-1] == "/resume"
+    assert "/resume" not in inference.paths()[:-1]
+
+
+@pytest.mark.parametrize(("wish", "end"), [("cancel", "cancelled"), ("pause", "paused"), ("stop", "stopped"), (None, "queued")])
+def test_who_waits_for_the_gpu_still_does_as_it_is_told(
+    worker: Worker, owner: Identity, run_id: str, inference: Inference, monkeypatch: pytest.MonkeyPatch, wish: str | None, end: str
+) -> None:
+    monkeypatch.setattr(workers.lending, "RESUME_SECONDS", 0.1)
+    inference.hangs_at = "/yield"
+
+    def tell() -> None:
+        if wish:
+            ask(worker.engine, owner, run_id, wish)
+        else:
+            worker.leaving.set()
+
+    told = once_it_runs(worker.engine, run_id, tell, status="starting")
+    assert claim_and_run(worker)
+    told.join()
+    run = state(worker.engine, run_id)
+    assert (run.status, run.crashes_since_progress, inference.paths()) == (end, 0, ["/yield"])
+
+
+def test_what_the_next_holder_does_while_the_gpu_is_given_back_is_no_refusal(
+    worker: Worker, run_id: str, inference: Inference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.settings.lease_seconds = 1
+    monkeypatch.setattr(workers.lending, "RESUME_SECONDS", 2.0)
+    inference.hangs_at = "/resume"
+
+    def take() -> None:
+        deadline = time.monotonic() + 60
+        while "/resume" not in inference.paths() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with unit_of_work(worker.engine) as session:
+            session.execute(update(Run).where(Run.id == run_id).values(status="queued"))
+            claim(session, Run, "next", "gpu", has_gpu=True)
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    assert claim_and_run(worker)
+    taking.join()
+    assert state(worker.engine, run_id).lease_token == 2
+    with reading(worker.engine) as session:
+        assert STALE_WRITE_REJECTED not in counted(session)

@@ -38,7 +38,7 @@ class Engine:
         self._wish, self._threads, self._gpu = device, threads, gpu
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Job] = deque()
-        self._yielded: dict[tuple[str, str], None] = {}  # device and run, in the order they came
+        self._yielded: dict[tuple[str, str], str] = {}  # device and holder, in the order they came, and the name of the holder's run
         self._answering: Answering | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -58,32 +58,36 @@ class Engine:
         self._commands.put(lambda: self._queue(job))
         return job
 
-    def yield_device(self, device: str, run: str) -> Future[None]:
-        """Leave a device to a run; the future is done when its memory is free, at once if nothing was ever loaded."""
+    def yield_device(self, device: str, holder: str, run: str) -> Future[None]:
+        """Leave a device to a holder's run; the future is done when its memory is free, at once if nothing was ever loaded."""
         device = self._own_name(device)
-        self._yielded[device, run] = None
+        self._yielded[device, holder] = run
         return self._command(lambda: self._leave(device, run)) if self._answering else _done()
 
-    def resume(self, device: str | None, run: str | None) -> None:
-        """Take a device (or all) back from a run (or all); it is used again when no run has it, with the next request."""
+    def resume(self, device: str | None, holder: str | None) -> None:
+        """Take a device (or all) back from a holder (or all); it is used again when nobody has it, with the next request."""
         name = device and self._own_name(device)
         for left in list(self._yielded):
-            if name in (None, left[0]) and run in (None, left[1]):
+            if name in (None, left[0]) and holder in (None, left[1]):
                 self._yielded.pop(left, None)
 
     def _own_name(self, device: str) -> str:
         """Return how torch calls a device here: workers call a GPU by its UUID, and each is somebody's first."""
         return FIRST_GPU if device == self._gpu else device
 
+    def _run_on(self, device: str) -> str | None:
+        """Return the name of the run that a device is left to."""
+        return next((run for (left, _), run in list(self._yielded.items()) if left == device), None)
+
     def status(self) -> dict[str, Any]:
         """Return what is loaded, and which device is left to whom."""
         answering = self._answering
         here = answering.device if answering else FIRST_GPU if self._wish == AUTO else self._wish
-        yielded = next(({"device": device, "run": run} for device, run in list(self._yielded) if device == here), None)
+        run = self._run_on(here)
         return {
             "loaded": answering.loaded_folder if answering else None,
             "adapters": answering.adapter_folders if answering else [],
-            "yielded_to": yielded,
+            "yielded_to": {"device": here, "run": run} if run else None,
             "device": answering.device if answering else None,
         }
 
@@ -170,7 +174,7 @@ class Engine:
 
     def _device_for(self, job: Job, answering: Answering) -> str:
         """Return where a model runs now; while its device is left to a run, small ones answer on the CPU and others not at all."""
-        run = next((run for device, run in list(self._yielded) if device == answering.device), None)
+        run = self._run_on(answering.device)
         if run is None:
             return answering.device
         if not is_small(job.request.hone.base_dir):

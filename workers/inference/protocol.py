@@ -36,21 +36,22 @@ class ServedRequest(ChatRequest):
 
 
 class YieldRequest(BaseModel):
-    """A device is wanted for training, by the run of this name."""
+    """A device is wanted for training by `holder`, whom people know by the name `run`; it may be said again and again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     device: str
+    holder: str
     run: str
 
 
 class ResumeRequest(BaseModel):
-    """Training is over on one device, or (None) on all: that of one run, or (None) of all."""
+    """Training is over on one device, or (None) on all: that of one holder, or (None) of all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     device: str | None = None
-    run: str | None = None
+    holder: str | None = None
 
 
 @dataclass(frozen=True)

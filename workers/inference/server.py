@@ -83,13 +83,13 @@ class Server:
     async def leave(self, request: Request) -> Response:
         """Leave a device to a run; answers when its memory is free."""
         wanted = read_body(YieldRequest, await body_of(request))
-        await asyncio.wrap_future(self._engine.yield_device(wanted.device, wanted.run))
+        await asyncio.wrap_future(self._engine.yield_device(wanted.device, wanted.holder, wanted.run))
         return JSONResponse(self._engine.status())
 
     async def come_back(self, request: Request) -> Response:
         """Use a device again."""
         wanted = read_body(ResumeRequest, await body_of(request) or b"{}")
-        self._engine.resume(wanted.device, wanted.run)
+        self._engine.resume(wanted.device, wanted.holder)
         return JSONResponse(self._engine.status())
 
     async def chat(self, request: Request) -> Response:

@@ -62,7 +62,7 @@ def test_sigterm_ends_it_cleanly_even_in_the_middle_of_a_stream(tmp_path: Path) 
 def test_while_a_run_has_the_gpu_small_models_answer_on_the_cpu_and_others_say_why_not(tmp_path: Path, tiny_base: Path) -> None:
     huge = huge_base(tmp_path / "huge")
     with running("--device", FAKE_GPU) as server:
-        state = server.post("/yield", {"device": FAKE_GPU, "run": "mails"}).json()
+        state = server.post("/yield", {"device": FAKE_GPU, "holder": "1", "run": "mails"}).json()
         assert state["yielded_to"] == {"device": FAKE_GPU, "run": "mails"}
         assert ask(server, tiny_base).status_code == 200
         refused = ask(server, huge)
@@ -73,24 +73,27 @@ def test_while_a_run_has_the_gpu_small_models_answer_on_the_cpu_and_others_say_w
         assert server.post("/resume", {}).json()["yielded_to"] is None
 
 
-def test_a_device_left_to_two_runs_is_free_when_both_have_given_it_back() -> None:
+def test_a_device_left_to_several_runs_is_free_when_all_have_given_it_back() -> None:
+    """Two of them are called the same, and one says more than once that it has the device."""
     with running("--device", FAKE_GPU) as server:
-        for run in ("mails", "notes", "names"):
-            server.post("/yield", {"device": FAKE_GPU, "run": run})
-        assert server.post("/resume", {"device": FAKE_GPU, "run": "mails"}).json()["yielded_to"] == {"device": FAKE_GPU, "run": "notes"}
+        for holder, run in (("1", "mails"), ("2", "notes"), ("3", "notes"), ("1", "mails")):
+            server.post("/yield", {"device": FAKE_GPU, "holder": holder, "run": run})
+        notes = {"device": FAKE_GPU, "run": "notes"}
+        assert server.post("/resume", {"device": FAKE_GPU, "holder": "1"}).json()["yielded_to"] == notes
         assert server.post("/resume", {"device": "cuda:1"}).json()["yielded_to"]
-        assert server.post("/resume", {"device": FAKE_GPU, "run": "notes"}).json()["yielded_to"] == {"device": FAKE_GPU, "run": "names"}
-        server.post("/yield", {"device": FAKE_GPU, "run": "mails"})
+        assert server.post("/resume", {"device": FAKE_GPU, "holder": "2"}).json()["yielded_to"] == notes
+        server.post("/yield", {"device": FAKE_GPU, "holder": "1", "run": "mails"})
         assert server.post("/resume", {"device": FAKE_GPU}).json()["yielded_to"] is None
 
 
 def test_a_worker_takes_the_gpu_it_works_on_and_no_other(driver: Path) -> None:
     assert driver.is_file()
+    mails = {"holder": "1", "run": "mails"}
     with running() as server:
-        assert server.post("/yield", {"device": "GPU-1bb", "run": "notes"}).json()["yielded_to"] is None
-        assert server.post("/yield", {"device": "GPU-0aa", "run": "mails"}).json()["yielded_to"] == {"device": FAKE_GPU, "run": "mails"}
+        assert server.post("/yield", {"device": "GPU-1bb"} | mails).json()["yielded_to"] is None
+        assert server.post("/yield", {"device": "GPU-0aa"} | mails).json()["yielded_to"] == {"device": FAKE_GPU, "run": "mails"}
         assert server.post("/resume", {"device": "GPU-1bb"}).json()["yielded_to"]
-        assert server.post("/resume", {"device": "GPU-0aa", "run": "mails"}).json()["yielded_to"] is None
+        assert server.post("/resume", {"device": "GPU-0aa", "holder": "1"}).json()["yielded_to"] is None
 
 
 def test_its_threads_spin_as_little_as_the_trainers_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,4 +111,4 @@ def test_a_device_that_is_left_forgets_its_models(tiny_base: Path) -> None:
     with running("--device", "cpu") as server:
         ask(server, tiny_base)
         assert server.status()["loaded"] == str(tiny_base)
-        assert server.post("/yield", {"device": "cpu", "run": "mails"}).json()["loaded"] is None
+        assert server.post("/yield", {"device": "cpu", "holder": "1", "run": "mails"}).json()["loaded"] is None
