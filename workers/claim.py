@@ -222,6 +222,7 @@ class Hold:
 
     def _patiently(self, act: Callable[[], T]) -> T:
         """Do what needs the database or the store; one that is away is waited for while the lease may hold and nobody calls it off."""
+        told = False
         while True:
             try:
                 return act()
@@ -229,16 +230,27 @@ class Hold:
                 log.warning("the database does not answer; this is tried again", error=str(error))
             except StorageUnavailable as error:
                 log.warning("the store cannot be had; this is tried again", error=error.message)
-                if self.worker.leaving.is_set() or self._status() in {RunStatus.CANCELLING, RunStatus.PAUSING}:
+                if self.worker.leaving.is_set() or self._wish() in {RunStatus.CANCELLING, RunStatus.PAUSING}:
                     raise
+                told = told or self._tell_of_the_store(error.message)
             time.sleep(ASK_SECONDS)
             self.heartbeat.check()
+
+    def _tell_of_the_store(self, why: str) -> bool:
+        """Say why nothing happens; False when the database does not take it either."""
+        try:
+            with self._holding() as (session, row):
+                tell(session, row, "notice", f"It waits for the store. {why}")
+        except UNREACHABLE:
+            return False
+        return True
 
     def _hand_back(self, why: str) -> None:
         """Leave work that waits for the store: to whoever is next, or as it was asked to end."""
         with self._holding() as (session, row):
-            settle(session, self.worker, self.kind, row, WANTED_END.get(RunStatus(row.status), RunStatus.QUEUED))
             tell(session, row, "interrupted", f"It waited for the store. {why}")
+            if row.status != RunStatus.STOPPING:  # for what was to be kept the lease runs out: a sweep keeps it once the store is back
+                settle(session, self.worker, self.kind, row, WANTED_END.get(RunStatus(row.status), RunStatus.QUEUED))
 
     def _tell_of_a_stall(self) -> None:
         if self.watchdog.is_stalled and not self.stall_told:

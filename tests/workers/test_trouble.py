@@ -20,11 +20,14 @@ import workers.claim
 import workers.worker
 from app.config import Settings
 from app.db import EventRow, Run
+from app.db.base import database_clock
 from app.db.leases import claim
 from app.db.run_log import log_of
 from app.db.session import reading, unit_of_work
 from app.domain.diagnosis import FAILURE
+from app.domain.errors import StorageUnavailable
 from app.domain.events import AnyEvent, Doing, Metric
+from app.domain.runs import RunStatus
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
 from tests.workers.scenes import Play, Scripted, ask, once_it_runs, play, run_id, state, worker
@@ -278,3 +281,55 @@ def test_a_database_that_is_away_right_after_a_claim_costs_nothing(
     monkeypatch.setattr(workers.worker, "unit_of_work", away)
     play("succeeds")
     assert (state(engine, run_id).status, state(engine, run_id).attempt) == ("succeeded", 1)
+
+
+def test_a_store_and_a_database_that_are_away_together_cost_nothing_and_are_told_of_once(
+    play: Play, engine: Engine, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails, asked_in_vain = iter([True, True, True]), iter([True])
+    prepare, status = Scripted.prepare, Hold._status
+
+    def prepare_later(self: Scripted, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
+        if next(fails, False):
+            message = "The store does not answer."
+            raise StorageUnavailable(message)
+        return prepare(self, worker, work_id, token)
+
+    def status_later(self: Hold) -> RunStatus:
+        if next(asked_in_vain, False):
+            raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+        return status(self)
+
+    monkeypatch.setattr(workers.claim, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(Scripted, "prepare", prepare_later)
+    monkeypatch.setattr(Hold, "_status", status_later)
+    play("succeeds")
+    assert (state(engine, run_id).status, state(engine, run_id).attempt) == ("succeeded", 1)
+    assert next(asked_in_vain, None) is None
+    with reading(engine) as session:
+        told = session.scalars(select(EventRow.message).where(EventRow.subject_id == run_id, EventRow.type == "notice")).all()
+    assert told == ["It waits for the store. The store does not answer."]
+
+
+def test_what_is_stopped_without_the_store_by_a_worker_that_leaves_is_kept_once_the_store_is_back(
+    engine: Engine, owner: Identity, worker: Worker, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        message = "The store does not answer."
+        raise StorageUnavailable(message)
+
+    monkeypatch.setitem(KINDS, "run", Scripted("dies after a checkpoint", tmp_path))
+    with unit_of_work(engine) as session:
+        claim(session, Run, worker.id, "gpu", has_gpu=False)
+    ask(engine, owner, run_id, "stop")
+    worker.leaving.set()
+    with monkeypatch.context() as without_store:
+        without_store.setattr(Scripted, "package", away)
+        Hold(worker, KINDS["run"], run_id, 1).run()
+    assert (state(engine, run_id).status, state(engine, run_id).lease_token) == ("stopping", 1)
+    with unit_of_work(engine) as session:
+        session.execute(update(Run).values(lease_expires_at=database_clock() - 1))
+    assert sweep(worker) == 1
+    run = state(engine, run_id)
+    assert run.status == "stopped"
+    assert run.model is not None
