@@ -99,7 +99,8 @@ class Hold:
         self.stall_told = False
         self.unwritten: list[AnyEvent] = []
         self.asked = self.logged = time.monotonic()
-        self.kills_before = kernel_kills()
+        # As it was when the child was last known to live; what happened long before it died has nothing to do with that.
+        self.kills_before = self.kills_lately = kernel_kills()
         self.watchdog = Watchdog(worker.settings.stall_minutes)
         self.heartbeat = Heartbeat(worker.engine, kind.table, work_id, token, worker.lease_seconds)
         self.packing = Packing(worker, work_id, token)
@@ -195,6 +196,9 @@ class Hold:
         self.finished = next((e for e in events if isinstance(e, Finished)), self.finished)
         self.has_begun = self.has_begun or any(isinstance(e, Started) for e in events)
         self.watchdog.hear(events)
+        if events:
+            # One look ago: by now the kernel may have taken the child already.
+            self.kills_before, self.kills_lately = self.kills_lately, kernel_kills()
         self.stall_told = self.stall_told and not events
 
     def _write(self, *, to_the_end: bool = False) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -333,3 +335,20 @@ def test_what_is_stopped_without_the_store_by_a_worker_that_leaves_is_kept_once_
     run = state(engine, run_id)
     assert run.status == "stopped"
     assert run.model is not None
+
+
+def test_memory_that_ran_out_long_before_a_child_was_killed_has_nothing_to_do_with_it(
+    engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = 0
+    monkeypatch.setattr(workers.claim, "kernel_kills", lambda: kills)
+    with unit_of_work(engine) as session:
+        claim(session, Run, worker.id, "gpu", has_gpu=False)
+    hold = Hold(worker, KINDS["run"], run_id, 1)
+    kills = 1
+    for _ in range(2):
+        hold._hear([Metric(step=1, name="train/loss", value=2.0)])
+    killed: Any = SimpleNamespace(process=SimpleNamespace(returncode=-signal.SIGKILL), was_killed=False)
+    hold.child = killed
+    hold._end_without_result()
+    assert (state(engine, run_id).status, state(engine, run_id).crashes_since_progress) == ("queued", 1)
