@@ -9,10 +9,8 @@ from urllib.parse import urlencode
 from pydantic import ValidationError
 
 from app.db import metrics
-from app.domain.diagnosis import what_happened
 from app.domain.errors import Invalid
 from app.domain.queueing import Move, Priority, QueueChange, To
-from app.domain.runs import RunStatus
 from app.services.board import DAYS, Board, BoardFilter, Group
 from app.services.run_filter import RunFilter
 from app.services.waiting import waits
@@ -192,14 +190,5 @@ def lines(visit: Visit, board: Board, runs: Sequence[Run]) -> list[BoardLine]:
 
 def _line(one: RunLine, wait: Wait | None, board: Board, *, left: float | None, curve: Sequence[metrics.Point]) -> BoardLine:
     run = one.run
-    why = wait.why if wait else _paused(run) or what_happened(run.error_code, run.reason)
     heard = max(0.0, board.moment - run.updated_at)
-    return BoardLine(one, why, wait, left=left, held=board.seconds_held(run), curve=curve, heard=heard)
-
-
-def _paused(run: Run) -> str:
-    """Say why a paused run waits: for nobody but a person, whether a person paused it or a full disk."""
-    if run.status != RunStatus.PAUSED:
-        return ""
-    paused = f"Paused at step {words.count(run.step)}: it goes on when somebody resumes it."
-    return f"{what_happened(run.error_code, run.reason)} {paused}".strip()
+    return BoardLine(one, runs_view.why(run, wait), wait, left=left, held=board.seconds_held(run), curve=curve, heard=heard)

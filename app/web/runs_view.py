@@ -11,7 +11,7 @@ from app.db import metrics
 from app.domain.diagnosis import what_happened
 from app.domain.queueing import priority_of
 from app.domain.runs import RunStatus
-from app.web import looks, plot
+from app.web import looks, plot, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,7 +93,17 @@ def lines(found: Iterable[RunLine], waiting: Mapping[str, Wait]) -> list[Line]:
 
 
 def _line(line: RunLine, wait: Wait | None) -> Line:
-    return Line(line, wait.why if wait else what_happened(line.run.error_code, line.run.reason), wait)
+    return Line(line, why(line.run, wait), wait)
+
+
+def why(run: Run, wait: Wait | None) -> str:
+    """Say why a run stands where it stands."""
+    return wait.why if wait else f"{what_happened(run.error_code, run.reason)} {_paused(run)}".strip()
+
+
+def _paused(run: Run) -> str:
+    """Say that a paused run waits for nobody but a person, whether a person paused it or a full disk."""
+    return f"Paused at step {words.count(run.step)}: it goes on when somebody resumes it." if run.status == RunStatus.PAUSED else ""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,10 @@ def test_a_chosen_state_is_left_by_its_chip(browser: TestClient) -> None:
     assert re.search(r'href="/runs\?status=waiting" aria-current="true"[^>]*>Failed', page)
 
 
+def test_a_paused_run_says_what_it_waits_for(browser: TestClient) -> None:
+    assert "Paused at step 40: it goes on when somebody resumes it." in browser.get("/runs").text
+
+
 def test_an_empty_list_says_which_filter_hides_what(browser: TestClient) -> None:
     page = browser.get("/runs?q=nobody&tag=nightly&status=failed").text
     assert "No run is like that" in page
