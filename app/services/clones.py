@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from app.services.runs import Runs
 
 
+def needs_a_person(run: Run) -> bool:
+    """Return whether a run failed, or waits for its disk."""
+    return run.status == RunStatus.FAILED or (run.status in {RunStatus.PAUSED, RunStatus.STOPPED} and run.error_code in RESUMABLE)
+
+
 def diagnosis_of(run: Run) -> Diagnosis | None:
     """Explain why a run failed, or waits for its disk; None for any other run."""
-    waits = run.status in {RunStatus.PAUSED, RunStatus.STOPPED} and run.error_code in RESUMABLE
-    if run.status != RunStatus.FAILED and not waits:
+    if not needs_a_person(run):
         return None
     dataset = run.version.dataset
     settings = TrainingSettings.model_validate(run.spec.get("settings", {}))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from app.domain.datasets import DatasetStatus
-from app.domain.runs import RunStatus
+from app.domain.runs import ENDED, RunStatus
+from app.services.clones import needs_a_person
 from app.web import words
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ def _chat(project: Project) -> Step:
 def needs(project: Project) -> list[Need]:
     """Return what waits for a person, most pressing first."""
     found = [
-        Need("failed", "bad", f"{line.run.name} failed: {line.run.reason or 'see its log'}", "See why", f"/runs/{line.run.id}")
+        Need("failed", "bad", f"{line.run.name} {line.run.status}: {line.why or 'see its log'}", "See why", f"/runs/{line.run.id}")
         for place, line in enumerate(project.lines)
-        if line.run.status == RunStatus.FAILED and not _is_made_good(line, project.lines[:place])
+        if needs_a_person(line.run) and not _is_made_good(line, project.lines[:place])
     ]
     found += [
         Need("waiting", "wait", f"{dataset.name}: say which columns hold question and answer", "Map columns", f"/datasets/{dataset.id}")
@@ -161,5 +162,7 @@ def needs(project: Project) -> list[Need]:
 
 
 def _is_made_good(failed: Line, later: Sequence[Line]) -> bool:
-    """Return whether a later run on the same dataset succeeded where this one failed."""
-    return any(line.run.status == RunStatus.SUCCEEDED and line.dataset_id == failed.dataset_id for line in later)
+    """Return whether a later run on the same dataset succeeded where this one failed; one that is paused still waits."""
+    return failed.run.status in ENDED and any(
+        line.run.status == RunStatus.SUCCEEDED and line.dataset_id == failed.dataset_id for line in later
+    )

@@ -7,7 +7,7 @@ import pytest
 from app.db import Dataset, Run
 from app.services.datasets import Ready
 from app.services.overview import RunLine, Totals
-from app.web import home_view
+from app.web import home_view, runs_view
 from app.web.home_view import DISK_LOW_BYTES, Project
 from app.web.runs_view import Line
 
@@ -19,8 +19,10 @@ def dataset(status: str, name: str = "mails") -> Dataset:
     return Dataset(id=name, name=name, status=status, reason="It is empty.")
 
 
-def line(status: str, name: str = "one", dataset_id: str = "mails") -> Line:
-    return Line(RunLine(Run(id=name, name=name, status=status, reason=""), dataset_id, "mails", "owner"), "", None)
+def line(status: str, name: str = "one", dataset_id: str = "mails", **columns: str) -> Line:
+    run = Run(**{"id": name, "name": name, "status": status, "reason": "", "step": 40} | columns)
+    [made] = runs_view.lines([RunLine(run, dataset_id, "mails", "owner")], {})
+    return made
 
 
 def actions(project: Project) -> list[str]:
@@ -62,6 +64,18 @@ def test_a_failure_that_was_made_good_needs_nobody() -> None:
     assert [need.text for need in home_view.needs(failed)] == ["old failed: see its log"]
     assert home_view.needs(replace(EMPTY, lines=[line("succeeded", "new"), line("failed", "old")])) == []
     assert home_view.needs(replace(EMPTY, lines=[line("succeeded", "new", "other"), line("failed", "old")])) != []
+
+
+def test_a_run_that_waits_for_its_disk_needs_somebody_whatever_succeeded_since() -> None:
+    paused = line("paused", "old", error_code="disk_full", reason="The disk at /runs is full, all of it. Free some space.")
+    [need] = home_view.needs(replace(EMPTY, lines=[line("succeeded", "new"), paused]))
+    assert need.text == "old paused: A disk is full. Paused at step 40: it goes on when somebody resumes it."
+    assert home_view.needs(replace(EMPTY, lines=[line("paused", "by a person")])) == []
+
+
+def test_a_failure_is_told_as_in_all_other_lists() -> None:
+    failed = line("failed", error_code="diverged", reason="The loss is no number since step 7.")
+    assert [need.text for need in home_view.needs(replace(EMPTY, lines=[failed]))] == ["one failed: The training lost its way."]
 
 
 def test_what_waits_for_a_person_is_listed() -> None:
