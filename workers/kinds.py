@@ -44,7 +44,7 @@ class Kind(Protocol):
         """Remove what a package still has outside the store, after its `keep` or instead of it."""
 
     def ended(self, session: Session, worker: Worker, row: Any) -> None:
-        """Do what belongs to an end without success; the state is set already."""
+        """Do what belongs to work that is let go of without success, for now or for good; the state is set already."""
 
 
 KINDS: dict[str, Kind] = {"import": ImportWork(), "run": TrainingWork()}

@@ -66,13 +66,22 @@ def work_bytes(folder: Path) -> int:
     return bytes_in(folder, beside=frozenset({"checkpoints", *(path.name for path in folder.glob("adapter*"))}))
 
 
+def count_work(worker: Worker, run: Run) -> None:
+    """Write down what a run's folder holds; one that lies on another machine was counted there."""
+    folder = run_folder(worker, run.id)
+    if folder.is_dir():
+        run.work_bytes = work_bytes(folder)
+
+
 def count_uncounted(worker: Worker) -> None:
     """Count what runs hold that ended before it was counted, as far as it lies on this machine."""
     checkpoints = select(CheckpointRow).where(CheckpointRow.size_bytes == 0, CheckpointRow.state != GONE)
     with reading(worker.engine) as session:
-        found = {row.id: bytes_in(run_folder(worker, row.run_id) / row.path) for row in session.scalars(checkpoints)}
-        ended = session.scalars(select(Run.id).where(Run.work_bytes == 0, Run.status.in_(ENDED)))
-        work = {run_id: work_bytes(run_folder(worker, run_id)) for run_id in ended}
+        rows = session.scalars(checkpoints).all()
+        ended = session.scalars(select(Run.id).where(Run.work_bytes == 0, Run.status.in_(ENDED))).all()
+    # After the session: a disk may be slow, and an open read would keep writers waiting.
+    found = {row.id: bytes_in(run_folder(worker, row.run_id) / row.path) for row in rows}
+    work = {run_id: work_bytes(run_folder(worker, run_id)) for run_id in ended}
     with unit_of_work(worker.engine) as session:
         for row_id, size in found.items():
             session.execute(update(CheckpointRow).where(CheckpointRow.id == row_id).values(size_bytes=size))
@@ -135,15 +144,17 @@ def enter_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoi
 
     False, too, when it was entered before: the answer to that commit was lost, and the writer tries again.
     """
+    if event.path != f"checkpoints/{event.step}-t{run.lease_token}":  # what a row names is removed one day, so no child names it freely
+        log.warning("a child reported a checkpoint where none belongs", run=run.id, path=event.path)
+        return False
     if event.step < run.checkpoint_step or session.scalar(_named(run, event)):
         return False
-    folder = run_folder(worker, run.id)
     row = CheckpointRow(
         run_id=run.id, project_id=run.project_id, step=event.step, lease_token=run.lease_token, path=event.path,
-        size_bytes=bytes_in(folder / event.path),
+        size_bytes=bytes_in(run_folder(worker, run.id) / event.path),
     )  # fmt: skip
     session.add(row)
-    run.work_bytes = work_bytes(folder)
+    count_work(worker, run)
     run.checkpoint_step, run.crashes_since_progress = event.step, 0
     session.flush()
     drop_checkpoints(session, worker, run, keep=KEPT_CHECKPOINTS if fits(worker.settings.runs, row.size_bytes) else 1)

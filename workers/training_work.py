@@ -32,7 +32,7 @@ from app.services.runs import model_name
 from workers.child import Child
 from workers.lineage import card_of
 from workers.packing import PackedCheckpoint
-from workers.run_checkpoints import drop_checkpoints, enter_checkpoint, enter_packed, newest_good_checkpoint, run_folder, work_bytes
+from workers.run_checkpoints import count_work, drop_checkpoints, enter_checkpoint, enter_packed, newest_good_checkpoint, run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,10 +130,9 @@ class TrainingWork:
         filename = f"{row.model.replace(':', '_')}.zip"
         row.adapter = keep(session, worker.storage, package.file, kind="adapter", filename=filename, owner=row)
         row.step = row.step if package.step is None else package.step
-        folder = run_folder(worker, row.id)
-        row.work_bytes = work_bytes(folder)
+        count_work(worker, row)
         # It lies in the store now; a second copy would only fill the disk.
-        after_commit(session, partial(shutil.rmtree, folder / adapter_folder(row.lease_token), ignore_errors=True))
+        after_commit(session, partial(shutil.rmtree, run_folder(worker, row.id) / adapter_folder(row.lease_token), ignore_errors=True))
         if earlier:
             session.flush()
             drop(session, earlier, worker.storage)
@@ -143,8 +142,8 @@ class TrainingWork:
         package.file.path.unlink(missing_ok=True)
 
     def ended(self, session: Session, worker: Worker, row: Run) -> None:
-        """Of what was cancelled only the record stays."""
-        row.work_bytes = work_bytes(run_folder(worker, row.id))
+        """Count what stays; of what was cancelled that is only the record."""
+        count_work(worker, row)
         if row.status == RunStatus.CANCELLED:
             drop_checkpoints(session, worker, row, keep=0)
             forget_model(session, row, worker.storage)

@@ -135,6 +135,12 @@ def test_a_checkpoint_that_is_told_of_again_is_entered_once(worker: Worker, run_
         assert session.scalars(select(CheckpointRow.step).order_by(CheckpointRow.step)).all() == [10, 20, 30]
 
 
+@pytest.mark.parametrize("path", ["checkpoints/40-t2", "checkpoints/41-t1", "../../elsewhere", "/etc"])
+def test_a_child_names_no_folder_but_a_checkpoints(worker: Worker, run_id: str, path: str) -> None:
+    with unit_of_work(worker.engine) as session:
+        assert not enter_checkpoint(session, worker, session.get_one(Run, run_id), Checkpoint(step=40, path=path))
+
+
 def test_a_broken_one_is_passed_over_and_later_ones_count_from_the_older(worker: Worker, run_id: str) -> None:
     damage(worker, run_id, 30)
     found = newest_good_checkpoint(worker, run_id, 1)
@@ -237,3 +243,13 @@ def test_what_a_run_holds_is_counted_as_it_grows_and_later_where_it_was_not(work
         session.execute(update(Run).values(work_bytes=0, status="failed"))
     count_uncounted(worker)
     assert held() == (12, sizes)
+
+
+def test_what_lies_on_another_machine_was_counted_there(worker: Worker, run_id: str) -> None:
+    with unit_of_work(worker.engine) as session:
+        session.execute(update(Run).values(status="running", work_bytes=12, lease_expires_at=database_clock() - 1))
+    shutil.rmtree(run_folder(worker, run_id))
+    assert sweep(worker) == 1
+    with reading(worker.engine) as session:
+        run = session.get_one(Run, run_id)
+        assert (run.status, run.work_bytes) == ("queued", 12)
