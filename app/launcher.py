@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 END_SECONDS = 9.0
 """After this long a child that was told to leave is killed; all must be gone within ten seconds."""
 READY_SECONDS = 120.0
+LOOK_SECONDS = 60.0
+"""How often it is seen whether the log has become large; a disk that takes no copy of it is left alone as long."""
 WORKERS_END_SECONDS = 130.0
 """The same for workers alone, whose trainers may take two minutes to save."""
 WORKERS_FAREWELL = "The workers are leaving; what they were at goes on where a worker is free."
@@ -148,7 +150,7 @@ class Studio(Family):
     def __init__(
         self, settings: Settings, listener: socket.socket, for_inference: socket.socket, log: IO[bytes], *, as_json: bool = False
     ) -> None:
-        self.settings, self.as_json = settings, as_json
+        self.settings, self.as_json, self._look_at = settings, as_json, 0.0
         host, port = listener.getsockname()[:2]
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
         farewell = "Hone is stopping; a run under way goes on at the next start."
@@ -192,7 +194,9 @@ class Studio(Family):
 
     def tend(self) -> None:
         """Keep the log small."""
-        rotate(self.settings.log_file)
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            rotate(self.settings.log_file)
 
     def _say_when_ready(self) -> None:
         warn_at = time.monotonic() + READY_SECONDS

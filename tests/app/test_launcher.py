@@ -6,6 +6,7 @@ import http.server
 import io
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_the_inference_port_is_bound_once_and_handed_on(tmp_path: Path, sockets:
 def test_a_log_without_room_does_not_end_the_studio(tmp_path: Path, sockets: tuple[socket.socket, socket.socket]) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:
         Studio(Settings(home=tmp_path), *sockets, full).say("nobody reads this")
+
+
+def test_the_log_is_looked_at_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    looked: list[Path] = []
+    monkeypatch.setattr(launcher, "rotate", looked.append)
+    studio = Studio(Settings(home=tmp_path), *sockets, io.BytesIO())
+    studio.tend()
+    studio.tend()
+    assert len(looked) == 1
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic(): now + 61)
+    studio.tend()
+    assert len(looked) == 2
 
 
 def test_a_web_alone_is_a_web_alone(tmp_path: Path, sockets: tuple[socket.socket, socket.socket]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -33,6 +34,24 @@ def test_a_small_log_and_one_that_is_not_there_are_left_alone(log: Path) -> None
     log.write_bytes(b"012345678")
     rotate(log)
     assert [path.name for path in log.parent.iterdir()] == ["hone.log"]
+
+
+def test_the_last_room_is_not_taken_for_a_copy(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    little = shutil.disk_usage(log.parent)._replace(free=19)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: little)
+    log.write_bytes(b"0123456789")
+    rotate(log)
+    assert [path.name for path in log.parent.iterdir()] == ["hone.log"]
+
+
+def test_a_disk_that_answers_nothing_ends_nothing(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    log.write_bytes(b"0123456789")
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    monkeypatch.setattr(Path, "unlink", fail)
+    rotate(log)
 
 
 def test_without_room_for_a_copy_the_log_stays_whole(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
