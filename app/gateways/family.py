@@ -39,11 +39,11 @@ class Child:
 
     def start(self, log: IO[bytes] | None) -> None:
         """Start the process in a session of its own, its standard input a pipe from here."""
+        self.started = time.monotonic()
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=self.folder, env=self.environment,
             pass_fds=self.pass_fds, start_new_session=True,
         )  # fmt: skip
-        self.started = time.monotonic()
 
     def has_died(self) -> bool:
         """Return whether it was started and runs no more."""
@@ -53,7 +53,7 @@ class Child:
         """Note when to start again, later each time it fails quickly; return the pause in seconds."""
         steady = time.monotonic() - self.started > STEADY_SECONDS
         self.failures = 0 if steady else self.failures + 1
-        pause: float = min(LONGEST_PAUSE_SECONDS, 0.5 * 2**self.failures)
+        pause: float = min(LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(self.failures, 10))  # 2**1024 is no float any more
         self.process, self.start_at = None, time.monotonic() + pause
         return pause
 
@@ -96,7 +96,12 @@ class Family:
             pause = child.plan_restart()
             self.say(f"The {child.name} ended (exit {code}); starting it again in {pause:g} s. {self.where}")
         if child.process is None and time.monotonic() >= child.start_at:
-            child.start(self.log)
+            try:
+                child.start(self.log)
+            except OSError as error:
+                # The machine has no process or memory to give just now.
+                pause = child.plan_restart()
+                self.say(f"The {child.name} could not be started ({error.strerror}); trying again in {pause:g} s. {self.where}")
 
     def _end(self) -> None:
         """Tell all to leave, and kill what has not left in time."""
