@@ -40,7 +40,11 @@ def all_gpus() -> list[Gpu]:
     except (OSError, subprocess.TimeoutExpired) as error:
         log.warning("the GPU's driver does not answer; going on without a GPU", error=str(error))
         return []
-    return _read(asked.stdout) if asked.returncode == 0 else []
+    if asked.returncode:
+        said = (asked.stdout + asked.stderr).strip().partition("\n")[0]
+        log.warning("the GPU's driver does not work; going on without a GPU", error=said, exit=asked.returncode)
+        return []
+    return _read(asked.stdout)
 
 
 def _read(listing: str) -> list[Gpu]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.gateways import gpus
 from app.gateways.gpus import NoSuchGpu, all_gpus, gpus_named, visible_gpus
@@ -61,8 +62,17 @@ def test_without_a_driver_there_is_none(tmp_path: Path, monkeypatch: pytest.Monk
     assert all_gpus() == []
 
 
-@pytest.mark.parametrize("broken", ["exit 9", "exec sleep 60"])
-def test_a_driver_that_fails_or_hangs_is_none(driver: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    monkeypatch.setattr(gpus, "ASK_SECONDS", 0.2)
-    driver.with_name("nvidia-smi").write_text(f"#!/bin/sh\ncat {driver}\n{broken}\n")
-    assert all_gpus() == []
+@pytest.mark.parametrize(
+    ("broken", "word"),
+    [("echo Driver/library version mismatch; exit 18", "version mismatch"), ("exec sleep 60", "timed out")],
+)
+def test_a_driver_that_fails_or_hangs_is_none_and_that_is_logged(
+    driver: Path, monkeypatch: pytest.MonkeyPatch, broken: str, word: str
+) -> None:
+    monkeypatch.setattr(gpus, "ASK_SECONDS", 0.2 if "sleep" in broken else 20)
+    driver.with_name("nvidia-smi").write_text(f"#!/bin/sh\n{broken}\n")
+    with capture_logs() as logged:
+        assert all_gpus() == []
+    [line] = logged
+    assert line["log_level"] == "warning"
+    assert word in line["error"]
