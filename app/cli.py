@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -201,4 +202,8 @@ def _become(module: str, *arguments: str) -> None:
 
 def main() -> None:
     """Run the command line."""
+    from app.gateways.logs import configure_logging
+
+    # A command tells people itself what it does; of the log only what is wrong goes beside that.
+    configure_logging("hone", level=logging.WARNING)
     cli()

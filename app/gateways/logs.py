@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -32,8 +33,8 @@ SECRET_SHAPES = (
 )
 
 
-def configure_logging(part: str, log_format: LogFormat = "text") -> None:
-    """Send structlog's and the libraries' entries to stderr; `part` names the process."""
+def configure_logging(part: str, log_format: LogFormat = "text", *, level: int = logging.INFO) -> None:
+    """Send structlog's and the libraries' entries from `level` on to stderr; `part` names the process."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -53,7 +54,7 @@ def configure_logging(part: str, log_format: LogFormat = "text") -> None:
         Redaction(os.environ),
     ]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("httpx", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # What ends a process or a thread is logged like everything else: a traceback of its own would hide no secret.
@@ -109,12 +110,12 @@ class Redaction:
 
 
 def _secrets_of(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield the environment's secrets, also as an address would write them; short ones only their shape can show."""
+    """Yield the environment's secrets, also as addresses and lines of the log write them; short ones only their shape can show."""
     for name, value in environment.items():
         secrets = value.split(",") if SECRET_NAMES.search(name) else [_password(value)]
         for secret in (one.strip() for one in secrets):
             if len(secret) >= LEAST_CHARACTERS:
-                yield from (secret, quote(secret, safe=""))
+                yield from (secret, quote(secret, safe=""), json.dumps(secret, ensure_ascii=False)[1:-1])
 
 
 def _password(value: str) -> str:

@@ -15,6 +15,9 @@ from app.config import Settings
 from app.db.migrate import is_current
 from app.db.session import make_engine
 from app.launcher import prepare
+from tests.driver import driver
+
+__all__ = ["driver"]
 
 NOBODY = "postgresql://nobody:secret@127.0.0.1:1/none"
 COMMANDS = {
@@ -93,6 +96,14 @@ def test_with_json_a_program_can_read_when_it_is_ready(tmp_path: Path, command: 
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert set(ready) == keys
+
+
+def test_with_json_what_is_logged_does_not_come_between(tmp_path: Path, driver: Path) -> None:
+    driver.with_name("nvidia-smi").write_text("#!/bin/sh\necho 'the key is a-secret-canary'\nexit 18\n")
+    done = hone("doctor", "--home", tmp_path, "--json", AN_API_KEY="a-secret-canary")
+    assert json.loads(done.stdout)["ok"] is False
+    assert "the key is [hidden]" in done.stderr
+    assert "canary" not in done.stdout + done.stderr
 
 
 def test_with_json_training_prints_its_last_event(tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ def test_no_secret_stays_in_a_line(line: str) -> None:
     assert "[hidden]" in without
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_secret_stays_in_a_line_that_writes_it_otherwise(log_format: str) -> None:
+    line = said("import os; structlog.get_logger().warning('x', why=os.environ['A_TOKEN'])", log_format=log_format, A_TOKEN='can"ary\\9f3é')
+    assert "9f3" not in line
+    assert "[hidden]" in line
+
+
 def test_what_is_no_secret_stays() -> None:
     line = (
         'event="the password was wrong" token=3 path=/api/v1/datasets keys=2 url=http://127.0.0.1:8000/x@y hone_stale_write_rejected_total'
