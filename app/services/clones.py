@@ -47,7 +47,7 @@ def preset_of(run: Run) -> Preset:
     return Preset(run.preset) if run.preset else Preset.BALANCED
 
 
-def still_there(version: DatasetVersion | None) -> str | None:
+def dataset_of(version: DatasetVersion | None) -> str | None:
     """Return the dataset of some rows, unless it was deleted."""
     return version.dataset_id if version and not version.dataset.deleted_at else None
 
@@ -55,7 +55,7 @@ def still_there(version: DatasetVersion | None) -> str | None:
 def clone(runs: Runs, by: Identity, run_id: str, *, fix: str | None = None, name: str | None = None) -> Run:
     """Launch a run like another one, with the fix of that id from its diagnosis."""
     origin = runs.get(by, run_id)
-    dataset_id, held_out_id = still_there(origin.version), still_there(origin.eval_version)
+    dataset_id, held_out_id = dataset_of(origin.version), dataset_of(origin.eval_version)
     if dataset_id is None or (origin.eval_version and held_out_id is None):
         message = "Its dataset was deleted since. Start a new run with another one."
         raise Invalid(message, param="dataset_id", code="dataset_not_found")

@@ -15,7 +15,7 @@ from app.domain.errors import Invalid, NotFound, StudioError
 from app.domain.labels import split_tags
 from app.domain.queueing import Priority, priority_of
 from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, settings_for
-from app.services.clones import own_settings, preset_of, still_there
+from app.services.clones import dataset_of, own_settings, preset_of
 from app.services.lineage import comparable, described
 from app.web.forms import Form, messages_of
 
@@ -251,5 +251,5 @@ def values_like(visit: Visit, run: Run) -> dict[str, str]:
     return {name: str(value) for name, value in differing.items()} | {
         "name": visit.runs.free_name(visit.identity, run.name), "base_model": run.base_model, "preset": preset_of(run),
         "cloned_from": run.id, "priority": priority_of(run.priority) if run.priority else "",
-        "tags": ", ".join(run.tags), "dataset_id": still_there(run.version) or "", "eval_dataset_id": still_there(run.eval_version) or "",
+        "tags": ", ".join(run.tags), "dataset_id": dataset_of(run.version) or "", "eval_dataset_id": dataset_of(run.eval_version) or "",
     }  # fmt: skip
