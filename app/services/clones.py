@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from app.domain.diagnosis import RESUMABLE, Case, Diagnosis, diagnose
 from app.domain.differences import chosen
@@ -27,10 +30,12 @@ def diagnosis_of(run: Run) -> Diagnosis | None:
     """Explain why a run failed, or waits for its disk; None for any other run."""
     if not needs_a_person(run):
         return None
-    dataset = run.version.dataset
-    settings = TrainingSettings.model_validate(run.spec.get("settings", {}))
-    dataset_id = None if dataset.deleted_at else dataset.id
-    return diagnose(Case(run.error_code or "internal", run.reason, settings, run.base_model, run.facts, dataset_id))
+    case = Case(run.error_code or "internal", run.reason, TrainingSettings(), run.base_model, run.facts, dataset_of(run.version))
+    try:
+        return diagnose(replace(case, settings=TrainingSettings.model_validate(run.spec.get("settings", {}))))
+    except ValidationError:
+        # An older version of Hone had settings that are gone; what they would be changed to cannot be told.
+        return replace(diagnose(case), fixes=())
 
 
 def own_settings(run: Run, models: BaseModels) -> dict[str, Any]:

@@ -204,3 +204,10 @@ def test_lists_are_paged(browser: TestClient, sample: Sample, monkeypatch: pytes
 def test_the_board_says_how_many_wait_behind_those_it_shows(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.web.routes.board.WAITING_ROWS", 1)
     assert "1 more run behind these." in browser.get("/board").text
+
+
+def test_a_run_with_a_setting_that_is_gone_has_its_page(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    with unit_of_work(studio.engine) as session:
+        run = session.get_one(Run, sample.runs["failed"])
+        run.spec = run.spec | {"settings": run.spec["settings"] | {"of_an_older_version": 1}}
+    assert browser.get(f"/runs/{sample.runs['failed']}").status_code == 200

@@ -121,7 +121,7 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 2
         run=run, line=line, live=live, points=points, whole=not visit.is_fragment, worker=visit.overview.worker_of(run),
         sentence=looks.sentence(run, line.loss, points.held_out, line.why), left=visit.overview.seconds_left(run),
         best_loss=_best(points.held_out, live=live), latest_value=line.line.latest.get,
-        actions=looks.actions_for(run.status), diagnosis=diagnosis_of(run), settings=TrainingSettings(**run.spec["settings"]),
+        actions=looks.actions_for(run.status), diagnosis=diagnosis_of(run), settings=TrainingSettings().model_dump() | run.spec["settings"],
         events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=partial(visit.runs.spec_yaml, run),
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
         log=end_of_log(visit.session, run.id, characters=LOG_CHARACTERS),

@@ -44,6 +44,16 @@ def test_a_failure_is_explained_with_its_fixes(client: TestClient, run_id: str) 
     assert {fix["id"]: fix["settings"] for fix in found["fixes"]}["qlora"] == {"tuning": "qlora"}
 
 
+def test_a_failure_of_a_run_with_a_setting_that_is_gone_is_explained_without_fixes(
+    client: TestClient, studio: Studio, owner: Identity, run_id: str
+) -> None:
+    with unit_of_work(studio.engine) as session:
+        run = session.get_one(Run, run_id)
+        run.spec = {"settings": run.spec["settings"] | {"of_an_older_version": 1}}
+    [found] = client.get("/api/v1/runs").json()["data"]
+    assert (found["diagnosis"]["what"], found["diagnosis"]["fixes"]) == ("The GPU's memory ran out.", [])
+
+
 def test_a_list_of_failures_asks_no_more_often_than_a_short_one(client: TestClient, studio: Studio, owner: Identity, run_id: str) -> None:
     asked: list[str] = []
     client.get("/api/v1/runs")  # the first use of a key is noted
