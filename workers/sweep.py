@@ -79,7 +79,7 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
             for row in expired(session, kind.table, work_id=work_id, token=token):
                 log.warning("a worker was lost", status=row.status, **in_log(row))
                 count(session, LEASE_EXPIRED)
-                lose(session, worker, kind, row, WHY, package=package)
+                lose(session, worker, kind, row, WHY, package=package, code="worker_lost")
                 return True
     finally:
         if package is not None:

@@ -249,6 +249,12 @@ def _crash_loop(case: Case) -> Diagnosis:
     return Diagnosis(case.code, "The trainer died again and again.", why, "Look at the log's end, then launch it again.", (AGAIN, *fixes))
 
 
+def _lost(case: Case) -> Diagnosis:
+    why = f"{case.reason} Causes are a machine that goes down or sleeps, memory that ran out, or a network that fails."
+    todo = "See that the worker's machine stays up and reaches the database, then launch it again."
+    return Diagnosis(case.code, "Its worker was lost again and again.", why, todo, (AGAIN,))
+
+
 def _stalled(case: Case) -> Diagnosis:
     why = f"{case.reason} Causes are a disk or network folder that does not answer, a GPU that has hung, or a machine that is overloaded."
     return Diagnosis(case.code, "The trainer hung.", why, "See that the worker's machine is well, then launch it again.", (AGAIN,))
@@ -287,6 +293,7 @@ KNOWN: dict[str, Callable[[Case], Diagnosis]] = {
     "no_gpu": _no_gpu,
     "gpu_driver": _gpu_driver,
     "worker_crash_loop": _crash_loop,
+    "worker_lost": _lost,
     "stalled": _stalled,
     STORAGE: _storage,
     "disk": _disk,

@@ -140,6 +140,17 @@ def test_the_sweep_gives_a_stopped_run_its_newest_checkpoint(
     engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(KINDS, "run", Scripted("dies after a checkpoint", tmp_path))
+def test_a_run_whose_worker_is_lost_three_times_says_so(engine: Engine, worker: Worker, run_id: str) -> None:
+    for _ in range(3):
+        with unit_of_work(engine) as session:
+            claim(session, Run, "gone", "gpu", has_gpu=False)
+            session.execute(update(Run).values(lease_expires_at=database_clock() - 1))
+        assert sweep(worker) == 1
+    run = state(engine, run_id)
+    assert (run.status, run.error_code) == ("failed", "worker_lost")
+    assert run.reason.startswith("The worker was lost: no sign of life within its lease. That was the 3rd time without progress")
+
+
     with unit_of_work(engine) as session:
         claim(session, Run, "gone", "gpu", has_gpu=False)
     with unit_of_work(engine) as session:
