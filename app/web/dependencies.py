@@ -12,6 +12,7 @@ from app.db.session import reading, unit_of_work
 from app.domain.errors import Unauthenticated
 from app.domain.text import check_text
 from app.services.accounts import Accounts, Identity
+from app.services.changes import Changes
 from app.services.studio import Studio
 from app.web.cookies import session_token
 from app.web.parts import Web
@@ -52,16 +53,19 @@ def reading_visit(request: Request) -> Iterator[Visit]:
     """Give a visit that only reads."""
     studio = studio_of(request)
     with reading(studio.engine) as session:
-        identity, signed_in = who(request, studio, session)
-        yield Visit(request, studio, web_of(request), session, identity, signed_in)
+        yield _visit(request, studio, session)
 
 
 def acting_visit(request: Request) -> Iterator[Visit]:
     """Give a visit whose changes are committed, or dropped when anything fails, before the answer is sent."""
     studio = studio_of(request)
     with unit_of_work(studio.engine) as session:
-        identity, signed_in = who(request, studio, session)
-        yield Visit(request, studio, web_of(request), session, identity, signed_in)
+        yield _visit(request, studio, session)
+
+
+def _visit(request: Request, studio: Studio, session: Session) -> Visit:
+    identity, signed_in = who(request, studio, session)
+    return Visit(request, studio, web_of(request), session, identity, signed_in, str(Changes(session).now()))
 
 
 def identity_of(request: Request) -> Identity:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.services.accounts import Accounts
-from app.services.changes import Changes
 from app.services.overview import Overview
 from app.services.workers import Workers
 from app.web import tour
@@ -44,6 +43,8 @@ class Visit:
     session: Session
     identity: Identity
     signed_in: bool
+    since: str
+    """The moment of which a page tells, for its stream to begin with: before anything of it was read, or it would miss what comes then."""
 
     @cached_property
     def datasets(self) -> Datasets:
@@ -105,10 +106,6 @@ class Visit:
         """Return whether htmx asks for this very block of a page."""
         return wanted_block(self.request.headers, {block}) is not None
 
-    def since(self) -> str:
-        """Return the moment this page is drawn at, for the stream to begin with."""
-        return str(Changes(self.session).now())
-
     def page(self, name: str, /, *, also: Sequence[str] = (), status: int = 200, **context: Any) -> HTMLResponse:
         """Answer with a page, or the block of it that was asked for."""
         frame = Frame(self.identity, self.overview, self.studio, signed_in=self.signed_in)
@@ -116,7 +113,7 @@ class Visit:
         changed = self.request.method != "GET" or "hx-source" in self.request.headers
         stop = tour.stop_at(self.request, name, context)
         response = self.web.pages.render(
-            self.request, name, also=also, status=status, with_rail=changed, frame=frame, since=self.since(), tour=stop,
+            self.request, name, also=also, status=status, with_rail=changed, frame=frame, since=self.since, tour=stop,
             knows_tour=tour.is_known(self.request), **context,
         )  # fmt: skip
         tour.remember(self.request, response, stop)

@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.sse import ServerSentEvent
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from app.db import EventRow, Import, Run, WorkerRow, metrics
 from app.db.session import reading, unit_of_work
@@ -135,6 +136,17 @@ def test_a_page_just_drawn_is_told_of_nothing_older(studio: Studio, sample: Samp
         drawn = Changes(session).now()
     missed = Live(studio.engine)._missed(Moment(drawn.clock + live.MARGIN_SECONDS, drawn.event))
     assert missed == []
+
+
+@pytest.mark.parametrize("page", ["/", "/runs", "/board", "/datasets", "/runs/{}"])
+def test_a_page_notes_its_moment_before_it_reads(browser: TestClient, studio: Studio, sample: Sample, page: str) -> None:
+    """What is committed while it is drawn would be neither on the page nor told by its stream."""
+    asked: list[str] = []
+    event.listen(studio.engine, "before_cursor_execute", lambda *told: asked.append(str(told[2])))
+    assert browser.get(page.format(sample.runs["running"])).status_code == 200
+    moments = [at for at, statement in enumerate(asked) if "max(events.id)" in statement and "coalesce" in statement]
+    shown = [at for at, statement in enumerate(asked) if "FROM runs" in statement or "FROM datasets" in statement]
+    assert moments[0] < min(shown)
 
 
 def test_an_event_that_is_committed_after_later_ones_rings_too(tail: Tail, studio: Studio, sample: Sample) -> None:
