@@ -12,13 +12,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from app.db import AuditEntry, CheckpointRow, Run
 from app.db.artifacts import remove_now
 from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, FILE_LEFT, RUN_DELETED
 from app.db.checkpoints import GONE
-from app.db.session import reading
+from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED, LEASED
 
@@ -101,11 +101,16 @@ def _deleted(worker: Worker, folders: dict[str, Path]) -> list[Path]:
 def _clear_blobs(worker: Worker) -> None:
     """Remove the blobs that were let go of, and that no row names any more."""
     with reading(worker.engine) as session:
-        entries = session.scalars(select(AuditEntry.details).where(AuditEntry.action.in_((RUN_DELETED, DATASET_DELETED, FILE_LEFT)))).all()
-    deleted = {sha256 for details in entries for sha256 in details.get("blobs", [])}
+        entries = session.scalars(select(AuditEntry).where(AuditEntry.action.in_((RUN_DELETED, DATASET_DELETED, FILE_LEFT)))).all()
+    deleted = {sha256 for entry in entries for sha256 in entry.details.get("blobs", [])}
     try:
         # One listing: to ask a remote store for each of them could take minutes.
         for sha256 in deleted & {blob.sha256 for blob in worker.storage.blobs()} if deleted else ():
             remove_now(worker.engine, worker.storage, sha256)
-    except StorageUnavailable as error:
-        log.warning("what was deleted is removed from the store later", why=error.message)
+    except (StorageUnavailable, OSError) as error:
+        log.warning("what was deleted is removed from the store later", why=str(error))
+        return
+    done = [entry.id for entry in entries if entry.action == FILE_LEFT]
+    if done:
+        with unit_of_work(worker.engine) as session:
+            session.execute(delete(AuditEntry).where(AuditEntry.id.in_(done)))

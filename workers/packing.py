@@ -150,7 +150,7 @@ def discard(worker: Worker, packed: Sealed) -> None:
     packed.path.unlink(missing_ok=True)
     try:
         remove(worker.engine, worker.storage, packed.sha256)
-    except (StorageUnavailable, *UNREACHABLE) as error:
+    except (StorageUnavailable, OSError, *UNREACHABLE) as error:
         log.warning("a packed checkpoint stays in the store for now", sha256=packed.sha256, why=str(error))
 
 

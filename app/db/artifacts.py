@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, String, func, select
+from sqlalchemy import BigInteger, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.audit import FILE_LEFT, AuditEntry
@@ -57,26 +57,38 @@ def keep(session: Session, storage: Storage, sealed: Sealed, *, kind: str, filen
 
 
 def drop(session: Session, artifact: Artifact, storage: Storage) -> None:
-    """Forget a file; after the commit its bytes go too, unless another artifact has the same content."""
+    """Forget a file; after the commit its bytes go too, unless another artifact has the same content.
+
+    That they are to go is written down in the same commit: a worker sees to what a crash or a store that is away leaves undone.
+    """
     engine, sha256 = session.get_bind(), artifact.sha256
+    left = _write_down(session, sha256)
     session.delete(artifact)
     session.flush()
-    after_commit(session, lambda: remove(engine, storage, sha256))
+    after_commit(session, lambda: remove_now(engine, storage, sha256, left=left.id))
 
 
 def remove(engine: Engine | Connection, storage: Storage, sha256: str) -> None:
-    """Remove a file that no row names; where the store is away, write down that a worker is to try it again."""
+    """Remove a file that no row ever named; where it cannot be, write down that a worker is to try it again."""
     try:
         remove_now(engine, storage, sha256)
-    except StorageUnavailable:
+    except (StorageUnavailable, OSError):
         with unit_of_work(engine) as session:
-            session.add(AuditEntry(action=FILE_LEFT, details={"blobs": [sha256]}))
+            _write_down(session, sha256)
         raise
 
 
-def remove_now(engine: Engine | Connection, storage: Storage, sha256: str) -> None:
-    """Remove a file unless a row names it."""
+def _write_down(session: Session, sha256: str) -> AuditEntry:
+    entry = AuditEntry(action=FILE_LEFT, details={"blobs": [sha256]})
+    session.add(entry)
+    return entry
+
+
+def remove_now(engine: Engine | Connection, storage: Storage, sha256: str, *, left: str | None = None) -> None:
+    """Remove a file unless a row names it; `left` is the entry that says so."""
     with unit_of_work(engine) as session:
         lock_store(session)
         if session.scalar(select(Artifact.id).where(Artifact.sha256 == sha256).limit(1)) is None:
             storage.remove(sha256)
+        if left:
+            session.execute(delete(AuditEntry).where(AuditEntry.id == left))

@@ -1,4 +1,4 @@
-"""Who did what, and when: appended, never changed."""
+"""Who did what, and when: appended, never changed. Only what Hone has to remember goes, once it is done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Under `blobs` their details name what they let go of in the store.
 
 
 class AuditEntry(IdMixin, Base):
-    """One act of one person, or a thing that Hone has to remember to finish."""
+    """One act of one person, or a thing that Hone has to remember to finish (`FILE_LEFT`)."""
 
     __tablename__ = "audit"
 

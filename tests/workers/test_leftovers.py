@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from app.config import Settings
-from app.db import Artifact, CheckpointRow, Dataset, Run
+from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, Run
 from app.db.artifacts import drop, keep
-from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
-from app.db.session import unit_of_work
+from app.db.audit import CHECKPOINTS_DELETED, FILE_LEFT, RUN_DELETED, note
+from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
@@ -121,12 +122,16 @@ def test_upload_and_rows_of_a_deleted_dataset_go(
     assert not worker.storage.holds(sealed.sha256)
 
 
-def test_what_was_dropped_while_the_store_was_away_goes_later(
-    engine: Engine, owner: Identity, worker: Worker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "trouble", [StorageUnavailable("The store does not answer."), PermissionError(13, "Permission denied"), KeyboardInterrupt()]
+)
+def test_what_was_dropped_and_could_not_be_removed_goes_later(
+    engine: Engine, owner: Identity, worker: Worker, monkeypatch: pytest.MonkeyPatch, trouble: BaseException
 ) -> None:
+    """The last stands for a process that dies right after its commit."""
+
     def remove(_: object) -> None:
-        message = "The store does not answer."
-        raise StorageUnavailable(message)
+        raise trouble
 
     path = worker.storage.incoming / "x"
     path.write_bytes(b"packed")
@@ -134,12 +139,31 @@ def test_what_was_dropped_while_the_store_was_away_goes_later(
     run_id = add_run(engine, owner, add_dataset(engine, owner))
     with unit_of_work(engine) as session:
         kept = keep(session, worker.storage, sealed, kind="checkpoint", filename="x", owner=session.get_one(Run, run_id))
-    with monkeypatch.context() as away, unit_of_work(engine) as session:
+    with monkeypatch.context() as away, suppress(KeyboardInterrupt), unit_of_work(engine) as session:
         away.setattr(worker.storage, "remove", remove)
         drop(session, session.get_one(Artifact, kept.id), worker.storage)
     assert worker.storage.holds(sealed.sha256)
     clear_leftovers(worker)
     assert not worker.storage.holds(sealed.sha256)
+    assert left(engine) == []
+
+
+def test_what_was_removed_at_once_need_not_be_remembered(engine: Engine, owner: Identity, worker: Worker) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner))
+    path = worker.storage.incoming / "x"
+    path.write_bytes(b"packed")
+    with unit_of_work(engine) as session:
+        kept = keep(session, worker.storage, worker.storage.seal(path), kind="checkpoint", filename="x", owner=session.get_one(Run, run_id))
+    with unit_of_work(engine) as session:
+        drop(session, session.get_one(Artifact, kept.id), worker.storage)
+        session.flush()
+        assert len(session.scalars(select(AuditEntry).where(AuditEntry.action == FILE_LEFT)).all()) == 1
+    assert left(engine) == []
+
+
+def left(engine: Engine) -> list[AuditEntry]:
+    with reading(engine) as session:
+        return list(session.scalars(select(AuditEntry).where(AuditEntry.action == FILE_LEFT)))
 
 
 def test_a_sweep_looks_for_them_now_and_then(engine: Engine, owner: Identity, worker: Worker) -> None:
