@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
 from app.db import DatasetVersion, EventRow, Run
 from app.db.audit import CHECKPOINTS_DELETED, note
 from app.db.base import utc_now
 from app.db.checkpoints import let_go, still_there
-from app.db.leases import queue_order
 from app.db.runs import forget_model
 from app.db.session import after_commit
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid, NotFound
-from app.domain.runs import ENDED, LEASED, RunStatus, after_request
+from app.domain.runs import ENDED, RunStatus, after_request
 from app.domain.specs import RunRequest, TrainingSpec, settings_for
 from app.services.paging import Page, newest_first
 from app.services.run_filter import EVERYTHING, RunFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy.orm import Session
 
     from app.db import Dataset
@@ -106,17 +103,6 @@ class Runs:
         """Return the project's runs that a filter lets through, newest first, with the datasets that failures speak of."""
         query = wanted.mine(self.session, by).options(selectinload(Run.version).selectinload(DatasetVersion.dataset))
         return newest_first(self.session, query, Run.id, limit=limit, after=after)
-
-    def ended(self, by: Identity, *, limit: int = 50, after: str | None = None) -> Page[Run]:
-        """Return the runs that have ended, newest first."""
-        query = select(Run).where(Run.project_id == by.project_id, Run.status.in_(ENDED))
-        return newest_first(self.session, query, Run.id, limit=limit, after=after)
-
-    def live(self, by: Identity, *, limit: int) -> Sequence[Run]:
-        """Return the first runs that have not ended: at work, then waiting for a worker in the order they will be taken, then held."""
-        mine = select(Run).where(Run.project_id == by.project_id, Run.status.not_in(ENDED))
-        urgency = case((Run.status.in_(LEASED), 0), (Run.status == RunStatus.QUEUED, 1), else_=2)
-        return self.session.scalars(mine.order_by(urgency, *queue_order(Run)).limit(limit)).all()
 
     def counts(self, by: Identity) -> dict[str, int]:
         """Return how many runs are in each state."""
