@@ -9,15 +9,15 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from app.db import WorkerRow
-from app.db.base import database_clock, utc_now
+from app.db.base import database_clock
 from app.db.counters import LEASE_EXPIRED, count
 from app.db.leases import expired
 from app.db.session import reading, unit_of_work
 from app.domain.errors import LeaseLost, StudioError
 from app.domain.runs import LEASED, RunStatus
+from app.services.workers import Workers
 from workers.kinds import KINDS, Kind, in_log, lose
 from workers.leftovers import clear_deleted
 
@@ -35,20 +35,15 @@ def sweep(worker: Worker) -> int:
     if time.monotonic() - worker.cleared > CLEAR_SECONDS:
         worker.cleared = time.monotonic()
         clear_deleted(worker)
-    _expire_leases_of_the_dead(worker)
+    _strike_off_dead(worker)
     return sum(_settled(worker, kind, work_id) for kind in KINDS.values() for work_id in _lost(worker, kind))
 
 
-def _expire_leases_of_the_dead(worker: Worker) -> None:
-    gone = worker.dead_neighbours()
-    if not gone:
-        return
-    with unit_of_work(worker.engine) as session:
-        for kind in KINDS.values():
-            # A lease that ran out long ago keeps its end: until then the run was held, and no longer.
-            mine = (kind.table.lease_owner.in_(gone), kind.table.status.in_(LEASED), kind.table.lease_expires_at >= database_clock())
-            session.execute(update(kind.table).where(*mine).values(lease_expires_at=database_clock() - 1.0))
-        session.execute(update(WorkerRow).where(WorkerRow.id.in_(gone)).values(left_at=utc_now(), busy_with=None))
+def _strike_off_dead(worker: Worker) -> None:
+    dead = worker.dead_neighbours()
+    if dead:  # else there is nothing to write, and nobody has to wait for it
+        with unit_of_work(worker.engine) as session:
+            Workers(session).strike_off(dead)
 
 
 def _lost(worker: Worker, kind: Kind) -> list[str]:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import select
 
 from app.db import WorkerRow
 from app.db.base import database_clock, utc_now
@@ -21,6 +20,7 @@ from app.domain.devices import as_facts
 from app.domain.ids import new_id
 from app.gateways.lifeline import is_running, process_space
 from app.gateways.stores import make_store
+from app.services.workers import Workers
 from workers.device_lock import DeviceLock
 from workers.devices import DeviceWatch
 
@@ -154,12 +154,8 @@ class Worker:
 
     def dead_neighbours(self) -> list[str]:
         """Return workers of this very machine whose process is gone: their leases need not be waited for."""
-        here = process_space()
-        if not here:
-            return []  # this system does not say which processes there are
         with reading(self.engine) as session:
-            rows = session.scalars(select(WorkerRow).where(WorkerRow.left_at.is_(None), WorkerRow.id != self.id)).all()
-        return [row.id for row in rows if row.facts.get("process_space") == here and not is_running(row.pid)]
+            return Workers(session).dead(process_space(), is_running)
 
 
 def make_worker(settings: Settings, queue: str, *, slots: int, grace_seconds: float, gpu: Gpu | None = None) -> Worker:

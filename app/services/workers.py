@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from app.db import Run, WorkerRow
+from app.db import Import, Run, WorkerRow
 from app.db.base import database_clock, utc_now
 from app.db.workers import is_alive
 from app.domain.bells import Bell, bell_of
@@ -85,11 +85,22 @@ class Workers:
         """Return the workers heard of within their lease, by queue."""
         return self.session.scalars(select(WorkerRow).where(is_alive()).order_by(WorkerRow.queue, WorkerRow.id)).all()
 
+    def dead(self, here: str, is_running: Callable[[int], bool]) -> list[str]:
+        """Return the workers of the process space `here` (empty: the system does not say) whose process is gone, as after a kill -9."""
+        there = self.session.scalars(select(WorkerRow).where(WorkerRow.left_at.is_(None)))
+        return [row.id for row in there if here and row.facts.get("process_space") == here and not is_running(row.pid)]
+
+    def strike_off(self, dead: list[str]) -> None:
+        """Note that workers have left, and that they hold nothing any more: their leases need not be waited for."""
+        for table in (Run, Import):
+            # A lease that ran out long ago keeps its end: until then the work was held, and no longer.
+            theirs = (table.lease_owner.in_(dead), table.status.in_(LEASED), table.lease_expires_at >= database_clock())
+            self.session.execute(update(table).where(*theirs).values(lease_expires_at=database_clock() - 1.0))
+        self.session.execute(update(WorkerRow).where(WorkerRow.id.in_(dead)).values(left_at=utc_now(), busy_with=None))
+
     def strike_off_dead(self, here: str, is_running: Callable[[int], bool]) -> None:
-        """Note that workers of the process space `here` have left whose process is gone, as after a kill -9."""
-        for row in self.session.scalars(select(WorkerRow).where(WorkerRow.left_at.is_(None))):
-            if here and row.facts.get("process_space") == here and not is_running(row.pid):
-                row.left_at, row.busy_with = utc_now(), None
+        """Strike off the dead of the process space `here`."""
+        self.strike_off(self.dead(here, is_running))
 
     def known(self) -> list[Known]:
         """Return the workers that have not left, by queue: those that live, and after them those that were lost within a day."""

@@ -9,11 +9,14 @@ import sys
 import pytest
 from sqlalchemy import Engine
 
-from app.db import WorkerRow
+from app.db import Run, WorkerRow
 from app.db.base import database_clock
+from app.db.leases import claim, expired
 from app.db.session import reading, unit_of_work
 from app.gateways.lifeline import is_running, process_space
+from app.services.accounts import Identity
 from app.services.workers import Workers, WorkerState
+from tests.databases import add_dataset, add_run
 
 
 def add_worker(engine: Engine, name: str, pid: int, space: str) -> None:
@@ -36,6 +39,18 @@ def test_after_a_kill_the_dead_of_this_machine_are_struck_off_and_nobody_else(en
         Workers(session).strike_off_dead(process_space(), is_running)
     with reading(engine) as session:
         assert {row.host for row in Workers(session).alive()} == {"alive", "elsewhere"}
+
+
+def test_what_the_dead_held_need_not_be_waited_for(engine: Engine, owner: Identity) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner))
+    add_worker(engine, "dead", ended_process(), process_space())
+    with unit_of_work(engine) as session:
+        [dead] = Workers(session).alive()
+        assert claim(session, Run, dead.id, "gpu", has_gpu=False)
+    with unit_of_work(engine) as session:
+        Workers(session).strike_off_dead(process_space(), is_running)
+    with unit_of_work(engine) as session:
+        assert expired(session, Run, work_id=run_id, token=1)
 
 
 @pytest.mark.parametrize(("lease_seconds", "is_alive"), [(10, False), (120, True), (None, True)])
