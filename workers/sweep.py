@@ -14,7 +14,7 @@ from sqlalchemy import select
 from app.db.base import database_clock
 from app.db.counters import LEASE_EXPIRED, count
 from app.db.leases import expired
-from app.db.session import reading, unit_of_work
+from app.db.session import UNREACHABLE, reading, unit_of_work
 from app.domain.errors import LeaseLost, StudioError
 from app.domain.runs import LEASED, RunStatus
 from app.services.workers import Workers
@@ -49,7 +49,8 @@ def _strike_off_dead(worker: Worker) -> None:
 def _lost(worker: Worker, kind: Kind) -> list[str]:
     silent = (kind.table.status.in_(LEASED), kind.table.lease_expires_at < database_clock())
     with reading(worker.engine) as session:
-        return list(session.scalars(select(kind.table.id).where(*silent)))
+        # What has to be packed first, and may take long, comes last.
+        return list(session.scalars(select(kind.table.id).where(*silent).order_by(kind.table.status == RunStatus.STOPPING)))
 
 
 def _settled(worker: Worker, kind: Kind, work_id: str) -> bool:
@@ -60,6 +61,12 @@ def _settled(worker: Worker, kind: Kind, work_id: str) -> bool:
     except (StudioError, OSError) as error:
         # A disk or a store that is in trouble; what does not need it must not wait for it.
         log.warning("what a lost worker left is kept later", work=work_id, why=str(error))
+        return False
+    except UNREACHABLE:
+        raise
+    except Exception:
+        # The outer edge of one piece of work: those behind it must not wait for it for ever.
+        log.exception("a lost piece of work could not be settled", work=work_id)
         return False
 
 
@@ -72,6 +79,8 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
     try:
         with unit_of_work(worker.engine) as session:
             for row in expired(session, kind.table, work_id=work_id, token=token):
+                if row.status == RunStatus.STOPPING and not was_stopping:
+                    return False  # somebody asked for that just now: the next sweep packs what can be kept
                 log.warning("a worker was lost", status=row.status, **in_log(row))
                 count(session, LEASE_EXPIRED)
                 lose(session, worker, kind, row, WHY, package=package, code="worker_lost")

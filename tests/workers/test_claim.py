@@ -9,24 +9,28 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
 
 import workers.claim
+import workers.sweep
 from app.db import CheckpointRow, Run, Webhook, WebhookDelivery
 from app.db.artifacts import Artifact
 from app.db.base import database_clock, database_time
 from app.db.counters import LEASE_EXPIRED, counted
 from app.db.holds import begin_hold
-from app.db.leases import claim
+from app.db.leases import claim, expired
 from app.db.metrics import read
 from app.db.session import reading, unit_of_work
-from app.domain.events import Command
+from app.domain.events import Command, Finished
 from app.domain.holds import holds_of
 from app.domain.webhooks import Ending
 from app.services.accounts import Identity
+from tests.databases import add_dataset, add_run
 from tests.workers.scenes import Play, Scripted, ask, kinds_of, once_it_runs, play, run_id, state, worker
 from workers.child import Child
 from workers.kinds import KINDS
 from workers.sweep import sweep
+from workers.training_work import PackedAdapter
 from workers.worker import Worker
 
 __all__ = ["play", "run_id", "worker"]
@@ -136,10 +140,6 @@ def test_the_sweep_settles_what_its_worker_left(engine: Engine, worker: Worker, 
         assert counted(session) == {LEASE_EXPIRED: 1}
 
 
-def test_the_sweep_gives_a_stopped_run_its_newest_checkpoint(
-    engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(KINDS, "run", Scripted("dies after a checkpoint", tmp_path))
 def test_a_run_whose_worker_is_lost_three_times_says_so(engine: Engine, worker: Worker, run_id: str) -> None:
     for _ in range(3):
         with unit_of_work(engine) as session:
@@ -151,6 +151,10 @@ def test_a_run_whose_worker_is_lost_three_times_says_so(engine: Engine, worker: 
     assert run.reason.startswith("The worker was lost: no sign of life within its lease. That was the 3rd time without progress")
 
 
+def test_the_sweep_gives_a_stopped_run_its_newest_checkpoint(
+    engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(KINDS, "run", Scripted("dies after a checkpoint", tmp_path))
     with unit_of_work(engine) as session:
         claim(session, Run, "gone", "gpu", has_gpu=False)
     with unit_of_work(engine) as session:
@@ -159,6 +163,53 @@ def test_a_run_whose_worker_is_lost_three_times_says_so(engine: Engine, worker: 
     run = state(engine, run_id)
     assert (run.status, run.step) == ("stopped", 1)
     assert run.model is not None
+
+
+def lose_all(engine: Engine, **status: str) -> None:
+    """Have the leases of runs run out in the states given, by id."""
+    with unit_of_work(engine) as session:
+        for run_id, now in status.items():
+            gone = {"status": now, "lease_owner": "gone", "lease_token": 1, "lease_expires_at": database_clock() - 1}
+            session.execute(update(Run).where(Run.id == run_id).values(**gone))
+
+
+def test_a_stop_that_comes_between_the_looks_of_a_sweep_is_for_the_next_one(
+    engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(KINDS, "run", Scripted("dies after a checkpoint", tmp_path))
+    lose_all(engine, **{run_id: "running"})
+
+    def stop_first(session: Session, *looked_for: Any, **by: Any) -> Any:
+        session.execute(update(Run).values(status="stopping"))
+        return expired(session, *looked_for, **by)
+
+    with monkeypatch.context() as between:
+        between.setattr(workers.sweep, "expired", stop_first)
+        assert sweep(worker) == 0
+    assert state(engine, run_id).status == "stopping"
+    assert sweep(worker) == 1
+    run = state(engine, run_id)
+    assert run.status == "stopped"
+    assert run.model is not None
+
+
+def test_what_has_to_be_packed_first_keeps_no_other_lost_run_waiting_and_nor_does_what_cannot_be_settled(
+    engine: Engine, owner: Identity, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(KINDS, "run", Scripted("dies after a checkpoint", tmp_path))
+    dataset = add_dataset(engine, owner)
+    second, running = add_run(engine, owner, dataset), add_run(engine, owner, dataset)
+    lose_all(engine, **{run_id: "stopping", second: "stopping", running: "running"})
+    package, meanwhile = Scripted.package, list[str]()
+
+    def look_first(self: Scripted, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
+        meanwhile.append(state(engine, running).status)
+        return {second: package(self, worker, work_id, token, finished)}[work_id]
+
+    monkeypatch.setattr(Scripted, "package", look_first)
+    assert sweep(worker) == 2
+    assert [state(engine, one).status for one in (run_id, second)] == ["stopping", "stopped"]
+    assert meanwhile == ["queued", "queued"]
 
 
 def test_a_second_stop_replaces_the_first_adapter_and_a_cancel_leaves_only_the_record(
