@@ -9,9 +9,9 @@ import sys
 import threading
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from app.config import Settings
+from app.db.session import UNREACHABLE
 from app.gateways.gpus import VISIBLE, Gpu, gpus_named, visible_gpus
 from app.gateways.lifeline import follow_parent, when_told_to_leave
 from app.gateways.logs import configure_logging
@@ -72,9 +72,9 @@ def _started(settings: Settings, wanted: argparse.Namespace) -> Worker:
             follow_parent()
         check_tables(worker.engine)
         worker.register(sweep)
-    clear_leftovers(worker)
-    count_uncounted(worker)
-    take_untaken(worker)
+        clear_leftovers(worker)
+        count_uncounted(worker)
+        take_untaken(worker)
     # Whoever died here with the GPU lent to it will not give it back.
     take_back(worker)
     return worker
@@ -112,8 +112,8 @@ def _poll(worker: Worker, wake: threading.Event, every: float | None) -> None:
         wake.clear()
         try:
             found = claim_and_run(worker)
-        except DBAPIError as error:
-            log.warning("the database does not answer; trying again", error=str(error.orig))
+        except UNREACHABLE as error:
+            log.warning("the database does not answer; trying again", error=str(error))
             found = False
         except Exception:
             # The outer edge of a slot: whatever it was, the lease runs out and the work is taken up again.

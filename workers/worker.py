@@ -57,8 +57,9 @@ class Worker:
     id: str = field(default_factory=new_id)
     host: str = field(default_factory=socket.gethostname)
     leaving: threading.Event = field(default_factory=threading.Event)
+    left: threading.Event = field(default_factory=threading.Event)
+    """Set at its very end; until then what it holds is its own, and it says that it lives."""
     cleared: float = field(default_factory=time.monotonic)
-    free: threading.Semaphore = field(init=False)
     devices: DeviceWatch = field(init=False)
     device_lock: DeviceLock = field(init=False)
     wakes: list[threading.Event] = field(default_factory=list)
@@ -68,7 +69,6 @@ class Worker:
     """What its next sign of life tells besides."""
 
     def __post_init__(self) -> None:
-        self.free = threading.Semaphore(self.slots)
         self.devices = DeviceWatch(self.gpu)
         self.device_lock = DeviceLock(self.gpu, self.slots)
 
@@ -79,7 +79,7 @@ class Worker:
 
     def register(self, sweep: Callable[[Worker], object]) -> None:
         """Enter the process into the list of workers, and begin to give signs of life and to sweep."""
-        facts = {"slots": self.slots, "process_space": process_space(), "lease_seconds": self.lease_seconds} | self.says
+        facts = {"slots": self.slots, "process_space": process_space(), "lease_seconds": self.lease_seconds}
         with unit_of_work(self.engine) as session:
             session.add(
                 WorkerRow(
@@ -87,10 +87,10 @@ class Worker:
                     has_gpu=self.has_gpu, facts=facts,
                 )
             )  # fmt: skip
-        self.devices.start(self.leaving)
+        self.devices.start(self.left)
         # Each in a thread of its own: a sweep may have gigabytes to read, and without signs of life a worker counts as dead.
-        self._again_and_again("sign of life", self._give_sign, every=min(SIGN_OF_LIFE_SECONDS, self.lease_seconds / 12))
-        self._again_and_again("sweep", partial(sweep, self), every=self.lease_seconds / SWEEPS_PER_LEASE)
+        self._again_and_again("sign of life", self._give_sign, every=min(SIGN_OF_LIFE_SECONDS, self.lease_seconds / 12), until=self.left)
+        self._again_and_again("sweep", partial(sweep, self), every=self.lease_seconds / SWEEPS_PER_LEASE, until=self.leaving)
 
     def ring(self) -> None:
         """Have every slot look for work at once."""
@@ -125,14 +125,18 @@ class Worker:
                 row.busy_with = work_id
 
     def leave(self) -> None:
-        """Strike the process off the list."""
-        with unit_of_work(self.engine) as session:
-            row = session.get(WorkerRow, self.id)
-            if row:
-                row.left_at, row.busy_with = utc_now(), None
+        """Strike the process off the list; where the database is away its silence says the same, a lease later."""
+        self.left.set()
+        try:
+            with unit_of_work(self.engine) as session:
+                row = session.get(WorkerRow, self.id)
+                if row:
+                    row.left_at, row.busy_with = utc_now(), None
+        except UNREACHABLE as error:
+            log.warning("the database does not answer; this worker leaves without a word", error=str(error))
 
-    def _again_and_again(self, name: str, act: Callable[[], object], *, every: float) -> None:
-        def until_it_leaves() -> None:
+    def _again_and_again(self, name: str, act: Callable[[], object], *, every: float, until: threading.Event) -> None:
+        def go_on() -> None:
             while True:
                 try:
                     act()
@@ -141,10 +145,10 @@ class Worker:
                 except Exception:
                     # The outer edge of this thread, which has to go on.
                     log.exception("what a worker does again and again failed", what=name)
-                if self.leaving.wait(every):
+                if until.wait(every):
                     return
 
-        threading.Thread(target=until_it_leaves, name=name, daemon=True).start()
+        threading.Thread(target=go_on, name=name, daemon=True).start()
 
     def _give_sign(self) -> None:
         with unit_of_work(self.engine) as session:

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from structlog.testing import capture_logs
 
+import workers.supervisor
+import workers.worker
 from app.config import Settings
 from app.db import WorkerRow
 from app.db.session import reading
@@ -25,6 +30,7 @@ def worker(engine: Engine, tmp_path: Path) -> Iterator[Worker]:
     )
     yield made
     made.leaving.set()
+    made.left.set()
 
 
 def row_of(worker: Worker) -> WorkerRow:
@@ -63,3 +69,37 @@ def test_a_sweep_that_takes_long_costs_no_sign_of_life(worker: Worker) -> None:
     assert sweeping.wait(60)
     once_it_gave_a_sign(worker)
     over.set()
+
+
+def test_a_worker_that_leaves_says_that_it_lives_until_the_last_of_what_it_does_is_over(worker: Worker) -> None:
+    worker.register(lambda _: None)
+    worker.tell_to_leave()
+    once_it_gave_a_sign(worker)
+    worker.leave()
+    assert row_of(worker).left_at is not None
+
+
+def test_a_worker_leaves_without_the_database_too(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: Engine) -> None:
+        raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr(workers.worker, "unit_of_work", away)
+    worker.leave()
+
+
+def test_a_slot_tells_a_database_that_is_away_from_what_nobody_foresaw(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = iter([PoolTimeout(), IntegrityError("INSERT", {}, Exception("duplicate key"))])
+
+    def fail(_: Worker) -> bool:
+        error = next(trouble, None)
+        if error is None:
+            worker.leaving.set()
+            return False
+        raise error
+
+    monkeypatch.setattr(workers.supervisor, "claim_and_run", fail)
+    with capture_logs() as told:
+        [slot] = workers.supervisor.poll(worker, every=0.01)
+        slot.join()
+    assert [entry["log_level"] for entry in told] == ["warning", "error"]
+    assert told[1]["exc_info"]
