@@ -23,8 +23,10 @@ class DeviceLock:
     """The right to work on a device, as many times as a worker has slots; a worker without a GPU needs none and always has it."""
 
     def __init__(self, gpu: str | None, slots: int) -> None:
+        self._gpu = gpu
         self._files = [_folder() / f"{gpu}.{slot}.lock" for slot in range(slots)] if gpu else []
         self._mine = threading.local()
+        self._taken: set[Path] = set()
 
     @contextmanager
     def taken(self) -> Iterator[bool]:
@@ -32,17 +34,31 @@ class DeviceLock:
         if not self._files:
             yield True
             return
-        file = next((file for path in self._files if (file := _locked(path)) is not None), None)
+        path, file = self._take()
         if file is None:
             yield False
             return
         self._mine.file = file
+        self._taken.add(path)
         try:
             yield True
         finally:
+            self._taken.discard(path)
             del self._mine.file
             # Closed, not unlocked: whoever has inherited it keeps it.
             os.close(file)
+
+    def _take(self) -> tuple[Path, int | None]:
+        if not any(map(_is_held, self._beyond())):
+            for path in self._files:
+                file = _locked(path)
+                if file is not None:
+                    return path, file
+        return self._files[0], None
+
+    def _beyond(self) -> list[Path]:
+        """Return the files of slots that this worker has not, but that an earlier one may have had."""
+        return [path for path in _folder().glob(f"{self._gpu}.*.lock") if path not in self._files]
 
     @property
     def inherited(self) -> tuple[int, ...]:
@@ -50,8 +66,8 @@ class DeviceLock:
         return (self._mine.file,) if hasattr(self._mine, "file") else ()
 
     def holders(self) -> list[int]:
-        """Return the processes that have the device, as far as this system tells."""
-        wanted = {str(path) for path in self._files}
+        """Return the processes that have the device beside this one and its trainers, as far as this system tells."""
+        wanted = {str(path) for path in [*self._files, *self._beyond()] if path not in self._taken}
         found = set()
         for link in Path("/proc").glob("[0-9]*/fd/*"):
             try:
@@ -71,6 +87,13 @@ def _locked(path: Path) -> int | None:
         return None
     os.utime(file)  # what is in use is not old, for whoever tidies the folder
     return file
+
+
+def _is_held(path: Path) -> bool:
+    file = _locked(path)
+    if file is not None:
+        os.close(file)
+    return file is None
 
 
 def _folder() -> Path:

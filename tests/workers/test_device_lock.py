@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -70,6 +71,7 @@ def worker(engine: Engine, owner: Identity, tmp_path: Path, monkeypatch: pytest.
     made = Worker(Settings(home=tmp_path), "gpu", 1, 2.0, engine, LocalStorage(tmp_path / "store"), "a GPU", has_gpu=True, gpu=GPU)
     yield made
     made.leaving.set()
+    made.left.set()
 
 
 def status(engine: Engine) -> str:
@@ -126,6 +128,29 @@ def test_a_worker_of_several_slots_takes_a_gpu_as_often_and_no_more() -> None:
         assert (first, second, third) == (True, True, False)
     with DeviceLock(GPU, 1).taken() as again:
         assert again
+
+
+def test_a_worker_of_fewer_slots_waits_for_what_an_earlier_one_had_started_in_any() -> None:
+    with ExitStack() as first, ExitStack() as second:
+        assert first.enter_context(DeviceLock(GPU, 2).taken())
+        assert second.enter_context(DeviceLock(GPU, 2).taken())
+        first.close()
+        with DeviceLock(GPU, 1).taken() as is_free:
+            assert not is_free
+        second.close()
+        with DeviceLock(GPU, 1).taken() as is_free:
+            assert is_free
+
+
+def test_a_trainer_of_its_own_is_nothing_that_a_worker_waits_for() -> None:
+    lock = DeviceLock(GPU, 2)
+    with ExitStack() as held:
+        assert held.enter_context(lock.taken())
+        with subprocess.Popen(["sleep", "60"], pass_fds=lock.inherited) as trainer:
+            assert lock.holders() == []
+            held.close()
+            assert lock.holders() == [trainer.pid]
+            trainer.kill()
 
 
 def test_a_worker_without_a_gpu_needs_no_lock() -> None:
