@@ -12,6 +12,7 @@ from app.domain.events import Checkpoint, Event, Finished, Metric, Started
 
 FAILURES = {
     "fails": Finished(status="failed", reason="No row has an answer.", code="no_trained_tokens"),
+    "says what no database holds": Finished(status="failed", reason="The name \0 is none.", code="no_rows", data={"name": "\0"}),
     "finds no room": Finished(status="failed", reason="The disk at /data is full.", code="disk_full"),
 }
 DEADLY = {"dies": signal.SIGKILL, "dies after a checkpoint": signal.SIGKILL, "stands still": signal.SIGSTOP}

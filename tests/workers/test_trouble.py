@@ -78,6 +78,13 @@ def test_what_fails_while_it_is_cancelled_is_only_cancelled(engine: Engine, owne
     assert (run.status, run.error_code, run.reason) == ("cancelled", None, "")
 
 
+def test_what_no_database_holds_costs_no_reason(engine: Engine, play: Play, run_id: str) -> None:
+    play("says what no database holds")
+    run = state(engine, run_id)
+    assert (run.status, run.reason, run.error_code) == ("failed", "The name \ufffd is none.", "no_rows")
+    assert run.facts[FAILURE] == {"name": "\ufffd"}
+
+
 def no_space(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
