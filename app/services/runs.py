@@ -21,6 +21,7 @@ from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.runs import ENDED, RunStatus, after_request
 from app.domain.specs import RunRequest, TrainingSpec, settings_for
+from app.services.disk import Disk
 from app.services.paging import Page, newest_first
 from app.services.run_filter import EVERYTHING, RunFilter
 
@@ -156,10 +157,10 @@ class Runs:
 
     def _forget_checkpoints(self, by: Identity, run: Run) -> None:
         """Let go of what a run that nobody holds had saved; a worker of its machine removes the files, since the audit says so."""
+        freed = Disk(self.session).of_runs([run])[run.id].checkpoints
         gone, run.checkpoint_step = self.session.scalars(still_there(run.id)).all(), 0
         let_go(self.session, gone, self.datasets.storage)
         if gone:
-            freed = sum(row.size_bytes for row in gone)
             note(self.session, by.project_id, by.user_id, CHECKPOINTS_DELETED, run.id, name=run.name, bytes=freed)
 
     def _origin(self, by: Identity, run_id: str | None) -> str | None:
