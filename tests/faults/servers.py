@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import stat
 import subprocess
 import time
 from contextlib import suppress
@@ -60,6 +61,10 @@ class PostgreSql:
             self._control("stop", "-m", "immediate")
 
     def _control(self, *arguments: str) -> None:
+        # Run by root it is a user of its own, and any other pytest that begins closes the folder above to all but itself.
+        for folder in self.folder.parents:
+            if not folder.stat().st_mode & stat.S_IXOTH:
+                folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
         bin_path = self._server.bin_path
         pgexec(
             "pg_ctl", ("-w", "-D", str(self.folder), *arguments), bin_path=bin_path, user=self._server.system_user, timeout=PATIENCE_SECONDS

@@ -137,7 +137,7 @@ class Chaos:
             send(trainers, signal.SIGKILL)
 
     def duel(self, within_seconds: float) -> None:
-        """Stop the worker of a run until another one trains that run, then let both go on; or for the given time, if it stopped others too.
+        """Stop the worker of a run until another one trains that run, then let both go on; within the given time at the latest.
 
         The trainer of the stopped one goes on, so that it has much to write when it wakes up, and an end to tell.
         """
@@ -146,7 +146,7 @@ class Chaos:
         self.fleet.wait_for(lambda: self._holder(run_id, step=1) is not None)
         token, owner = self._holder(run_id) or (0, "")
         member = self.fleet.awake[owner]
-        self.fleet.stop(member)
+        self.fleet.freeze(member, within_seconds, trainer_too=False)
         self.fleet.wait_for(lambda: (self._holder(run_id, step=1) or (0, ""))[0] > token, within_seconds)
         self.fleet.wake(member)
 

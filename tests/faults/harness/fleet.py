@@ -117,15 +117,10 @@ class Fleet:
         """Stop a worker for a while as a frozen machine does; without its trainer, that one goes on meanwhile."""
         frozen = member.trainers() if trainer_too else []
         send(frozen, signal.SIGSTOP)
-        self.stop(member)
-        # By a clock of its own: it may be frozen with the database's lock in its hand, and whoever would wake it wait for just that.
-        threading.Timer(seconds, self.wake, [member, frozen]).start()
-
-    @staticmethod
-    def stop(member: Member) -> None:
-        """Stop a worker where it stands."""
         send([member.pid], signal.SIGSTOP)
         member.asleep = True
+        # By a clock of its own: it may be frozen with the database's lock in its hand, and whoever would wake it wait for just that.
+        threading.Timer(seconds, self.wake, [member, frozen]).start()
 
     @staticmethod
     def wake(member: Member, trainers: Sequence[int] = ()) -> None:
