@@ -26,6 +26,7 @@ class S3Server:
 
     def __init__(self) -> None:
         self.part_headers: list[str] = []
+        self.asked: list[str] = []
         self._serve(0)
         self.port = self._server.get_host_and_port()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -45,6 +46,7 @@ class S3Server:
         app = serving.app
 
         def listening(environ: dict[str, Any], start_response: Any) -> Any:
+            self.asked.append(environ["REQUEST_METHOD"])
             if "partNumber=" in environ["QUERY_STRING"]:
                 self.part_headers += [name.removeprefix("HTTP_").replace("_", "-").lower() for name in environ]
             return app(environ, start_response)

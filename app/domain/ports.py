@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,9 +50,6 @@ class Storage(Protocol):
 
     def path(self, sha256: str) -> Path:
         """Return a local path to read it from; NotFound when it is gone."""
-
-    def open(self, sha256: str) -> BinaryIO:
-        """Open it for reading."""
 
     def remove(self, sha256: str) -> None:
         """Drop it; nothing happens when it is gone already."""

@@ -9,11 +9,11 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from app.domain.errors import NotFound, StorageUnavailable, StudioError
+from app.domain.errors import NotFound, StorageUnavailable
 from app.domain.ports import Blob, Sealed
 from app.gateways.storage import GONE, saying_full
 
@@ -30,8 +30,8 @@ AT_ONCE = 4
 Patience = tuple[int, dict[str, Any]]
 PATIENT: Patience = (3, {"connect_timeout": 3, "read_timeout": 20, "retries": {"max_attempts": 1, "mode": "standard"}})
 """How often is asked, and for how long an answer is waited for: a store that is away is said to be away, in the end."""
-BRIEF: Patience = (1, {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 1}})
-"""The same for what is asked while others wait for a lock of the database: asked once, and answered before they give up."""
+BRIEF: Patience = (1, {"connect_timeout": 1, "read_timeout": 2, "retries": {"total_max_attempts": 1}})
+"""The same for what is asked while others wait for a lock of the database: asked once, and over before they give up."""
 IN_USE_SECONDS = 900.0
 """What was asked for so lately stays in the cache, since somebody may be about to open it."""
 KEYS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do there."
@@ -63,19 +63,19 @@ class RemoteStorage:
         """Flush, hash and upload a finished file: being there before its row is harmless, since its name is its content."""
         sealed = self.cache.seal(source)
         self._upload(sealed)
+        self._make_room(coming=sealed.size_bytes)
         return sealed
 
     def put(self, sealed: Sealed) -> None:
         """Make sure that a sealed file is there: since it was sent, an equal one may have been dropped, and then it is to be sealed again.
 
-        Nothing is sent from here, since the lock on the store is held.
+        Nothing slow is done here, since the lock on the store is held.
         """
-        if self._size(sealed.sha256, self.brief) != sealed.size_bytes:
+        if self._size_in_brief(sealed.sha256) != sealed.size_bytes:
             message = f"The store at {self.address} has lost a file that was just brought. Nothing was entered; try again."
             raise StorageUnavailable(message)
         if sealed.path.is_file():  # else it was moved by a unit of work that was rolled back and is done again
             self.cache.put(sealed)
-            self._make_room()
 
     def path(self, sha256: str) -> Path:
         """Return where a blob lies on this machine, fetching it if need be; NotFound when the store has it no more."""
@@ -87,14 +87,6 @@ class RemoteStorage:
             found = self.cache.path(sha256)
         _use(found)
         return found
-
-    def holds(self, sha256: str) -> bool:
-        """Return whether the store, or this machine's cache, has anything of a blob."""
-        return self.cache.holds(sha256) or self._size(sha256) is not None
-
-    def open(self, sha256: str) -> BinaryIO:
-        """Open a blob for reading."""
-        return self.path(sha256).open("rb")
 
     def remove(self, sha256: str) -> None:
         """Drop a blob, and what this machine has of it; the lock on the store is held."""
@@ -132,10 +124,19 @@ class RemoteStorage:
     def _place(self, sha256: str) -> str:
         return f"{self.address}/blobs/{sha256[:2]}/{sha256}"
 
-    def _size(self, sha256: str, files: Any = None) -> int | None:
+    def _size(self, sha256: str) -> int | None:
         with self._in_words():
             try:
-                return int((files or self.files).info(self._place(sha256))["size"])
+                return int(self.files.info(self._place(sha256))["size"])
+            except FileNotFoundError:
+                return None
+
+    def _size_in_brief(self, sha256: str) -> int | None:
+        """Return the size by a single question: `info` would list a folder of that name as well."""
+        bucket, key, _ = self.brief.split_path(self._place(sha256))
+        with self._in_words():
+            try:
+                return int(self.brief.call_s3("head_object", Bucket=bucket, Key=key)["ContentLength"])
             except FileNotFoundError:
                 return None
 
@@ -167,18 +168,18 @@ class RemoteStorage:
 
     def export(self, sha256: str, target: Path) -> None:
         """Copy a blob to a file of this machine, past the cache; NotFound when it is gone."""
-        with self._in_words():
+        with self._in_words(target.parent):
             try:
                 self.files.get_file(self._place(sha256), str(target), chunksize=PART_BYTES, max_concurrency=AT_ONCE)
             except FileNotFoundError as error:
-                if "bucket" in str(error):
+                if _code(error) == "NoSuchBucket":
                     raise
                 raise NotFound(GONE, code="file_missing") from None
 
-    def _make_room(self) -> None:
-        """Drop what was not used for the longest time, until the cache is as small as it should be."""
+    def _make_room(self, *, coming: int = 0) -> None:
+        """Drop what was not used for the longest time, until the cache is as small as it should be with what is coming."""
         entries = sorted(self.cache.entries(), key=lambda entry: entry.used)
-        total = sum(entry.size_bytes for entry in entries)
+        total = coming + sum(entry.size_bytes for entry in entries)
         for entry in entries:
             if total <= self.cache_bytes or time.time() - entry.used < IN_USE_SECONDS:
                 return
@@ -186,14 +187,17 @@ class RemoteStorage:
             total -= entry.size_bytes
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        """Say what is wrong with the store, and where, so that somebody can do something about it. No key is ever said."""
+    def _in_words(self, folder: Path | None = None) -> Iterator[None]:
+        """Say what is wrong with the store, and where, so that somebody can do something about it. No key is ever said.
+
+        `folder` is where on this machine something is written, if not into the cache; its disk speaks for itself.
+        """
         try:
-            with saying_full(self.folder):
+            with saying_full(folder or self.folder):
                 yield
-        except StudioError:
-            raise
-        except Exception as error:
+        except _troubles() as error:
+            if isinstance(error, OSError) and error.filename:
+                raise
             raise self._meaning(error) from error
 
     def _meaning(self, error: Exception) -> Exception:
@@ -207,6 +211,19 @@ class RemoteStorage:
             return StorageUnavailable(f"The store at {self.address} refuses these keys. {KEYS}")
         log.warning("the store does not answer", store=self.address, error=f"{type(error).__name__}: {error}")
         return StorageUnavailable(f"The store at {self.address} does not answer ({type(error).__name__}). Try again in a moment.")
+
+
+def _troubles() -> tuple[type[Exception], ...]:
+    """Return how a store that is away, or refuses us, shows itself; anything else is a fault of ours."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from s3fs.core import S3_RETRYABLE_ERRORS
+
+    return (OSError, BotoCoreError, ClientError, *S3_RETRYABLE_ERRORS)
+
+
+def _code(error: Exception) -> str:
+    """Return what S3 itself calls an error."""
+    return str(getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def _use(path: Path) -> None:

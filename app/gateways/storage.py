@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from app.domain.errors import NotFound, StorageFull
 from app.domain.ports import Blob, Sealed
@@ -81,14 +80,6 @@ class LocalStorage:
         if not place.is_file():
             raise NotFound(GONE, code="file_missing")
         return place
-
-    def holds(self, sha256: str) -> bool:
-        """Return whether anything of a blob is here."""
-        return self._place(sha256).exists() or self._unpacked(sha256).exists()
-
-    def open(self, sha256: str) -> BinaryIO:
-        """Open a blob for reading."""
-        return self.path(sha256).open("rb")
 
     def remove(self, sha256: str) -> None:
         """Drop a blob, and what was unpacked of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.db.session import LOCK_SECONDS
-from app.domain.errors import NotFound, StorageUnavailable
+from app.domain.errors import NotFound, StorageFull, StorageUnavailable
 from app.domain.ports import Sealed
 from app.gateways import remote_storage
 from app.gateways.remote_storage import RemoteStorage
@@ -47,8 +48,7 @@ def test_what_one_machine_brings_another_reads_and_either_removes(s3: S3Server, 
     assert list(one.blobs()) == []
     sha256 = bring(one)
     assert bring(one) == sha256
-    with other.open(sha256) as file:
-        assert file.read() == b"hello"
+    assert other.path(sha256).read_bytes() == b"hello"
     assert [(blob.sha256, blob.size_bytes) for blob in other.blobs()] == [(sha256, 5)]
     assert other.measure(sha256) == (sha256, 5)
     assert list(one.incoming.iterdir()) == list(other.incoming.iterdir()) == []
@@ -56,7 +56,6 @@ def test_what_one_machine_brings_another_reads_and_either_removes(s3: S3Server, 
     other.remove(sha256)
     with pytest.raises(NotFound, match="not in the store any more"):
         other.path(sha256)
-    assert not remote(tmp_path / "third").holds(sha256)
     assert one.measure(sha256) is None
 
 
@@ -116,7 +115,43 @@ def test_what_is_done_under_the_lock_asks_a_silent_server_once(
 
 def test_it_gives_up_before_those_do_who_wait_for_the_lock() -> None:
     tries, config = remote_storage.BRIEF
-    assert tries * max(config["connect_timeout"], config["read_timeout"]) < LOCK_SECONDS
+    assert tries * (config["connect_timeout"] + config["read_timeout"]) < LOCK_SECONDS
+
+
+def test_one_question_is_asked_under_the_lock_also_of_what_is_gone(s3: S3Server, tmp_path: Path) -> None:
+    storage = remote(tmp_path)
+    sealed = seal(storage)
+    storage.remove(sealed.sha256)
+    asked = len(s3.asked)
+    with pytest.raises(StorageUnavailable, match="has lost a file"):
+        storage.put(sealed)
+    assert s3.asked[asked:] == ["HEAD"]
+
+
+def test_the_full_disk_is_named_that_a_file_is_copied_to(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = remote(tmp_path / "one")
+    sha256 = bring(storage)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage.files, "get_file", full)
+    (tmp_path / "copies").mkdir()
+    with pytest.raises(StorageFull, match="copies"):
+        storage.export(sha256, tmp_path / "copies" / "x")
+
+
+@pytest.mark.parametrize("trouble", [PermissionError(13, "Permission denied", "/some/file"), AttributeError("a mistake of ours")])
+def test_a_fault_of_this_machine_is_not_laid_at_the_stores_door(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise trouble
+
+    storage = remote(tmp_path)
+    monkeypatch.setattr(storage.files, "find", fail)
+    with pytest.raises(type(trouble)):
+        list(storage.blobs())
 
 
 def test_a_line_that_is_cut_costs_time_and_no_byte(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def test_a_file_lies_under_its_hash_and_twins_are_one(tmp_path: Path) -> None:
         assert not source.exists()
     sha256 = sealed.sha256
     assert (sha256, sealed.size_bytes) == (hashlib.sha256(b"hello").hexdigest(), 5)
-    with storage.open(sha256) as file:
+    with storage.path(sha256).open("rb") as file:
         assert file.read() == b"hello"
     assert len([p for p in (tmp_path / "blobs").rglob("*") if p.is_file()]) == 1
     storage.remove(sha256)

@@ -113,7 +113,7 @@ def _wrong_results(engine: Engine, storage: Storage, steps: int) -> Iterator[str
 
 
 def _read_adapter(storage: Storage, adapter: Artifact) -> tuple[str, int]:
-    with storage.open(adapter.sha256) as file, zipfile.ZipFile(io.BytesIO(file.read())) as archive:
+    with storage.path(adapter.sha256).open("rb") as file, zipfile.ZipFile(io.BytesIO(file.read())) as archive:
         token = json.loads(archive.read("adapter_config.json"))["token"]
         return archive.read("adapter_model.safetensors").decode(), token
 
