@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import app.db.leases
-import workers.claim
+import workers.ending
 import workers.heartbeat
 from app.db.session import reading
 from app.domain.runs import LEASED, RunStatus
@@ -27,7 +27,7 @@ def remove(guards: Collection[str]) -> None:
     if WRITE in guards:
         _write_without_token(ended_too=END in guards)
     if ASK in guards:
-        workers.claim.Hold._status = _status_of_anybody  # type: ignore[method-assign]
+        workers.ending.Held._status = _status_of_anybody  # type: ignore[method-assign]
     if NOTICE in guards:
         workers.heartbeat.Heartbeat.check = _notice_nothing  # type: ignore[method-assign]
     if END in guards:
@@ -46,7 +46,7 @@ def _write_without_token(*, ended_too: bool) -> None:
             vars(module)["held"] = held
 
 
-def _status_of_anybody(self: workers.claim.Hold) -> RunStatus:
+def _status_of_anybody(self: workers.ending.Held) -> RunStatus:
     with reading(self.worker.engine) as session:
         return RunStatus(session.get_one(self.kind.table, self.work_id).status)
 
