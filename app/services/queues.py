@@ -17,7 +17,7 @@ from app.domain.errors import NotFound
 from app.domain.queueing import Standing, moved, priority_of
 from app.domain.runs import LEASED, RunStatus
 from app.services.datasets import IMPORT_QUEUE
-from app.services.runs import TRAINING_QUEUE
+from app.services.runs import TRAINING_QUEUE, run_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -102,7 +102,7 @@ class Queues:
 
     def move(self, by: Identity, run_id: str, move: Move) -> Moved:
         """Put a waiting run of the project somewhere else in its queue; Conflict when it, or the run it names, waits no more."""
-        run = self._mine(by, run_id)
+        run = run_of(self.session, by, run_id)
         # Movers take turns, or each would share out places that the other has just given away.
         self.session.execute(select(Project.id).where(Project.id == by.project_id).with_for_update(key_share=True))
         mine = (Run.project_id == by.project_id, Run.queue == run.queue, Run.status == RunStatus.QUEUED)
@@ -123,13 +123,6 @@ class Queues:
             message += f" Its priority is {priority_of(now.priority)} now, like its neighbours'."
         self.session.add(EventRow(project_id=run.project_id, subject_id=run.id, type="moved", message=message))
         note(self.session, by.project_id, by.user_id, "run.moved", run.id, place=now.place, priority=priority_of(now.priority))
-
-    def _mine(self, by: Identity, run_id: str) -> Run:
-        run = self.session.scalar(select(Run).where(Run.id == run_id, Run.project_id == by.project_id))
-        if run is None:
-            message = "There is no such run."
-            raise NotFound(message, code="run_not_found")
-        return run
 
     def _holder(self, name: str) -> tuple[str | None, datetime | None]:
         """Return who held a queue, and since when, as the audit has it."""

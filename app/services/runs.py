@@ -86,12 +86,7 @@ class Runs:
 
     def get(self, by: Identity, run_id: str, *, to_change: bool = False) -> Run:
         """Return a run of the project, or NotFound; `to_change` locks it until the unit of work ends."""
-        query = select(Run).where(Run.id == run_id, Run.project_id == by.project_id)
-        run = self.session.scalar(query.with_for_update().execution_options(populate_existing=True) if to_change else query)
-        if run is None:
-            message = "There is no such run."
-            raise NotFound(message, code="run_not_found")
-        return run
+        return run_of(self.session, by, run_id, to_change=to_change)
 
     def free_name(self, by: Identity, name: str) -> str:
         """Return a name for a clone of `name`: the same with the next number that no run has."""
@@ -186,6 +181,16 @@ class Runs:
 
     def _tell(self, run: Run, kind: str, message: str) -> None:
         self.session.add(EventRow(project_id=run.project_id, subject_id=run.id, type=kind, message=message))
+
+
+def run_of(session: Session, by: Identity, run_id: str, *, to_change: bool = False) -> Run:
+    """Return a run of somebody's project, or NotFound; `to_change` locks it until the unit of work ends."""
+    query = select(Run).where(Run.id == run_id, Run.project_id == by.project_id)
+    run = session.scalar(query.with_for_update().execution_options(populate_existing=True) if to_change else query)
+    if run is None:
+        message = "There is no such run."
+        raise NotFound(message, code="run_not_found")
+    return run
 
 
 def parse_settings(request: RunRequest) -> TrainingSettings:
