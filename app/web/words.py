@@ -109,10 +109,10 @@ def coming(moments: tuple[datetime, datetime, datetime]) -> str:
         return "within a minute"
     length, unit = (MINUTE, "min") if high < 2 * HOUR else (HOUR, "h") if high < 2 * DAY else (DAY, "d")
     first, last = round(low / length), max(1, round(high / length))
-    clock = moments[1].astimezone(UTC).strftime("%H:%M" if most < DAY / 2 else "%a %H:%M")
-    span = "within" if not first else f"in {first} to" if first < last else "in"
+    about = moments[1].astimezone(UTC).strftime("%H:%M" if most < DAY / 2 else "%a %H:%M")
+    reach = "within" if not first else f"in {first} to" if first < last else "in"
     # The second half stays together where a line ends.
-    return f"about {clock} UTC, " + f"{span} {last} {unit}".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"about {about} UTC, " + f"{reach} {last} {unit}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def plural(amount: float | None, one: str, many: str = "") -> str:
