@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 import workers.child
 import workers.claim
+import workers.ending
 import workers.worker
 from app.config import Settings
 from app.db import EventRow, Run
@@ -140,7 +141,7 @@ def test_a_child_that_the_kernel_took_for_memory_fails_at_once(
     engine: Engine, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills = count()
-    monkeypatch.setattr(workers.claim, "kernel_kills", lambda: next(kills))
+    monkeypatch.setattr(workers.ending, "kernel_kills", lambda: next(kills))
     play("dies")
     run = state(engine, run_id)
     assert (run.status, run.error_code, run.crashes_since_progress) == ("failed", "out_of_memory_host", 0)
@@ -263,7 +264,7 @@ def test_a_database_that_is_away_when_work_begins_costs_nothing(
             raise OperationalError("SELECT", {}, Exception("server closed the connection"))
         return prepare(self, worker, work_id, token)
 
-    monkeypatch.setattr(workers.claim, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(workers.ending, "ASK_SECONDS", 0.05)
     monkeypatch.setattr(Scripted, "prepare", prepare_later)
     play("succeeds")
     assert (state(engine, run_id).status, state(engine, run_id).attempt) == ("succeeded", 1)
@@ -309,7 +310,7 @@ def test_a_store_and_a_database_that_are_away_together_cost_nothing_and_are_told
             raise OperationalError("SELECT", {}, Exception("server closed the connection"))
         return status(self)
 
-    monkeypatch.setattr(workers.claim, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(workers.ending, "ASK_SECONDS", 0.05)
     monkeypatch.setattr(Scripted, "prepare", prepare_later)
     monkeypatch.setattr(Hold, "_status", status_later)
     play("succeeds")
@@ -348,7 +349,7 @@ def test_memory_that_ran_out_long_before_a_child_was_killed_has_nothing_to_do_wi
     engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills = 0
-    monkeypatch.setattr(workers.claim, "kernel_kills", lambda: kills)
+    monkeypatch.setattr(workers.ending, "kernel_kills", lambda: kills)
     with unit_of_work(engine) as session:
         claim(session, Run, worker.id, "gpu", has_gpu=False)
     hold = Hold(worker, KINDS["run"], run_id, 1)
