@@ -77,7 +77,8 @@ def claim(
     )
     taken = session.execute(
         update(table)
-        # The outer condition is needed: without it PostgreSQL hands one row to several claimers.
+        # Two guards, either of which would do on PostgreSQL: a locked row is passed over, and one that was waited for is asked again.
+        # Without both, one row goes to several claimers.
         .where(table.id == waiting.scalar_subquery(), table.status == RunStatus.QUEUED)  # type: ignore[attr-defined]
         .values(
             status=RunStatus.STARTING,
@@ -150,7 +151,7 @@ def is_taken_over(engine: Engine, table: type[Work], work_id: str, token: int) -
         return session.scalar(newer) is not None
 
 
-def extend(session: Session, table: type[Work], work_id: str, token: int, lease_seconds: float = LEASE_SECONDS) -> None:
+def extend(session: Session, table: type[Work], work_id: str, token: int, lease_seconds: float) -> None:
     """Say "still alive" for another lease; LeaseLost when somebody else holds the work."""
     held(session, table, work_id, token).lease_expires_at = database_clock() + lease_seconds
 

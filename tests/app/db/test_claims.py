@@ -1,4 +1,4 @@
-"""Eight claimers at once on PostgreSQL: the claim hands every run out once, and the naive ones of the control do not."""
+"""Eight claimers at once on PostgreSQL: the claim hands every run out once, each of its two guards alone does too, and neither does not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select, true, update
 from sqlalchemy.orm import Session
 
 from app.db import Run
@@ -25,11 +25,31 @@ def as_it_is(session: Session) -> str | None:
     return run.id if run else None
 
 
-def naively(session: Session) -> str | None:
-    """Take what a sub-select finds: who waited for another's commit takes the very row that the other has taken."""
+def guarded(session: Session, *, skips: bool = False, asks_again: bool = False) -> str | None:
+    """Take what a sub-select finds, as the claim does, with some of its guards."""
     waiting = select(Run.id).where(Run.status == "queued").order_by(*queue_order(Run)).limit(1)
-    taken = update(Run).where(Run.id == waiting.scalar_subquery()).values(status="starting", attempt=Run.attempt + 1)
+    if skips:
+        waiting = waiting.with_for_update(skip_locked=True)
+    still = Run.status == "queued" if asks_again else true()
+    taken = update(Run).where(Run.id == waiting.scalar_subquery(), still).values(status="starting", attempt=Run.attempt + 1)
     return session.execute(taken.returning(Run.id), execution_options={"synchronize_session": False}).scalar()
+
+
+def passing_over(session: Session) -> str | None:
+    return guarded(session, skips=True)
+
+
+def asking_again(session: Session) -> str | None:
+    """Who waited for another's commit sees that the row is taken, and gets nothing; so it looks once more."""
+    while (found := guarded(session, asks_again=True)) is None:
+        if session.scalar(select(Run.id).where(Run.status == "queued").limit(1)) is None:
+            return None
+    return found
+
+
+def naively(session: Session) -> str | None:
+    """Who waited for another's commit takes the very row that the other has taken."""
+    return guarded(session)
 
 
 def claims_of(engine: Engine, owner: Identity, take: Take) -> Counter[str]:
@@ -57,11 +77,12 @@ def claims_of(engine: Engine, owner: Identity, take: Take) -> Counter[str]:
     return Counter(taken)
 
 
+@pytest.mark.parametrize("take", [as_it_is, passing_over, asking_again])
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-def test_every_run_is_handed_out_once(engine: Engine, owner: Identity) -> None:
-    assert max(claims_of(engine, owner, as_it_is).values()) == 1
+def test_every_run_is_handed_out_once(engine: Engine, owner: Identity, take: Take) -> None:
+    assert max(claims_of(engine, owner, take).values()) == 1
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-def test_without_the_outer_condition_runs_are_handed_out_twice(engine: Engine, owner: Identity) -> None:
+def test_without_both_guards_runs_are_handed_out_twice(engine: Engine, owner: Identity) -> None:
     assert max(claims_of(engine, owner, naively).values()) > 1
