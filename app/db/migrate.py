@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, select
 
-from app.db.postgresql import be_patient
+from app.db.postgresql import take_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def migrate(engine: Engine, before: Callable[[str, str], None] | None = None) ->
     scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
-            be_patient(connection)
+            take_time(connection)
             # Two that start at once would both begin; SQLite's transactions wait for each other by themselves.
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         revision, newest = revision_of(connection), scripts.get_current_head()

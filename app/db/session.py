@@ -6,9 +6,10 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,9 @@ from app.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from sqlalchemy import ExceptionContext
+    from sqlalchemy.exc import DBAPIError
 
 SAFE_WAL_SQLITE = (3, 51, 3)
 """Older libraries can corrupt a WAL database when one connection checkpoints while another writes (sqlite.org/changes)."""
@@ -38,13 +42,28 @@ def make_engine(url: str) -> Engine:
     # Failures go to the log, and what people wrote or keep secret does not belong there.
     shared: dict[str, Any] = {"hide_parameters": True, "pool_size": 10, "pool_timeout": POOL_SECONDS}
     if not url.startswith("sqlite"):
-        engine = create_engine(url, pool_pre_ping=True, max_overflow=20, connect_args=postgresql.ARGUMENTS, **shared)
+        engine = create_engine(url, pool_pre_ping=True, max_overflow=20, connect_args=postgresql.arguments(url), **shared)
         event.listen(engine, "do_connect", postgresql.connect)
+        event.listen(engine, "handle_error", _name_rightly)
         return engine
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False}, max_overflow=30, **shared)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "handle_error", _name_rightly)
     return engine
+
+
+def _name_rightly(context: ExceptionContext) -> DBAPIError | None:
+    """Tell apart what drivers give one name: whether to try again later is asked by UNREACHABLE."""
+    cause = context.original_exception
+    # SQLite says the same of a table that is not there as of a lock; the one is a mistake and stays one.
+    is_mistake = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    # PostgreSQL's end of a transaction that was idle for too long is "internal" to the driver; its connection is gone.
+    is_away = isinstance(cause, psycopg.errors.IdleInTransactionSessionTimeout)
+    if not (is_mistake or is_away):
+        return None
+    kind = ProgrammingError if is_mistake else OperationalError
+    return kind(context.statement, context.parameters, cause, hide_parameters=True)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -13,7 +13,7 @@ from app.db import CheckpointRow, EventRow, LogPiece, MetricChunk, MetricLatest,
 from app.db.artifacts import drop
 from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
 from app.db.checkpoints import let_go, still_there
-from app.db.postgresql import taking_time
+from app.db.postgresql import REMOVAL_SECONDS, take_time
 from app.db.runs import forget_rows
 from app.db.session import after_commit
 from app.domain.errors import Conflict, NotFound
@@ -110,10 +110,10 @@ class Removal:
         run, adapter = candidate.run, candidate.run.adapter
         versions = {version.id: version for version in (run.version, run.eval_version) if version}
         packed = [row.artifact for row in self.session.scalars(still_there(run.id)) if row.artifact]
-        with taking_time(self.session):
-            for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow, LogPiece):
-                self.session.execute(delete(table).where(table.run_id == run.id))
-            self.session.execute(delete(EventRow).where(EventRow.subject_id == run.id))
+        take_time(self.session.connection(), REMOVAL_SECONDS)
+        for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow, LogPiece):
+            self.session.execute(delete(table).where(table.run_id == run.id))
+        self.session.execute(delete(EventRow).where(EventRow.subject_id == run.id))
         blobs = [artifact.sha256 for artifact in (adapter, *packed, *(version.artifact for version in versions.values())) if artifact]
         size = candidate.size.total
         note(self.session, by.project_id, by.user_id, RUN_DELETED, run.id, name=run.name, model=run.model, blobs=blobs, bytes=size)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine, inspect, text
 
 from app.db.migrate import known_revisions, revision_of
-from app.db.postgresql import be_patient
+from app.db.postgresql import take_time
 from app.db.session import make_engine
 from app.domain.checkpoints import CheckpointBroken, FileRecord, record_of, verify
 from app.domain.errors import NotFound
@@ -188,7 +188,7 @@ class _Packing:
                 of_copy.dispose()
                 return named
             with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-                be_patient(connection)
+                take_time(connection)
                 snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
                 dump_postgresql(self.engine.url, copy, f"--snapshot={snapshot}")
                 return _named(connection)
