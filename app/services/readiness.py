@@ -44,7 +44,9 @@ class Readiness:
     def __init__(self, studio: Studio, inference_is_alive: Callable[[], bool]) -> None:
         checks: dict[str, Probe[None]] = {
             "database": Probe(lambda: try_database(studio.engine), fresh_seconds=1.0),
-            "migrations": Probe(lambda: _expect(is_current(studio.engine), "the schema is not this version's")),
+            "migrations": Probe(
+                lambda: _expect(is_current(studio.engine), "the schema is not this version's"), fresh_seconds=FRESH_SECONDS
+            ),
             "storage": Probe(lambda: try_storage(studio.storage, studio.incoming), fresh_seconds=FRESH_SECONDS),
             "disk": Probe(lambda: _try_disks(studio)),
         }

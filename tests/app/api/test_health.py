@@ -127,6 +127,15 @@ def test_a_disk_that_takes_no_byte_keeps_nothing_of_what_was_tried(started: Star
     assert litter(tmp_path) == []
 
 
+def test_what_is_dear_to_ask_is_not_asked_each_time(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, asked = started(), []
+    monkeypatch.setattr("app.services.readiness.is_current", lambda _: asked.append("schema") or True)
+    monkeypatch.setattr("app.services.readiness.try_storage", lambda *_: asked.append("store"))
+    for _ in range(3):
+        assert failing(client) == set()
+    assert sorted(asked) == ["schema", "store"]
+
+
 def test_a_disk_with_little_room_is_told_and_keeps_nobody_from_working(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 2**60)
     monkeypatch.setattr(disk, "LEAST_FREE_SHARE", 1.0)
