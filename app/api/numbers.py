@@ -18,7 +18,7 @@ from app.db.session import reading
 from app.domain.runs import RunStatus
 from app.domain.webhooks import DeliveryStatus
 from app.services.probe import Probe
-from app.services.readiness import QUEUES
+from app.services.queues import TABLES
 from app.services.waiting import BACK
 from app.services.workers import Workers, WorkerState
 
@@ -96,7 +96,7 @@ def _counters(session: Session) -> Iterator[Metric]:
 def _queues(session: Session) -> Iterator[Metric]:
     waiting = GaugeMetricFamily("hone_queue_waiting", "Pieces of work that wait.", labels=["queue"])
     oldest = GaugeMetricFamily("hone_queue_oldest_seconds", "How long the oldest of them has waited.", labels=["queue"])
-    since: dict[str, list[float]] = {queue: [] for queue in QUEUES}
+    since: dict[str, list[float]] = {queue: [] for queue in TABLES}
     for queue, moment in _waiting_since(session):
         since[queue].append(moment)
     now = database_time(session)
@@ -123,7 +123,7 @@ def _workers(session: Session) -> Iterator[Metric]:
     known = Workers(session).known()
     found = Counter((one.row.queue, one.state) for one in known)
     workers = GaugeMetricFamily("hone_workers", "Worker processes by state; lost ones stay for a day.", labels=["queue", "state"])
-    for queue in sorted(QUEUES):
+    for queue in sorted(TABLES):
         for state in WorkerState:
             workers.add_metric([queue, state], found[queue, state])
     yield from (workers, _gpu_memory(known))

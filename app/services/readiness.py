@@ -13,6 +13,7 @@ from app.db.counters import count
 from app.db.migrate import is_current
 from app.db.session import reading
 from app.services.probe import Probe
+from app.services.queues import TABLES
 from app.services.workers import Workers
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from app.domain.ports import Storage
     from app.services.studio import Studio
 
-QUEUES = frozenset({"cpu", "gpu"})
 PATIENCE_SECONDS = 3.0
 """For all checks together: what has not answered by then is not there. Shorter than anybody's patience who asks."""
 FRESH_SECONDS = 5.0
@@ -112,7 +112,7 @@ def _try_disks(studio: Studio) -> None:
 
 def _all_queues_are_served(studio: Studio) -> bool:
     with reading(studio.engine) as session:
-        return {worker.queue for worker in Workers(session).alive()} >= QUEUES
+        return {worker.queue for worker in Workers(session).alive()} >= TABLES.keys()
 
 
 def _expect(is_so: bool, otherwise: str) -> None:  # noqa: FBT001 - reads like an assertion

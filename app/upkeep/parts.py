@@ -17,7 +17,8 @@ from app.domain.bells import bell_of
 from app.domain.errors import StudioError
 from app.gateways.stores import make_store
 from app.services.integrity import look_through
-from app.services.readiness import QUEUES, try_database, try_storage
+from app.services.queues import TABLES
+from app.services.readiness import try_database, try_storage
 from app.services.workers import Workers
 from app.upkeep.checks import Check, fail, ok, warn
 from app.upkeep.databases import no_studio
@@ -122,7 +123,7 @@ def workers(settings: Settings) -> Iterable[Check]:
             return
         with reading(engine) as session:
             alive = Workers(session).alive()
-    for queue in sorted(QUEUES):
+    for queue in sorted(TABLES):
         mine = [worker for worker in alive if worker.queue == queue]
         if not mine:
             yield warn(f"workers of {queue}", "None is alive.", f"hone up runs some; elsewhere: hone worker --queue {queue}")
