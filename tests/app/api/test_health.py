@@ -16,7 +16,7 @@ import pytest
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 from structlog.testing import capture_logs
 
 from app.config import Settings
@@ -128,8 +128,13 @@ def test_a_disk_that_takes_no_byte_keeps_nothing_of_what_was_tried(started: Star
 
 
 def test_what_is_dear_to_ask_is_not_asked_each_time(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    client, asked = started(), []
-    monkeypatch.setattr("app.services.readiness.is_current", lambda _: asked.append("schema") or True)
+    client, asked = started(), list[str]()
+
+    def is_current(_: Engine) -> bool:
+        asked.append("schema")
+        return True
+
+    monkeypatch.setattr("app.services.readiness.is_current", is_current)
     monkeypatch.setattr("app.services.readiness.try_storage", lambda *_: asked.append("store"))
     for _ in range(3):
         assert failing(client) == set()
