@@ -71,7 +71,7 @@ def test_a_write_with_an_old_token_is_refused(engine: Engine, owner: Identity) -
     with pytest.raises(LeaseLost), holding(engine, Run, run_id, 1) as (session, run):
         run.step = 99
     with pytest.raises(LeaseLost), unit_of_work(engine) as session:
-        extend(session, Run, run_id, 1)
+        extend(session, Run, run_id, 1, 60.0)
     with unit_of_work(engine) as session:
         assert held(session, Run, run_id, 2).step == 0
         assert counted(session) == {STALE_WRITE_REJECTED: 1}
@@ -87,7 +87,7 @@ def test_only_a_silent_lease_expires(engine: Engine, owner: Identity) -> None:
         assert [run.id for run in expired(session, Run, work_id=silent, token=1)] == [silent]
         assert not expired(session, Run, work_id=silent, token=2)
         assert not expired(session, Run, work_id=alive, token=1)
-        extend(session, Run, silent, 1)
+        extend(session, Run, silent, 1, 60.0)
     with unit_of_work(engine) as session:
         assert not expired(session, Run, work_id=silent, token=1)
         assert held(session, Run, alive, 1).id == alive
