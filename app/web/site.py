@@ -27,7 +27,6 @@ from app.web.routes import (
     home,
     live,
     new_run,
-    queue,
     run_list,
     runs,
     samples,
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 ROOT = Path(__file__).resolve().parents[2]
-# /runs/new and /runs/delete stand before /runs/{id}, and what is done to the queue before /runs/{id}/{action}.
+# /runs/new and /runs/delete stand before /runs/{id}.
 ROUTES = (
     home,
     samples,
@@ -52,7 +51,6 @@ ROUTES = (
     new_run,
     run_list,
     compare,
-    queue,
     runs,
     board,
     chat,

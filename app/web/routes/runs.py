@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from app.db.run_log import end_of_log, log_of
 from app.db.session import pause
-from app.domain.errors import NotFound
+from app.domain.errors import Invalid, NotFound
 from app.domain.labels import MAX_TAGS, RunChange, split_tags
+from app.domain.queueing import Move, To
 from app.domain.specs import TrainingSettings
 from app.services.clones import clone, diagnosis_of
 from app.services.disk import Disk
@@ -72,6 +73,21 @@ def clone_run(visit: Act, run_id: Id, fields: Posted) -> Response:
     """Launch a run like this one, with a fix of its diagnosis."""
     run = clone(visit.runs, visit.identity, run_id, fix=fields.get("fix") or None)
     return visit.go(f"/runs/{run.id}")
+
+
+@router.post("/runs/{run_id}/queue")
+def change_place(visit: Act, run_id: Id, fields: Posted) -> Response:
+    """Put a waiting run to the front of its queue, or give it another priority."""
+    if "first" in fields:
+        visit.queues.move(visit.identity, run_id, Move(to=To.FIRST))
+        return visit.go(f"/runs/{run_id}")
+    try:
+        change = RunChange.model_validate({"priority": fields.get("priority", "")})
+    except ValidationError:
+        message = "Choose high, normal or low."
+        raise Invalid(message, param="priority") from None
+    visit.runs.change(visit.identity, run_id, change)
+    return visit.go(f"/runs/{run_id}")
 
 
 @router.post("/runs/{run_id}/{action}")
