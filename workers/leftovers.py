@@ -1,11 +1,12 @@
 """Remove what deleting has left behind: after a crash at the wrong moment, or on another machine than the one that deleted.
 
 Only the audit says that something was deleted. What merely is not in the database stays: the database may be the wrong one. The
-exception are checkpoints of attempts that this database knows, and knows to be over, which nobody came to enter.
+exception is what attempts have left half done, or nobody came to enter, that this database knows, and knows to be over.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from contextlib import suppress
@@ -20,10 +21,10 @@ from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, FILE_LEFT, RUN_DE
 from app.db.checkpoints import GONE
 from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
-from app.domain.runs import ENDED, LEASED
+from app.domain.runs import ENDED, LEASED, token_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from workers.worker import Worker
@@ -31,25 +32,24 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 LEFTOVER_SECONDS = 24 * 3600.0
 OLD_LEASES = 10
+OF_ATTEMPTS = ("checkpoints/[0-9]*-t*", "checkpoints/.staging/*-t*", "adapter-t*", ".adapter-t*")
+"""What an attempt makes in its run's folder."""
+PACKED = re.compile(r"(checkpoint|adapter)-(?P<run>[0-9a-f-]{36})-t\d")
+"""What an attempt makes before the store's door."""
 LEAVE_FILES = (RUN_DELETED, CHECKPOINTS_DELETED)
 BATCH = 500
 """How many folders one question to the database is about."""
 
 
 def clear_leftovers(worker: Worker) -> None:
-    """Remove what uploads and imports that were cut off a day ago have left before the store's door, and what was deleted."""
-    for path in worker.storage.incoming.iterdir():
-        # Gone meanwhile: another worker of this machine clears as well, and what is uploaded just now moves on.
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
-                path.unlink()
-                log.info("a leftover was removed", file=path.name)
+    """Remove what was deleted or cut off and still lies on this machine, and what was deleted and still lies in the store."""
     clear_deleted(worker)
     _clear_blobs(worker)
 
 
 def clear_deleted(worker: Worker) -> None:
-    """Remove the folders of deleted runs, deleted checkpoints, and those that never became real, that still lie on this machine."""
+    """Remove the folders of deleted runs, deleted checkpoints, and what never became real, that still lie on this machine."""
+    _clear_incoming(worker)
     for folders in _batches(worker.settings.runs):
         named = {folder.name: folder for folder in folders}
         for path in [*_deleted(worker, named), *_never_entered(worker, named)]:
@@ -57,27 +57,52 @@ def clear_deleted(worker: Worker) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _never_entered(worker: Worker, folders: dict[str, Path]) -> Iterator[Path]:
-    """Yield checkpoints without a row, of attempts that are over."""
+def _clear_incoming(worker: Worker) -> None:
+    """Remove what was cut off before the store's door: of attempts soon after they are over, of uploads and imports a day later."""
+    packed = {path: PACKED.match(path.name) for path in worker.storage.incoming.iterdir()}
+    over = _over(worker, {found["run"] for found in packed.values() if found})
+    for path, found in packed.items():
+        is_over = found is not None and token_in(path.name) <= over.get(found["run"], 0) and _is_old(worker, path)
+        # Gone meanwhile: another worker of this machine clears as well, and what is uploaded just now moves on.
+        with suppress(FileNotFoundError):
+            if is_over or _age(path) > LEFTOVER_SECONDS:
+                path.unlink()
+                log.info("a leftover was removed", file=path.name)
+
+
+def _over(worker: Worker, run_ids: Collection[str]) -> dict[str, int]:
+    """Return of each run that there is the token of the last attempt that is over."""
     with reading(worker.engine) as session:
-        runs = session.scalars(select(Run).where(Run.id.in_(folders))).all()
+        runs = session.execute(select(Run.id, Run.status, Run.lease_token).where(Run.id.in_(run_ids)))
+        return {run.id: run.lease_token - (run.status in LEASED) for run in runs}
+
+
+def _never_entered(worker: Worker, folders: dict[str, Path]) -> Iterator[Path]:
+    """Yield what attempts that are over have left half done, and checkpoints of theirs without a row."""
+    with reading(worker.engine) as session:
         rows = select(CheckpointRow.run_id, CheckpointRow.path).where(CheckpointRow.run_id.in_(folders), CheckpointRow.state != GONE)
         entered = {(row.run_id, row.path) for row in session.execute(rows)}
-    for run in runs:
-        over = run.lease_token if run.status not in LEASED else run.lease_token - 1
-        for path in (folders[run.id] / "checkpoints").glob("*-t*"):
-            token = path.name.rpartition("-t")[2]
-            is_over = token.isdecimal() and int(token) <= over
-            if is_over and (run.id, f"checkpoints/{path.name}") not in entered and _is_old(worker, path):
+    for run_id, over in _over(worker, folders).items():
+        folder = folders[run_id]
+        for path in (path for pattern in OF_ATTEMPTS for path in folder.glob(pattern)):
+            is_over = 0 < token_in(path.name) <= over
+            if is_over and (run_id, str(path.relative_to(folder))) not in entered and _is_old(worker, path):
                 yield path
+        # Whose they are is not said; to fetch one takes no day.
+        yield from (path for path in folder.glob("checkpoints/.fetched-*") if _age(path) > LEFTOVER_SECONDS)
+
+
+def _age(path: Path) -> float:
+    """Return since how many seconds a file is as it is; one that is gone is new."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _is_old(worker: Worker, path: Path) -> bool:
     """Return whether even a worker that slept through its lease will not come back to a file."""
-    try:
-        return time.time() - path.stat().st_mtime > OLD_LEASES * worker.lease_seconds
-    except FileNotFoundError:
-        return False
+    return _age(path) > OLD_LEASES * worker.lease_seconds
 
 
 def _batches(runs: Path) -> Iterator[list[Path]]:

@@ -22,7 +22,7 @@ from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from tests.databases import add_dataset, add_run
 from workers import sweep
-from workers.leftovers import clear_leftovers
+from workers.leftovers import clear_deleted, clear_leftovers
 from workers.worker import Worker
 
 
@@ -189,16 +189,33 @@ def test_a_sweep_looks_for_them_now_and_then(engine: Engine, owner: Identity, wo
     ("queued", 1, 500, False, True),
     ("queued", 1, 1000, True, True),
 ])  # fmt: skip
-def test_checkpoints_that_nobody_entered_go_once_their_attempt_is_over(
+def test_what_nobody_entered_goes_once_its_attempt_is_over(
     engine: Engine, owner: Identity, worker: Worker, status: str, token: int, age: int, *, entered: bool, stays: bool
 ) -> None:
     run_id = add_run(engine, owner, add_dataset(engine, owner), status=status, lease_token=2)
-    path = worker.settings.runs / run_id / "checkpoints" / f"5-t{token}"
-    path.mkdir(parents=True)
-    os.utime(path, (time.time() - age,) * 2)
+    folder = worker.settings.runs / run_id
+    paths = [folder / f"checkpoints/5-t{token}"]
+    if not entered:
+        paths += [folder / f"checkpoints/.staging/6-t{token}", folder / f"adapter-t{token}", folder / f".adapter-t{token}.staging"]
+        paths += [
+            worker.storage.incoming / f"{name}" for name in (f"checkpoint-{run_id}-t{token}-5.tar", f"adapter-{run_id}-t{token}-x.zip")
+        ]
+    for path in paths:
+        path.mkdir(parents=True) if path.is_relative_to(folder) else path.touch()
+        os.utime(path, (time.time() - age,) * 2)
     if entered:
         with unit_of_work(engine) as session:
             row = CheckpointRow(run_id=run_id, project_id=owner.project_id, step=5, lease_token=token, path=f"checkpoints/5-t{token}")
             session.add(row)
-    clear_leftovers(worker)
+    clear_deleted(worker)
+    assert {path.exists() for path in paths} == {stays}
+
+
+@pytest.mark.parametrize(("age", "stays"), [(3600, True), (90_000, False)])
+def test_a_fetch_that_was_cut_off_goes_a_day_later(engine: Engine, owner: Identity, worker: Worker, age: int, *, stays: bool) -> None:
+    run_id = add_run(engine, owner, add_dataset(engine, owner), status="running", lease_token=2)
+    path = worker.settings.runs / run_id / "checkpoints/.fetched-x"
+    path.mkdir(parents=True)
+    os.utime(path, (time.time() - age,) * 2)
+    clear_deleted(worker)
     assert path.exists() is stays
