@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -75,12 +76,17 @@ class Finished(Event):
 
 
 AnyEvent = Annotated[Started | Metric | Progress | Checkpoint | Notice | Doing | Finished, Field(discriminator="type")]
+ZERO = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+"""A zero byte as JSON writes it; not a backslash before such letters."""
 _adapter: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
 def parse_event(line: str | bytes) -> AnyEvent:
-    """Read one line of the pipe; pydantic's ValidationError if it is no event."""
-    return _adapter.validate_json(line)
+    """Read one line of the pipe; pydantic's ValidationError if it is no event.
+
+    A zero byte in a text of it is replaced: PostgreSQL has no place for one.
+    """
+    return _adapter.validate_json(ZERO.sub(rb"\1\\ufffd", line.encode() if isinstance(line, str) else line))
 
 
 class Command(Event):
