@@ -34,7 +34,7 @@ def process_space() -> str:
 def is_running(pid: int) -> bool:
     """Return whether a process of this process space still works; one that has ended and waits to be noticed does not (Linux)."""
     state = _stat(pid)
-    return bool(state) and state[0] not in GONE
+    return state[0] not in GONE if state else _is_hidden(pid)
 
 
 def members_of(group: int) -> list[int]:
@@ -49,6 +49,17 @@ def _stat(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether there is a process that this system shows to its own user alone (hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        pass
+    return False
 
 
 def when_told_to_leave(act: Callable[[], None]) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from app.gateways import lifeline
+from app.gateways.lifeline import is_running
+
 # The main thread holds the lock that leaving needs, as one does that looks at an event just then; and it is told twice.
 IN_THE_MIDST = """
 import os, signal, threading
@@ -30,3 +35,13 @@ print(len(times))
 def test_a_signal_is_heard_in_the_midst_of_anything_and_whatever_a_parent_ignores() -> None:
     done = subprocess.run([sys.executable, "-c", IN_THE_MIDST], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(("answer", "runs"), [(PermissionError(), True), (ProcessLookupError(), False)])
+def test_a_process_that_this_system_hides_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch, answer: OSError, *, runs: bool) -> None:
+    def refuse(_pid: int, _signal: int) -> None:
+        raise answer
+
+    monkeypatch.setattr(lifeline, "_stat", lambda _: [])
+    monkeypatch.setattr("os.kill", refuse)
+    assert is_running(12345) is runs
