@@ -32,7 +32,7 @@ class Listener:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.name = f"hone-{worker.id}"
-        self.bell = Bell(by="redis", since=time.time())
+        self.bell = Bell(by="redis")
         self._consumer: WorkController | None = None
 
     def start(self) -> None:
@@ -104,7 +104,7 @@ class Listener:
     def _note(self, *, is_there: bool, is_heard: bool) -> None:
         """Have the worker say how it is rung; while it is not it looks as often as without Redis."""
         if (is_there, is_heard) != (self.bell.is_there, self.bell.is_heard):
-            self.bell = Bell(by="redis", is_there=is_there, is_heard=is_heard, since=time.time())
+            self.bell = Bell(by="redis", is_there=is_there, is_heard=is_heard)
             log.info(self.bell.in_words)
         self.worker.is_rung = is_heard
         self.worker.says |= self.bell.as_facts()

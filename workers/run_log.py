@@ -62,7 +62,8 @@ class LogTail:
             return
         piece = _enter(session, run.id, run.lease_token, found)
         old = self._too_old(len(found))
-        self._drop(session, old)
+        if old:
+            self._drop(session, old)
         after_commit(session, partial(self._note, piece, len(found), end, len(old)))
 
     def take_earlier(self, session: Session, run_id: str, token: int) -> None:

@@ -31,12 +31,13 @@ def log_of(session: Session, run_id: str) -> str:
 
 
 def end_of_log(session: Session, run_id: str, *, characters: int) -> str:
-    """Return the last whole lines of a run's log."""
+    """Return the last whole lines of a run's log; of a line that is longer than all of it its end."""
     newest = select(LogPiece.text).where(LogPiece.run_id == run_id).order_by(LogPiece.id.desc())
     found = ""
     with closing(session.scalars(newest.execution_options(yield_per=20))) as pieces:
         for text in pieces:
             found = text + found
             if len(found) > characters:
-                return found[-characters:].partition("\n")[2]
+                end = found[-characters:]
+                return end.partition("\n")[2] or end
     return found

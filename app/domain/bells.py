@@ -21,7 +21,6 @@ class Bell(BaseModel):
     by: Literal["looking", "redis"] = "looking"
     is_heard: bool = False
     is_there: bool = False
-    since: float = 0.0
 
     def as_facts(self) -> dict[str, Any]:
         """Return it as a sign of life carries it."""

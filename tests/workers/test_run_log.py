@@ -176,3 +176,11 @@ def test_a_page_shows_the_last_whole_lines(engine: Engine, run_id: str) -> None:
         assert end_of_log(session, run_id, characters=22) == "line 018\nline 019\n"
         assert end_of_log(session, run_id, characters=10_000).startswith("line 000\n")
         assert end_of_log(session, "another", characters=22) == ""
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_of_a_line_longer_than_a_page_shows_it_shows_the_end(engine: Engine, run_id: str, end: str) -> None:
+    with unit_of_work(engine) as session:
+        session.add(LogPiece(run_id=run_id, lease_token=1, text=f"\r1%\r2%\r3%{end}"))
+    with reading(engine) as session:
+        assert end_of_log(session, run_id, characters=6).endswith(f"\r3%{end}")
