@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,16 +56,20 @@ def _look_at_files(engine: Engine, storage: Storage, found: Findings) -> None:
         rows = {row.sha256: row for row in session.scalars(select(Artifact))}
     for sha256, row in sorted(rows.items()):
         found.files += 1
-        whole = storage.measure(sha256)
-        what = f"The file {sha256} ({row.kind}, {row.filename})"
-        if whole is None:
-            wrong = f"{what} is not in the store. Restore it from a backup."
-        elif whole != (sha256, row.size_bytes):
-            wrong = f"{what} is damaged in the store. Restore it from a backup."
-        else:
-            continue
-        if _still(engine, Artifact.sha256 == sha256):
-            found.damaged.append(wrong)
+        wrong = _wrong_with(storage, row)
+        if wrong and _still(engine, Artifact.sha256 == sha256):
+            found.damaged.append(f"The file {sha256} ({row.kind}, {row.filename}) {wrong}. Restore it from a backup.")
+
+
+def _wrong_with(storage: Storage, row: Artifact) -> str:
+    """Return what is wrong with a file, or nothing."""
+    try:
+        whole = storage.measure(row.sha256)
+    except OSError as error:  # of this file: where a whole store is away, that is told in its place
+        return f"cannot be read ({error.strerror})"
+    if whole is None:
+        return "is not in the store"
+    return "" if whole == (row.sha256, row.size_bytes) else "is damaged in the store"
 
 
 def _look_at_checkpoints(engine: Engine, runs: Path, found: Findings) -> None:
@@ -92,4 +97,6 @@ def _still(engine: Engine, condition: ColumnElement[bool]) -> bool:
 
 
 def _is_settled(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime > SETTLED_SECONDS
+    with suppress(FileNotFoundError):  # removed meanwhile
+        return time.time() - path.stat().st_mtime > SETTLED_SECONDS
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -14,6 +15,7 @@ from app.db import Artifact, CheckpointRow, Run
 from app.db.artifacts import drop, keep
 from app.db.session import unit_of_work
 from app.gateways.storage import LocalStorage
+from app.services import integrity
 from app.services.accounts import Identity
 from app.services.integrity import Findings, look_through
 from tests.databases import add_dataset, add_run
@@ -73,6 +75,36 @@ def test_a_file_that_is_not_what_its_row_says(engine: Engine, store: LocalStorag
     [told] = look_through(engine, store, runs).damaged
     assert path.name in told
     assert word in told
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(
+    engine: Engine, store: LocalStorage, runs: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable, measure = adapter(engine, store, run_id).name, store.measure
+
+    def failing(sha256: str) -> tuple[str, int] | None:
+        if sha256 == unreadable:
+            raise OSError(errno.EIO, "Input/output error")
+        return measure(sha256)
+
+    monkeypatch.setattr(store, "measure", failing)
+    found = look_through(engine, store, runs)
+    assert found.damaged == [f"The file {unreadable} (adapter, a.zip) cannot be read (Input/output error). Restore it from a backup."]
+    assert (found.files, found.checkpoints) == (2, 1)
+
+
+def test_a_run_folder_that_goes_while_one_looks_is_not_named(
+    engine: Engine, store: LocalStorage, runs: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (runs / "unknown").mkdir()
+    settled = integrity._is_settled
+
+    def removing(path: Path) -> bool:
+        path.rmdir()
+        return settled(path)
+
+    monkeypatch.setattr(integrity, "_is_settled", removing)
+    assert look_through(engine, store, runs).unknown == []
 
 
 def test_a_broken_checkpoint(engine: Engine, store: LocalStorage, runs: Path, run_id: str) -> None:
