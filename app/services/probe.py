@@ -26,8 +26,9 @@ class Probe(Generic[T]):
         """Return the answer that is fresh or on its way, or have the question asked; whoever waits for it says how long."""
         with self._lock:
             if self._asked is None or (self._asked.done() and time.monotonic() >= self._fresh_until):
-                self._asked = Future()
-                threading.Thread(target=self._answer, args=(self._asked,), name="probe", daemon=True).start()
+                asked: Future[T] = Future()
+                threading.Thread(target=self._answer, args=(asked,), name="probe", daemon=True).start()
+                self._asked = asked  # only now: where no thread could be started nobody would ever answer
             return self._asked
 
     def _answer(self, asked: Future[T]) -> None:
