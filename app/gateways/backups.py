@@ -156,8 +156,7 @@ def dump_postgresql(database: URL, target: Path, *options: str) -> None:
     dump, restore = shutil.which("pg_dump"), shutil.which("pg_restore")
     if not dump or not restore:
         raise CopyFailed("pg_dump and pg_restore are not on the PATH")
-    address = database.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    password = {"PGPASSWORD": str(database.password)} if database.password else {}
+    address, password = for_programs(database)
     for command in (
         [dump, "--format=custom", "--no-password", f"--file={target}", f"--dbname={address}", *options],
         [restore, "--list", str(target)],
@@ -165,6 +164,12 @@ def dump_postgresql(database: URL, target: Path, *options: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | password)
         if done.returncode:
             raise CopyFailed(f"{Path(command[0]).name} failed: {done.stderr.strip().partition(chr(10))[0]}")
+
+
+def for_programs(database: URL) -> tuple[str, dict[str, str]]:
+    """Return how PostgreSQL's own programs are told where to connect: an address, and the password for their environment."""
+    address = database.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    return address, {"PGPASSWORD": str(database.password)} if database.password else {}
 
 
 def flush(path: Path) -> None:

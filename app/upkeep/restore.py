@@ -10,11 +10,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import inspect
+from sqlalchemy import inspect, make_url
 
 from app.db.migrate import known_revisions
 from app.db.session import make_engine
-from app.gateways.backups import flush
+from app.gateways.backups import flush, for_programs
 from app.gateways.secrets import KEY_FILE
 from app.gateways.stores import make_store
 from app.upkeep.backup import BLOBS, DATABASES
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from app.upkeep.chests import Chest
 
 PLACES = {DATABASES["sqlite"]: "hone.db"}
+OF_THE_DISK = "lost+found"
+"""What a new disk holds of its own, at the top."""
 NOTHING = "Nothing was changed."
 
 
 def restore(settings: Settings, source: Path) -> Contents:
     """Bring a backup back into an empty home (and an empty PostgreSQL database, if it is of one); return its list."""
     home = settings.home.resolve()
-    if home.exists() and any(home.iterdir()):
+    if home.exists() and any(entry.name != OF_THE_DISK for entry in home.iterdir()):
         message = f"{home} is not empty. Name a new or an empty folder with --home. {NOTHING}"
         raise BackupFailed(message)
     with closing(open_chest(source)) as chest:
@@ -49,8 +51,11 @@ def restore(settings: Settings, source: Path) -> Contents:
                 dump = making.home / DATABASES["postgresql"]
                 _restore_postgresql(settings, dump)
                 dump.unlink()
+            for folder in [making.home, *(path for path in making.home.rglob("*") if path.is_dir())]:
+                flush(folder)
             if beside == home:
-                for entry in making.home.iterdir():
+                # The database last: a home without one is no studio, and one with it has everything.
+                for entry in sorted(making.home.iterdir(), key=lambda entry: entry.name in PLACES.values()):
                     entry.rename(home / entry.name)
             else:
                 making.home.rename(home)
@@ -105,9 +110,7 @@ def _bring(home: Path, chest: Chest, name: str, record: FileRecord) -> Path:
 
 
 def _restore_postgresql(settings: Settings, dump: Path) -> None:
-    engine = make_engine(settings.database)
-    address = engine.url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    password = {"PGPASSWORD": str(engine.url.password)} if engine.url.password else {}
+    address, password = for_programs(make_url(settings.database))
     program = shutil.which("pg_restore")
     if not program:
         message = f"pg_restore is not on the PATH. {NOTHING}"

@@ -115,6 +115,21 @@ def test_an_empty_home_is_filled_and_not_replaced_since_it_may_be_a_mounted_disk
     assert not list(again.home.glob(".restoring-*"))
 
 
+def test_into_a_mounted_disk_the_database_comes_last(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = Settings(home=tmp_path / "again")
+    (again.home / "lost+found").mkdir(parents=True)
+    rename, listed, came = Path.rename, Path.iterdir, []
+
+    def watched(source: Path, target: Path) -> Path:
+        came.append(target.name)
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    monkeypatch.setattr(Path, "iterdir", lambda folder: sorted(listed(folder), key=lambda path: path.name != "hone.db"))
+    restore(again, copy)
+    assert (sorted(came[:-1]), came[-1]) == (["artifacts", "secret.key"], "hone.db")
+
+
 def test_between_s3_and_a_folder_and_back(migrated_sqlite: Path, tmp_path: Path, s3: S3Server) -> None:
     remote = fill(Settings(home=tmp_path / "home", storage_url=ADDRESS), migrated_sqlite)
     made = make_backup(remote, tmp_path / "copies")
