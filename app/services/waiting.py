@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
+    from app.services.queues import QueueState
+
 ENDING = Span(0, 20, 60)
 """What a run still takes that is saving, packing or leaving."""
 MINUTE = 60
@@ -48,14 +50,17 @@ class Wait:
         return self.starts[1] if self.starts else None
 
 
-def waits(session: Session, runs: Sequence[Run]) -> dict[str, Wait]:
-    """Say of each run that waits, or whose worker sees no progress, why; a fixed number of queries, however many runs."""
+def waits(session: Session, runs: Sequence[Run], queue: QueueState | None = None) -> dict[str, Wait]:
+    """Say of each run that waits, or whose worker sees no progress, why; a fixed number of queries, however many runs.
+
+    `queue`: how the training queue stands, where that is known already.
+    """
     queued = [run for run in runs if run.status == RunStatus.QUEUED]
     stalled = [run for run in runs if run.stalled_at is not None]
     moment = database_time(session) if queued or stalled else 0.0
     found = {run.id: Wait(f"No step for {roughly(moment - (run.stalled_at or moment))}.") for run in stalled}
     if queued:
-        look = _Look(session, moment)
+        look = _Look(session, moment, queue or Queues(session).state(TRAINING_QUEUE))
         back = _handed_back(session, queued)
         found |= {run.id: look.wait(run, back.get(run.id, "")) for run in queued}
     return found
@@ -72,9 +77,8 @@ def _handed_back(session: Session, queued: Iterable[Run]) -> dict[str, str]:
 class _Look:
     """The training queue at one moment, played forward."""
 
-    def __init__(self, session: Session, moment: float) -> None:
-        self.moment = moment
-        self.queue = Queues(session).state(TRAINING_QUEUE)
+    def __init__(self, session: Session, moment: float, queue: QueueState) -> None:
+        self.moment, self.queue = moment, queue
         self.workers = session.scalars(select(WorkerRow).where(is_alive(), WorkerRow.queue == TRAINING_QUEUE)).all()
         self.line = _rows(session, Run.status == RunStatus.QUEUED)
         at_work = _rows(session, Run.status.in_(LEASED))

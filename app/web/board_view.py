@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from app.db import Run
     from app.services.overview import RunLine
+    from app.services.queues import QueueState
     from app.services.waiting import Wait
     from app.web.visit import Visit
 
@@ -179,10 +180,10 @@ class BoardLine(runs_view.Line):
         return f"Held-out loss from {first.value:.3f} at step {first.step} to {last.value:.3f} at step {last.step}"
 
 
-def lines(visit: Visit, board: Board, runs: Sequence[Run]) -> list[BoardLine]:
+def lines(visit: Visit, board: Board, runs: Sequence[Run], queue: QueueState | None = None) -> list[BoardLine]:
     """Return runs as the board shows them."""
     found = visit.overview.lines(runs)
-    waiting = waits(visit.session, runs)
+    waiting = waits(visit.session, runs, queue)
     left = visit.overview.seconds_left_of(runs)
     curves = metrics.read_many(visit.session, [run.id for run in runs], runs_view.HELD_OUT, SPARK_POINTS)
     return [_line(one, waiting.get(one.run.id), board, left=left.get(one.run.id), curve=curves.get(one.run.id, [])) for one in found]

@@ -204,6 +204,12 @@ def test_the_database_is_asked_no_more_for_many_runs_than_for_few(browser: TestC
         assert len(many) == before <= 42
 
 
+def test_how_the_queue_stands_is_asked_once_for_a_board(browser: TestClient, studio: Studio) -> None:
+    with statements(studio) as asked:
+        browser.get("/board")
+    assert sum("count(" in statement and "GROUP BY runs.status" in statement and "runs.queue" in statement for statement in asked) == 1
+
+
 def test_who_used_what_is_told_with_what_is_not_known(browser: TestClient, studio: Studio) -> None:
     fill_team(studio, Team(running=2, waiting=0, done=8))
     use = section(browser.get("/board").text, "use")

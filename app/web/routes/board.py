@@ -75,7 +75,8 @@ def show_workers(visit: Look) -> Response:
 def _board(visit: Visit, board: Board, after: str | None, told: str = "") -> Response:
     wanted, found = board.wanted, _groups(board, after)
     shown = {run.id: run for runs in found.values() for run in runs.items}
-    lines = {line.run.id: line for line in board_view.lines(visit, board, list(shown.values()))}
+    queues = visit.queues.on_the_board()
+    lines = {line.run.id: line for line in board_view.lines(visit, board, list(shown.values()), queues[0])}
     numbers, workers = board.numbers(), workers_view.read(visit)
     by_form = visit.request.headers.get("hx-source", "") == FORM
     page = visit.page(
@@ -84,7 +85,7 @@ def _board(visit: Visit, board: Board, after: str | None, told: str = "") -> Res
         also=("board_totals", *(("board_told",) if told else ()), *(("board_choices", "board_chips", "live") if by_form else ())),
         wanted=wanted, shown=Shown(wanted), here=address(wanted), after=after, numbers=numbers, choices=board.choices,
         windows=board_view.WINDOWS,
-        told=told, queues=visit.queues.on_the_board(), move=address(wanted, "/board/move"), change=address(wanted, "/board/queue"),
+        told=told, queues=queues, move=address(wanted, "/board/move"), change=address(wanted, "/board/queue"),
         wall=address(wanted, wall="1"), clear=address(BoardFilter(group=wanted.group)),
         groups=[_section(group, page, lines, numbers[group]) for group, page in found.items()],
         older=lambda last: address(wanted, after=last), totals=board.totals(), workers=workers, alive=workers_view.alive(workers),
