@@ -96,7 +96,7 @@ class TrainingWork:
                 _tell(session, row, "notice", event.message)
                 if event.data.get("code") == DISK_FULL:  # the trainer tries again: room is made at the price of an older checkpoint
                     drop_checkpoints(session, worker, row, keep=1)
-        _record_numbers(session, row, [e for e in events if isinstance(e, Metric)])
+        _record_numbers(session, worker, row, [e for e in events if isinstance(e, Metric)])
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
         """Zip the adapter with its card; of work that was cut off the newest checkpoint's; None when there is neither."""
@@ -197,7 +197,7 @@ def _record_checkpoint(session: Session, worker: Worker, run: Run, event: Checkp
         _tell(session, run, "checkpoint", f"Checkpoint at step {event.step}.")
 
 
-def _record_numbers(session: Session, run: Run, reported: Sequence[Metric]) -> None:
+def _record_numbers(session: Session, worker: Worker, run: Run, reported: Sequence[Metric]) -> None:
     if reported:
         metrics.append(session, run.id, run.lease_token, [metrics.Point(one.step, one.name, one.value) for one in reported])
-        count(session, RUN_STEPS, by=sum(one.name == "train/loss" for one in reported))
+        count(session, RUN_STEPS, by=sum(one.name == "train/loss" for one in reported), of=worker.id)

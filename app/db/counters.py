@@ -17,7 +17,7 @@ LEASE_EXPIRED, STALE_WRITE_REJECTED, RUN_STEPS = "lease_expired", "stale_write_r
 
 
 class Counter(Base):
-    """A number that only grows."""
+    """A number that only grows; its name may have a part after a slash, for who counts it (`count`)."""
 
     __tablename__ = "counters"
 
@@ -25,8 +25,12 @@ class Counter(Base):
     value: Mapped[int] = mapped_column(BigInteger)
 
 
-def count(session: Session, name: str, by: int = 1) -> None:
-    """Add to a counter, in the transaction of what is counted."""
+def count(session: Session, name: str, by: int = 1, *, of: str = "") -> None:
+    """Add to a counter, in the transaction of what is counted.
+
+    `of`: who counts. What is counted all the time has a row for each: with one for all, each would wait for whoever is about to commit.
+    """
+    name = f"{name}/{of}" if of else name
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     add = dialect.insert(Counter).values(name=name, value=by)
     session.execute(add.on_conflict_do_update(index_elements=[Counter.name], set_={"value": Counter.value + by}))
@@ -34,4 +38,8 @@ def count(session: Session, name: str, by: int = 1) -> None:
 
 def counted(session: Session) -> dict[str, int]:
     """Return every counter that has counted anything."""
-    return dict(session.execute(select(Counter.name, Counter.value)).all())
+    found: dict[str, int] = {}
+    for name, value in session.execute(select(Counter.name, Counter.value)):
+        whole = name.partition("/")[0]
+        found[whole] = found.get(whole, 0) + value
+    return found
