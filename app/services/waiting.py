@@ -18,6 +18,7 @@ from app.services import paces
 from app.services.overview import Overview
 from app.services.queues import Queues
 from app.services.runs import TRAINING_QUEUE
+from app.services.workers import slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -122,8 +123,7 @@ class _Look:
         return busy + [Lane(AT_ONCE, worker.has_gpu)] * (0 if worker.facts.get("waiting") else self._free_slots(worker))
 
     def _free_slots(self, worker: WorkerRow) -> int:
-        slots = int(worker.facts.get("slots", 1))
-        return slots - len([run for run, _ in self.at_work if run.lease_owner == worker.id])
+        return slots_of(worker) - len([run for run, _ in self.at_work if run.lease_owner == worker.id])
 
     def _why(self, run: Run) -> str:
         if self.queue.held:

@@ -62,7 +62,7 @@ class Known:
     @property
     def slots(self) -> int:
         """How much it does at once."""
-        return int(self.row.facts.get("slots", 1))
+        return slots_of(self.row)
 
     @property
     def bell(self) -> Bell:
@@ -73,6 +73,11 @@ class Known:
     def waiting(self) -> str | None:
         """Why it takes nothing at present, in words; None when nothing keeps it."""
         return self.row.facts.get("waiting")
+
+
+def slots_of(worker: WorkerRow) -> int:
+    """Return how much a worker does at once."""
+    return int(worker.facts.get("slots", 1))
 
 
 class Workers:
@@ -107,7 +112,7 @@ class Workers:
         age = (database_clock() - WorkerRow.updated_at).label("age")
         here = select(WorkerRow, age, is_alive()).where(WorkerRow.left_at.is_(None), age < LOST_FOR_SECONDS)
         found = self.session.execute(here.order_by(WorkerRow.queue.desc(), WorkerRow.id)).all()
-        held = self._held([row.id for row, *_ in found if row.facts.get("slots", 1) > 1])
+        held = self._held([row.id for row, *_ in found if slots_of(row) > 1])
         works = {row.id: tuple(filter(None, dict.fromkeys([row.busy_with, *held.get(row.id, ())]))) for row, *_ in found}
         known = [Known(row, max(0.0, float(silent)), bool(alive), works[row.id]) for row, silent, alive in found]
         return sorted(known, key=lambda one: one.state == WorkerState.LOST)
