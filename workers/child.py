@@ -72,8 +72,7 @@ class Child:
         with os.fdopen(reader, "rb") as lines:
             for line in lines:
                 try:
-                    # PostgreSQL holds no NUL: what is said of a file with one in it could never be entered.
-                    self.events.put(parse_event(line.replace(b"\\u0000", b"\\ufffd")))
+                    self.events.put(parse_event(line))
                 except ValidationError:
                     log.warning("a child reported what is no event", line=line[:500])
         self.events.put(None)
