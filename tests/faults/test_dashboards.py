@@ -22,7 +22,7 @@ def studio(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     """One web process on each kind of database."""
     with ExitStack() as ended:
         if request.param == "postgresql":
-            server = ended.enter_context(closing(PostgreSql(tmp_path / "pg")))
+            server = ended.enter_context(closing(PostgreSql()))
             monkeypatch.setenv("HONE_DATABASE_URL", server.url)
         yield ended.enter_context(running_studio(tmp_path / "home", HONE_WORKERS="false"))
 

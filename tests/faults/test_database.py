@@ -78,9 +78,9 @@ def a_team(home: Path, **settings: str) -> Iterator[Team]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgreSql]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgreSql]:
     """A PostgreSQL of the test's own, which every process here uses."""
-    with closing(PostgreSql(tmp_path / "pg")) as server:
+    with closing(PostgreSql()) as server:
         monkeypatch.setenv("HONE_DATABASE_URL", server.url)
         yield server
 

@@ -118,7 +118,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A studio with two machines that train and one that reads files."""
     folder = tmp_path_factory.mktemp("cluster")
     with ExitStack() as ended:
-        server, bell = ended.enter_context(closing(PostgreSql(folder / "pg"))), ended.enter_context(closing(Redis(folder)))
+        server, bell = ended.enter_context(closing(PostgreSql())), ended.enter_context(closing(Redis(folder)))
         environment = {
             "HONE_DATABASE_URL": server.url, "HONE_REDIS_URL": bell.url, "HONE_STORAGE_URL": (folder / "store").as_uri(),
             "HONE_LEASE_SECONDS": "4", "HONE_TRAINER_THREADS": "1",
