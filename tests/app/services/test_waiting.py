@@ -130,7 +130,7 @@ def stranger(engine: Engine, owner: Identity) -> Identity:
 def test_the_base_of_another_project_is_not_named(engine: Engine, owner: Identity, stranger: Identity, dataset: str) -> None:
     timed(engine, owner, dataset, 60)
     add_worker(engine)
-    add_run(engine, stranger, add_dataset(engine, stranger), base_model="/home/secret/base")
+    add_run(engine, stranger, add_dataset(engine, stranger), base_model="/secret/base")
     [wait] = waits_of(engine, add_run(engine, owner, dataset))
     assert (wait.starts, wait.unknown) == (None, "The base of another run has not been timed yet.")
 
