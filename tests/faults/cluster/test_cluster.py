@@ -16,7 +16,10 @@ from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import select
 
+from app.db import CheckpointRow
+from app.db.session import make_engine, reading
 from tests.conftest import ROOT
 from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.results import Recorder
@@ -35,7 +38,7 @@ SETTINGS = {
     "precision": "fp32",
     "device": "cpu",
 }
-LEAVES_SECONDS = 150.0
+LEAVES_SECONDS, CHECKPOINT_SECONDS = 150.0, 150.0
 
 
 @dataclass
@@ -63,13 +66,16 @@ class Cluster:
         return self.studio.launch(name="orders", base_model=str(base), dataset_id=dataset_id, settings=SETTINGS)
 
     def wait_for_checkpoint(self, run_id: str, *, attempt: int) -> None:
-        """Wait until an attempt at a run has made a checkpoint that another machine can take up."""
+        """Wait until the store has a checkpoint that an attempt at a run has made, so that another machine can take it up."""
+        engine = make_engine(self.environment["HONE_DATABASE_URL"])
+        of_attempt = (CheckpointRow.run_id == run_id, CheckpointRow.lease_token == attempt, CheckpointRow.artifact_id.is_not(None))
 
-        def is_made(events: dict[str, Any]) -> bool:
-            kinds = [event["type"] for event in events["data"]]
-            return kinds.count("started") == attempt and kinds[-1] == "checkpoint"
+        def is_stored() -> bool:
+            with reading(engine) as session:
+                return session.scalar(select(CheckpointRow.id).where(*of_attempt).limit(1)) is not None
 
-        self.studio.wait_for(f"/api/v1/runs/{run_id}/events?limit=200", is_made)
+        assert Fleet.wait_for(is_stored, CHECKPOINT_SECONDS)
+        engine.dispose()
 
     def holder(self, run_id: str) -> str:
         """Return the machine that has a run."""
