@@ -143,7 +143,7 @@ def test_who_waits_for_the_gpu_still_does_as_it_is_told(
 def test_what_the_next_holder_does_while_the_gpu_is_given_back_is_no_refusal(
     worker: Worker, run_id: str, inference: Inference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker.settings.lease_seconds = 1
+    worker.settings.lease_seconds = 4
     monkeypatch.setattr(workers.lending, "RESUME_SECONDS", 2.0)
     inference.hangs_at = "/resume"
 
