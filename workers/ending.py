@@ -214,7 +214,7 @@ class Held:
             self._enter_end(end, package)
         finally:
             if package is not None:
-                self.kind.discard(package)
+                self.kind.discard(self.worker, package)
 
     def _enter_end(self, end: RunStatus, package: Any) -> None:
         with self._holding() as (session, row):
@@ -230,10 +230,21 @@ class Held:
     def _pack_and_listen(self, finished: Finished | None, *, may_take_long: bool) -> Future[Any] | None:
         """Pack what the child left, and meanwhile listen; None when that was cancelled, or this worker has to leave before it is done."""
         packing = aside(partial(self.kind.package, self.worker, self.work_id, self.token, finished))
-        while not wait([packing], timeout=LOOK_SECONDS).done:
-            if not self._may_wait() or (self._is_late() and not may_take_long):
-                return None
-        return packing
+        is_wanted = False
+        try:
+            while not wait([packing], timeout=LOOK_SECONDS).done:
+                if not self._may_wait() or (self._is_late() and not may_take_long):
+                    return None
+            is_wanted = True
+            return packing
+        finally:
+            if not is_wanted:
+                packing.add_done_callback(self._discard_unwanted)
+
+    def _discard_unwanted(self, packing: Future[Any]) -> None:
+        """Let go of what was packed after all, when nobody waits for it any more."""
+        if not packing.exception() and packing.result() is not None:
+            self.kind.discard(self.worker, packing.result())
 
     def _is_late(self) -> bool:
         """Return whether this worker was told to leave so long ago that it has to."""

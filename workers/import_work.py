@@ -18,6 +18,7 @@ from app.domain.events import AnyEvent, Finished, Notice, Progress
 from app.domain.ports import Sealed
 from app.domain.runs import RunStatus
 from workers.child import Child
+from workers.packing import withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,8 +99,10 @@ class ImportWork:
         _tell(session, row, package)
         _clean_up(session, worker, row.id, log_too=True)
 
-    def discard(self, package: Imported) -> None:
-        """Leave the rows: they are the child's own file, and entering them may be tried again."""
+    def discard(self, worker: Worker, package: Imported) -> None:
+        """Leave no rows in the store unless they were kept; here they are the child's own file, and entering them may be tried again."""
+        if package.rows:
+            withdraw(worker, package.rows)
 
     def ended(self, session: Session, worker: Worker, row: Import) -> None:
         """Tell the dataset that its reading came to nothing."""

@@ -40,8 +40,8 @@ class Kind(Protocol):
     def keep(self, session: Session, worker: Worker, row: Any, package: Any) -> None:
         """Move the package into the store and enter it; in the same commit as the end state."""
 
-    def discard(self, package: Any, /) -> None:
-        """Remove what a package still has outside the store, after its `keep` or instead of it."""
+    def discard(self, worker: Worker, package: Any, /) -> None:
+        """Remove what a package has that no row names, after its `keep` or instead of it: on this machine, and in the store."""
 
     def ended(self, session: Session, worker: Worker, row: Any) -> None:
         """Do what belongs to work that is let go of without success, for now or for good; the state is set already."""

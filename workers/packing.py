@@ -145,13 +145,18 @@ class Packing:
                 self._ready.append(Notice(message=message))
 
 
-def discard(worker: Worker, packed: Sealed) -> None:
-    """Let go of a packed checkpoint that never became real: what the store has of it, too."""
-    packed.path.unlink(missing_ok=True)
+def discard(worker: Worker, sealed: Sealed) -> None:
+    """Let go of a sealed file that is not needed any more: of what the store has of it, too, unless a row names it."""
+    sealed.path.unlink(missing_ok=True)
+    withdraw(worker, sealed)
+
+
+def withdraw(worker: Worker, sealed: Sealed) -> None:
+    """Take out of the store what sealing has brought there, unless a row names it."""
     try:
-        remove(worker.engine, worker.storage, packed.sha256)
+        remove(worker.engine, worker.storage, sealed.sha256)
     except (StorageUnavailable, OSError, *UNREACHABLE) as error:
-        log.warning("a packed checkpoint stays in the store for now", sha256=packed.sha256, why=str(error))
+        log.warning("a file that no row names stays in the store for now", sha256=sealed.sha256, why=str(error))
 
 
 def pack(folder: Path, target: Path) -> None:

@@ -87,5 +87,5 @@ def _settle_lost(worker: Worker, kind: Kind, work_id: str) -> bool:
                 return True
     finally:
         if package is not None:
-            kind.discard(package)
+            kind.discard(worker, package)
     return False

@@ -31,7 +31,7 @@ from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
 from workers.child import Child
 from workers.lineage import card_of
-from workers.packing import PackedCheckpoint
+from workers.packing import PackedCheckpoint, discard
 from workers.run_checkpoints import count_work, drop_checkpoints, enter_checkpoint, enter_packed, newest_good_checkpoint, run_folder
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ class TrainingWork:
             session.flush()
             drop(session, earlier, worker.storage)
 
-    def discard(self, package: PackedAdapter) -> None:
+    def discard(self, worker: Worker, package: PackedAdapter) -> None:
         """Remove the zip unless it was kept: nobody else would look for it."""
-        package.file.path.unlink(missing_ok=True)
+        discard(worker, package.file)
 
     def ended(self, session: Session, worker: Worker, row: Run) -> None:
         """Count what stays; of what was cancelled that is only the record."""
