@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Verdict(StrEnum):
@@ -23,10 +22,6 @@ class Check:
     verdict: Verdict
     what: str
     advice: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it for programs."""
-        return {"name": self.name, "verdict": str(self.verdict), "what": self.what, "advice": self.advice}
 
 
 def ok(name: str, what: str) -> Check:

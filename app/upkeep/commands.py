@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from app.db.session import UNREACHABLE
 from app.domain.errors import StudioError
 from app.upkeep.backup import make_backup
+from app.upkeep.checks import Verdict
 from app.upkeep.chests import BackupFailed
 from app.upkeep.databases import away
-from app.upkeep.doctor import Verdict, examine
+from app.upkeep.doctor import examine
 from app.upkeep.restore import restore as bring_back
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def doctor(settings: Settings, *, deep: bool, online: bool, as_json: bool) -> in
     found = examine(settings, deep=deep, online=online)
     failed = any(check.verdict == Verdict.FAIL for check in found)
     if as_json:
-        _print(json.dumps({"ok": not failed, "checks": [check.as_json() for check in found]}))
+        _print(json.dumps({"ok": not failed, "checks": [asdict(check) for check in found]}))
     else:
         for check in found:
             _print(f"{SIGNS[check.verdict]}  {check.name}: {check.what}{f' {check.advice}' if check.advice else ''}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,16 +20,20 @@ from app.gateways.logs import without_secrets
 from app.gateways.secrets import KEY_FILE
 from app.services.disk import is_nearly_full
 from app.upkeep import parts
-from app.upkeep.checks import Check, Verdict, fail, ok, warn
+from app.upkeep.checks import fail, ok, warn
 from app.upkeep.databases import away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from app.config import Settings
+    from app.upkeep.checks import Check
 
-__all__ = ["Check", "Verdict", "examine"]
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
+FLOOR = re.compile(r"(?P<name>[\w.-]+)(\[.*\])?[>=]=(?P<least>[\d.]+)(; extra == .train.)?")
+"""How our own package's data names what it needs, tools of developers aside; `torch==` is the least we were tried with."""
+CUDA_OF_DRIVER = re.compile(r"CUDA (?:UMD )?Version: (\d+)\.")
+CUDA_OF_TORCH = re.compile(r"\+cu(\d+)\d$")
 NETWORK_FILES = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs", "lustre"}
 MOUNTS = Path("/proc/self/mounts")
 ASK_SECONDS = 10.0
@@ -78,6 +83,24 @@ def versions() -> Iterable[Check]:
         yield warn("training", f"{there}; not installed: {', '.join(missing)}.", "Run make setup where workers run.")
     else:
         yield ok("training", f"{there}.")
+    old = [
+        f"{name} {number} ({least} or newer)"
+        for name, least in _floors()
+        if (number := _installed(name)) and _parts(number) < _parts(least)
+    ]
+    if old:
+        yield fail("versions", f"Too old for this Hone: {', '.join(old)}.", "Run make setup.")
+
+
+def _floors() -> Iterable[tuple[str, str]]:
+    for requirement in requires("hone") or ():
+        if needed := FLOOR.fullmatch(requirement):
+            yield needed["name"], needed["least"]
+
+
+def _parts(number: str) -> tuple[int, ...]:
+    """Return a version's numbers, to compare; 2.0 and 2 are the same."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.sub(r"(\.0+)+$", "", number.partition("+")[0])))
 
 
 def _installed(name: str) -> str | None:
@@ -128,19 +151,31 @@ def _file_system(place: Path) -> str:
 
 
 def gpus() -> Iterable[Check]:
-    """Say which GPUs the driver shows, and whether the torch that is installed is one for processors alone."""
+    """Say which GPUs the driver shows, and whether the torch that is installed can use them."""
     found = all_gpus()
     if found:
-        asked = [str(shutil.which("nvidia-smi")), "--query-gpu=driver_version", "--format=csv,noheader"]
-        driver = subprocess.run(asked, capture_output=True, text=True, timeout=ASK_SECONDS, check=False).stdout.split()
+        driver, cuda = _asked("--query-gpu=driver_version", "--format=csv,noheader").split(), CUDA_OF_DRIVER.search(_asked())
         told = f"{', '.join(gpu.name for gpu in found)}; driver {driver[0] if driver else 'unknown'}."
         torch = _installed("torch") or ""
-        advice = "Training would run on the processor: install a build for this GPU where workers run."
-        yield warn("GPU", f"{told} torch {torch} cannot use it.", advice) if torch.endswith("+cpu") else ok("GPU", told)
+        built = CUDA_OF_TORCH.search(torch)
+        if torch.endswith("+cpu"):
+            advice = "Training would run on the processor: install a build for this GPU where workers run."
+            yield warn("GPU", f"{told} torch {torch} cannot use it.", advice)
+        elif built and cuda and int(built[1]) > int(cuda[1]):
+            advice = "Training would run on the processor: update the driver, or install a build for it."
+            yield warn("GPU", f"{told} torch {torch} needs a driver for CUDA {built[1]}; this one is for CUDA {cuda[1]}.", advice)
+        else:
+            yield ok("GPU", told)
     elif shutil.which("nvidia-smi"):
         yield fail("GPU", "The driver is installed and shows no GPU.", "Run nvidia-smi: it says why.")
     else:
         yield ok("GPU", "None here; training runs on the processor.")
+
+
+def _asked(*options: str) -> str:
+    """Return what the driver's tool prints."""
+    command = [str(shutil.which("nvidia-smi")), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=False).stdout
 
 
 def inference(settings: Settings) -> Iterable[Check]:

@@ -186,6 +186,23 @@ def test_a_gpu_beside_a_torch_for_processors_alone(torch: str | None, verdict: V
     assert check.what.startswith("NVIDIA L4, NVIDIA T4; driver ")
 
 
+@pytest.mark.parametrize(("cuda", "verdict"), [("12.8", Verdict.WARN), ("13.0", Verdict.OK), ("14.1", Verdict.OK)])
+def test_a_driver_that_is_older_than_torch(driver: Path, cuda: str, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_installed", lambda name: "2.13.0+cu130" if name == "torch" else None)
+    tool = driver.with_name("nvidia-smi")
+    tool.write_text(f"{tool.read_text()}[ -z \"$1\" ] && echo '| NVIDIA-SMI 570.1  Driver Version: 570.1  CUDA Version: {cuda} |'\n")
+    [check] = doctor.gpus()
+    assert check.verdict == verdict
+    assert ("needs a driver for CUDA 13; this one is for CUDA 12" in check.what) is (verdict == Verdict.WARN)
+
+
+def test_what_is_too_old_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "versions" not in wrong(settings)
+    old = {"torch": "2.9.1+cu128", "jinja2": "3.1.10", "pyarrow": "9.0.0", "pytest": "1.0"}
+    monkeypatch.setattr(doctor, "_installed", old.get)
+    assert wrong(settings)["versions"] == "Too old for this Hone: pyarrow 9.0.0 (26 or newer), torch 2.9.1+cu128 (2.13.0 or newer)."
+
+
 def test_an_inference_server_that_does_not_answer(settings: Settings) -> None:
     assert "does not answer" in wrong(changed(settings, inference_url="http://127.0.0.1:1"))["inference"]
 
