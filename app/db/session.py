@@ -69,7 +69,7 @@ def _name_rightly(context: ExceptionContext) -> DBAPIError | None:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # Python's own transaction handling begins late and only for some statements; ours begins in _begin_sqlite.
     connection.isolation_level = None
-    for setting in (f"journal_mode={journal_mode()}", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={LOCK_SECONDS * 1000}"):
+    for setting in (f"journal_mode={journal_mode()}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}")
     # SQLite's own knows the 26 letters of English alone.
     connection.create_function("lower", 1, lambda text: text if text is None else str(text).lower(), deterministic=True)
