@@ -26,6 +26,7 @@ from app.services.accounts import Identity
 from tests.databases import add_dataset, add_import, add_run
 from workers.claim import Hold
 from workers.import_work import Imported, ImportWork
+from workers.packing import PackedCheckpoint
 from workers.run_checkpoints import newest_good_checkpoint, run_folder
 from workers.run_log import LogTail
 from workers.training_work import PackedAdapter, TrainingWork
@@ -72,6 +73,16 @@ def say(*events: AnyEvent) -> Callable[[Hold], None]:
     return write
 
 
+def pack_a_checkpoint(hold: Hold) -> None:
+    packed = hold.worker.storage.incoming / "checkpoint.tar"
+    packed.write_bytes(b"a tar")
+    say(PackedCheckpoint(step=10, path="checkpoints/10-t1", packed=hold.worker.storage.seal(packed)))(hold)
+
+
+def run_out_of_room(hold: Hold) -> None:
+    say(Notice(message="The disk is full.", data={"code": "disk_full"}))(hold)
+
+
 def write_log(hold: Hold) -> None:
     hold.child = Ended(hold.worker.settings.home)  # type: ignore[assignment]
     hold._write(to_the_end=True)
@@ -114,10 +125,13 @@ RUN_WRITES: dict[str, Callable[[Hold], None]] = {
     "a step": say(Metric(step=2, name="train/loss", value=1.0)),
     "a notice": say(Notice(message="Rows were cut.")),
     "a checkpoint": say(Checkpoint(step=20, path="checkpoints/20-t1")),
+    "that a checkpoint is in the store": pack_a_checkpoint,
+    "that it has no room for a checkpoint": run_out_of_room,
     "a piece of log": write_log,
     "that a checkpoint is broken": find_a_broken_checkpoint,
     "that it is silent": tell_of_silence,
     "that it was interrupted": leave,
+    "that it waits for the store": lambda hold: hold._hand_back("It does not answer."),
     "that it crashed": crash,
     "that it failed": lambda hold: hold._fail("No row has an answer.", "no_trained_tokens", {}),
     "that its disk is full": lambda hold: hold._fail("The disk is full.", "disk_full", {}),
@@ -162,8 +176,9 @@ def hold_run(worker: Worker, owner: Identity, dataset_id: str) -> Hold:
     run_id = add_run(worker.engine, owner, dataset_id)
     take(worker.engine, Run, "gpu")
     hold = Hold(worker, PackedTraining(), run_id, 1)
-    (run_folder(worker, run_id) / "checkpoints" / "10-t1").mkdir(parents=True)
-    say(Checkpoint(step=10, path="checkpoints/10-t1"))(hold)
+    for step in (5, 10):
+        (run_folder(worker, run_id) / "checkpoints" / f"{step}-t1").mkdir(parents=True)
+        say(Checkpoint(step=step, path=f"checkpoints/{step}-t1"))(hold)
     return hold
 
 
@@ -174,11 +189,12 @@ def hold_import(worker: Worker, owner: Identity, dataset_id: str) -> Hold:
 
 
 def everything(worker: Worker) -> list[Any]:
-    """Return all rows but the counters, and what lies in the store."""
+    """Return all rows but the counters, what lies in the store, and which checkpoints lie on the disk."""
     tables = [table for table in Base.metadata.sorted_tables if table.name != Counter.__tablename__]
     with reading(worker.engine) as session:
         rows = [sorted(map(repr, session.execute(select(table)))) for table in tables]
-    return [*rows, sorted(path.name for path in (worker.storage.folder / "blobs").rglob("*"))]
+    folders = (worker.storage.folder / "blobs", worker.settings.runs)
+    return [*rows, *(sorted(path.name for path in folder.rglob("*")) for folder in folders)]
 
 
 def refuse(worker: Worker, hold: Hold, write: Callable[[Hold], None], *, counts: bool) -> None:
