@@ -7,6 +7,7 @@ import tarfile
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import structlog
 
 from app.db.artifacts import remove
 from app.db.session import UNREACHABLE
-from app.domain.checkpoints import MANIFEST, Manifest
+from app.domain.checkpoints import MANIFEST, CheckpointBroken, Manifest, verify
 from app.domain.errors import NotFound, StorageUnavailable, StudioError
 from app.domain.events import Checkpoint, Notice
 from app.domain.ports import Sealed
@@ -171,12 +172,18 @@ def pack(folder: Path, target: Path) -> None:
 
 
 def unpack(packed: Path, folder: Path) -> None:
-    """Put a packed checkpoint where it lay on the machine that wrote it: whole, or not at all."""
+    """Put a packed checkpoint where it lay on the machine that wrote it: whole, or not at all.
+
+    One that is whole there stays: an attempt that was called off may come late, when the next one goes on from it already.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fetched-"))
     try:
         with tarfile.open(packed) as archive:
             archive.extractall(part, filter="data")
+        with suppress(CheckpointBroken):
+            verify(folder)
+            return
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
     finally:

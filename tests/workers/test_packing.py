@@ -79,6 +79,15 @@ def test_a_disk_that_is_full_when_one_is_fetched_is_no_reason_to_begin_anew(
     assert entered(worker) == {10: ("good", True)}
 
 
+def test_one_that_is_fetched_too_late_leaves_alone_what_is_in_use(worker: Worker, packs: Packing, run_id: str, tmp_path: Path) -> None:
+    save(worker, run_id, 10)
+    folder = run_folder(worker, run_id) / f"checkpoints/10-t{TOKEN}"
+    packing.pack(folder, tmp_path / "10.tar")
+    in_use = folder.stat().st_ino
+    packing.unpack(tmp_path / "10.tar", folder)
+    assert (folder.stat().st_ino, [path.name for path in folder.parent.iterdir()]) == (in_use, [folder.name])
+
+
 @pytest.mark.parametrize("harm", ["gone", "broken"])
 def test_one_that_is_broken_in_both_places_is_marked_and_the_older_taken(
     worker: Worker, elsewhere: Worker, packs: Packing, run_id: str, harm: str
