@@ -211,7 +211,8 @@ class Held:
             return
         package = packing.result()
         try:
-            self._enter_end(end, package)
+            # With the same package: what it holds may have moved into the store already, though its row was not committed.
+            self._patiently(partial(self._enter_end, end, package))
         finally:
             if package is not None:
                 self.kind.discard(self.worker, package)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from app.config import Settings
 from app.db import Dataset
@@ -17,6 +19,7 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from workers.claim import claim_and_run
+from workers.import_work import ImportWork
 from workers.worker import Worker
 
 ROWS = '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
@@ -65,6 +68,21 @@ def test_reading_the_same_file_again_keeps_its_rows(worker: Worker, owner: Ident
             assert version.number in {1, number}
         assert row_count(worker, owner, dataset_id) == 2
     assert blobs(worker) == 2
+
+
+def test_a_commit_that_fails_after_the_rows_moved_is_done_again(worker: Worker, owner: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = ImportWork.keep
+    failed: list[bool] = []
+
+    def fails_once(*given: Any) -> None:
+        keep(*given)
+        if not failed:
+            failed.append(True)
+            raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr(ImportWork, "keep", fails_once)
+    dataset_id = bring(worker, owner)
+    assert (state(worker, dataset_id).status, row_count(worker, owner, dataset_id), blobs(worker)) == ("ready", 2, 2)
 
 
 def test_twins_share_their_bytes_until_the_last_is_deleted(worker: Worker, owner: Identity) -> None:

@@ -44,7 +44,7 @@ def test_what_no_row_names_leaves_the_store(engine: Engine, worker: Worker, run_
 
 
 @pytest.mark.parametrize("what", ["a person cancels", "the worker has to leave"])
-def test_what_is_packed_after_all_when_nobody_waits_any_more_leaves_the_store(
+def test_packing_that_takes_long_keeps_nobody_waiting_and_leaves_nothing_in_the_store(
     engine: Engine, owner: Identity, worker: Worker, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     packing, over = threading.Event(), threading.Event()
@@ -69,7 +69,10 @@ def test_what_is_packed_after_all_when_nobody_waits_any_more_leaves_the_store(
     asking.start()
     play("succeeds")
     asking.join()
-    assert state(engine, run_id).status in {"cancelled", "queued"}
+    assert threads[0].is_alive()
+    assert threads[0].daemon  # for any other the process would wait before it ends
+    run = state(engine, run_id)
+    assert (run.status, run.crashes_since_progress) == ("cancelled" if what == "a person cancels" else "queued", 0)
     over.set()
     threads[0].join(60)
     assert (blobs(worker), list(worker.storage.incoming.iterdir())) == (0, [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from itertools import count
@@ -202,38 +201,6 @@ def test_a_child_that_hangs_in_the_system_does_not_hold_its_worker_for_ever(
     run = state(engine, run_id)
     assert (run.status, run.crashes_since_progress) == ("queued", 1)
     started[0].process.wait(60)
-
-
-@pytest.mark.parametrize("what", ["a person cancels", "the worker has to leave"])
-def test_packing_that_takes_long_keeps_nobody_waiting(
-    engine: Engine, owner: Identity, worker: Worker, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
-    packing, over = threading.Event(), threading.Event()
-    threads: list[threading.Thread] = []
-
-    def package(*_: object) -> None:
-        threads.append(threading.current_thread())
-        packing.set()
-        over.wait(60)
-
-    def interrupt() -> None:
-        packing.wait(60)
-        if what == "a person cancels":
-            ask(engine, owner, run_id, "cancel")
-        else:
-            worker.leaving.set()
-
-    worker.grace_seconds = 0.2
-    monkeypatch.setattr(Scripted, "package", package)
-    asking = threading.Thread(target=interrupt)
-    asking.start()
-    play("succeeds")
-    assert threads[0].is_alive()
-    assert threads[0].daemon  # for any other the process would wait before it ends
-    over.set()
-    asking.join()
-    run = state(engine, run_id)
-    assert (run.status, run.crashes_since_progress) == ("cancelled" if what == "a person cancels" else "queued", 0)
 
 
 def test_a_worker_that_leaves_gives_its_grace_once(
