@@ -60,6 +60,7 @@ class Held:
         self.given_up = ""
         self.stall_told = False
         self.unwritten: list[AnyEvent] = []
+        self.in_doubt: tuple[int, int] | None = None
         self.logged = time.monotonic()
         # As it was when the child was last known to live; what happened long before it died has nothing to do with that.
         self.kills_before = self.kills_lately = kernel_kills()
@@ -83,12 +84,21 @@ class Held:
         if not (self.unwritten or tail):
             return
         with self._holding() as (session, row):
+            self._leave_out_entered(row)
             if self.unwritten:
                 row.stalled_at = None
                 self.kind.record(session, self.worker, row, self.unwritten)
+                row.reports += 1
+                self.in_doubt = row.reports, len(self.unwritten)
             if tail:
                 tail.take(session, row, to_the_end=to_the_end)
-        self.unwritten = []
+        self.unwritten, self.in_doubt = [], None
+
+    def _leave_out_entered(self, row: Run | Import) -> None:
+        """Forget what a commit took whose answer was lost, as when the database restarts: that report has its number."""
+        if self.in_doubt and row.reports == self.in_doubt[0]:
+            del self.unwritten[: self.in_doubt[1]]
+        self.in_doubt = None
 
     def _tail_to_take(self, *, at_once: bool) -> LogTail | None:
         """Return the log if it is to be looked at now; an import's counts for nothing once it is read."""

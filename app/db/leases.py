@@ -46,6 +46,8 @@ class LeaseMixin(TouchedMixin):
     crashes_since_progress: Mapped[int] = mapped_column(default=0)
     # Since when its holder has seen no progress; None while all goes well.
     stalled_at: Mapped[float | None]
+    # How often what its child said was entered: it tells whether a commit was made whose answer was lost.
+    reports: Mapped[int] = mapped_column(default=0)
 
     def move_to(self, status: RunStatus, reason: str = "") -> None:
         """Change the state, if that is legal; the one door (the claim's conditional UPDATE is the other side of it)."""

@@ -28,6 +28,7 @@ from app.services.datasets import Datasets
 from app.services.runs import Runs
 from tests.conftest import ROOT
 from tests.databases import add_dataset, add_run
+from tests.faults.harness.chaos import be_patient
 from tests.workers.training.tiny import make_model, write_rows
 
 ENDLESS = 1_000_000
@@ -94,6 +95,7 @@ class Training:
 
 def prepare(engine: Engine, owner: Identity, home: Path) -> Training:
     """Put a tiny base and sixty rows into a home, whose database `engine` is."""
+    be_patient(engine)  # beside several trainers a test may wait longer for the lock than people should
     base = make_model(home / "tiny-base")
     dataset_id = add_dataset(engine, owner)
     storage = LocalStorage(Settings(home=home).store)

@@ -22,7 +22,7 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.faults.harness.chaos import KILLS, SLEEPS, Chaos
 from tests.faults.harness.fleet import Fleet, Pace
-from tests.faults.harness.guards import ASK, GUARDS, NOTICE, WRITE
+from tests.faults.harness.guards import ASK, END, GUARDS, NOTICE, WRITE
 from tests.faults.harness.history import kept_history, refused_writes, violations
 from tests.faults.harness.results import Recorder
 from tests.faults.stocked import add_rows
@@ -98,7 +98,7 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(
 FOREIGN, TWICE = "a number came from a holder that was not the holder any more", "a run ended more than once"
 DUEL = Pace(step_seconds=0.2)
 """So slow that another worker is still at a run when its holder wakes up and writes all that its trainer has said meanwhile."""
-MOST_DUELS, DUEL_SECONDS, LATE_SECONDS = 8, 10.0, 3.0
+MOST_DUELS, DUEL_SECONDS, LATE_SECONDS = 6, 10.0, 3.0
 
 
 def duels(nemesis: Chaos, without: Sequence[str], number: int, is_enough: Callable[[], bool]) -> None:
@@ -128,8 +128,9 @@ def test_without_the_fence_the_checker_finds_what_may_not_be(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("without", [*combinations(GUARDS, 1), *combinations((WRITE, ASK, NOTICE), 2)])
-def test_one_guard_or_two_may_be_missing(nemesis: Chaos, engine: Engine, storage: LocalStorage, without: Sequence[str]) -> None:
-    """They overlap: who wakes up is told by its own clock, by its next question and by its next write that the run is somebody else's."""
+@pytest.mark.parametrize("without", [chosen for number in (1, 2, 3) for chosen in combinations((ASK, NOTICE, END), number)])
+def test_the_token_with_every_write_is_enough(nemesis: Chaos, engine: Engine, storage: LocalStorage, without: Sequence[str]) -> None:
+    """The other guards spare work and time. Without the token they nearly always do, but they go by time, and that is no promise."""
     duels(nemesis, without, MOST_DUELS, lambda: False)
     assert violations(engine, storage, DUEL.steps) == []
+    assert refused_writes(engine) > 0

@@ -6,7 +6,8 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +22,9 @@ import workers.claim
 import workers.ending
 import workers.worker
 from app.config import Settings
-from app.db import EventRow, Run
+from app.db import EventRow, MetricPoint, Run
 from app.db.base import database_clock
-from app.db.leases import claim
+from app.db.leases import claim, holding
 from app.db.run_log import log_of
 from app.db.session import reading, unit_of_work
 from app.domain.diagnosis import FAILURE
@@ -32,7 +33,7 @@ from app.domain.events import AnyEvent, Doing, Metric
 from app.domain.runs import RunStatus
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
-from tests.workers.scenes import Play, Scripted, ask, once_it_runs, play, run_id, state, worker
+from tests.workers.scenes import Play, Scripted, ask, kinds_of, once_it_runs, play, run_id, state, worker
 from workers.child import Child
 from workers.claim import Hold
 from workers.kinds import KINDS
@@ -327,3 +328,24 @@ def test_memory_that_ran_out_long_before_a_child_was_killed_has_nothing_to_do_wi
     hold.child = killed
     hold._end_without_result()
     assert (state(engine, run_id).status, state(engine, run_id).crashes_since_progress) == ("queued", 1)
+
+
+def test_a_report_whose_commit_was_not_answered_is_entered_once(
+    engine: Engine, play: Play, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = iter([True, True, True])
+
+    @contextmanager
+    def without_an_answer(*given: Any) -> Iterator[Any]:
+        with holding(*given) as held:
+            yield held
+        if next(lost, False):
+            raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr(workers.ending, "holding", without_an_answer)
+    play("succeeds")
+    with reading(engine) as session:
+        points = session.execute(select(MetricPoint.name, MetricPoint.step).where(MetricPoint.run_id == run_id)).all()
+    assert len(points) == len(set(points)) > 0
+    assert kinds_of(engine, run_id).count("started") == 1
+    assert state(engine, run_id).status == "succeeded"
