@@ -85,7 +85,7 @@ class Hold(Held):
             self.packing.close(self.unwritten)
 
     def _see_through(self) -> None:
-        borrower = self._patiently(lambda: borrower_of(self.worker, self.work_id))
+        borrower = self._patiently(lambda: borrower_of(self.worker, self.work_id, self.token))
         with LentGpu(self.worker, borrower) as gpu:
             self._work(gpu)
             # Whatever the next holder does while the GPU is given back is no refusal of this one.

@@ -127,7 +127,7 @@ class Held:
             log.warning("the database does not answer", error=str(error))
             return None
 
-    def _patiently(self, act: Callable[[], T]) -> T:
+    def _patiently(self, act: Callable[[], T], *, store_too: bool = True) -> T:
         """Do what needs the database or the store; one that is away is waited for while the lease may hold and nobody calls it off."""
         told = False
         while True:
@@ -136,6 +136,8 @@ class Held:
             except UNREACHABLE as error:
                 log.warning("the database does not answer; this is tried again", error=str(error))
             except StorageUnavailable as error:
+                if not store_too:
+                    raise
                 log.warning("the store cannot be had; this is tried again", error=error.message)
                 if self.worker.leaving.is_set() or self._wish() in {RunStatus.CANCELLING, RunStatus.PAUSING}:
                     raise
@@ -221,8 +223,9 @@ class Held:
             return
         package = packing.result()
         try:
-            # With the same package: what it holds may have moved into the store already, though its row was not committed.
-            self._patiently(partial(self._enter_end, end, package))
+            # With the same package: what it holds may have moved into the store already, though its row was not committed. A store that
+            # has lost it meanwhile needs it packed again.
+            self._patiently(partial(self._enter_end, end, package), store_too=False)
         finally:
             if package is not None:
                 self.kind.discard(self.worker, package)

@@ -56,7 +56,7 @@ class ImportWork:
             "source": str(worker.storage.path(upload.sha256)) if upload else "", "filename": dataset.filename,
             "out": str(_rows_file(worker, work_id, token)), "mapping": dataset.mapping, "system": dataset.system,
         }  # fmt: skip
-        spec_file = folder / "spec.json"
+        spec_file = folder / f"spec-t{token}.json"
         spec_file.write_text(json.dumps(spec), encoding="utf-8")
         return lambda: Child(["workers.curation.ingest", str(spec_file)], folder=folder, log_file=folder / "log.txt")
 

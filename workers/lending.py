@@ -29,20 +29,20 @@ AGAIN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Borrower:
-    """A run that takes the GPU which chats may be using; its name is for people, and not its alone."""
+    """An attempt at a run that takes the GPU which chats may be using; the run's name is for people, and not its alone."""
 
     id: str
     name: str
 
 
-def borrower_of(worker: Worker, run_id: str) -> Borrower | None:
+def borrower_of(worker: Worker, run_id: str, token: int) -> Borrower | None:
     """Return who takes the worker's GPU; None where there is none, or a run that does without."""
     if not worker.has_gpu:
         return None
     with reading(worker.engine) as session:
         run = session.get_one(Run, run_id)
         on_cpu = run.spec.get("settings", {}).get("device") == "cpu"
-        return None if on_cpu else Borrower(run.id, run.name)
+        return None if on_cpu else Borrower(f"{run.id}-t{token}", run.name)
 
 
 class LentGpu:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tarfile
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ from app.domain.events import Checkpoint, Notice
 from app.domain.ports import Sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from app.domain.events import AnyEvent
     from workers.worker import Worker
@@ -181,13 +183,25 @@ def unpack(packed: Path, folder: Path) -> None:
     try:
         with tarfile.open(packed) as archive:
             archive.extractall(part, filter="data")
-        with suppress(CheckpointBroken):
-            verify(folder)
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        with _alone(folder.parent):
+            with suppress(CheckpointBroken):
+                verify(folder)
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others of this machine out who would put something into a folder, until the with block ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def fetch(worker: Worker, sha256: str, folder: Path) -> bool:

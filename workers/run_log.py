@@ -33,7 +33,8 @@ class LogTail:
     """Takes over what a run writes on this machine.
 
     How far the file was taken stands in one beside it: what a killed worker did not come to take, often the reason of its end, is taken
-    by whoever is next. A crash between a commit and that file makes some lines appear twice rather than not at all.
+    by whoever is next. A crash between a commit and that file, or a commit whose answer is lost, makes some lines appear twice
+    rather than not at all.
     """
 
     def __init__(self, path: Path) -> None:

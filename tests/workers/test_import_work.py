@@ -14,6 +14,8 @@ from app.config import Settings
 from app.db import Dataset
 from app.db.session import reading, unit_of_work
 from app.domain.datasets import Mapping
+from app.domain.errors import StorageUnavailable
+from app.domain.ports import Sealed
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
@@ -32,12 +34,17 @@ def worker(engine: Engine, tmp_path: Path) -> Iterator[Worker]:
     made.leaving.set()
 
 
+def upload(worker: Worker, by: Identity, content: str = ROWS, name: str = "rows.jsonl") -> str:
+    """Upload a file."""
+    file = worker.storage.incoming / "upload"
+    file.write_text(content)
+    with unit_of_work(worker.engine) as session:
+        return Datasets(session, worker.storage, SilentQueue()).create(by, name=name, filename=name, upload=file).id
+
+
 def bring(worker: Worker, by: Identity, content: str = ROWS, name: str = "rows.jsonl") -> str:
     """Upload a file and have it read."""
-    upload = worker.storage.incoming / "upload"
-    upload.write_text(content)
-    with unit_of_work(worker.engine) as session:
-        made = Datasets(session, worker.storage, SilentQueue()).create(by, name=name, filename=name, upload=upload).id
+    made = upload(worker, by, content, name)
     assert claim_and_run(worker)
     return made
 
@@ -83,6 +90,29 @@ def test_a_commit_that_fails_after_the_rows_moved_is_done_again(worker: Worker, 
     monkeypatch.setattr(ImportWork, "keep", fails_once)
     dataset_id = bring(worker, owner)
     assert (state(worker, dataset_id).status, row_count(worker, owner, dataset_id), blobs(worker)) == ("ready", 2, 2)
+
+
+def test_rows_that_the_store_has_lost_since_they_were_sealed_are_sealed_again(
+    worker: Worker, owner: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal, put = LocalStorage.seal, LocalStorage.put
+    sealed: list[Path] = []
+
+    def note(self: LocalStorage, source: Path) -> Sealed:
+        sealed.append(source)
+        return seal(self, source)
+
+    def lost_at_first(self: LocalStorage, given: Sealed) -> None:
+        if len(sealed) == 1:
+            raise StorageUnavailable("The store has lost a file that was just brought.")
+        put(self, given)
+
+    monkeypatch.setattr(LocalStorage, "seal", note)
+    dataset_id = upload(worker, owner)
+    sealed.clear()
+    monkeypatch.setattr(LocalStorage, "put", lost_at_first)
+    assert claim_and_run(worker)
+    assert (state(worker, dataset_id).status, len(sealed)) == ("ready", 2)
 
 
 def test_twins_share_their_bytes_until_the_last_is_deleted(worker: Worker, owner: Identity) -> None:

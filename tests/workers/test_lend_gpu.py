@@ -93,8 +93,8 @@ def run_id(engine: Engine, owner: Identity) -> str:
 def test_the_gpu_is_lent_for_the_time_of_a_run(worker: Worker, run_id: str, inference: Inference) -> None:
     assert claim_and_run(worker)
     assert inference.heard == [
-        ("/yield", {"device": GPU, "holder": run_id, "run": "nightly"}, "Bearer secret"),
-        ("/resume", {"device": GPU, "holder": run_id}, "Bearer secret"),
+        ("/yield", {"device": GPU, "holder": f"{run_id}-t1", "run": "nightly"}, "Bearer secret"),
+        ("/resume", {"device": GPU, "holder": f"{run_id}-t1"}, "Bearer secret"),
     ]
 
 
