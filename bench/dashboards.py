@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -58,6 +59,7 @@ QUIET_SECONDS = 3.0
 """How far apart a quiet run's events are."""
 CONNECT_SECONDS, LAST_RING_SECONDS = 4.0, 5.0
 TOKEN = 1
+WORKER = SimpleNamespace(id="bench")
 
 
 def running_runs(settings: Settings, number: int) -> list[str]:
@@ -155,7 +157,7 @@ def write(load: Load) -> dict[str, list[Written]]:
 
 def _write(engine: Engine, work: TrainingWork, run_id: str, events: Sequence[AnyEvent]) -> Written:
     with holding(engine, Run, run_id, TOKEN) as (session, row):
-        work.record(session, None, row, events)  # type: ignore[arg-type] # only checkpoints need the worker
+        work.record(session, WORKER, row, events)  # type: ignore[arg-type] # only checkpoints need more of a worker
         number = session.scalar(select(func.max(EventRow.id)).where(EventRow.subject_id == run_id))
         return Written(time.time(), number or 0)
 
