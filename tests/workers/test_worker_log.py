@@ -32,9 +32,8 @@ def test_every_line_about_a_run_names_it_and_its_token(play: Play, run_id: str) 
     assert {(line.get("run"), line.get("token")) for line in lines} == {(run_id, 1)}
 
 
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)  # on SQLite one writes at a time, whatever is written
 def test_no_run_waits_for_another_that_is_about_to_commit(engine: Engine, owner: Identity) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("one writes at a time there, whatever is written")
     runs = {who: add_run(engine, owner, add_dataset(engine, owner)) for who in ("frozen", "other")}
     workers = {who: Worker(Settings(), "gpu", 1, 2.0, engine, LocalStorage(Path()), "CPU", has_gpu=False) for who in runs}
 

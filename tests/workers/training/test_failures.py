@@ -157,7 +157,7 @@ def test_a_machine_without_memory_is_told_by_a_sentence(root: Path, tmp_path: Pa
     spec = write_spec(tmp_path, base, rows, max_steps=1)
     limit = "import resource, sys, torch, transformers, peft; used = int(open('/proc/self/statm').read().split()[0]) * 4096; "
     limit += (
-        "resource.setrlimit(resource.RLIMIT_AS, (used + 150 * 2**20,) * 2); from workers.train import main; sys.exit(main(sys.argv[1:]))"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20,) * 2); from workers.train import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", limit, str(spec), "--out", str(tmp_path / "out")], cwd=root, capture_output=True, check=False
