@@ -6,7 +6,7 @@ from app.db.audit import AuditEntry
 from app.db.base import Base
 from app.db.checkpoints import CheckpointRow
 from app.db.counters import Counter
-from app.db.datasets import Dataset, DatasetVersion, Import
+from app.db.datasets import Dataset, DatasetFile, DatasetVersion, Import, VersionFile
 from app.db.events import EventRow
 from app.db.metrics import MetricChunk, MetricLatest, MetricPoint
 from app.db.queues import QueueRow
@@ -16,7 +16,7 @@ from app.db.webhooks import Webhook, WebhookDelivery
 from app.db.workers import WorkerRow
 
 __all__ = [
-    "ApiKey", "Artifact", "AuditEntry", "Base", "CheckpointRow", "Counter", "Dataset", "DatasetVersion", "EventRow", "Import", "LogPiece",
-    "MetricChunk", "MetricLatest", "MetricPoint", "Project", "QueueRow", "Run", "User", "WebSession", "Webhook", "WebhookDelivery",
-    "WorkerRow",
+    "ApiKey", "Artifact", "AuditEntry", "Base", "CheckpointRow", "Counter", "Dataset", "DatasetFile", "DatasetVersion", "EventRow",
+    "Import", "LogPiece", "MetricChunk", "MetricLatest", "MetricPoint", "Project", "QueueRow", "Run", "User", "VersionFile",
+    "WebSession", "Webhook", "WebhookDelivery", "WorkerRow",
 ]  # fmt: skip

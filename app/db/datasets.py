@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -12,6 +12,8 @@ from app.db.artifacts import Artifact
 from app.db.base import Base, IdMixin, OwnedMixin, TouchedMixin, utc_now
 from app.db.leases import LeaseMixin
 from app.domain.datasets import DatasetStatus
+
+FileKind = Literal["findings", "aside", "mask_map"]
 
 
 class Dataset(IdMixin, OwnedMixin, TouchedMixin, Base):
@@ -27,17 +29,35 @@ class Dataset(IdMixin, OwnedMixin, TouchedMixin, Base):
     mapping: Mapped[dict[str, Any] | None]
     system: Mapped[str | None] = mapped_column(Text)
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    upload_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
     # No foreign key: versions point at their dataset already, and a circle of constraints cannot be created in one go.
     version_id: Mapped[str | None] = mapped_column(String(36))
     deleted_at: Mapped[datetime | None]
 
-    upload: Mapped[Artifact | None] = relationship(foreign_keys=[upload_id])
+    files: Mapped[list[DatasetFile]] = relationship(order_by="DatasetFile.position", cascade="all, delete-orphan")
     version: Mapped[DatasetVersion | None] = relationship(primaryjoin="foreign(Dataset.version_id) == DatasetVersion.id", viewonly=True)
 
 
+class DatasetFile(IdMixin, OwnedMixin, Base):
+    """A file that a dataset is made of: where it came from, and the upload once it is here."""
+
+    __tablename__ = "dataset_files"
+    __table_args__ = (UniqueConstraint("dataset_id", "position"),)
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    position: Mapped[int] = mapped_column(default=0)
+    filename: Mapped[str] = mapped_column(String(255))
+    origin: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    upload_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
+
+    upload: Mapped[Artifact | None] = relationship(foreign_keys=[upload_id])
+
+
 class DatasetVersion(IdMixin, OwnedMixin, Base):
-    """Rows as they were at a moment. Frozen when a run uses it: then its content never changes."""
+    """Rows as they were at a moment. Frozen when a run uses it: then its content never changes.
+
+    `parent_id` is the version it was made from, which undoing goes back to; `step` is what made it; `findings` sums up what a look at
+    its rows has found.
+    """
 
     __tablename__ = "dataset_versions"
     __table_args__ = (UniqueConstraint("dataset_id", "number"),)
@@ -49,17 +69,40 @@ class DatasetVersion(IdMixin, OwnedMixin, Base):
     train_rows: Mapped[int]
     test_rows: Mapped[int]
     frozen_at: Mapped[datetime | None]
+    # No foreign key: an earlier version may go, and then nothing is left to go back to.
+    parent_id: Mapped[str | None] = mapped_column(String(36))
+    step: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    findings: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
     artifact: Mapped[Artifact] = relationship(foreign_keys=[rows_id])
     dataset: Mapped[Dataset] = relationship(foreign_keys=[dataset_id])
+    files: Mapped[list[VersionFile]] = relationship(cascade="all, delete-orphan")
+
+    def file(self, kind: FileKind) -> Artifact | None:
+        """Return the file of that kind that goes with the rows, if there is one."""
+        return next((each.artifact for each in self.files if each.kind == kind), None)
+
+
+class VersionFile(IdMixin, Base):
+    """A file that goes with a version's rows: what was found in each, the rows that were set aside, what masks stand for."""
+
+    __tablename__ = "version_files"
+    __table_args__ = (UniqueConstraint("version_id", "kind"),)
+
+    version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
+    kind: Mapped[str] = mapped_column(String(20))
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id"))
+
+    artifact: Mapped[Artifact] = relationship()
 
 
 class Import(IdMixin, OwnedMixin, LeaseMixin, Base):
-    """One reading of an upload by a worker."""
+    """One piece of a worker's work on a dataset: to fetch or read its files, to look at its rows, or to change them; `task` says which."""
 
     __tablename__ = "imports"
 
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    task: Mapped[dict[str, Any]] = mapped_column(default=dict)
     done_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     total_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     rows_read: Mapped[int] = mapped_column(default=0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from app.domain.datasets import Row
+from app.domain.datasets import STORED, Row, in_openai_shape, row_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,19 +28,21 @@ class ParquetRows:
             for group in range(file.metadata.num_row_groups):
                 size = file.metadata.row_group(group).num_rows
                 if start + size > first and start < first + limit:
-                    table = file.read_row_group(group, columns=["row", "split", "messages"])
+                    table = file.read_row_group(group, columns=_there(file))
                     low = max(0, first - start)
-                    found += [_row(r) for r in table.slice(low, limit - len(found)).to_pylist()]
+                    found += [row_from(r) for r in table.slice(low, limit - len(found)).to_pylist()]
                 start += size
         return found, first + limit < total
 
     def jsonl(self) -> Iterator[bytes]:
-        """Yield the rows as OpenAI chat JSONL, one line each."""
+        """Yield the rows as JSONL in OpenAI's shapes, one line each."""
         with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(batch_size=500, columns=["messages"]):
-                lines = (json.dumps({"messages": messages}, ensure_ascii=False) for messages in batch.column(0).to_pylist())
+            for batch in file.iter_batches(batch_size=500, columns=_there(file)):
+                lines = (json.dumps(in_openai_shape(row_from(raw)), ensure_ascii=False) for raw in batch.to_pylist())
                 yield "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
 
 
-def _row(raw: dict[str, Any]) -> Row:
-    return Row.model_validate(raw)
+def _there(file: pq.ParquetFile) -> list[str]:
+    """Return which of the columns a file has; one that was written before a column came lacks it."""
+    names = set(file.schema_arrow.names)
+    return [column for column in STORED if column in names]

@@ -157,7 +157,7 @@ def look_up(cells: dict[str, Any], name: str) -> Any:
 
 def has_columns(cells: dict[str, Any], mapping: Mapping) -> bool:
     """Whether a row has both the question's and the answer's column."""
-    return look_up(cells, mapping.user) is not MISSING and look_up(cells, mapping.assistant) is not MISSING
+    return all(look_up(cells, name) is not MISSING for name in (mapping.user, mapping.assistant) if name is not None)
 
 
 def map_columns(cells: dict[str, Any], mapping: Mapping) -> list[Turn]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from app.domain.datasets import MAX_PROBLEMS_LISTED, DatasetFormat, DatasetStatus, ImportReport, Mapping, Problem, Split
+from app.domain.datasets import MAX_PROBLEMS_LISTED, DatasetFormat, DatasetStatus, Example, ImportReport, Mapping, Problem, Split
 from app.domain.errors import StudioError
 from workers.curation.parquet import RowWriter
 from workers.curation.reading import Conversation, Reading, Unknown, not_understood
@@ -88,7 +88,7 @@ def import_file(spec: ImportSpec, tell: Progress) -> tuple[ImportReport, str]:
             for found in reading:
                 findings.note(found)
                 if isinstance(found, Conversation):
-                    writer.add(found.turns, found.line)
+                    writer.add(Example(found.turns), found.line)
                 tell(reading.source.done, reading.source.size, writer.rows)
         except StudioError as error:
             return _unreadable(reading, findings), error.message

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.domain.datasets import ROW_GROUP_ROWS, Split, moved_to_fill_both_sides, row_hash, side_by_hash
+from app.domain.datasets import ROW_GROUP_ROWS, Example, Split, moved_to_fill_both_sides, row_hash, side_by_hash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +21,27 @@ GROUP_BYTES = 16 * 1024 * 1024
 """Rows of several megabytes make smaller groups, so that memory stays bounded."""
 WIDEST_CHARACTER_BYTES = 4
 COMPRESSION = "zstd"
-MESSAGE = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
+MESSAGE = pa.struct(
+    [
+        pa.field("role", pa.string()),
+        pa.field("content", pa.string()),
+        pa.field("tool_calls", pa.string()),
+        pa.field("tool_call_id", pa.string()),
+        pa.field("name", pa.string()),
+        pa.field("weight", pa.int8()),
+    ]
+)
 SCHEMA = pa.schema(
     [
         pa.field("row", pa.int64()),
         pa.field("messages", pa.list_(MESSAGE)),
+        pa.field("rejected", pa.list_(MESSAGE)),
+        pa.field("label", pa.bool_()),
+        pa.field("tools", pa.string()),
         pa.field("split", pa.string()),
         pa.field("hash", pa.string()),
         pa.field("line", pa.int32()),
+        pa.field("file", pa.int16()),
     ]
 )
 HASHED_AT_ONCE = 1024 * 1024
@@ -46,7 +59,8 @@ class RowWriter:
         self.out, self.part = out, part_of(out)
         self.counts = dict.fromkeys(Split, 0)
         self._written = self._held_bytes = 0
-        self._group: list[tuple[Sequence[Turn], int]] = []
+        self._group: list[tuple[Example, int, int]] = []
+        self._given: set[Split] = set()
         self._file: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
@@ -64,10 +78,10 @@ class RowWriter:
         """How many rows were taken."""
         return self._written + len(self._group)
 
-    def add(self, turns: Sequence[Turn], line: int) -> None:
-        """Take a row."""
-        self._group.append((turns, line))
-        self._held_bytes += sum(len(content) if content.isascii() else len(content) * WIDEST_CHARACTER_BYTES for _, content in turns)
+    def add(self, example: Example, line: int, file: int = 0) -> None:
+        """Take a row, which starts on that line of that file."""
+        self._group.append((example, line, file))
+        self._held_bytes += sum(_weight(turn.content) for turn in [*example.turns, *(example.rejected or ())])
         if len(self._group) >= ROW_GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
             self._flush()
 
@@ -77,7 +91,7 @@ class RowWriter:
         self._close()
         if not self._written:
             return None
-        if 0 in self.counts.values():
+        if 0 in self.counts.values() or self._given == {Split.TRAIN}:
             self._rewrite_split()
         sha256 = hashlib.sha256()
         with self.part.open("rb") as file:
@@ -94,16 +108,22 @@ class RowWriter:
         if self._file is None:
             self.part.parent.mkdir(parents=True, exist_ok=True)
             self._file = pq.ParquetWriter(self.part, SCHEMA, compression=COMPRESSION)
-        hashes = [row_hash(turns) for turns, _ in self._group]
-        splits = [side_by_hash(one) for one in hashes]
+        examples = [example for example, _, _ in self._group]
+        hashes = [row_hash(each.turns, rejected=each.rejected, label=each.label, tools=each.tools) for each in examples]
+        splits = [each.split or side_by_hash(one) for each, one in zip(examples, hashes, strict=True)]
+        self._given |= {each.split for each in examples if each.split}
         for split in splits:
             self.counts[split] += 1
         columns = [
             pa.array(range(self._written, self._written + len(self._group)), pa.int64()),
-            _messages([turns for turns, _ in self._group]),
+            _messages([each.turns for each in examples]),
+            _messages([each.rejected for each in examples]),
+            pa.array([each.label for each in examples], pa.bool_()),
+            pa.array([each.tools for each in examples], pa.string()),
             pa.array(splits, pa.string()),
             pa.array(hashes, pa.string()),
-            pa.array([line for _, line in self._group], pa.int32()),
+            pa.array([line for _, line, _ in self._group], pa.int32()),
+            pa.array([file for _, _, file in self._group], pa.int16()),
         ]
         self._file.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
         self._written += len(self._group)
@@ -116,11 +136,14 @@ class RowWriter:
             self._file = None
 
     def _rewrite_split(self) -> None:
-        """Move a row over when one side is empty: this happens to small files only, so writing them twice costs nothing."""
+        """Split by hash what no file has split for us, and move a row over when one side would be empty.
+
+        A file that calls all of its rows training rows has split nothing: a tenth of them is held out as of any other.
+        """
         with pq.ParquetFile(self.part) as file:
             distinct = {one for batch in file.iter_batches(columns=["hash"]) for one in batch.column(0).to_pylist()}
             moved = moved_to_fill_both_sides(distinct)
-            if not moved:
+            if not moved and self._given != {Split.TRAIN}:
                 return
             self.counts = dict.fromkeys(Split, 0)
             with pq.ParquetWriter(part_of(self.part), SCHEMA, compression=COMPRESSION) as again:
@@ -135,15 +158,21 @@ class RowWriter:
         return table.set_column(SCHEMA.get_field_index("split"), SCHEMA.field("split"), pa.array(splits, pa.string()))
 
 
-def _messages(rows: list[Sequence[Turn]]) -> Any:
+def _messages(rows: Sequence[Sequence[Turn] | None]) -> Any:
     """Return conversations as an Arrow array, built from flat columns: far quicker than from nested objects."""
-    offsets, roles, contents = [0], list[str](), list[str]()
-    for turns in rows:
-        roles += [turn.role for turn in turns]
-        contents += [turn.content for turn in turns]
-        offsets.append(len(roles))
-    messages = pa.StructArray.from_arrays([pa.array(roles, pa.string()), pa.array(contents, pa.string())], fields=list(MESSAGE))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), messages, type=SCHEMA.field("messages").type)
+    offsets: list[int | None] = []
+    turns: list[Turn] = []
+    for row in rows:
+        offsets.append(None if row is None else len(turns))
+        turns += row or ()
+    columns = zip(*turns, strict=True) if turns else [()] * len(MESSAGE)
+    fields = [pa.array(column, field.type) for column, field in zip(columns, MESSAGE, strict=True)]
+    messages = pa.StructArray.from_arrays(fields, fields=list(MESSAGE))
+    return pa.ListArray.from_arrays(pa.array([*offsets, len(turns)], pa.int32()), messages, type=SCHEMA.field("messages").type)
+
+
+def _weight(text: str) -> int:
+    return len(text) if text.isascii() else len(text) * WIDEST_CHARACTER_BYTES
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from app.domain.datasets import Message, Problem
+from app.domain.datasets import Message, Problem, message_from
 from app.domain.errors import Invalid
 from workers.curation.reading import Conversation, Reading, not_understood
 
@@ -31,7 +31,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, list[Message]]]:
             raise Invalid(f"{path.name} holds no rows in the form that Hone writes.", param="dataset", code="no_rows")
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=["line", "messages"]):
             for row in batch.to_pylist():
-                yield row["line"], [Message.model_validate(message) for message in row["messages"]]
+                yield row["line"], [message_from(message) for message in row["messages"]]
 
 
 def _text_rows(path: Path) -> Iterator[tuple[int, list[Message]]]:

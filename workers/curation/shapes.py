@@ -81,10 +81,10 @@ def _check_spoken(spoken: list[Turn]) -> None:
     if spoken[-1].role != "assistant":
         raise SetAside("the last turn is the user's; it must be the assistant's answer")
     asked = False
-    for role, content in spoken:
-        asked = asked or role == "user"
-        if not content or content.isspace():
-            raise SetAside("the assistant's answer is empty" if role == "assistant" else "the user's turn is empty")
+    for turn in spoken:
+        asked = asked or turn.role == "user"
+        if not turn.content or turn.content.isspace():
+            raise SetAside("the assistant's answer is empty" if turn.role == "assistant" else "the user's turn is empty")
     if not asked:
         raise SetAside("there is no user's turn to answer")
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
-from app.domain.datasets import Message, Split, row_hash, split_by_hash
+from app.domain.datasets import STORED, Split, row_from, row_hash, split_by_hash
 from app.domain.errors import Invalid
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from app.domain.datasets import Message
+
 PARQUET_MARK = b"PAR1"
-COLUMNS = ["messages", "split", "hash"]
+COLUMNS = ["row", "messages", "split", "hash"]
 ROWS_AT_ONCE = 500
-_messages = TypeAdapter(tuple[Message, ...])
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Row:
     hash: str
     split: Split
     number: int
+    tools: list[dict[str, Any]] | None = None
 
 
 @dataclass
@@ -64,7 +64,7 @@ def load_rows(dataset: Path, eval_dataset: Path | None) -> Rows:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the usable rows of a file, in its order."""
+    """Return the rows of a file that an answer can be learnt from, in its order: none whose answer was disliked."""
     if not path.is_file():
         raise Invalid(f"There is no file {path.name!r} where the spec says.", param="dataset", code="no_such_dataset")
     with path.open("rb") as file:
@@ -91,12 +91,18 @@ def _from_parquet(path: Path) -> list[Row]:
             if missing:
                 message = f"{path.name} is not a dataset of Hone's: it has no column {min(missing)!r}."
                 raise Invalid(message, param="dataset", code="unreadable_dataset")
-            batches = file.iter_batches(ROWS_AT_ONCE, columns=COLUMNS)
+            columns = [name for name in file.schema_arrow.names if name in {*COLUMNS, *STORED}]
+            batches = file.iter_batches(ROWS_AT_ONCE, columns=columns)
             found = enumerate((row for batch in batches for row in batch.to_pylist()), 1)
-            return [Row(_messages.validate_python(r["messages"]), r["hash"], Split(r["split"]), number) for number, r in found]
+            return [_row(raw, number) for number, raw in found if raw.get("label") is not False]
     except ArrowInvalid as error:
         message = f"{path.name} is not a dataset of Hone's: {error}."
         raise Invalid(message, param="dataset", code="unreadable_dataset") from error
+
+
+def _row(raw: dict[str, Any], number: int) -> Row:
+    stored = row_from(raw)
+    return Row(tuple(stored.messages), raw["hash"], stored.split, number, stored.tools)
 
 
 def _from_file(path: Path) -> list[tuple[Message, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from app.domain.datasets import Split, Turn, row_hash, split_by_hash
+from app.domain.datasets import Example, Split, Turn, row_hash, split_by_hash
 from workers.curation import parquet
 from workers.curation.parquet import SCHEMA, RowWriter
 
@@ -18,7 +18,7 @@ def turns(number: int) -> list[Turn]:
 def write(out: Path, numbers: list[int]) -> RowWriter:
     with RowWriter(out) as writer:
         for place, number in enumerate(numbers):
-            writer.add(turns(number), place + 1)
+            writer.add(Example(turns(number)), place + 1)
         assert writer.finish() == hashlib.sha256(out.read_bytes()).hexdigest()
     return writer
 
@@ -31,7 +31,7 @@ def test_rows_come_back_in_groups_of_five_thousand(tmp_path: Path) -> None:
         assert file.metadata.row_group(0).column(0).compression == "ZSTD"
         last = file.read().to_pylist()[-1]
     assert (last["row"], last["line"], last["hash"]) == (11_999, 12_000, row_hash(turns(11_999)))
-    assert last["messages"][1] == {"role": "assistant", "content": "answer 11999"}
+    assert last["messages"][1] | {"role": "assistant", "content": "answer 11999"} == last["messages"][1]
 
 
 def test_long_rows_make_smaller_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
 def test_nothing_stays_when_it_was_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "GROUP_BYTES", 1)
     with RowWriter(tmp_path / "rows") as writer:
-        writer.add(turns(1), 1)
+        writer.add(Example(turns(1)), 1)
         assert [file.name for file in tmp_path.iterdir()] == ["rows.part"]
     assert list(tmp_path.iterdir()) == []
 
@@ -70,3 +70,39 @@ def test_without_rows_there_is_no_file(tmp_path: Path) -> None:
     with RowWriter(tmp_path / "rows") as writer:
         assert writer.finish() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_methods_want_besides_comes_back_and_changes_the_hash(tmp_path: Path) -> None:
+    plain = Example(turns(1))
+    compared = Example(turns(1), rejected=[Turn("assistant", "worse")])
+    judged = Example([Turn("user", "q"), Turn("assistant", "", '[{"id":"1"}]', weight=0)], label=True, tools="[]")
+    with RowWriter(tmp_path / "rows") as writer:
+        for place, each in enumerate((plain, compared, judged)):
+            writer.add(each, place + 1, file=place)
+        writer.finish()
+    rows = pq.read_table(tmp_path / "rows").to_pylist()
+    assert [row["rejected"] and row["rejected"][0]["content"] for row in rows] == [None, "worse", None]
+    assert [row["label"] for row in rows] == [None, None, True]
+    assert [row["file"] for row in rows] == [0, 1, 2]
+    assert rows[2]["messages"][1]["tool_calls"] == '[{"id":"1"}]'
+    assert rows[2]["messages"][1]["weight"] == 0
+    assert len({row["hash"] for row in rows}) == 3
+
+
+def test_a_split_that_the_files_give_is_kept(tmp_path: Path) -> None:
+    with RowWriter(tmp_path / "rows") as writer:
+        for number in range(40):
+            writer.add(Example(turns(number), split=Split.TEST if number % 2 else Split.TRAIN), number + 1)
+        writer.finish()
+    assert pq.read_table(tmp_path / "rows").column("split").to_pylist() == ["train", "test"] * 20
+    assert writer.counts == {Split.TRAIN: 20, Split.TEST: 20}
+
+
+def test_rows_that_are_all_called_training_rows_are_split_by_hash(tmp_path: Path) -> None:
+    with RowWriter(tmp_path / "rows") as writer:
+        for number in range(200):
+            writer.add(Example(turns(number), split=Split.TRAIN), number + 1)
+        writer.finish()
+    splits = split_by_hash([row_hash(turns(number)) for number in range(200)])
+    assert pq.read_table(tmp_path / "rows").column("split").to_pylist() == splits
+    assert writer.counts[Split.TEST] == splits.count(Split.TEST)
