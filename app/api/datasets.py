@@ -108,7 +108,7 @@ FORM: dict[str, Any] = {
 async def create_dataset(request: Request, studio: StudioDep, identity: IdentityDep) -> DatasetCreated:
     """Upload a file of examples; a worker reads it, and GET shows how far it is. 413, 415 and 422 refuse at the first bytes."""
     upload = await receive_upload(request.stream(), request.headers, studio.incoming, studio.max_upload_bytes)
-    keep = partial(studio.bring, identity, name=upload.fields.get("name", ""), filename=upload.filename, upload=upload.path)
+    keep = partial(studio.bring, identity, upload.files, name=upload.fields.get("name", ""))
     made = await run_in_threadpool(keep)
     return DatasetCreated(id=made.id, name=made.name, status=DatasetStatus(made.status))
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db.artifacts import Artifact
+from app.db.artifacts import Artifact, drop
 from app.db.base import Base, IdMixin, OwnedMixin, TouchedMixin, utc_now
 from app.db.leases import LeaseMixin
 from app.domain.datasets import DatasetStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from app.domain.ports import Storage
 
 FileKind = Literal["findings", "aside", "mask_map"]
 
@@ -111,3 +116,26 @@ class Import(IdMixin, OwnedMixin, LeaseMixin, Base):
     queued_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     dataset: Mapped[Dataset] = relationship()
+
+
+def next_number(session: Session, dataset_id: str) -> int:
+    """Return the number that a dataset's next version gets."""
+    return (session.scalar(select(func.max(DatasetVersion.number)).where(DatasetVersion.dataset_id == dataset_id)) or 0) + 1
+
+
+def drop_version(session: Session, version: DatasetVersion, storage: Storage) -> None:
+    """Forget a version that no run names, with its rows and the files that go with them."""
+    left = [version.artifact, *(each.artifact for each in version.files)]
+    session.delete(version)
+    session.flush()
+    for artifact in left:
+        drop(session, artifact, storage)
+
+
+def drop_uploads(session: Session, dataset: Dataset, storage: Storage) -> None:
+    """Forget the files a dataset was made of; which they were stays."""
+    for file in dataset.files:
+        upload, file.upload = file.upload, None
+        if upload:
+            session.flush()
+            drop(session, upload, storage)

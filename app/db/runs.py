@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relat
 
 from app.db.artifacts import Artifact, drop
 from app.db.base import Base, IdMixin, OwnedMixin
-from app.db.datasets import DatasetVersion
+from app.db.datasets import DatasetVersion, drop_version
 from app.db.leases import LeaseMixin
 from app.db.webhooks import announce
 from app.domain.runs import ENDED, RunStatus
@@ -76,7 +76,5 @@ def forget_rows(session: Session, version_id: str, storage: Storage) -> None:
     used = or_(Run.version_id == version_id, Run.eval_version_id == version_id)
     if version.dataset.deleted_at is None or session.scalar(select(Run.id).where(used).limit(1)):
         return
-    rows, version.dataset.version_id = version.artifact, None
-    session.delete(version)
-    session.flush()
-    drop(session, rows, storage)
+    version.dataset.version_id = None
+    drop_version(session, version, storage)

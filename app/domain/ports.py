@@ -22,6 +22,14 @@ class Queue(Protocol):
 
 
 @dataclass(frozen=True)
+class Brought:
+    """A file that somebody has brought: what it is called there, and where it lies until it is moved into the store."""
+
+    filename: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class Sealed:
     """A finished file that is not yet in the store: where it lies, its SHA-256, and its size in bytes."""
 
@@ -68,10 +76,20 @@ class Storage(Protocol):
 
 
 class RowFile(Protocol):
-    """Rows of a dataset, by page."""
+    """Rows of a dataset, counted from 0 in their file's order."""
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
 
     def page(self, after: int, limit: int) -> tuple[Sequence[Row], bool]:
         """Return up to `limit` rows with a number above `after`, and whether there are more."""
+
+    def rows_at(self, numbers: Sequence[int]) -> Sequence[Row]:
+        """Return the rows of these numbers, in this order; those that are not there are left out."""
+
+    def search(self, text: str, after: int, limit: int) -> tuple[Sequence[int], bool]:
+        """Return up to `limit` numbers above `after` of rows in which `text` is said, in any case, and whether there are more."""
 
     def jsonl(self) -> Iterator[bytes]:
         """Yield all rows as OpenAI chat JSONL."""

@@ -15,6 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.domain.errors import Invalid, StudioError, TooLarge, Unavailable
+from app.domain.ports import Brought
 from app.domain.text import check_text
 from app.domain.uploads import check_first_bytes
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 4096
 MAX_FIELD_BYTES = 64 * 1024
-MAX_PARTS = 20
+MAX_PARTS = 120
+MAX_FILES = 100
 FORM_BYTES = 64 * 1024
 """What a form may weigh beside its file."""
 DRAIN_SECONDS = 20.0
@@ -32,21 +34,57 @@ PIECE_BYTES = 1024 * 1024
 
 @dataclass
 class Upload:
-    """A finished upload: where its bytes lie, what it was called, and the form's other fields."""
+    """Finished uploads: where their bytes lie, what they were called, and the form's other fields."""
 
-    path: Path
-    filename: str
+    files: list[Brought]
     fields: dict[str, str] = field(default_factory=dict)
 
 
+class _Arriving:
+    """A file on its way to the disk; what its first bytes show is looked at as soon as they are here."""
+
+    def __init__(self, folder: Path, filename: str) -> None:
+        # Only ever shown: the bytes lie under a name of our own.
+        self.filename = filename.replace("\\", "/").rsplit("/", 1)[-1] or "upload"
+        check_text(self.filename, "filename")
+        self._head, self._is_checked = b"", False
+        self.is_whole = False
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", delete=False) as made:
+            self.path = Path(made.name)
+        self._file: BinaryIO = self.path.open("wb")
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        if not self._is_checked:
+            self._head += data[:HEAD_BYTES]
+            self._check(at_end=False)
+        self._file.write(data)
+
+    def finish(self) -> None:
+        """Close it, and look at a head that was shorter than what one waits for."""
+        self._check(at_end=True)
+        self._file.close()
+        self.is_whole = True
+
+    def drop(self) -> None:
+        """Leave nothing behind; what is still to be written may not find room, and need not."""
+        with suppress(OSError):
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _check(self, *, at_end: bool) -> None:
+        if not self._is_checked and (at_end or len(self._head) >= HEAD_BYTES):
+            check_first_bytes(self._head, self.filename)
+            self._is_checked = True
+
+
 class _Receiver:
-    """Collects the parser's callbacks: one file part goes to disk, the others are short fields."""
+    """Collects the parser's callbacks: file parts go to disk, the others are short fields."""
 
     def __init__(self, folder: Path, boundary: bytes, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.size, self.parts, self.head = 0, 0, b""
-        self.filename: str | None = None
-        self.is_checked = False
+        self.folder, self.max_bytes = folder, max_bytes
+        self.size = self.parts = 0
+        self.files: list[_Arriving] = []
         self.fields: dict[str, str] = {}
         self._header, self._value, self._disposition = b"", b"", b""
         self._name, self._in_file, self._text = "", False, b""
@@ -62,10 +100,6 @@ class _Receiver:
                 "on_part_end": self._end,
             },
         )
-        # Last, since whatever fails before leaves no file behind.
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="upload-", delete=False) as made:
-            self.path = Path(made.name)
-        self.file: BinaryIO = self.path.open("wb")
 
     def _begin(self) -> None:
         self.parts += 1
@@ -88,11 +122,12 @@ class _Receiver:
     def _headers(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        if self._name == "file" and b"filename" in options and self.filename is None:
+        if self._name == "file" and options.get(b"filename"):
+            if len(self.files) == MAX_FILES:
+                message = f"More than {MAX_FILES} files came at once. Put them into a zip, or send them in portions."
+                raise Invalid(message, param="file")
             self._in_file = True
-            # Only ever shown: the bytes lie under a name of our own.
-            self.filename = options[b"filename"].decode("utf-8", "replace").replace("\\", "/").rsplit("/", 1)[-1] or "upload"
-            check_text(self.filename, "filename")
+            self.files.append(_Arriving(self.folder, options[b"filename"].decode("utf-8", "replace")))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if not self._in_file:
@@ -104,35 +139,26 @@ class _Receiver:
         self.size += end - start
         if self.size > self.max_bytes:
             raise too_large(self.max_bytes)
-        if not self.is_checked:
-            self.head += data[start : min(end, start + HEAD_BYTES)]
-            self._check(at_end=False)
-        self.file.write(data[start:end])
+        self.files[-1].write(data[start:end])
 
     def _end(self) -> None:
         if self._in_file:
-            self._check(at_end=True)
+            self.files[-1].finish()
         elif self._name:
             text = self._text.decode("utf-8", "replace")
             check_text(text, self._name)
             self.fields[self._name] = text
 
     def check_complete(self) -> None:
-        """Raise Invalid unless a whole file came."""
-        if not self.is_checked:
+        """Raise Invalid unless whole files came."""
+        if not self.files or not all(file.is_whole for file in self.files):
             message = "The form has no file: add a part named file with a filename."
             raise Invalid(message, param="file")
 
     def drop(self) -> None:
-        """Leave nothing behind; what is still to be written may not find room, and need not."""
-        with suppress(OSError):
-            self.file.close()
-        self.path.unlink(missing_ok=True)
-
-    def _check(self, *, at_end: bool) -> None:
-        if not self.is_checked and (at_end or len(self.head) >= HEAD_BYTES):
-            check_first_bytes(self.head, self.filename or "")
-            self.is_checked = True
+        """Leave nothing behind."""
+        for file in self.files:
+            file.drop()
 
 
 def too_large(max_bytes: int) -> TooLarge:
@@ -141,7 +167,7 @@ def too_large(max_bytes: int) -> TooLarge:
 
 
 async def receive_upload(body: AsyncIterator[bytes], headers: Mapping[str, str], folder: Path, max_bytes: int) -> Upload:
-    """Write the form's `file` part into `folder` as it arrives; whatever goes wrong leaves nothing there.
+    """Write the form's `file` parts into `folder` as they arrive; whatever goes wrong leaves nothing there.
 
     Of a refused file the rest is taken for a while and dropped: a line closed in the sender's face hides the reason.
     """
@@ -180,12 +206,11 @@ async def _receive(body: AsyncIterator[bytes], content_type: str, folder: Path, 
                 # The disk may be slow, and other people's pages wait for this loop.
                 await to_thread.run_sync(receiver.parser.write, piece)
             receiver.parser.finalize()
-            receiver.file.close()
             receiver.check_complete()
         except BaseException:
             receiver.drop()
             raise
-    return Upload(receiver.path, receiver.filename or "upload", receiver.fields)
+    return Upload([Brought(file.filename, file.path) for file in receiver.files], receiver.fields)
 
 
 @contextmanager

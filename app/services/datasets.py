@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, or_, select
 
-from app.db import Artifact, Dataset, DatasetVersion, EventRow, Import, Run
-from app.db.artifacts import drop, keep
+from app.db import Dataset, DatasetFile, DatasetVersion, EventRow, Import, Run
+from app.db.artifacts import keep
 from app.db.audit import DATASET_DELETED, note
 from app.db.base import utc_now
+from app.db.datasets import drop_uploads
 from app.db.runs import forget_rows
 from app.db.session import after_commit, pause
 from app.domain.datasets import DatasetStatus, Mapping
@@ -20,13 +21,13 @@ from app.services.paging import Page, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from app.domain.datasets import Row
-    from app.domain.ports import Queue, RowFile, Storage
+    from app.domain.ports import Brought, Queue, RowFile, Storage
+    from app.domain.sources import Source
     from app.services.accounts import Identity
 
 IMPORT_QUEUE = "cpu"
@@ -46,15 +47,34 @@ class Datasets:
     def __init__(self, session: Session, storage: Storage, queue: Queue) -> None:
         self.session, self.storage, self.queue = session, storage, queue
 
-    def create(self, by: Identity, *, name: str, filename: str, upload: Path) -> Dataset:
-        """Keep a finished upload and have it read; `upload` is moved into the store."""
-        sealed = self.storage.seal(upload)
-        dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name[:200], filename=filename[-255:])
-        dataset.upload = keep(self.session, self.storage, sealed, kind="upload", filename=filename, owner=dataset)
+    def create(self, by: Identity, *, name: str, files: Sequence[Brought]) -> Dataset:
+        """Keep finished uploads and have them read as one dataset; the files are moved into the store."""
+        dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name[:200], filename=files[0].filename[-255:])
         self.session.add(dataset)
         self.session.flush()
-        self._tell(dataset, "uploaded", f"{filename} was uploaded ({sealed.size_bytes:,} bytes).")
-        self._import(by, dataset, sealed.size_bytes)
+        kept = self._keep(by, dataset, files)
+        self.work(by, dataset, {"kind": "import"}, kept)
+        return dataset
+
+    def create_from(self, by: Identity, *, name: str, source: Source) -> Dataset:
+        """Have a dataset fetched from outside and read."""
+        dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name[:200], filename=source.describe()[-255:])
+        self.session.add(dataset)
+        self.session.flush()
+        self._tell(dataset, "asked", f"It is to be fetched from {source.describe()}.")
+        self.work(by, dataset, {"kind": "fetch", "source": source.model_dump(mode="json")})
+        return dataset
+
+    def append(self, by: Identity, dataset_id: str, files: Sequence[Brought]) -> Dataset:
+        """Have the rows of more files put behind those there are, as a new version; Conflict while there are none or work goes on."""
+        dataset = self.get(by, dataset_id, to_change=True)
+        self.require_idle(dataset)
+        if dataset.version is None:
+            message = "This dataset has no rows to add others to. Map its columns, or upload the files as a new dataset."
+            raise Conflict(message, code="dataset_not_ready")
+        first = len(dataset.files)
+        kept = self._keep(by, dataset, files)
+        self.work(by, dataset, {"kind": "append", "first": first}, kept)
         return dataset
 
     def get(self, by: Identity, dataset_id: str, *, to_change: bool = False) -> Dataset:
@@ -79,13 +99,11 @@ class Datasets:
     def remap(self, by: Identity, dataset_id: str, mapping: Mapping | None, system: str | None) -> Dataset:
         """Say which columns hold question and answer, and read the upload again; Conflict once a run has used the rows."""
         dataset = self.get(by, dataset_id, to_change=True)
-        if dataset.status == DatasetStatus.IMPORTING:
-            message = "The file is still being read; wait until that has ended."
-            raise Conflict(message, code="dataset_importing")
+        self.require_idle(dataset)
         if dataset.version and dataset.version.frozen_at:
             message = "A run has used these rows, so they stay as they are. Upload the file again to map it differently."
             raise Conflict(message, code="dataset_frozen")
-        if dataset.upload is None:
+        if any(file.upload is None for file in dataset.files) or not dataset.files:
             message = "The uploaded file is not kept any more, since no row of it was usable. Upload it again."
             raise Conflict(message, code="upload_gone")
         self._check_columns(dataset, mapping)
@@ -93,7 +111,7 @@ class Datasets:
         dataset.system = system if system is not None else dataset.system
         dataset.status, dataset.reason = DatasetStatus.IMPORTING, ""
         self._tell(dataset, "mapped", "Columns were mapped.")
-        self._import(by, dataset, dataset.upload.size_bytes)
+        self.work(by, dataset, {"kind": "import"}, sum(file.upload.size_bytes for file in dataset.files if file.upload))
         return dataset
 
     def rows(self, by: Identity, dataset_id: str, *, limit: int = 50, after: int = -1) -> Page[Row]:
@@ -121,23 +139,28 @@ class Datasets:
             message = f"The run {in_use!r} still uses this dataset. Cancel it, or wait until it has ended."
             raise Conflict(message, code="dataset_in_use")
         dataset.deleted_at = utc_now()
-        held = select(Artifact.sha256).where(Artifact.id.in_(select(DatasetVersion.rows_id).where(DatasetVersion.dataset_id == dataset.id)))
-        blobs = [*self.session.scalars(held), *([dataset.upload.sha256] if dataset.upload else [])]
-        note(self.session, by.project_id, by.user_id, DATASET_DELETED, dataset.id, blobs=blobs)
+        note(self.session, by.project_id, by.user_id, DATASET_DELETED, dataset.id, blobs=[])
         live = select(Import).where(Import.dataset_id == dataset.id, Import.status.not_in(ENDED))
         for reading in self.session.scalars(live.with_for_update()):
             reading.move_to(after_request("cancel", RunStatus(reading.status)), "The dataset was deleted.")
-        if dataset.upload:
-            upload, dataset.upload = dataset.upload, None
-            self.session.flush()
-            drop(self.session, upload, self.storage)
+        drop_uploads(self.session, dataset, self.storage)
         self.session.flush()
         for version_id in self.session.scalars(versions.order_by(DatasetVersion.id)).all():
             forget_rows(self.session, version_id, self.storage)
 
     def reading(self, dataset: Dataset) -> Import | None:
-        """Return the newest import of a dataset: how far it is."""
+        """Return the newest piece of work on a dataset: what it is, and how far."""
         return self.session.scalar(select(Import).where(Import.dataset_id == dataset.id).order_by(Import.id.desc()).limit(1))
+
+    def require_idle(self, dataset: Dataset) -> None:
+        """Raise Conflict while a worker is at this dataset, or is to be; a mere look at its rows is called off instead."""
+        live = select(Import).where(Import.dataset_id == dataset.id, Import.status.not_in(ENDED)).with_for_update()
+        for work in self.session.scalars(live):
+            if work.task.get("kind") != "check":
+                message = "A worker is still busy with these rows; wait until that has ended, or cancel it."
+                raise Conflict(message, code="dataset_importing")
+            if work.status != RunStatus.CANCELLING:
+                work.move_to(after_request("cancel", RunStatus(work.status)), "Something else was asked of these rows.")
 
     def used_by(self, dataset: Dataset) -> list[Run]:
         """Return the runs that used a dataset, newest first."""
@@ -173,11 +196,27 @@ class Datasets:
         pause(self.session)
         return self.storage.rows(sha256)
 
-    def _import(self, by: Identity, dataset: Dataset, size: int) -> None:
+    def work(self, by: Identity, dataset: Dataset, task: dict[str, Any], size: int = 0) -> None:
+        """Have a worker do something with a dataset."""
         self.session.add(
-            Import(project_id=by.project_id, created_by=by.user_id, dataset_id=dataset.id, queue=IMPORT_QUEUE, total_bytes=size)
-        )
+            Import(
+                project_id=by.project_id, created_by=by.user_id, dataset_id=dataset.id, queue=IMPORT_QUEUE, task=task, total_bytes=size
+            )
+        )  # fmt: skip
         after_commit(self.session, lambda: self.queue.ring(IMPORT_QUEUE))
+
+    def _keep(self, by: Identity, dataset: Dataset, files: Sequence[Brought]) -> int:
+        """Move files into the store and enter them behind those there are; return how many bytes they have."""
+        size = 0
+        for place, file in enumerate(files, len(dataset.files)):
+            sealed = self.storage.seal(file.path)
+            entered = DatasetFile(project_id=by.project_id, created_by=by.user_id, position=place, filename=file.filename[-255:])
+            entered.upload = keep(self.session, self.storage, sealed, kind="upload", filename=file.filename, owner=dataset)
+            dataset.files.append(entered)
+            size += sealed.size_bytes
+            self._tell(dataset, "uploaded", f"{file.filename} was uploaded ({sealed.size_bytes:,} bytes).")
+        self.session.flush()
+        return size
 
     def _tell(self, dataset: Dataset, kind: str, message: str) -> None:
         self.session.add(EventRow(project_id=dataset.project_id, subject_id=dataset.id, type=kind, message=message))

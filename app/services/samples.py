@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
-from app.db import Artifact, Dataset
+from app.db import Artifact, Dataset, DatasetFile
 from app.domain.datasets import DatasetStatus
 from app.domain.samples import Part
 
@@ -41,9 +41,12 @@ class Samples:
         """Return the newest dataset that was read from this very file and as it stands: another mapping or prompt makes it another's."""
         query = (
             select(Dataset)
-            .join(Artifact, Artifact.id == Dataset.upload_id)
+            .join(DatasetFile, DatasetFile.dataset_id == Dataset.id)
+            .join(Artifact, Artifact.id == DatasetFile.upload_id)
             .where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None), Dataset.status != DatasetStatus.FAILED)
             .where(Artifact.sha256 == file.sha256)
             .order_by(Dataset.id.desc())
         )
-        return next((found for found in self.session.scalars(query) if not found.mapping and not found.system), None)
+        return next(
+            (found for found in self.session.scalars(query) if not found.mapping and not found.system and len(found.files) == 1), None
+        )

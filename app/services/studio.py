@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.db.artifacts import lock_store
 from app.db.session import unit_of_work
+from app.domain.ports import Brought
 from app.domain.samples import Part
 from app.services.datasets import Datasets
 from app.services.disk import Disks
@@ -85,13 +86,15 @@ class Studio:
         """Return the samples' service."""
         return Samples(session, self.shelf)
 
-    def bring(self, by: Identity, *, name: str, filename: str, upload: Path) -> Dataset:
-        """Make a dataset of a finished upload, in a unit of work of its own; if that fails, nothing of the upload stays."""
+    def bring(self, by: Identity, files: Sequence[Brought], *, name: str = "", to: str | None = None) -> Dataset:
+        """Make a dataset of finished uploads, or add them `to` one, in a unit of work of its own; if that fails, nothing of them stays."""
         try:
             with unit_of_work(self.engine) as session:
-                return self.datasets(session).create(by, name=name.strip() or filename, filename=filename, upload=upload)
+                datasets = self.datasets(session)
+                return datasets.append(by, to, files) if to else datasets.create(by, name=name.strip() or files[0].filename, files=files)
         finally:
-            upload.unlink(missing_ok=True)
+            for file in files:
+                file.path.unlink(missing_ok=True)
 
     def add_sample(self, by: Identity, slug: str, part: Part = Part.TRAIN) -> tuple[Dataset, bool]:
         """Upload a sample and return its dataset, and whether it is new: the same rows twice, unchanged, would only confuse."""
@@ -106,6 +109,6 @@ class Studio:
                 found = self.samples(session).taken(by, file)
                 if found:
                     return found, False
-                return self.datasets(session).create(by, name=file.name, filename=file.filename, upload=upload), True
+                return self.datasets(session).create(by, name=file.name, files=[Brought(file.filename, upload)]), True
         finally:
             upload.unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def columns_of(dataset: Dataset) -> list[str]:
 def can_map(dataset: Dataset) -> bool:
     """Return whether columns or system prompt may still be changed: until a run has used the rows."""
     frozen = dataset.version is not None and dataset.version.frozen_at is not None
-    return dataset.status != DatasetStatus.IMPORTING and not frozen and dataset.upload is not None
+    return dataset.status != DatasetStatus.IMPORTING and not frozen and bool(dataset.files) and all(file.upload for file in dataset.files)
 
 
 def mapping_form(dataset: Dataset) -> Form:

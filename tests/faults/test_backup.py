@@ -19,6 +19,7 @@ from app.config import Settings
 from app.db import Artifact, CheckpointRow, Dataset, DatasetVersion, Run
 from app.db.artifacts import keep
 from app.db.session import make_engine, reading, unit_of_work
+from app.domain.ports import Brought
 from app.gateways.queue import SilentQueue
 from app.gateways.secrets import SecretBox
 from app.gateways.storage import LocalStorage
@@ -88,7 +89,7 @@ class Busy:
     def _bring(self) -> str:
         """Make a dataset whose rows were read."""
         with unit_of_work(self.engine) as session:
-            made = Datasets(session, self.store, SilentQueue()).create(self.by, name="rows", filename="rows.jsonl", upload=self._file())
+            made = Datasets(session, self.store, SilentQueue()).create(self.by, name="rows", files=[Brought("rows.jsonl", self._file())])
         sealed = self.store.seal(self._file())
         with unit_of_work(self.engine) as session:
             dataset = session.get_one(Dataset, made.id)

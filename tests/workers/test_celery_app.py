@@ -18,6 +18,7 @@ from app.config import Settings
 from app.db import Dataset, Import, WorkerRow
 from app.db.session import make_engine, reading, unit_of_work
 from app.domain.bells import Bell, bell_of
+from app.domain.ports import Brought
 from app.gateways.queue import CeleryQueue
 from app.gateways.storage import LocalStorage
 from app.launcher import prepare
@@ -97,7 +98,7 @@ def test_a_ring_starts_the_work_and_a_doubled_one_does_no_harm(home: Path, redis
     with unit_of_work(engine) as session:
         owner = Accounts(session).owner()
         assert owner is not None
-        Datasets(session, storage, queue).create(owner, name="rows", filename="rows.jsonl", upload=upload)
+        Datasets(session, storage, queue).create(owner, name="rows", files=[Brought("rows.jsonl", upload)])
     queue.ring("cpu")
     wait_until_read(engine)
     with reading(engine) as session:

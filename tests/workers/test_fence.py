@@ -25,7 +25,7 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_import, add_run
 from workers.claim import Hold
-from workers.import_work import Imported, ImportWork
+from workers.import_work import ImportWork, Made, out_file
 from workers.packing import PackedCheckpoint
 from workers.run_checkpoints import newest_good_checkpoint, run_folder
 from workers.run_log import LogTail
@@ -48,11 +48,11 @@ class PackedTraining(TrainingWork):
 class ReadImport(ImportWork):
     """An import whose report is there."""
 
-    def package(self, worker: Worker, work_id: str, token: int, _finished: Finished | None) -> Imported:
-        rows = worker.storage.incoming / f"import-{work_id}-t{token}.parquet"
+    def package(self, worker: Worker, work_id: str, token: int, _finished: Finished | None) -> Made:
+        rows = out_file(worker, work_id, token, "rows")
         rows.write_bytes(b"rows")
         report = ImportReport(status=DatasetStatus.READY, format="chat", rows=3, train_rows=2, test_rows=1)
-        return Imported(report, "", worker.storage.seal(rows))
+        return Made(report.model_dump(mode="json"), files={"rows": worker.storage.seal(rows)})
 
 
 class Ended:

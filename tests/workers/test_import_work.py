@@ -15,7 +15,7 @@ from app.db import Dataset
 from app.db.session import reading, unit_of_work
 from app.domain.datasets import Mapping
 from app.domain.errors import StorageUnavailable
-from app.domain.ports import Sealed
+from app.domain.ports import Brought, Sealed
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
@@ -39,7 +39,7 @@ def upload(worker: Worker, by: Identity, content: str = ROWS, name: str = "rows.
     file = worker.storage.incoming / "upload"
     file.write_text(content)
     with unit_of_work(worker.engine) as session:
-        return Datasets(session, worker.storage, SilentQueue()).create(by, name=name, filename=name, upload=file).id
+        return Datasets(session, worker.storage, SilentQueue()).create(by, name=name, files=[Brought(name, file)]).id
 
 
 def bring(worker: Worker, by: Identity, content: str = ROWS, name: str = "rows.jsonl") -> str:
@@ -47,6 +47,12 @@ def bring(worker: Worker, by: Identity, content: str = ROWS, name: str = "rows.j
     made = upload(worker, by, content, name)
     assert claim_and_run(worker)
     return made
+
+
+def finish(worker: Worker) -> None:
+    """Do all work that waits."""
+    while claim_and_run(worker):
+        pass
 
 
 def state(worker: Worker, dataset_id: str) -> Dataset:
@@ -116,7 +122,9 @@ def test_rows_that_the_store_has_lost_since_they_were_sealed_are_sealed_again(
 
 
 def test_twins_share_their_bytes_until_the_last_is_deleted(worker: Worker, owner: Identity) -> None:
-    first, second = bring(worker, owner), bring(worker, owner)
+    first, second = upload(worker, owner), upload(worker, owner)
+    assert claim_and_run(worker)
+    assert claim_and_run(worker)
     assert blobs(worker) == 2
     for dataset_id, left in ((first, 2), (second, 0)):
         with unit_of_work(worker.engine) as session:
@@ -141,6 +149,6 @@ def test_a_dataset_deleted_before_it_was_read_leaves_nothing(worker: Worker, own
     upload.write_text(ROWS)
     with unit_of_work(worker.engine) as session:
         datasets = Datasets(session, worker.storage, SilentQueue())
-        datasets.delete(owner, datasets.create(owner, name="x", filename="x.jsonl", upload=upload).id)
+        datasets.delete(owner, datasets.create(owner, name="x", files=[Brought("x.jsonl", upload)]).id)
     assert not claim_and_run(worker)
     assert blobs(worker) == 0

@@ -10,13 +10,12 @@ from sqlalchemy import Engine
 from app.db import Run
 from app.db.artifacts import keep
 from app.db.session import unit_of_work
-from app.domain.datasets import DatasetStatus, ImportReport
 from app.domain.events import Finished
 from app.domain.ports import Sealed
 from app.services.accounts import Identity
 from tests.workers.packing_scenes import blobs, uploading
 from tests.workers.scenes import Play, Scripted, ask, play, run_id, state, worker
-from workers.import_work import Imported, ImportWork
+from workers.import_work import ImportWork, Made
 from workers.training_work import PackedAdapter, TrainingWork
 from workers.worker import Worker
 
@@ -38,8 +37,7 @@ def test_what_no_row_names_leaves_the_store(engine: Engine, worker: Worker, run_
     TrainingWork().discard(worker, PackedAdapter(adapter, None))
     assert (blobs(worker), adapter.path.exists()) == (is_kept, False)
     rows = bring(worker, "rows")
-    report = ImportReport(status=DatasetStatus.READY, format="chat", rows=3, train_rows=2, test_rows=1)
-    ImportWork().discard(worker, Imported(report, "", rows))
+    ImportWork().discard(worker, Made({}, files={"rows": rows}))
     assert (blobs(worker), rows.path.exists()) == (is_kept, True)
 
 

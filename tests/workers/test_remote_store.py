@@ -14,6 +14,7 @@ from sqlalchemy import Engine, update
 from app.config import Settings
 from app.db import EventRow, Run
 from app.db.session import reading, unit_of_work
+from app.domain.ports import Brought
 from app.domain.runs import RunStatus, adapter_folder
 from app.gateways.queue import SilentQueue
 from app.gateways.remote_storage import RemoteStorage
@@ -89,7 +90,7 @@ def bring(engine: Engine, by: Identity, web: LocalStorage | RemoteStorage, reade
     upload = web.incoming / "upload"
     upload.write_text(ROWS)
     with unit_of_work(engine) as session:
-        made = Datasets(session, web, SilentQueue()).create(by, name="rows", filename="rows.jsonl", upload=upload).id
+        made = Datasets(session, web, SilentQueue()).create(by, name="rows", files=[Brought("rows.jsonl", upload)]).id
     assert claim_and_run(reader)
     return made
 

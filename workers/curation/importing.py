@@ -21,16 +21,31 @@ if TYPE_CHECKING:
 MAX_REPORTED_ROWS = 5
 
 
-class ImportSpec(BaseModel):
-    """What to read, what to call it, where its rows go, and how its columns are to be understood."""
+class FileSpec(BaseModel):
+    """A file to read, and what to call it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: Path
+    path: Path
     filename: str
+
+
+class ImportSpec(BaseModel):
+    """What to read, where its rows and those that are set aside go, and how its columns are to be understood.
+
+    `base` holds rows that come first, unchanged; the first of `files` is then the dataset's file number `first_file`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    files: list[FileSpec]
     out: Path
+    aside: Path | None = None
     mapping: Mapping | None = None
     system: str | None = None
+    base: Path | None = None
+    first_file: int = 0
+    max_bytes: int = 20 * 2**30
 
 
 class Findings:
@@ -84,7 +99,7 @@ def import_file(spec: ImportSpec, tell: Progress) -> tuple[ImportReport, str]:
     reading, findings = None, Findings()
     with RowWriter(spec.out) as writer:
         try:
-            reading = Reading(spec.source, spec.filename, mapping=spec.mapping, system=spec.system)
+            reading = Reading(spec.files[0].path, spec.files[0].filename, mapping=spec.mapping, system=spec.system)
             for found in reading:
                 findings.note(found)
                 if isinstance(found, Conversation):

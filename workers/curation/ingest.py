@@ -1,63 +1,102 @@
-"""`python -m workers.curation.ingest SPEC.json --events-fd N`: turn an uploaded file into Parquet and a report, in bounded memory."""
+"""`python -m workers.curation.ingest SPEC.json --events-fd N`: one task on a dataset's files or rows, in bounded memory.
+
+The spec's `task` says which, and the rest is what that task wants. Each task loads only what it needs itself.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pydantic import ValidationError
 
+from app.domain.errors import StudioError
 from app.domain.events import Finished, Started
 from workers.curation.child import Leave, Reporter, bound_memory, ignore_sigterm, leave_on_sigterm, leave_with, remove
-from workers.curation.importing import ImportSpec, import_file
-from workers.curation.parquet import part_of
 from workers.lifeline import die_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pydantic import BaseModel
+
+    Outcome = tuple[dict[str, Any], str]
+    """What is reported, and a sentence for people unless all is well."""
+    Loaded = tuple[type[BaseModel], Callable[[Any, Reporter], Outcome]]
 
 log = logging.getLogger("hone.ingest")
 OUT_OF_MEMORY = "Reading the file needed more memory than an import may use. Split it, or shorten its longest rows."
 DONE, FAILED, UNUSABLE_SPEC = 0, 1, 2
 
 
+def _import() -> Loaded:
+    from workers.curation.importing import ImportSpec, import_file
+
+    def run(spec: ImportSpec, reporter: Reporter) -> Outcome:
+        report, reason = import_file(spec, reporter.progress)
+        return report.model_dump(mode="json"), reason
+
+    return ImportSpec, run
+
+
+TASKS: dict[str, Callable[[], Loaded]] = {"import": _import}
+DOING = {
+    "import": "Reading files", "check": "Looking at the rows", "fix": "Changing the rows", "fetch": "Fetching files"
+}  # fmt: skip
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one import; without --events-fd the events go to standard output and nobody is listened to."""
+    """Do one task; without --events-fd the events go to standard output and nobody is listened to."""
     parser = argparse.ArgumentParser(prog="python -m workers.curation.ingest", description=__doc__)
-    parser.add_argument("spec", type=Path, help="JSON file: source, filename, out, mapping, system")
+    parser.add_argument("spec", type=Path, help="JSON file: task (import, check, fix, fetch), and what that wants")
     parser.add_argument("--events-fd", type=int, default=None, help="inherited descriptor for events; default: standard output")
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     try:
-        spec = ImportSpec.model_validate_json(given.spec.read_bytes())
-    except (OSError, ValidationError) as error:
+        wanted = json.loads(given.spec.read_bytes())
+        task = str(wanted.pop("task", "import"))
+        model, work = TASKS[task]()
+        spec = model.model_validate(wanted)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.error("The spec %s cannot be used: %s", given.spec, error)  # noqa: TRY400 - the sentence is enough, a trace is not for people
         return UNUSABLE_SPEC
     if given.events_fd is None:
-        return run(spec, Reporter(sys.stdout.fileno()))
+        return run(task, partial(work, spec), Reporter(sys.stdout.fileno()))
     die_with_parent()
-    return run(spec, Reporter(given.events_fd), commands=sys.stdin)
+    tidy_up = partial(_remove_parts, Path(wanted["out"]))
+    return run(task, partial(work, spec), Reporter(given.events_fd), commands=sys.stdin, tidy_up=tidy_up)
 
 
-def run(spec: ImportSpec, reporter: Reporter, *, commands: Iterable[str] | None = None) -> int:
-    """Import, and report how it ended whatever happens: this is the process's outer edge."""
+def _remove_parts(out: Path) -> None:
+    """Remove what was begun: a child writes nothing but its output and files beside it that begin with the same name."""
+    remove(out.parent.glob(f"{out.stem}.*"))
+
+
+def run(
+    task: str, work: Callable[[Reporter], Outcome], reporter: Reporter, *, commands: Iterable[str] = (),
+    tidy_up: Callable[[], None] | None = None,
+) -> int:  # fmt: skip
+    """Do the task, and report how it ended whatever happens: this is the process's outer edge."""
     try:
         leave_on_sigterm()
-        if commands is not None:
-            leave_with(commands, lambda: remove([part_of(spec.out), part_of(part_of(spec.out))]))
+        if tidy_up is not None:
+            leave_with(commands, tidy_up)
         _bound_resources()
-        reporter.emit(Started(message=f"Reading {spec.filename}"))
-        report, reason = import_file(spec, reporter.progress)
+        reporter.emit(Started(message=DOING[task]))
+        report, reason = work(reporter)
         ignore_sigterm()  # the work is done; leaving now would only report it wrongly
-        reporter.emit(Finished(status="succeeded", reason=reason, data=report.model_dump(mode="json")))
+        reporter.emit(Finished(status="succeeded", reason=reason, data=report))
     except Leave:
         with suppress(Leave):  # the pipe may be what broke
-            reporter.emit(Finished(status="interrupted", reason="The import was asked to stop."))
+            reporter.emit(Finished(status="interrupted", reason="It was asked to stop."))
+    except StudioError as error:
+        return _failed(reporter, error.message, error.code or "invalid")
     except MemoryError:
         log.exception("out of memory")
         return _failed(reporter, OUT_OF_MEMORY, "memory")
@@ -65,8 +104,8 @@ def run(spec: ImportSpec, reporter: Reporter, *, commands: Iterable[str] | None 
         log.exception("input or output failed")
         return _failed(reporter, f"A file could not be read or written: {error.strerror or error}.", "storage")
     except Exception:
-        log.exception("the import broke")
-        return _failed(reporter, "Reading the file broke unexpectedly; the log has the details.", "internal")
+        log.exception("the task broke")
+        return _failed(reporter, "Working on the rows broke unexpectedly; the log has the details.", "internal")
     return DONE
 
 

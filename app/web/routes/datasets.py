@@ -42,8 +42,8 @@ async def upload(request: Request, caller: Caller) -> Response:
     by_script = request.headers.get("accept", "") == "application/json"
     try:
         received = await receive_upload(request.stream(), request.headers, studio.incoming, studio.max_upload_bytes)
-        name = received.fields.get("name") or PurePath(received.filename).stem
-        keep = partial(studio.bring, caller, name=name, filename=received.filename, upload=received.path)
+        name = received.fields.get("name") or PurePath(received.files[0].filename).stem
+        keep = partial(studio.bring, caller, received.files, name=name)
         dataset = await run_in_threadpool(keep)
     except StudioError as error:
         # The page's script shows the reason beside the file; a plain form gets the error page.

@@ -70,8 +70,9 @@ def test_a_sample_goes_the_way_of_an_upload(client: TestClient) -> None:
     with reading(studio.engine) as session:
         [waiting] = session.query(Import).all()
         assert waiting.dataset_id == made.json()["id"]
-        assert waiting.dataset.upload
-        assert studio.storage.path(waiting.dataset.upload.sha256).read_text() == row("one") + row("two")
+        [file] = waiting.dataset.files
+        assert file.upload
+        assert studio.storage.path(file.upload.sha256).read_text() == row("one") + row("two")
     assert list(studio.incoming.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import Invalid, StudioError, Unavailable
+from app.domain.errors import Invalid, StudioError, Unavailable, UnsupportedType
 from app.gateways.uploads import Upload, receive_upload
 
 PART = b'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n{"prompt": "a", "completion": "b"}\n'
@@ -24,8 +24,23 @@ def receive(folder: Path, boundary: str, body: bytes, max_bytes: int = 10_000) -
 
 def test_a_file_arrives_whole(tmp_path: Path) -> None:
     upload = receive(tmp_path, "x", b"--x\r\n" + PART + b"\r\n--x--\r\n")
-    assert upload.path.read_bytes() == PART.partition(b"\r\n\r\n")[2]
-    assert upload.filename == "a.jsonl"
+    assert [(file.filename, file.path.read_bytes()) for file in upload.files] == [("a.jsonl", PART.partition(b"\r\n\r\n")[2])]
+
+
+def test_several_files_arrive_whole_and_in_order(tmp_path: Path) -> None:
+    second = PART.replace(b"a.jsonl", b"b.jsonl").replace(b'"a"', b'"other"')
+    field = b'Content-Disposition: form-data; name="name"\r\n\r\nboth'
+    upload = receive(tmp_path, "x", b"--x\r\n" + PART + b"\r\n--x\r\n" + field + b"\r\n--x\r\n" + second + b"\r\n--x--\r\n")
+    assert [file.filename for file in upload.files] == ["a.jsonl", "b.jsonl"]
+    assert [b'"other"' in file.path.read_bytes() for file in upload.files] == [False, True]
+    assert upload.fields == {"name": "both"}
+
+
+def test_a_second_file_that_cannot_be_used_leaves_neither(tmp_path: Path) -> None:
+    picture = b'Content-Disposition: form-data; name="file"; filename="b.png"\r\n\r\n\x89PNG\r\n\x1a\n'
+    with pytest.raises(UnsupportedType):
+        receive(tmp_path, "x", b"--x\r\n" + PART + b"\r\n--x\r\n" + picture + b"\r\n--x--\r\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

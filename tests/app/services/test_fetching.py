@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.config import Settings
-from app.db import Dataset, Run
+from app.db import DatasetFile, Run
 from app.db.artifacts import Artifact
 from app.db.session import reading, unit_of_work
 from app.gateways.queue import SilentQueue
@@ -102,6 +102,6 @@ def test_for_work_that_begins(
     else:
         work_id = add_import(engine, owner, dataset_id)
         with unit_of_work(engine) as session:
-            session.get_one(Dataset, dataset_id).upload = kept_for(owner)
+            session.add(DatasetFile(dataset_id=dataset_id, filename="x", upload=kept_for(owner), project_id=owner.project_id))
     KINDS[kind].prepare(worker, work_id, 1)
     assert storage.in_use == [0]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.domain.datasets import ImportReport, Mapping
-from workers.curation.importing import ImportSpec, import_file
+from workers.curation.importing import FileSpec, ImportSpec, import_file
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ def imported(tmp_path: Path) -> Importer:
             source = content
         else:
             source.write_bytes(content.encode() if isinstance(content, str) else content)
-        spec = ImportSpec(source=source, filename=filename, out=out, mapping=Mapping(**mapping) if mapping else None, system=system)
+        spec = ImportSpec(
+            files=[FileSpec(path=source, filename=filename)], out=out, mapping=Mapping(**mapping) if mapping else None, system=system
+        )
         report, reason = import_file(spec, lambda *_: None)
         rows = pq.read_table(out).to_pylist() if out.exists() else []
         return Imported(report, reason, rows, sorted(each.name for each in out.parent.iterdir()))

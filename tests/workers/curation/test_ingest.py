@@ -51,7 +51,7 @@ def started(tmp_path: Path) -> Iterator[Any]:
     def start(source: Path, filename: str = "rows.jsonl") -> Child:
         spec = tmp_path / "spec.json"
         out = tmp_path / "out" / "rows.parquet"
-        spec.write_text(json.dumps({"source": str(source), "filename": filename, "out": str(out), "mapping": None, "system": None}))
+        spec.write_text(json.dumps({"task": "import", "files": [{"path": str(source), "filename": filename}], "out": str(out)}))
         children.append(Child(spec))
         return children[-1]
 
@@ -162,7 +162,7 @@ def measured(tmp_path: Path, *more: str) -> tuple[int, Finished, int]:
     """Run an import and return its exit code, its last event and its peak memory in MiB."""
     spec = tmp_path / "spec.json"
     spec.write_text(
-        json.dumps({"source": str(tmp_path / "upload"), "filename": "rows.jsonl", "out": str(tmp_path / "out" / "rows.parquet")})
+        json.dumps({"files": [{"path": str(tmp_path / "upload"), "filename": "rows.jsonl"}], "out": str(tmp_path / "out" / "rows.parquet")})
     )
     ran = subprocess.run([sys.executable, "-c", MEASURED, str(spec), *more], cwd=ROOT, check=False, capture_output=True)
     return ran.returncode, finished([parse_event(line) for line in ran.stdout.splitlines()]), int(ran.stderr.splitlines()[-1]) // 1024

@@ -1,0 +1,292 @@
+"""What a worker can be asked to do with a dataset: one table of tasks, each with what its child is told and how its result is entered."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.db import Dataset, DatasetFile, DatasetVersion, EventRow, Import, VersionFile
+from app.db.artifacts import drop, keep
+from app.db.datasets import drop_uploads, drop_version, next_number
+from app.domain.datasets import DatasetStatus, ImportReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy.orm import Session
+
+    from workers.import_work import Made
+    from workers.worker import Worker
+
+    Out = Callable[[str], Path]
+    Needed = Callable[[Worker, Out], dict[str, Any]]
+
+KEPT_STEPS = 20
+"""How many changes one can go back; older states of the rows that no run has used make room."""
+
+
+class Task(Protocol):
+    """One kind of work on a dataset."""
+
+    def needs(self, session: Session, row: Import, /) -> Needed:
+        """Note what the child is to be told; what is returned gets the files here and says it."""
+
+    def keep(self, session: Session, worker: Worker, row: Import, made: Made, /) -> None:
+        """Enter what the child has made; the lease is held."""
+
+    def came_to_nothing(self, session: Session, worker: Worker, row: Import, /) -> None:
+        """Undo what was entered in the hope of its success."""
+
+
+def task_of(row: Import) -> str:
+    """Return which task a piece of work is; one from before there were several reads a file."""
+    return str(row.task.get("kind", "import"))
+
+
+class ReadFiles:
+    """Reads all files of a dataset anew: its rows are then what the files say, whatever was changed before."""
+
+    def needs(self, session: Session, row: Import) -> Needed:  # noqa: ARG002 - the protocol's
+        """Tell of every file, and how columns are understood."""
+        dataset = row.dataset
+        return partial(_reading, self._files(row), None, {"mapping": dataset.mapping, "system": dataset.system})
+
+    def keep(self, session: Session, worker: Worker, row: Import, made: Made) -> None:
+        """Enter the report, and the rows as the dataset's version; an older version that no run froze makes room."""
+        report, dataset = ImportReport.model_validate(made.report), row.dataset
+        dataset.report = report.model_dump(mode="json")
+        dataset.status, dataset.reason, dataset.format = report.status, made.reason[:2000], report.format
+        row.rows_read = report.rows
+        earlier = session.get(DatasetVersion, dataset.version_id) if dataset.version_id else None
+        dataset.version_id = None
+        if report.status == DatasetStatus.READY:
+            add_version(session, worker, row, made, {"kind": "import", "words": f"{report.rows:,} rows were read."})
+        _forget_chain(session, worker, earlier)
+        if report.status == DatasetStatus.FAILED and dataset.mapping is None:
+            # A table fails only once it is mapped, and may be mapped better; of anything else nothing is kept but the report.
+            drop_uploads(session, dataset, worker.storage)
+        words = {DatasetStatus.READY: f"{report.rows:,} rows were read.", DatasetStatus.NEEDS_MAPPING: "Columns want to be mapped."}
+        tell(session, row, str(report.status), words.get(report.status, made.reason))
+        for note in report.notes:
+            tell(session, row, "notice", note)
+
+    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
+        """Leave the files: they may be read again."""
+
+    def _files(self, row: Import) -> list[tuple[str, str]]:
+        return [(file.upload.sha256, file.filename) for file in row.dataset.files if file.upload]
+
+
+class AppendFiles(ReadFiles):
+    """Reads further files of a dataset, whose rows come behind those there are."""
+
+    def needs(self, session: Session, row: Import) -> Needed:  # noqa: ARG002 - the protocol's
+        """Tell of the new files, and of the rows there are."""
+        dataset = row.dataset
+        assert dataset.version  # noqa: S101 - asked for only where there are rows
+        more = {"mapping": dataset.mapping, "system": dataset.system, "first_file": row.task["first"]}
+        return partial(_reading, self._files(row), dataset.version.artifact.sha256, more)
+
+    def keep(self, session: Session, worker: Worker, row: Import, made: Made) -> None:
+        """Enter all rows as the next version; files of which no row can be used leave everything as it was, and say why."""
+        report, dataset = ImportReport.model_validate(made.report), row.dataset
+        before = dataset.version.rows if dataset.version else 0
+        added = report.rows - before
+        if report.status != DatasetStatus.READY or added <= 0:
+            tell(session, row, "failed", made.reason or "The files that were added hold no usable row.")
+            self.came_to_nothing(session, worker, row)
+            return
+        words = f"{added:,} rows were added."
+        add_version(session, worker, row, made, {"kind": "append", "words": words})
+        first = ImportReport.model_validate(dataset.report)
+        together = first.model_copy(
+            update={
+                "rows": report.rows, "train_rows": report.train_rows, "test_rows": report.test_rows,
+                "problem_count": first.problem_count + report.problem_count, "problems": [*first.problems, *report.problems][:100],
+                "aside": {code: first.aside.get(code, 0) + report.aside.get(code, 0) for code in {**first.aside, **report.aside}},
+            }
+        )  # fmt: skip
+        dataset.report = together.model_dump(mode="json")
+        tell(session, row, "appended", words)
+
+    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
+        """Take the files off the dataset again."""
+        for file in [file for file in row.dataset.files if file.position >= row.task["first"]]:
+            row.dataset.files.remove(file)
+            upload = file.upload
+            session.flush()
+            if upload:
+                drop(session, upload, worker.storage)
+
+    def _files(self, row: Import) -> list[tuple[str, str]]:
+        new = [file for file in row.dataset.files if file.position >= row.task["first"]]
+        return [(file.upload.sha256, file.filename) for file in new if file.upload]
+
+
+class LookAtRows:
+    """Looks for problems in the rows of a version."""
+
+    def needs(self, session: Session, row: Import) -> Needed:
+        """Tell of the rows."""
+        sha256 = session.get_one(DatasetVersion, row.task["version_id"]).artifact.sha256
+        return lambda worker, out: {"task": "check", "rows": str(worker.storage.path(sha256)), "out": str(out("findings"))}
+
+    def keep(self, session: Session, worker: Worker, row: Import, made: Made) -> None:
+        """Enter what was found, unless the version has gone meanwhile."""
+        version = session.get(DatasetVersion, row.task["version_id"])
+        if version is None:
+            return
+        earlier = next((each for each in version.files if each.kind == "findings"), None)
+        if earlier:
+            version.files.remove(earlier)
+            session.flush()
+            drop(session, earlier.artifact, worker.storage)
+        _add_files(session, worker, row, version, made)
+        version.findings = made.report
+        tell(session, row, "checked", "The rows were looked at for problems.")
+
+    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
+        """Leave the rows as they are: without findings, which can be asked for again."""
+
+
+class ChangeRows:
+    """Changes the rows of a version into the next."""
+
+    def needs(self, session: Session, row: Import) -> Needed:
+        """Tell of the rows, of what was found in them, and of what is to be done."""
+        version, dataset = session.get_one(DatasetVersion, row.task["version_id"]), row.dataset
+        kinds = {"rows": version.artifact.sha256} | {each.kind: each.artifact.sha256 for each in version.files}
+        fix, how = row.task["fix"], {"mapping": dataset.mapping, "system": dataset.system, "filename": dataset.filename}
+
+        def spec(worker: Worker, out: Out) -> dict[str, Any]:
+            files = {kind: str(worker.storage.path(kinds[kind])) for kind in ("rows", "findings", "aside") if kind in kinds}
+            outs = {"out": str(out("rows")), "aside_out": str(out("aside")), "mask_map": str(out("mask_map"))}
+            return {"task": "fix", "fix": fix, "findings": None, "aside": None} | files | outs | how
+
+        return spec
+
+    def keep(self, session: Session, worker: Worker, row: Import, made: Made) -> None:
+        """Enter the changed rows as the next version."""
+        dataset, words = row.dataset, str(made.report.get("words", "The rows were changed."))
+        if "rows" not in made.files or dataset.version_id != row.task["version_id"]:
+            tell(session, row, "failed", made.reason or "Nothing was changed.")
+            return
+        add_version(session, worker, row, made, {"kind": "fix", "words": words, "fix": row.task["fix"]})
+        dataset.report = dataset.report | {
+            name: made.report[name]
+            for name in ("rows", "train_rows", "test_rows", "problem_count", "problems", "aside")
+            if name in made.report
+        }
+        tell(session, row, "changed", words)
+
+    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
+        """Leave the rows as they are."""
+
+
+class FetchFiles:
+    """Fetches files from outside, which are then read like uploads."""
+
+    def needs(self, session: Session, row: Import) -> Needed:  # noqa: ARG002 - the protocol's
+        """Tell where from, and how much is taken."""
+        source = row.task["source"]
+
+        def spec(worker: Worker, out: Out) -> dict[str, Any]:
+            return {"task": "fetch", "source": source, "out": str(out("fetched")), "max_bytes": worker.settings.max_upload_bytes}
+
+        return spec
+
+    def keep(self, session: Session, worker: Worker, row: Import, made: Made) -> None:
+        """Enter the files, and have them read."""
+        dataset, size = row.dataset, 0
+        for place, (each, sealed) in enumerate(zip(made.report["fetched"], made.fetched, strict=True)):
+            file = DatasetFile(project_id=row.project_id, created_by=row.created_by, position=place, filename=each["filename"][-255:])
+            file.origin = each["origin"]
+            file.upload = keep(session, worker.storage, sealed, kind="upload", filename=each["filename"], owner=row)
+            dataset.files.append(file)
+            size += sealed.size_bytes
+        dataset.filename = dataset.files[0].filename
+        tell(session, row, "fetched", f"{len(made.fetched)} files were fetched ({size:,} bytes).")
+        _next(session, row, {"kind": "import"}, size)
+
+    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
+        """Leave the dataset with its reason: nothing was entered yet."""
+
+
+TASKS: dict[str, Task] = {
+    "import": ReadFiles(), "append": AppendFiles(), "check": LookAtRows(), "fix": ChangeRows(), "fetch": FetchFiles()
+}  # fmt: skip
+
+
+def tell(session: Session, row: Import, kind: str, message: str) -> None:
+    """Enter something into a dataset's history."""
+    session.add(EventRow(project_id=row.project_id, subject_id=row.dataset_id, type=kind, message=message))
+
+
+def add_version(session: Session, worker: Worker, row: Import, made: Made, step: dict[str, Any]) -> None:
+    """Enter rows as the dataset's version, made from the one it has; and have them looked at for problems."""
+    dataset = session.get_one(Dataset, row.dataset_id)
+    rows = keep(session, worker.storage, made.files["rows"], kind="rows", filename=f"{dataset.id}.parquet", owner=row)
+    version = DatasetVersion(
+        project_id=row.project_id, created_by=row.created_by, dataset_id=dataset.id, number=next_number(session, dataset.id), artifact=rows,
+        rows=made.report["rows"], train_rows=made.report["train_rows"], test_rows=made.report["test_rows"], parent_id=dataset.version_id,
+        step=step,
+    )  # fmt: skip
+    session.add(version)
+    session.flush()
+    _add_files(session, worker, row, version, made)
+    dataset.version_id = version.id
+    _forget_beyond(session, worker, version)
+    _next(session, row, {"kind": "check", "version_id": version.id}, rows.size_bytes)
+
+
+def _add_files(session: Session, worker: Worker, row: Import, version: DatasetVersion, made: Made) -> None:
+    for kind, sealed in made.files.items():
+        if kind != "rows":
+            artifact = keep(session, worker.storage, sealed, kind=kind, filename=f"{version.dataset_id}.{kind}", owner=row)
+            version.files.append(VersionFile(kind=kind, artifact=artifact))
+    session.flush()
+
+
+def _next(session: Session, row: Import, task: dict[str, Any], size: int) -> None:
+    """Have the next thing done; a worker of the same queue will look for it by itself."""
+    work = Import(
+        project_id=row.project_id, created_by=row.created_by, dataset_id=row.dataset_id, queue=row.queue, task=task, total_bytes=size
+    )
+    session.add(work)
+
+
+def _forget_beyond(session: Session, worker: Worker, version: DatasetVersion) -> None:
+    """Let go of the state that is more than so many changes back, and of those before it, unless a run has frozen it."""
+    ancestors = _ancestors(session, version)
+    for old in ancestors[KEPT_STEPS:]:
+        _forget(session, worker, old)
+
+
+def _forget_chain(session: Session, worker: Worker, version: DatasetVersion | None) -> None:
+    """Let go of a version and of all it was made from, but of those that runs have frozen."""
+    for old in [version, *_ancestors(session, version)] if version else ():
+        _forget(session, worker, old)
+
+
+def _forget(session: Session, worker: Worker, version: DatasetVersion) -> None:
+    if version.frozen_at is None:
+        drop_version(session, version, worker.storage)
+
+
+def _ancestors(session: Session, version: DatasetVersion) -> list[DatasetVersion]:
+    found: list[DatasetVersion] = []
+    parent = version.parent_id
+    while parent and (before := session.get(DatasetVersion, parent)):
+        found.append(before)
+        parent = before.parent_id
+    return found
+
+
+def _reading(files: list[tuple[str, str]], base: str | None, more: dict[str, Any], worker: Worker, out: Out) -> dict[str, Any]:
+    return {
+        "task": "import",
+        "files": [{"path": str(worker.storage.path(sha256)), "filename": filename} for sha256, filename in files],
+        "out": str(out("rows")), "aside": str(out("aside")), "base": str(worker.storage.path(base)) if base else None,
+        "max_bytes": worker.settings.max_upload_bytes, **more,
+    }  # fmt: skip
