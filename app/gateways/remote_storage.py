@@ -20,7 +20,7 @@ from app.gateways.storage import GONE, saying_full
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from app.gateways.rows import ParquetRows
+    from app.gateways.rows import RowPages
     from app.gateways.storage import LocalStorage
 
 log = structlog.get_logger()
@@ -94,10 +94,12 @@ class RemoteStorage:
         with self._in_words(), suppress(FileNotFoundError):
             self.brief.rm_file(self._place(sha256))
 
-    def rows(self, sha256: str) -> ParquetRows:
+    def rows(self, sha256: str) -> RowPages:
         """Open a dataset's Parquet file."""
         self.path(sha256)
-        return self.cache.rows(sha256)
+        rows = self.cache.rows(sha256)
+        _use(rows.pages)
+        return rows
 
     def adapter_folder(self, sha256: str) -> Path:
         """Return the unpacked adapter.zip of that content."""
@@ -228,4 +230,4 @@ def _code(error: Exception) -> str:
 
 def _use(path: Path) -> None:
     with suppress(FileNotFoundError):
-        path.touch()
+        os.utime(path)  # not touch, which would make it

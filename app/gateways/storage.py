@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.domain.errors import NotFound, StorageFull
 from app.domain.ports import Blob, Sealed
-from app.gateways.rows import ParquetRows
+from app.gateways.rows import RowPages
 
 GONE = "This file is not in the store any more. Restore the store from a backup, or make it again."
 
@@ -74,6 +74,9 @@ class LocalStorage:
     def _unpacked(self, sha256: str) -> Path:
         return self.folder / "adapters" / sha256
 
+    def _pages(self, sha256: str) -> Path:
+        return self.folder / "pages" / sha256
+
     def path(self, sha256: str) -> Path:
         """Return where a blob lies; NotFound when somebody took it away."""
         place = self._place(sha256)
@@ -82,13 +85,14 @@ class LocalStorage:
         return place
 
     def remove(self, sha256: str) -> None:
-        """Drop a blob, and what was unpacked of it."""
+        """Drop a blob, and what was made of it."""
         self._place(sha256).unlink(missing_ok=True)
+        self._pages(sha256).unlink(missing_ok=True)
         shutil.rmtree(self._unpacked(sha256), ignore_errors=True)
 
-    def rows(self, sha256: str) -> ParquetRows:
+    def rows(self, sha256: str) -> RowPages:
         """Open a dataset's Parquet file."""
-        return ParquetRows(self.path(sha256))
+        return RowPages(self.path(sha256), self._pages(sha256))
 
     def adapter_folder(self, sha256: str) -> Path:
         """Return the unpacked adapter.zip of that content, unpacking it at first use."""
@@ -128,8 +132,8 @@ class LocalStorage:
                 yield Blob(path.name, facts.st_size, facts.st_mtime)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield blobs and unpacked adapters, to choose from what is not needed here."""
-        for path in [*(self.folder / "blobs").glob("??/*"), *(self.folder / "adapters").glob("*")]:
+        """Yield blobs and what was made of them, to choose from what is not needed here."""
+        for path in [*(self.folder / "blobs").glob("??/*"), *(self.folder / "adapters").glob("*"), *(self.folder / "pages").glob("*")]:
             with suppress(FileNotFoundError):
                 files = [*path.iterdir()] if path.is_dir() else [path]
                 yield Entry(path, sum(file.stat().st_size for file in files), path.stat().st_mtime)
