@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
-from app.db import Artifact, CheckpointRow, Dataset, DatasetVersion, EventRow, Import, Run, WorkerRow, metrics
+from app.db import Artifact, CheckpointRow, Dataset, DatasetFile, DatasetVersion, EventRow, Import, Run, WorkerRow, metrics
 from app.db.base import utc_now
 from app.db.session import unit_of_work
 from app.domain.datasets import ROW_GROUP_ROWS, Mapping, Message, Problem, row_hash, split_by_hash
@@ -282,7 +282,8 @@ def _dataset(session: Session, by: Identity, name: str, filename: str, **columns
         sha256=f"{abs(hash(name)):064x}"[:64],
         size_bytes=112_840,
     )
-    dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name, filename=filename, upload=upload, **columns)
+    dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name, filename=filename, **columns)
+    dataset.files.append(DatasetFile(project_id=by.project_id, created_by=by.user_id, filename=filename, upload=upload))
     session.add_all([upload, dataset])
     session.flush()
     return dataset
