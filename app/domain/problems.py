@@ -81,3 +81,42 @@ EXPLAINED: dict[Trouble, Explained] = {
 """In the order in which a page shows them."""
 BITS = {trouble: 1 << place for place, trouble in enumerate(Trouble)}
 """A row's troubles in one number, as a findings file keeps them; only ever add at the enumeration's end."""
+PLACEHOLDER_MARK, CONTROL_MARK, SECRET_MARK = "PLACEHOLDER", "CONTROL", "SECRET"
+"""What is marked in a text besides personal data, whose kinds are those of `masking.KINDS`."""
+ALONE = -1
+"""In place of a group or of another row, where there is none."""
+
+
+class Mark(NamedTuple):
+    """A part of a row's text that a problem is about: `turn` counts `Row.texts`, `start` and `end` characters."""
+
+    turn: int
+    start: int
+    end: int
+    kind: str
+
+
+class Finding(NamedTuple):
+    """What was found in one row.
+
+    `exact`, `near` and `other_answer` name the group of rows it is in by the group's first row, and `keep` says whether it is the one to
+    keep of them; `leak_of` is the training row that a test row repeats.
+    """
+
+    row: int
+    troubles: tuple[Trouble, ...] = ()
+    tokens: int = 0
+    answer_tokens: int = 0
+    marks: tuple[Mark, ...] = ()
+    exact: int = ALONE
+    near: int = ALONE
+    other_answer: int = ALONE
+    keep: bool = True
+    leak_of: int = ALONE
+    label: str | None = None
+    language: str | None = None
+
+
+def troubles_of(flags: int) -> tuple[Trouble, ...]:
+    """Return the troubles that a number of `BITS` stands for, in the order of a page."""
+    return tuple(trouble for trouble in EXPLAINED if flags & BITS[trouble])

@@ -1,0 +1,111 @@
+"""What a fix makes of one row."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.domain.datasets import Row, row_from
+from app.domain.fixes import Balance, Drop, Fill, Mask, Repair
+from app.domain.problems import Finding, Mark, Trouble
+from app.domain.repairs import changed, changed_with_map, control_tokens, is_garbled, unscrambled, without_control_tokens
+
+
+def row(*texts: str, **more: Any) -> Row:
+    roles = ["system", "user", "assistant"][-len(texts) :]
+    messages = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+    return row_from({"row": 0, "split": "train", "messages": messages} | more)
+
+
+def marks(*given: tuple[int, int, int, str]) -> Finding:
+    return Finding(0, marks=tuple(Mark(*mark) for mark in given))
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("<|im_start|>user\nHi<|im_end|>", "Hi"),
+        ("Hi<|im_end|>\n<|im_start|>assistant\nHello", "Hi\nHello"),
+        ("<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>", "Hi"),
+        ("<start_of_turn>model\nYes.<end_of_turn>", "Yes."),
+        ("<s>[INST] Hi [/INST] Hello </s>", "Hi  Hello"),
+        ("The end.<|endoftext|>", "The end."),
+    ],
+)
+def test_control_tokens_are_taken_out_with_the_role_they_name(text: str, plain: str) -> None:
+    assert control_tokens(text)
+    assert without_control_tokens(text) == plain
+
+
+@pytest.mark.parametrize("text", ["a < b || c > d", "<b>bold</b> and <s>struck</s> out", "[1] and [UPDATE]", " spaces stay "])
+def test_ordinary_text_holds_no_control_tokens(text: str) -> None:
+    assert control_tokens(text) == []
+    assert without_control_tokens(text) == text
+
+
+@pytest.mark.parametrize(("text", "meant"), [("MÃ¼nchen ist schÃ¶n", "München ist schön"), ("It doesnâ€™t", "It doesn’t")])
+def test_text_that_was_decoded_wrongly_is_decoded_again(text: str, meant: str) -> None:
+    assert is_garbled(text)
+    assert unscrambled(text) == meant
+
+
+@pytest.mark.parametrize("text", ["plain", "München, naïve, “quoted”", "Привет", "日本語", "CORAÇÃO"])
+def test_text_that_is_right_stays(text: str) -> None:
+    assert not is_garbled(text)
+    assert unscrambled(text) == text
+
+
+def test_lost_characters_are_told_and_stay() -> None:
+    assert is_garbled("M\ufffdnchen")
+    assert unscrambled("M\ufffdnchen") == "M\ufffdnchen"
+
+
+def test_masks_stand_in_every_turn_and_in_the_worse_answer() -> None:
+    given = row("I am John.", "Hello John.", rejected=[{"role": "assistant", "content": "John who?"}])
+    finding = marks((0, 5, 9, "NAME"), (1, 6, 10, "NAME"), (2, 0, 4, "NAME"))
+    after, meaning = changed_with_map(Mask(problem=Trouble.PII), given, finding)
+    assert after is not None
+    assert after.texts == ["I am [NAME].", "Hello [NAME].", "[NAME] who?"]
+    assert meaning == {"[NAME]": "John"}
+
+
+def test_masks_stand_in_the_arguments_of_tools_too() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "John", "arguments": '{"who": "John", "of": "Johnson"}'}}
+    given = row("Mail John.", "Done.", tools=None)
+    given = given.model_copy(update={"messages": [given.messages[0], given.messages[1].model_copy(update={"tool_calls": [call]})]})
+    after = changed(Mask(problem=Trouble.PII), given, marks((0, 5, 9, "NAME")))
+    assert after is not None
+    assert after.messages[1].tool_calls is not None
+    function = after.messages[1].tool_calls[0]["function"]
+    assert json.loads(function["arguments"]) == {"who": "[NAME]", "of": "Johnson"}
+    assert function["name"] == "John"
+
+
+def test_only_the_kinds_that_were_asked_for_are_masked() -> None:
+    given, finding = row("I am John, j@x.org, key abc.", "Yes."), marks((0, 5, 9, "NAME"), (0, 11, 18, "EMAIL"), (0, 24, 27, "SECRET"))
+    masked = {
+        fix.model_dump_json(exclude_defaults=True): changed(fix, given, finding)
+        for fix in (Mask(problem=Trouble.PII), Mask(problem=Trouble.PII, kinds=["EMAIL", "SECRET"]), Mask(problem=Trouble.SECRET))
+    }
+    assert [after.texts[0] for after in masked.values() if after] == [
+        "I am [NAME], [EMAIL], key abc.", "I am John, [EMAIL], key abc.", "I am John, j@x.org, key [SECRET]."
+    ]  # fmt: skip
+
+
+def test_placeholders_are_filled_where_they_were_found_and_a_text_is_given() -> None:
+    finding = marks((0, 0, 8, "PLACEHOLDER"), (0, 13, 20, "PLACEHOLDER"), (1, 2, 10, "PLACEHOLDER"))
+    after = changed(Fill(values={"{{name}}": "Ada\\1", "{{org}}": ""}), row("{{name}} and {{org}}", "I {{name}} am"), finding)
+    assert after is not None
+    assert after.texts == ["Ada\\1 and {{org}}", "I Ada\\1 am"]
+
+
+def test_a_row_of_which_nothing_is_left_goes() -> None:
+    assert changed(Repair(problem=Trouble.CONTROL_TOKENS), row("Hi", "<|im_end|>"), marks((1, 0, 10, "CONTROL"))) is None
+
+
+@pytest.mark.parametrize("fix", [Drop(problem=Trouble.PII), Balance(most=1), Mask(problem=Trouble.PII), Fill(values={"{{x}}": "y"})])
+def test_what_a_fix_is_not_about_stays_the_same(fix: Any) -> None:
+    given = row("Be kind.", "Who?", "Me.")
+    assert changed(fix, given, marks()) is given
