@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from app.domain.base_models import BaseModel
     from app.domain.datasets import Row
+    from app.domain.fixes import Fix
+    from app.domain.problems import Finding, Trouble
     from app.domain.samples import Part, SampleCard, SampleFile
 
 
@@ -71,6 +73,9 @@ class Storage(Protocol):
     def rows(self, sha256: str) -> RowFile:
         """Open a dataset's Parquet file for reading by page."""
 
+    def findings(self, sha256: str) -> FindingsFile:
+        """Open the file that says what was found in each row of a version."""
+
     def adapter_folder(self, sha256: str) -> Path:
         """Return a folder with the files of an adapter.zip."""
 
@@ -93,6 +98,42 @@ class RowFile(Protocol):
 
     def jsonl(self) -> Iterator[bytes]:
         """Yield all rows as OpenAI chat JSONL."""
+
+
+class FindingsFile(Protocol):
+    """What was found in each row of a version."""
+
+    rows: int
+
+    def counts(self, max_tokens: int | None = None) -> dict[Trouble, int]:
+        """Return how many rows each problem is in, without those that no row has; too long is what has more tokens than are given."""
+
+    def page(self, trouble: Trouble | None, *, after: int, limit: int, max_tokens: int | None = None) -> tuple[list[int], bool]:
+        """Return up to `limit` rows behind `after` that have a problem, or any rows, and whether there are more."""
+
+    def of(self, rows: Sequence[int]) -> list[Finding]:
+        """Return what was found in these rows, in the order in which they are given."""
+
+    def groups(self, trouble: Trouble, *, after: int, limit: int) -> list[tuple[list[int], int]]:
+        """Return up to `limit` groups whose first row comes behind `after`: their rows, and the one to keep."""
+
+    def select(self, fix: Fix) -> Selection:
+        """Return which rows a fix leaves out and which it may change; Invalid for one that is about no rows of the version."""
+
+
+class Selection(Protocol):
+    """The rows a fix leaves out, and those it may change: for each row of the version whether it is one."""
+
+    @property
+    def drop(self) -> Any:
+        """Return the rows that are left out."""
+
+    @property
+    def touch(self) -> Any:
+        """Return the rows that may be changed."""
+
+    def after(self, row: Row, finding: Finding) -> Row | None:
+        """Return the row as the fix leaves it; None when it is left out."""
 
 
 class BaseModels(Protocol):

@@ -15,6 +15,7 @@ import structlog
 
 from app.domain.errors import NotFound, StorageUnavailable
 from app.domain.ports import Blob, Sealed
+from app.gateways.findings import Findings
 from app.gateways.storage import GONE, saying_full
 
 if TYPE_CHECKING:
@@ -100,6 +101,10 @@ class RemoteStorage:
         rows = self.cache.rows(sha256)
         _use(rows.pages)
         return rows
+
+    def findings(self, sha256: str) -> Findings:
+        """Open the file that says what was found in each row of a version."""
+        return Findings(self.path(sha256))
 
     def adapter_folder(self, sha256: str) -> Path:
         """Return the unpacked adapter.zip of that content."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.domain.errors import NotFound, StorageFull
 from app.domain.ports import Blob, Sealed
+from app.gateways.findings import Findings
 from app.gateways.rows import RowPages
 
 GONE = "This file is not in the store any more. Restore the store from a backup, or make it again."
@@ -93,6 +94,10 @@ class LocalStorage:
     def rows(self, sha256: str) -> RowPages:
         """Open a dataset's Parquet file."""
         return RowPages(self.path(sha256), self._pages(sha256))
+
+    def findings(self, sha256: str) -> Findings:
+        """Open the file that says what was found in each row of a version."""
+        return Findings(self.path(sha256))
 
     def adapter_folder(self, sha256: str) -> Path:
         """Return the unpacked adapter.zip of that content, unpacking it at first use."""

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from app.db import Dataset, Import
     from app.db.datasets import FileKind
     from app.domain.fixes import Fix
-    from app.domain.ports import Storage
-    from app.gateways.findings import Findings
+    from app.domain.ports import FindingsFile, Storage
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
 
@@ -87,7 +86,7 @@ class Desk:
         parent = dataset.version.parent_id if dataset.version else None
         return parent is not None and self.session.get(DatasetVersion, parent) is not None
 
-    def findings(self, dataset: Dataset) -> Findings | None:
+    def findings(self, dataset: Dataset) -> FindingsFile | None:
         """Return what was found in each row; None before somebody looked."""
         sha256 = self._sha256(dataset, "findings")
         if sha256 is None:

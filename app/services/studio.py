@@ -13,6 +13,7 @@ from app.db.session import unit_of_work
 from app.domain.ports import Brought
 from app.domain.samples import Part
 from app.services.datasets import Datasets
+from app.services.desk import Desk
 from app.services.disk import Disks
 from app.services.models import Models
 from app.services.queues import Queues
@@ -61,6 +62,10 @@ class Studio:
     def datasets(self, session: Session) -> Datasets:
         """Return the datasets' service."""
         return Datasets(session, self.storage, self.queue)
+
+    def desk(self, session: Session) -> Desk:
+        """Return the data desk's service."""
+        return Desk(session, self.storage, self.datasets(session))
 
     def runs(self, session: Session) -> Runs:
         """Return the runs' service."""

@@ -1,0 +1,231 @@
+"""What becomes of a dataset when a worker has done something with it: versions, what they were made from, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.db import Dataset, DatasetVersion, EventRow, Import
+from app.db.session import reading, unit_of_work
+from app.domain.datasets import DatasetStatus, ImportReport
+from app.domain.errors import Conflict, NotFound
+from app.domain.fixes import Drop, TrimEnd
+from app.domain.ports import Brought
+from app.domain.problems import Trouble
+from app.gateways.queue import SilentQueue
+from app.gateways.storage import LocalStorage
+from app.services.accounts import Identity
+from app.services.datasets import Datasets
+from app.services.desk import Desk
+from tests.databases import add_run
+from workers.dataset_tasks import KEPT_STEPS, TASKS, task_of
+from workers.import_work import ImportWork, Made
+from workers.worker import Worker
+
+DROP = Drop(problem=Trouble.PLACEHOLDER)
+
+
+@pytest.fixture
+def worker(engine: Engine, tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(Settings(home=tmp_path), "cpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False)
+    yield made
+    made.leaving.set()
+
+
+def services(worker: Worker, session: Session) -> tuple[Datasets, Desk]:
+    datasets = Datasets(session, worker.storage, SilentQueue())
+    return datasets, Desk(session, worker.storage, datasets)
+
+
+class Play:
+    """A dataset, what is asked of it, and a worker whose children make what the test says."""
+
+    def __init__(self, worker: Worker, by: Identity) -> None:
+        self.worker, self.by, self.made = worker, by, 0
+        with unit_of_work(worker.engine) as session:
+            self.dataset_id = services(worker, session)[0].create(by, name="mails", files=[self.brought("a.jsonl")]).id
+
+    def brought(self, name: str) -> Brought:
+        path = self.worker.storage.incoming / f"upload-{name}"
+        path.write_text(name)
+        return Brought(name, path)
+
+    def ask(self, what: Callable[[Datasets, Desk], object]) -> None:
+        with unit_of_work(self.worker.engine) as session:
+            what(*services(self.worker, session))
+
+    def do(self, *, rows: int = 10, status: DatasetStatus = DatasetStatus.READY, **more: Any) -> str:
+        """End the piece of work that waits, as if its child had made that; return which task it was."""
+        with unit_of_work(self.worker.engine) as session:
+            row = session.scalars(select(Import).where(Import.status == "queued").order_by(Import.id)).one()
+            for state in ("starting", "running", "finalizing"):
+                row.move_to(state)  # type: ignore[arg-type]
+            task = task_of(row)
+            report = ImportReport(status=status, format="chat", rows=rows, train_rows=rows - 1, test_rows=1).model_dump(mode="json")
+            kinds = {"check": ["findings"], "fix": ["rows", "aside"]}.get(task, ["rows", "aside"] if status == DatasetStatus.READY else [])
+            files = {kind: self.worker.storage.seal(self._file(kind)) for kind in kinds}
+            ImportWork().keep(session, self.worker, row, Made(report | more, more.get("reason", ""), files))
+            row.move_to("succeeded")  # type: ignore[arg-type]
+        return task
+
+    def _file(self, kind: str) -> Path:
+        self.made += 1
+        path = self.worker.storage.incoming / f"{kind}-{self.made}"
+        path.write_text(f"{kind} {self.made}")
+        return path
+
+    def state(self) -> tuple[int | None, str, int]:
+        """Return the number of the version, the dataset's status, and its rows as the report has them."""
+        with reading(self.worker.engine) as session:
+            dataset = session.get_one(Dataset, self.dataset_id)
+            return dataset.version.number if dataset.version else None, dataset.status, dataset.report.get("rows", 0)
+
+    def blobs(self) -> int:
+        return sum(path.is_file() for path in (self.worker.storage.folder / "blobs").rglob("*"))
+
+    def told(self) -> list[str]:
+        with reading(self.worker.engine) as session:
+            return list(session.scalars(select(EventRow.message).where(EventRow.subject_id == self.dataset_id).order_by(EventRow.id)))
+
+
+@pytest.fixture
+def play(worker: Worker, owner: Identity) -> Play:
+    return Play(worker, owner)
+
+
+def checked(play: Play) -> Play:
+    assert [play.do(), play.do()] == ["import", "check"]
+    return play
+
+
+def test_rows_that_were_read_are_looked_at(play: Play) -> None:
+    assert play.do() == "import"
+    assert play.state() == (1, "ready", 10)
+    assert play.do() == "check"
+    with reading(play.worker.engine) as session:
+        version = session.get_one(Dataset, play.dataset_id).version
+        assert version is not None
+        assert {each.kind for each in version.files} == {"aside", "findings"}
+        assert version.findings["rows"] == 10
+
+
+def test_a_change_is_a_version_and_can_be_undone(play: Play) -> None:
+    checked(play)
+    before = play.blobs()
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+    assert play.do(rows=7, words="3 rows left out") == "fix"
+    assert play.state() == (2, "ready", 7)
+    assert play.do(rows=7) == "check"
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    assert (play.state(), play.blobs()) == ((1, "ready", 10), before)
+    assert play.told()[-1] == "Undone: 3 rows left out"
+    with pytest.raises(Conflict, match="no earlier state"):
+        play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+
+
+def test_undoing_does_not_take_rows_from_a_run(play: Play, worker: Worker, owner: Identity) -> None:
+    checked(play)
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+    play.do(rows=7)
+    play.do()
+    with reading(worker.engine) as session:
+        version = session.get_one(Dataset, play.dataset_id).version_id
+    run_id = add_run(worker.engine, owner, play.dataset_id)
+    with unit_of_work(worker.engine) as session:
+        from app.db import Run
+
+        session.get_one(Run, run_id).version_id = version  # type: ignore[assignment]
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    with reading(worker.engine) as session:
+        assert session.get(DatasetVersion, version) is not None
+
+
+def test_rows_nobody_has_looked_at_are_changed_only_where_that_needs_nothing(play: Play) -> None:
+    play.do()
+    with pytest.raises(Conflict, match="not looked at"):
+        play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, TrimEnd()))
+
+
+def test_one_thing_is_done_at_a_time_but_a_look_at_the_rows_makes_room(play: Play) -> None:
+    with pytest.raises(Conflict, match="still busy"):
+        play.ask(lambda _, desk: desk.check(play.by, play.dataset_id))
+    checked(play)
+    play.ask(lambda _, desk: desk.check(play.by, play.dataset_id))
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+    assert play.do(rows=7) == "fix"
+
+
+def test_a_fix_that_changes_nothing_makes_no_version(play: Play) -> None:
+    checked(play)
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+    with unit_of_work(play.worker.engine) as session:
+        row = session.scalars(select(Import).where(Import.status == "queued")).one()
+        TASKS["fix"].keep(session, play.worker, row, Made({"words": "Nothing changed"}, "Nothing changed."))
+    assert play.state()[0] == 1
+
+
+def test_more_files_come_behind_the_rows_there_are(play: Play) -> None:
+    checked(play)
+    play.ask(lambda datasets, _: datasets.append(play.by, play.dataset_id, [play.brought("b.jsonl"), play.brought("c.csv")]))
+    with reading(play.worker.engine) as session:
+        row = session.scalars(select(Import).where(Import.status == "queued")).one()
+        needed = TASKS["append"].needs(session, row)
+    given = needed(play.worker, Path)
+    assert ([file["filename"] for file in given["files"]], given["first_file"], bool(given["base"])) == (["b.jsonl", "c.csv"], 1, True)
+    assert play.do(rows=25) == "append"
+    assert (play.state(), play.told()[-1]) == ((2, "ready", 25), "15 rows were added.")
+    play.do()
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    assert play.state() == (1, "ready", 10)
+
+
+def test_files_without_a_usable_row_leave_everything_as_it_was(play: Play) -> None:
+    checked(play)
+    before = play.blobs()
+    play.ask(lambda datasets, _: datasets.append(play.by, play.dataset_id, [play.brought("b.jsonl")]))
+    assert play.do(rows=0, status=DatasetStatus.FAILED) == "append"
+    assert (play.state(), play.blobs()) == ((1, "ready", 10), before)
+    with reading(play.worker.engine) as session:
+        assert [file.filename for file in session.get_one(Dataset, play.dataset_id).files] == ["a.jsonl"]
+
+
+def test_only_so_many_changes_are_kept(play: Play) -> None:
+    checked(play)
+    for _ in range(KEPT_STEPS + 3):
+        play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+        play.do()
+        play.do()
+    with reading(play.worker.engine) as session:
+        assert len(session.scalars(select(DatasetVersion).where(DatasetVersion.dataset_id == play.dataset_id)).all()) == KEPT_STEPS + 1
+
+
+def test_what_is_called_off_leaves_the_rows_there_were(play: Play) -> None:
+    checked(play)
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+    play.ask(lambda _, desk: desk.cancel(play.by, play.dataset_id))
+    assert play.state() == (1, "ready", 10)
+    with pytest.raises(Conflict, match="Nothing is being done"):
+        play.ask(lambda _, desk: desk.cancel(play.by, play.dataset_id))
+
+
+def test_without_a_map_nobody_can_tell_what_masks_stand_for(play: Play) -> None:
+    checked(play)
+    with pytest.raises(NotFound):
+        play.ask(lambda _, desk: desk.mask_map(play.by, play.dataset_id))
+
+
+def test_a_dataset_that_is_deleted_takes_all_its_states_along(play: Play) -> None:
+    checked(play)
+    for _ in range(2):
+        play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+        play.do()
+        play.do()
+    play.ask(lambda datasets, _: datasets.delete(play.by, play.dataset_id))
+    assert play.blobs() == 0
