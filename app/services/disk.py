@@ -28,7 +28,7 @@ LEAST_FREE_BYTES, LEAST_FREE_SHARE = 100 * 2**20, 0.05
 """Below this a disk counts as full: enough for the database to commit and for a small checkpoint. On a small disk the share decides."""
 PATIENCE_SECONDS = 0.3
 """Whoever draws a page waits no longer for a disk that does not answer, and tells nothing of it."""
-OF_RUNS, OF_DATASETS = ("adapter", "checkpoint"), ("upload", "rows")
+OF_RUNS, OF_DATASETS = ("adapter", "checkpoint"), ("upload", "rows", "findings", "aside", "mask_map")
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, create_engine, inspect, make_url, text
 from sqlalchemy.orm import Session
 
-from app.db import Base, CheckpointRow, Run
+from app.db import Base, CheckpointRow, Dataset, Run
 from app.db.migrate import _config, is_current, migrate
 from app.db.session import make_engine
 
-OWNED = {"datasets", "dataset_versions", "imports", "runs", "artifacts", "api_keys", "webhooks"}
+OWNED = {"datasets", "dataset_files", "dataset_versions", "imports", "runs", "artifacts", "api_keys", "webhooks"}
 NAMED = {"projects", "users", "events", "metric_points", "metric_chunks", "metric_latest", "checkpoints", "workers", "audit"}
-NAMED |= {"webhook_deliveries", "queues", "run_log", "counters"}
+NAMED |= {"webhook_deliveries", "queues", "run_log", "counters", "version_files"}
 
 
 def test_the_database_is_what_the_tables_say(engine: Engine) -> None:
@@ -66,6 +66,19 @@ def test_runs_of_the_first_schema_keep_everything_and_get_empty_notes(first_sche
         assert (run.name, run.spec, run.notes, run.tags, run.cloned_from, run.work_bytes) == ("older", {"a": 1}, "", [], None, 0)
         assert session.get_one(CheckpointRow, "c1").size_bytes == 0
     assert _differences(first_schema) == []
+
+
+def test_a_dataset_of_the_first_schema_is_one_file_and_its_rows(first_schema: Engine) -> None:
+    _fill(first_schema)
+    migrate(first_schema)
+    with Session(first_schema) as session:
+        dataset, other = session.get_one(Dataset, "d1"), session.get_one(Dataset, "d2")
+        assert [(file.filename, file.position, file.upload_id) for file in dataset.files] == [("mails.csv", 0, "a2")]
+        assert (dataset.report, dataset.version and dataset.version.id, other.files) == ({"rows": 2}, "v1", [])
+        assert (dataset.version and dataset.version.findings, session.get_one(Run, "r1").version.dataset_id) == ({}, "d1")
+    _move(first_schema, command.downgrade, "0005")
+    with first_schema.connect() as connection:
+        assert connection.execute(text("SELECT id, upload_id FROM datasets ORDER BY id")).all() == [("d1", "a2"), ("d2", None)]
 
 
 def test_a_clone_outlives_the_run_it_was_cloned_from(first_schema: Engine) -> None:
@@ -115,13 +128,15 @@ def _fill(engine: Engine) -> None:
     run = owned | work | {"name": "older", "method": "sft", "base_model": "hone-starter", "spec": {"a": 1}, "version_id": "v1", "facts": {}}
     run |= {"step": 0, "total_steps": 1, "checkpoint_step": 0, "priority": 0, "needs_gpu": False}
     blob = owned | {"kind": "rows", "filename": "x", "sha256": "0", "size_bytes": 1}
-    dataset = owned | {"name": "x", "status": "ready", "reason": "", "filename": "x", "report": {}, "updated_at": 0.0}
+    dataset = owned | {"name": "x", "status": "ready", "reason": "", "filename": "mails.csv", "report": {"rows": 2}, "updated_at": 0.0}
     version = owned | {"dataset_id": "d1", "number": 1, "rows_id": "a1", "rows": 2, "train_rows": 1, "test_rows": 1}
     checkpoint = owned | {"run_id": "r1", "step": 1, "lease_token": 1, "path": "checkpoints/1-t1", "state": "good"}
     rows = [
         ("projects", {"id": "p1", "name": "mine", "created_at": now}),
         ("artifacts", blob | {"id": "a1"}),
-        ("datasets", dataset | {"id": "d1"}),
+        ("artifacts", blob | {"id": "a2", "kind": "upload"}),
+        ("datasets", dataset | {"id": "d1", "upload_id": "a2", "version_id": "v1"}),
+        ("datasets", dataset | {"id": "d2"}),
         ("dataset_versions", version | {"id": "v1"}),
         ("runs", run | {"id": "r1"}),
         ("runs", run | {"id": "r2"}),
