@@ -16,6 +16,7 @@ from app.domain.events import AnyEvent, Finished, Notice, Progress
 from app.domain.ports import Sealed
 from app.domain.runs import RunStatus
 from workers.child import Child
+from workers.curation.child import remove
 from workers.dataset_tasks import TASKS, task_of
 from workers.packing import withdraw
 
@@ -120,13 +121,9 @@ def _folder(worker: Worker, work_id: str) -> Path:
 
 
 def _clean_up(session: Session, worker: Worker, work_id: str, *, log_too: bool) -> None:
-    def remove() -> None:
+    def clean() -> None:
         if log_too:
             shutil.rmtree(_folder(worker, work_id), ignore_errors=True)
-        for left in worker.storage.incoming.glob(f"import-{work_id}-*"):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+        remove(worker.storage.incoming.glob(f"import-{work_id}-*"))
 
-    after_commit(session, remove)
+    after_commit(session, clean)

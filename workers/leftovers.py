@@ -22,6 +22,7 @@ from app.db.checkpoints import GONE
 from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED, LEASED, token_in
+from workers.curation.child import remove
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -66,7 +67,7 @@ def _clear_incoming(worker: Worker) -> None:
         # Gone meanwhile: another worker of this machine clears as well, and what is uploaded just now moves on.
         with suppress(FileNotFoundError):
             if is_over or _age(path) > LEFTOVER_SECONDS:
-                path.unlink()
+                remove([path])
                 log.info("a leftover was removed", file=path.name)
 
 

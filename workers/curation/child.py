@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -85,7 +86,10 @@ def leave_with(commands: Iterable[str], tidy_up: Callable[[], None]) -> None:
     threading.Thread(target=follow, name="commands", daemon=True).start()
 
 
-def remove(files: Iterable[Path]) -> None:
-    """Remove files that may be there."""
-    for file in files:
-        file.unlink(missing_ok=True)
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files and folders that may be there."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
