@@ -118,9 +118,18 @@ def test_upload_and_rows_of_a_deleted_dataset_go(
     dataset = add_dataset(engine, owner)
     with unit_of_work(engine) as session:
         session.get_one(Dataset, dataset).version.artifact.sha256 = sealed.sha256  # type: ignore[union-attr]
-    with monkeypatch.context() as dying, unit_of_work(engine) as session:
-        dying.setattr(worker.storage, "remove", lambda _: None)  # as a process that dies right after its commit
-        Datasets(session, worker.storage, SilentQueue()).delete(owner, dataset)
+
+    def dies(_: object) -> None:
+        raise KeyboardInterrupt  # as a process that ends right after its commit
+
+    def delete() -> None:
+        with unit_of_work(engine) as session:
+            Datasets(session, worker.storage, SilentQueue()).delete(owner, dataset)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(worker.storage, "remove", dies)
+        with pytest.raises(KeyboardInterrupt):
+            delete()
     assert holds(worker, sealed.sha256)
     clear_leftovers(worker)
     assert not holds(worker, sealed.sha256)
