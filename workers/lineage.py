@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from app.db import Run, metrics
-from app.domain.cards import METRIC_WORDS, Lineage
+from app.domain.cards import CHAT_TEMPLATE, METRIC_WORDS, Lineage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,4 +32,5 @@ def card_of(session: Session, run: Run, adapter: Path, *, steps: int) -> Lineage
             name: [p.value for p in points if p.step <= steps][-1] for name, points in curves.items() if points and points[0].step <= steps
         },
         base_metrics={name: points[0].value for name, points in curves.items() if points and points[0].step == 0},
+        has_template=(adapter / CHAT_TEMPLATE).is_file(),
     )

@@ -18,7 +18,7 @@ from app.db.base import utc_now
 from app.db.counters import RUN_STEPS, count
 from app.db.runs import forget_model
 from app.db.session import after_commit, reading
-from app.domain.cards import render_card
+from app.domain.cards import CHAT_TEMPLATE, render_card
 from app.domain.diagnosis import DISK_FULL, STORAGE
 from app.domain.errors import NotFound
 from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Started
@@ -169,7 +169,8 @@ def _bases(worker: Worker) -> ModelFolders:
 
 def pack_adapter(folder: Path, card: str, target: Path) -> None:
     """Write adapter.zip: the adapter's files and the card at the top level, the same bytes for the same content."""
-    files = {name: (folder / name).read_bytes() for name in ADAPTER_FILES} | {"README.md": card.encode()}
+    names = [*ADAPTER_FILES, CHAT_TEMPLATE] if (folder / CHAT_TEMPLATE).is_file() else ADAPTER_FILES
+    files = {name: (folder / name).read_bytes() for name in names} | {"README.md": card.encode()}
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)

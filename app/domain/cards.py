@@ -21,8 +21,15 @@ class Lineage:
     settings: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
     base_metrics: dict[str, float] = field(default_factory=dict)
+    has_template: bool = False
+    """A chat template of its own lies beside the weights: the base has none, or an unfit one."""
 
 
+CHAT_TEMPLATE = "chat_template.jinja"
+OWN_TEMPLATE = (
+    "# Rows were written with this folder's chat template, not with the base's own.\n"
+    'tokenizer.chat_template = open("chat_template.jinja", encoding="utf-8").read()\n'
+)
 METRIC_WORDS = {"eval/loss": "loss on held-out rows (nats per trained token)", "eval/exact_match": "held-out rows answered exactly right"}
 
 
@@ -74,7 +81,8 @@ def _usage(lineage: Lineage) -> str:
         f"base = {json.dumps(lineage.base_model)}  # the folder or Hub id of the base model\n"
         "tokenizer = AutoTokenizer.from_pretrained(base)\n"
         'model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), ".")  # this folder\n'
-        "```\n"
+        + OWN_TEMPLATE * lineage.has_template
+        + "```\n"
     )
 
 

@@ -181,6 +181,28 @@ def _no_trained_tokens(case: Case) -> Diagnosis:
     return Diagnosis(case.code, "No row holds anything to learn.", case.reason, todo, fixes, _rows(case))
 
 
+WHAT_WOULD_BE_LEARNT = {
+    "no_trained_tokens": "No row holds anything to learn.",
+    "answers_cut": "The answers are cut away.",
+    "never_stops": "The model would never learn to stop.",
+    "doubled_bos": "The rows begin twice.",
+    "other_template": "The rows are written for another model.",
+    "trained_prompt": "The model would learn the questions.",
+    "template_error": "The base's chat template cannot write these rows.",
+}
+"""The faults of a preflight, which a run finds before its first step when nobody could look before its launch."""
+
+
+def _fault(case: Case) -> Diagnosis:
+    """Explain what is wrong with the rows as they would be learnt, in the words of the preflight."""
+    told = next((fault for fault in case.failure.get("faults") or () if fault["code"] == case.code), None)
+    if told is None:
+        return _no_trained_tokens(case) if case.code == "no_trained_tokens" else _template(case)
+    fixes = tuple(Fix(fix["id"], fix["label"], fix["help"], fix["settings"]) for fix in told["fixes"])
+    todo = "Launch it again with a change, or mend the rows." if fixes else "Look at the rows, or choose another base."
+    return Diagnosis(case.code, WHAT_WOULD_BE_LEARNT[case.code], f"{told['sentence']} {told['why']}", todo, fixes, _rows(case))
+
+
 def _template(case: Case) -> Diagnosis:
     why = f"{case.reason} Causes are a template that takes no system message, wants strict turns, or marks no end of an answer."
     todo = "Choose another base, or map the dataset's columns without what the template refuses."
@@ -281,8 +303,7 @@ KNOWN: dict[str, Callable[[Case], Diagnosis]] = {
     "out_of_memory_host": _out_of_memory_host,
     DISK_FULL: _disk_full,
     "diverged": _diverged,
-    "no_trained_tokens": _no_trained_tokens,
-    "template_error": _template,
+    **dict.fromkeys(WHAT_WOULD_BE_LEARNT, _fault),
     "no_end_of_turn": _template,
     **dict.fromkeys(("empty_dataset", "no_such_dataset", "unreadable_dataset", "no_rows", "file_missing", "file_damaged"), _bad_rows),
     "unknown_model": _unknown_model,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.domain.problems import EXPLAINED, Trouble
 
@@ -17,11 +17,17 @@ class _Fix(BaseModel):
 
 
 class Drop(_Fix):
-    """Leave the rows with this problem out; with `rows` only these of them."""
+    """Leave the rows with this problem out; with `rows` only these of them; without a problem these, whatever is wrong with them."""
 
     op: Literal["drop"] = "drop"
-    problem: Trouble
+    problem: Trouble | None
     rows: Numbers | None = None
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if self.problem is None and self.rows is None:
+            raise ValueError("say which rows are to be left out, or with which problem")
+        return self
 
 
 class KeepBest(_Fix):
@@ -185,7 +191,7 @@ DROPPED_WHOLE = frozenset(EXPLAINED) - {
 
 def told(fix: Fix, outcome: Outcome) -> str:
     """Return what was done in words, for the history."""
-    kind = EXPLAINED[fix.problem].title.lower() if isinstance(fix, Drop | KeepBest | Mask | Repair) else ""
+    kind = EXPLAINED[fix.problem].title.lower() if isinstance(fix, Drop | KeepBest | Mask | Repair) and fix.problem else ""
     changes = {
         Mask: "masked", Repair: "repaired", Fill: "filled in"
     }  # fmt: skip

@@ -61,6 +61,10 @@ class TrainingSettings(BaseModel):
     max_length: Annotated[int, Field(ge=16, le=1_048_576)] = Field(
         1024, description="Longest example in tokens; what is beyond is cut off."
     )
+    chat_template: Literal["auto", "plain"] = Field(
+        "auto",
+        description="How rows are written: as the base's own chat template has it, or with Hone's plain one, for bases whose own is unfit.",
+    )
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="Number format of the products; auto takes bf16 where the processor is fast at it."
     )

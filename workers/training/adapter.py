@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from app.domain.cards import render_card
+from app.domain.cards import CHAT_TEMPLATE, render_card
 from workers.training.durable import flush_folder, write_durably
 from workers.training.room import staged
 from workers.training.tensors import write_tensors
@@ -21,16 +21,19 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
     from app.domain.cards import Lineage
+    from workers.training.templates import ChatTemplate
 
 WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
 
 
-def write_adapter(folder: Path, model: PeftModel, lineage: Lineage) -> None:
-    """Write weights, configuration and card into `folder`, which exists."""
+def write_adapter(folder: Path, model: PeftModel, lineage: Lineage, template: ChatTemplate | None = None) -> None:
+    """Write weights, configuration and card into `folder`, which exists; and the chat template, when it is not the base's own."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
     write_tensors(folder / WEIGHTS, state, metadata={"format": "pt"})
     write_durably(folder / CONFIG, json.dumps(_config(model, lineage), indent=2, sort_keys=True) + "\n")
     write_durably(folder / CARD, render_card(lineage))
+    if template is not None and template.is_plain:
+        write_durably(folder / CHAT_TEMPLATE, template.for_others())
 
 
 def read_weights(folder: Path, model: PeftModel) -> None:
@@ -38,13 +41,13 @@ def read_weights(folder: Path, model: PeftModel) -> None:
     set_peft_model_state_dict(model, load_file(folder / WEIGHTS))
 
 
-def publish_adapter(final: Path, model: PeftModel, lineage: Lineage) -> None:
+def publish_adapter(final: Path, model: PeftModel, lineage: Lineage, template: ChatTemplate | None = None) -> None:
     """Write the folder `final` as a whole: readers see the old one or the new one, never a half."""
     staging = final.with_name(f".{final.name}.staging")
     with staged(staging, on=final.parent):
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        write_adapter(staging, model, lineage)
+        write_adapter(staging, model, lineage, template)
         flush_folder(staging)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(staging, final)  # noqa: PTH105 - the atomic rename is the point

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from workers.training.generate import Limits, greedy_answers
-from workers.training.masks import MaskedRow, NotTrainable
+from workers.training.masks import MaskedRow
+from workers.training.turns import NotTrainable, is_learnt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,18 +165,23 @@ def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
 
 
 def _question(number: int, row: Row, masked: MaskedRow, masker: Masker, tokenizer: PreTrainedTokenizerBase) -> Question | None:
-    """Return the row up to its last answer; None when the template refuses that."""
-    last = max(index for index, message in enumerate(row.messages) if message.role == "assistant")
+    """Return the row up to its last answer; None when the template refuses that, or when it is a text that answers nothing."""
+    last = max((index for index, message in enumerate(row.messages) if is_learnt(message)), default=None)
+    if last is None:
+        return None
     try:
-        prompt = masker.prompt_ids(row.messages[:last])
+        prompt = masker.prompt_ids(row.messages[:last], row.tools)
     except NotTrainable:
         return None
-    content = row.messages[last].content.strip()
+    answer = row.messages[last]
+    content = answer.content.strip()
     if masked.cut:
+        if answer.tool_calls:
+            return None  # nobody knows the text that the template would have made of the rest
         return Question(number, prompt, frozenset({content}), len(tokenizer(content, add_special_tokens=False)["input_ids"]), False)
     begins = int((~masked.trained).nonzero()[0][-1]) + 1 if not masked.trained.all() else 0
     expected = masked.ids[begins:].tolist()
-    texts = {content, plain_text(tokenizer, expected).strip()}
+    texts = {plain_text(tokenizer, expected).strip()} | (set() if answer.tool_calls else {content})
     same = masked.ids[:begins].tolist() == prompt
     return Question(number, prompt, frozenset(texts), len(expected), same)
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.domain.preflight import PreflightFailed
 from workers.training.evaluate import HeldOut, rows_to_check
+from workers.training.faults import REFUSED, Looked, find_faults
 from workers.training.masks import Masker
-from workers.training.model import context_length, load_tokenizer
-from workers.training.prepare import prepare, require_trained_tokens, row_names
+from workers.training.prepare import prepare, row_names
 from workers.training.templates import chat_template
+from workers.training.tokenizer import context_length, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.domain.preflight import Fault
     from app.domain.specs import TrainingSettings
     from workers.training.base_model import BaseModel
     from workers.training.prepare import Prepared
     from workers.training.report import Reporter
     from workers.training.rows import Rows
+    from workers.training.templates import ChatTemplate
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,13 @@ class Material:
     train: Prepared
     held_out: HeldOut
     max_length: int
-    template_source: str
+    template: ChatTemplate
 
 
 def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, reporter: Reporter, check: Callable[[], None]) -> Material:
     """Tokenise and mask all rows, forget their texts, and tell what a person should know about them."""
     tokenizer = load_tokenizer(base.folder)
-    template = chat_template(tokenizer)
+    template = chat_template(tokenizer, settings.chat_template)
     if template.source == "default":
         reporter.notice("This base has no chat template. Hone's plain default is used: each role's name on a line, then its text.")
     context, max_length = context_length(base.folder), settings.max_length
@@ -50,7 +54,7 @@ def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, re
         reporter.doing("turning rows into tokens")
 
     train = prepare(rows.train, masker, max_length, check=still)
-    require_trained_tokens(train, context=context)
+    _require_sound(find_faults(Looked(rows.train, train, masker, max_length, context)), reporter)
     held = prepare(rows.held_out, masker, max_length, check=still)
     _tell(train, "training", reporter)
     _tell(held, "held-out", reporter)
@@ -59,13 +63,25 @@ def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, re
     rows.forget()
     if not len(held_out):
         reporter.notice("There are no held-out rows, so nothing checks this run but its training loss.")
-    return Material(train, held_out, max_length, template.source)
+    return Material(train, held_out, max_length, template)
+
+
+def _require_sound(faults: list[Fault], reporter: Reporter) -> None:
+    """Stop before the first step as the launch would have, had it known; tell of what does no such harm."""
+    blocking = [fault for fault in faults if fault.blocking]
+    if blocking:
+        # What is to be done about the rows is offered where they are shown.
+        told = [fault.model_copy(update={"fixes": [fix for fix in fault.fixes if fix.settings]}) for fault in blocking]
+        raise PreflightFailed(told, code=blocking[0].code)
+    for fault in faults:
+        if fault.code not in REFUSED or fault.code == "other_template":
+            reporter.notice(fault.sentence, rows=fault.rows)
 
 
 def _tell(prepared: Prepared, kind: str, reporter: Reporter) -> None:
-    for reason, numbers in prepared.refusals.items():
-        words = f"{len(numbers)} {kind} rows cannot be used: {reason}. Numbered from 1 they are {row_names(numbers)}."
-        reporter.notice(words, rows=len(numbers))
+    for reason, refusal in prepared.refusals.items():
+        words = f"{len(refusal.rows)} {kind} rows cannot be used: {reason}. Numbered from 1 they are {row_names(refusal.rows)}."
+        reporter.notice(words, rows=len(refusal.rows))
     if prepared.truncated:
         reporter.notice(f"{prepared.truncated} {kind} rows are longer than max_length and were cut at the end.", rows=prepared.truncated)
     if prepared.borders_differ:

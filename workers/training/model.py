@@ -8,26 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, DynamicCache
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging as transformers_logging
 
 from app.domain.errors import Invalid
 from workers.training.failures import gpu_fault
 from workers.training.loss import TrainedTokenLoss
+from workers.training.tokenizer import first_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
     from app.domain.specs import TrainingSettings
     from workers.training.base_model import BaseModel
     from workers.training.precision import Precision
     from workers.training.report import Reporter
-
-CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len", "max_sequence_length")
 
 
 @dataclass(frozen=True)
@@ -69,20 +65,6 @@ def choose_device(wanted: str, reporter: Reporter) -> torch.device:
         raise gpu_fault(complaint)
     message = "The spec asks for a GPU, but this machine has none that torch can use. Set settings.device to auto or cpu."
     raise Invalid(message, param="device", code="no_gpu")
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Return the base's tokenizer, or refuse a folder without a fast one."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, ImportError) as error:
-        raise Invalid(f"The base's tokenizer cannot be loaded: {_first_line(error)}", param="base_model", code="unknown_model") from error
-    if not tokenizer.is_fast:
-        message = "The base has no fast tokenizer (tokenizer.json), which Hone needs to see which tokens are an answer's."
-        raise Invalid(message, param="base_model", code="unknown_model")
-    return tokenizer
 
 
 def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision, device: torch.device) -> LoadedModel:
@@ -128,16 +110,6 @@ def count_parameters(model: torch.nn.Module) -> int:
     return total
 
 
-def context_length(folder: Path) -> int | None:
-    """Return how many tokens the base can read, if its configuration says so, under whichever name its architecture has for it."""
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
-    except (OSError, ValueError, ImportError) as error:
-        raise Invalid(f"The base cannot be loaded: {_first_line(error)}", param="base_model", code="unknown_model") from error
-    known = [getattr(config, name, None) for name in CONTEXT_NAMES]
-    return min((length for length in known if isinstance(length, int) and length > 0), default=None)
-
-
 def _load_plain(base: BaseModel, precision: Precision, device: torch.device) -> PreTrainedModel:
     model: Any = _from_pretrained(base, dtype=precision.dtype)
     moved: PreTrainedModel = model.to(device)
@@ -160,9 +132,5 @@ def _from_pretrained(base: BaseModel, **options: Any) -> PreTrainedModel:
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base.folder, local_files_only=True, use_safetensors=True, **options)
     except (OSError, ValueError, ImportError) as error:
-        raise Invalid(f"The base cannot be loaded: {_first_line(error)}", param="base_model", code="unknown_model") from error
+        raise Invalid(f"The base cannot be loaded: {first_line(error)}", param="base_model", code="unknown_model") from error
     return model
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

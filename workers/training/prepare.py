@@ -1,4 +1,4 @@
-"""From conversations to masked rows of bounded length, with an account of what had to be cut or left out."""
+"""From conversations to masked rows of bounded length, with an account of what is wrong with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.domain.errors import Invalid
-from workers.training.masks import MaskedRow, NotTrainable
+from app.domain.repairs import control_tokens
+from workers.training.masks import MaskedRow
+from workers.training.templates import MAX_RENDER_SECONDS
+from workers.training.turns import NotTrainable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,12 +20,22 @@ if TYPE_CHECKING:
     from workers.training.rows import Row
 
 ROWS_NAMED = 20
+SLOW_ROWS = 5
+"""Rows a template may compute too long at before no other is tried."""
 EMPTY = MaskedRow(np.zeros(1, dtype=np.int32), np.zeros(1, dtype=np.bool_))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why some rows cannot be trained, and which, by their numbers."""
+
+    code: str
+    rows: list[int]
 
 
 @dataclass
 class Prepared:
-    """Masked rows in the order of the dataset; a row that cannot be trained keeps its place, empty."""
+    """Masked rows in the order in which they came; a row that cannot be trained keeps its place, empty."""
 
     rows: list[MaskedRow] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -32,13 +45,55 @@ class Prepared:
     truncated: int = 0
     untrained: int = 0
     borders_differ: int = 0
-    refusals: dict[str, list[int]] = field(default_factory=dict)
-    """The rows that cannot be trained, by their numbers, under the reason."""
+    slow: int = 0
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    """The rows that no honest mask can be made for, under the reason."""
+    silent: list[int] = field(default_factory=list)
+    """Rows in which nothing is to be learnt, cut or not."""
+    beyond: dict[int, int] = field(default_factory=dict)
+    """Rows that are cut before their first trained token, and where that stands."""
+    doubled: list[int] = field(default_factory=list)
+    """Rows that begin with the beginning-of-sequence token twice."""
+    marked: list[int] = field(default_factory=list)
+    """Rows with control tokens of a chat template in what is said."""
 
-    @property
-    def main_refusal(self) -> str | None:
-        """The reason that most of them share."""
-        return max(self.refusals, key=lambda reason: len(self.refusals[reason]), default=None)
+    def add(self, row: Row, masker: Masker, max_length: int) -> MaskedRow | None:
+        """Mask and cut a row, and return it as it was before the cut; None when it cannot be trained."""
+        self.numbers.append(row.number)
+        if any(control_tokens(message.content) for message in row.messages):
+            self.marked.append(row.number)
+        try:
+            masked = masker.mask(row.messages, row.tools)
+        except NotTrainable as why:
+            self._refuse(row.number, why)
+            return None
+        self.borders_differ += masked.borders_differ
+        begin = masker.tokenizer.bos_token_id
+        if begin is not None and masked.ids[:2].tolist() == [begin, begin]:
+            self.doubled.append(row.number)
+        self._cut(row.number, masked, max_length)
+        return masked
+
+    def _cut(self, number: int, masked: MaskedRow, max_length: int) -> None:
+        # The first token is never predicted, so it is not trained whatever the mask says.
+        places = masked.trained[1:].nonzero()[0] + 1
+        # What follows the last trained token changes nothing that is trained.
+        length = int(places[-1]) + 1 if len(places) else 1
+        self.longest = max(self.longest, length)
+        self.truncated += length > max_length
+        kept = min(length, max_length)
+        self.rows.append(MaskedRow(masked.ids[:kept], masked.trained[:kept], cut=length > max_length))
+        if not len(places):
+            self.silent.append(number)
+        elif places[0] >= max_length:
+            self.beyond[number] = int(places[0])
+        self.untrained += not len(places) or bool(places[0] >= max_length)
+
+    def _refuse(self, number: int, why: NotTrainable) -> None:
+        self.refusals.setdefault(str(why), Refusal(why.code, [])).rows.append(number)
+        self.rows.append(EMPTY)
+        self.untrained += 1
+        self.slow += why.is_slow
 
 
 def prepare(rows: Sequence[Row], masker: Masker, max_length: int, *, check: Callable[[], None]) -> Prepared:
@@ -47,44 +102,13 @@ def prepare(rows: Sequence[Row], masker: Masker, max_length: int, *, check: Call
     for place, row in enumerate(rows):
         if place % 256 == 0:
             check()
-        prepared.rows.append(_one(row, masker, max_length, prepared))
-        prepared.numbers.append(row.number)
+        prepared.add(row, masker, max_length)
+        if prepared.slow >= SLOW_ROWS:
+            message = f"The base's chat template computes for more than {MAX_RENDER_SECONDS:g} seconds at a row, again and again."
+            raise Invalid(message, param="base_model", code="template_error")
     return prepared
-
-
-def require_trained_tokens(prepared: Prepared, *, context: int | None) -> None:
-    """Refuse rows of which none has a token to train on, saying why; `context` is how many tokens the base reads."""
-    if prepared.untrained < len(prepared.rows):
-        return
-    reason = prepared.main_refusal
-    if reason and sum(map(len, prepared.refusals.values())) == len(prepared.rows):
-        named = {"rows": prepared.refusals[reason][:ROWS_NAMED]}
-        raise Invalid(f"No row can be trained: {reason}.", param="base_model", code="template_error", data=named)
-    message = "No row has a trained token: none has any text to answer with."
-    if prepared.truncated:
-        message = "No row has a trained token: every answer lies beyond max_length. Raise settings.max_length, or shorten the prompts."
-    lengths = {"longest_row": prepared.longest, "context": context}
-    raise Invalid(message, param="max_length", code="no_trained_tokens", data=lengths)
 
 
 def row_names(numbers: Sequence[int]) -> str:
     """Return rows as a sentence names them, the first ones of many."""
     return ", ".join(map(str, numbers[:ROWS_NAMED])) + (" …" if len(numbers) > ROWS_NAMED else "")
-
-
-def _one(row: Row, masker: Masker, max_length: int, prepared: Prepared) -> MaskedRow:
-    try:
-        masked = masker.mask(row.messages)
-    except NotTrainable as why:
-        prepared.refusals.setdefault(str(why), []).append(row.number)
-        prepared.untrained += 1
-        return EMPTY
-    prepared.borders_differ += masked.borders_differ
-    # What follows the last trained token changes nothing that is trained.
-    length = int(masked.trained.nonzero()[0][-1]) + 1 if masked.trained.any() else 1
-    prepared.longest = max(prepared.longest, length)
-    prepared.truncated += length > max_length
-    cut = MaskedRow(masked.ids[: min(length, max_length)], masked.trained[: min(length, max_length)], cut=length > max_length)
-    if not cut.trained[1:].any():
-        prepared.untrained += 1
-    return cut

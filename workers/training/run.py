@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 BYTES_PER_WEIGHT = 12
 """What a checkpoint holds of each trained weight: itself and AdamW's two moments, in float32."""
+NEWER = {"chat_template": "auto"}
+"""Settings that came later, and what stands for their absence: checkpoints from before know nothing of them."""
 MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "device", "precision"}
 """Settings that change nothing a checkpoint depends on; the precision is the checkpoint's own, whatever they say."""
 
@@ -96,12 +98,13 @@ class Run:
 
     def _publish(self, loop: StepLoop) -> None:
         self._reporter.doing("writing the adapter")
-        publish_adapter(self._job.adapter, loop.model.peft, self._lineage(loop.standing))
+        publish_adapter(self._job.adapter, loop.model.peft, self._lineage(loop.standing), self._template)
 
     def _set_up(self) -> StepLoop:
         spec = self._job.spec
         device = choose_device(spec.settings.device, self._reporter)
         material = make_material(self._job.base, self._job.rows, spec.settings, reporter=self._reporter, check=self._control.check)
+        self._template = material.template
         earlier = self._earlier()
         precision = choose_precision(spec.settings, device, earlier=earlier[1].precision if earlier else None)
         torch.use_deterministic_algorithms(device.type == "cpu" and precision.name == "fp32")
@@ -158,7 +161,7 @@ class Run:
         )
 
         def write(folder: Path) -> None:
-            write_adapter(folder, model.peft, self._lineage(standing))
+            write_adapter(folder, model.peft, self._lineage(standing), self._template)
             write_state(folder, state, optimiser, RandomState.now())
 
         weights = sum(weight.numel() for weight in model.trainable())
@@ -211,7 +214,7 @@ class Run:
             "evaluated_rows": len(loop.held_out),
             "matched_rows": loop.held_out.questions,
             "total_steps": self._total_steps,
-            "template": material.template_source,
+            "template": material.template.source,
             "max_length": material.max_length,
             "longest_row": min(material.train.longest, material.max_length),
             "base_dir": str(self._job.base.folder),
@@ -234,11 +237,14 @@ class Run:
             settings=self._settings.model_dump(),
             metrics=standing.metrics,
             base_metrics=standing.base_metrics,
+            has_template=self._template.is_plain,
         )
 
     def _fingerprint_of(self, settings: TrainingSettings) -> str:
         """Hash what a checkpoint depends on, so that it is never continued with something else."""
         # Read once more, so that a default of 4 and a 4.0 from a file are the same.
         read = TrainingSettings.model_validate(settings.model_dump())
-        parts = [self._revision.result(), self._job.rows.fingerprint, read.model_dump(exclude=MAY_DIFFER)]
+        told = read.model_dump(exclude=MAY_DIFFER)
+        known = {name: value for name, value in told.items() if NEWER.get(name) != value}
+        parts = [self._revision.result(), self._job.rows.fingerprint, known]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from transformers.utils import chat_template_utils
 
@@ -20,27 +21,39 @@ if TYPE_CHECKING:
 
     from app.domain.datasets import Message
 
-DEFAULT_TEMPLATE = (
+    Tools = Sequence[dict[str, Any]] | None
+
+PLAIN_TEMPLATE = (
     "{{- bos_token }}"
+    "{%- if tools %}{{- 'Tools:\\n' }}{%- for tool in tools %}{{- tool | tojson + '\\n' }}{%- endfor %}{{- '\\n' }}{%- endif %}"
     "{%- for message in messages %}"
     "{{- message.role | capitalize + ':\\n' }}"
-    "{%- if message.role == 'assistant' %}{% generation %}{{- message.content + eos_token }}{% endgeneration %}{{- '\\n\\n' }}"
+    "{%- if message.role == 'assistant' %}{% generation %}{{- message.content }}"
+    "{%- for call in message.tool_calls or [] %}"
+    "{{- ('\\n' if message.content or not loop.first else '') + {'tool_call': call.function} | tojson }}"
+    "{%- endfor %}{{- eos_token }}{% endgeneration %}{{- '\\n\\n' }}"
     "{%- else %}{{- message.content + '\\n\\n' }}{%- endif %}"
     "{%- endfor %}"
     "{%- if add_generation_prompt %}{{- 'Assistant:\\n' }}{%- endif %}"
 )
-"""For bases without a template: the role on a line of its own, then the text; an answer ends with the end-of-sequence token."""
+"""For bases whose own is missing or unfit: the role on a line of its own, then the text; an answer ends with the end-of-sequence token."""
 MAX_TEMPLATE_BYTES = 64 * 1024
 MAX_RENDERED_CHARACTERS = 16 * 1024 * 1024
 MAX_RENDER_SECONDS = 2.0
 FIXED_DATE = "26 Jul 2024"
 """Some templates print today's date, which would make a run depend on the day it runs on; this is Llama's own fallback."""
 TemplateError: type[Exception] = chat_template_utils.jinja2.exceptions.TemplateError  # type: ignore[attr-defined]
+MARKS = re.compile(r"\{% (?:end)?generation %\}")
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+NO_END = "The base's tokenizer has no end-of-sequence token, so with Hone's plain template an answer could never end."
 
 
 class TemplateRefused(Exception):
-    """The template cannot render this conversation; the text says why."""
+    """The template cannot render this conversation; the text says why. A slow one would be slow with the next row as well."""
+
+    def __init__(self, message: str, *, is_slow: bool = False) -> None:
+        super().__init__(message)
+        self.is_slow = is_slow
 
 
 @dataclass(frozen=True)
@@ -50,49 +63,97 @@ class ChatTemplate:
     text: str
     special_tokens: dict[str, Any]
     source: str
+    """Where it comes from: the tokenizer; default, Hone's plain one since the base has none; or plain, since the settings say so."""
+    most_characters: int = MAX_RENDERED_CHARACTERS
+    """How much it may make of a row beyond what the row holds itself."""
 
     @property
     def marks_answers(self) -> bool:
         """Say whether the template itself marks what the assistant says."""
         return GENERATION.search(self.text) is not None
 
-    def render(self, messages: Sequence[Message], *, prompt: bool = False) -> str:
-        """Return the conversation as text; with `prompt`, up to where the assistant's next answer begins."""
-        return self.render_marked(messages, prompt=prompt, mark=False)[0]
+    @property
+    def is_plain(self) -> bool:
+        """Say whether it is Hone's plain one."""
+        return self.source != "tokenizer"
 
-    def render_marked(self, messages: Sequence[Message], *, prompt: bool = False, mark: bool = True) -> tuple[str, list[tuple[int, int]]]:
+    def for_others(self) -> str:
+        """Return its text without the marks of what is generated, which not every program that renders templates knows."""
+        return MARKS.sub("", self.text)
+
+    def render(self, messages: Sequence[Message], *, tools: Tools = None, prompt: bool = False) -> str:
+        """Return the conversation as text; with `prompt`, up to where the assistant's next answer begins."""
+        return self.render_marked(messages, tools=tools, prompt=prompt, mark=False)[0]
+
+    def render_marked(
+        self, messages: Sequence[Message], *, tools: Tools = None, prompt: bool = False, mark: bool = True
+    ) -> tuple[str, list[tuple[int, int]]]:
         """Return the text and the character spans that the template marks as generated."""
-        conversation = [{"role": m.role, "content": m.content} for m in messages]
         given = {"date_string": FIXED_DATE, **self.special_tokens}
+        conversation = [_turn(message) for message in messages]
         try:
             with _limited():
                 made: Any = chat_template_utils.render_jinja_template(
-                    [conversation], chat_template=self.text, add_generation_prompt=prompt, return_assistant_tokens_mask=mark, **given
+                    [conversation],
+                    tools=list(tools) if tools else None,
+                    chat_template=self.text,
+                    add_generation_prompt=prompt,
+                    return_assistant_tokens_mask=mark,
+                    **given,
                 )
+        except _TakesTooLong as error:
+            raise TemplateRefused(str(error), is_slow=True) from error
         except (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
             message = f"the chat template refuses it: {str(error) or type(error).__name__}"
             raise TemplateRefused(message) from error
         rendered, spans = made
-        if len(rendered[0]) > MAX_RENDERED_CHARACTERS:
-            message = "the chat template makes more than 16 million characters of it"
+        if len(rendered[0]) > self.most_characters + 2 * sum(len(message.content) for message in messages):
+            message = f"the chat template makes more than {self.most_characters:,} characters of it"
             raise TemplateRefused(message)
         return rendered[0], [(int(start), int(end)) for start, end in spans[0]] if mark else []
 
 
-def chat_template(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
-    """Return the tokenizer's own chat template, or Hone's plain default when it has none."""
+def chat_template(tokenizer: PreTrainedTokenizerBase, wanted: Literal["auto", "plain"] = "auto") -> ChatTemplate:
+    """Return the tokenizer's own chat template; Hone's plain one when it has none, or when that is wanted."""
     own = tokenizer.chat_template
     text = own.get("default") if isinstance(own, dict) else own
-    tokens = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-    if text is None:
+    tokens = special_tokens(tokenizer)
+    if text is None or wanted == "plain":
         if tokenizer.eos_token is None:
-            message = "The base's tokenizer has neither a chat template nor an end-of-sequence token, so an answer could never end."
-            raise Invalid(message, param="base_model", code="no_end_of_turn")
-        return ChatTemplate(DEFAULT_TEMPLATE, tokens, "default")
+            raise Invalid(NO_END, param="base_model", code="no_end_of_turn")
+        return ChatTemplate(PLAIN_TEMPLATE, tokens, "plain" if wanted == "plain" else "default")
     if len(text.encode()) > MAX_TEMPLATE_BYTES:
         message = "The base's chat template is larger than 64 KiB."
         raise Invalid(message, param="base_model", code="template_error")
     return ChatTemplate(text, tokens, "tokenizer")
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Return the tokens that a template may write, by the names it knows them under."""
+    return {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """Return a message as templates want it: what is not given is not there, and a call's arguments are an object, not its JSON."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        turn["tool_calls"] = [_call(call) for call in message.tool_calls]
+    return turn | {name: value for name in ("tool_call_id", "name") if (value := getattr(message, name)) is not None}
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        arguments = json.loads(function["arguments"] or "{}")
+    except (ValueError, RecursionError):
+        return call
+    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
+
+
+class _TakesTooLong(Exception):
+    pass
 
 
 @contextmanager
@@ -100,8 +161,8 @@ def _limited() -> Iterator[None]:
     """Stop a template that computes too long: the sandbox keeps it from reaching out, but not from looping."""
 
     def too_long(_number: int, _frame: FrameType | None) -> None:
-        message = f"it computes for more than {MAX_RENDER_SECONDS:g} seconds"
-        raise TemplateError(message)
+        message = f"the chat template refuses it: it computes for more than {MAX_RENDER_SECONDS:g} seconds"
+        raise _TakesTooLong(message)
 
     before = signal.signal(signal.SIGVTALRM, too_long)
     signal.setitimer(signal.ITIMER_VIRTUAL, MAX_RENDER_SECONDS)

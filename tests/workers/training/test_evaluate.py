@@ -21,11 +21,11 @@ from workers.training.evaluate import HeldOut, rows_to_check
 from workers.training.generate import Limits, greedy_answers
 from workers.training.loss import TrainedTokenLoss
 from workers.training.masks import Masker
-from workers.training.model import load_tokenizer
 from workers.training.prepare import prepare
 from workers.training.report import Reporter
 from workers.training.rows import Row
 from workers.training.templates import chat_template
+from workers.training.tokenizer import load_tokenizer
 
 PROMPTS = ["Hi", "Which colour is the sky, please?", "x", "Tell me more about it."]
 

@@ -184,7 +184,8 @@ def test_a_template_that_writes_no_row_is_the_template_s_fault(train_here: Train
 
 def test_rows_that_cannot_be_trained_are_named_as_the_dataset_counts_them(train_here: Train, tmp_path: Path) -> None:
     template = "{% for m in messages %}{% if 'sky' in m['content'] %}{{ raise_exception('no sky') }}{% endif %}<|{{ m['role'] }}|>\n"
-    template += "{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}{% endfor %}"
+    template += "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
+    template += "{% else %}{{ m['content'] }}<|end|>{% endif %}{% endfor %}"
     base = make_model(tmp_path / "base", template=template)
     lines = [
         {"messages": [{"role": "user", "content": f"{n} {thing}"}, {"role": "assistant", "content": "yes"}]} for n, thing in enumerate("ab")

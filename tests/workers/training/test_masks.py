@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from app.domain.datasets import Message, Split, row_hash
-from app.domain.errors import Invalid
 from tests.workers.training.tiny import TEMPLATE, chat, make_tokenizer
-from workers.training.masks import Masker, NotTrainable
-from workers.training.prepare import EMPTY, Prepared, prepare, require_trained_tokens
+from workers.training.masks import Masker
+from workers.training.prepare import prepare
 from workers.training.rows import Row
 from workers.training.templates import chat_template
+from workers.training.turns import NotTrainable
 
 Words = tuple[list[str], str, str | None, str]
 """A tokenizer's special tokens, its end of sequence, its beginning, and what ends a turn."""
@@ -64,7 +64,7 @@ def trained_text(masker: Masker, messages: Sequence[Message]) -> list[str]:
         if trained:
             runs[-1].append(token)
         open_run = trained
-    return [str(masker._tokenizer.decode(run)) for run in runs]
+    return [str(masker.tokenizer.decode(run)) for run in runs]
 
 
 def begins_with_its_prompt(masker: Masker, messages: Sequence[Message]) -> bool:
@@ -104,7 +104,7 @@ def test_a_template_that_refuses_system_prompts_says_so(material: Path) -> None:
 def test_the_first_token_of_a_text_is_not_doubled(name: str, material: Path) -> None:
     masker, _ = real_masker(name, material)
     bos = WORDS[name][2]
-    assert masker._tokenizer.decode(masker.mask(chat("Hi", "Hello")).ids.tolist()).count(str(bos)) == 1
+    assert masker.tokenizer.decode(masker.mask(chat("Hi", "Hello")).ids.tolist()).count(str(bos)) == 1
 
 
 def test_marks_of_the_template_are_followed_for_all_turns() -> None:
@@ -139,7 +139,7 @@ def test_a_template_that_changes_answers_is_refused() -> None:
 def test_the_default_template_ends_answers_with_the_end_of_sequence_token() -> None:
     masked = masker(None, ["<s>", "</s>"], eos="</s>", bos="<s>")
     assert trained_text(masked, chat("a", "b", "c", "\n d")) == ["b</s>", "\n d</s>"]
-    assert str(masked._tokenizer.decode(masked.mask(chat("a", "b")).ids.tolist())).startswith("<s>User:\na\n\nAssistant:\nb</s>")
+    assert str(masked.tokenizer.decode(masked.mask(chat("a", "b")).ids.tolist())).startswith("<s>User:\na\n\nAssistant:\nb</s>")
 
 
 CHATML = (
@@ -185,9 +185,3 @@ def test_borders_that_cannot_all_be_put_right_are_noted() -> None:
     assert masked.mask(awkward).borders_differ
     row = Row(awkward, row_hash(awkward), Split.TRAIN, 1)
     assert prepare([row, row], masked, 99, check=lambda: None).borders_differ == 2
-
-
-@pytest.mark.parametrize(("truncated", "why"), [(1, "beyond max_length"), (0, "none has any text")])
-def test_only_where_something_was_cut_is_its_length_to_blame(truncated: int, why: str) -> None:
-    with pytest.raises(Invalid, match=why):
-        require_trained_tokens(Prepared(rows=[EMPTY], untrained=1, truncated=truncated), context=None)

@@ -143,12 +143,12 @@ def test_checkpoints_of_another_spec_are_not_taken_up(train_here: Train) -> None
 
 def test_answers_beyond_max_length_are_a_failure_that_names_the_setting(train_here: Train, tmp_path: Path) -> None:
     code, events = train_here(rows=write_long_rows(tmp_path / "long.jsonl"), max_length=16)
-    assert (code, last(events).code) == (1, "no_trained_tokens")
+    assert (code, last(events).code) == (1, "answers_cut")
     assert "max_length" in last(events).reason
 
 
 def test_rows_without_a_trained_token_keep_their_place_and_leave_the_weights_alone(train_here: Train, tmp_path: Path) -> None:
-    lines = write_rows(tmp_path / "some.jsonl", 12).read_text().splitlines()
+    lines = write_rows(tmp_path / "some.jsonl", 24).read_text().splitlines()
     long = write_long_rows(tmp_path / "long.jsonl").read_text().splitlines()
     (tmp_path / "mixed.jsonl").write_text("\n".join(lines + long))
     code, events = train_here(rows=tmp_path / "mixed.jsonl", max_steps=None, epochs=1, batch_size=1, max_length=64)
