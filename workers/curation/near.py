@@ -88,12 +88,13 @@ class NearTwins:
         """Return for each text the place of the first in its group, or -1 when it is alone; `tell` hears which share is done."""
         self._file.flush()
         first = np.arange(self._texts)
-        for done, kept in enumerate(filter(None, self._kept.values())):
+        used = [kept for kept in self._kept.values() if kept]
+        for done, kept in enumerate(used):
             entries = _Entries(*(np.concatenate(column) for column in zip(*(entries for entries, _ in kept), strict=True)))
             every_band = (np.concatenate([found[band] for _, found in kept]) for band in range(len(kept[0][1])))
 
             def told(share: float, done: int = done) -> None:
-                tell((done + share) / len(BANDS))
+                tell((done + share) / len(used))
 
             first = _Search(entries, self._file.fileno(), self._threshold).join(first, every_band, told)
         tell(1.0)
@@ -158,7 +159,7 @@ class _Search:
         for part in _parts(np.sort(sizes)):
             alike[part] = self._overlap(left[part], right[part]) >= self._threshold
         self._first = _joined(self._first, self._entries.texts[left[alike]], self._entries.texts[right[alike]])
-        self._refused = np.sort(np.concatenate((self._refused, _names(left[~alike], right[~alike]))))
+        self._refused = np.sort(np.concatenate((self._refused, _names(left[~alike], right[~alike]))), kind="stable")
 
     def _promising(self, left: Some, right: Some) -> Places:
         """Return the places of pairs that may be twins, for all that can be told without their shingles, as far as there is time."""

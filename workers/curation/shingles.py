@@ -32,14 +32,15 @@ LETTERS = np.dtype((np.void, LETTERS_AT_ONCE))
 """Read as such, and not as a number, letters are fetched from anywhere at nearly twice the speed."""
 LONG_WORD = 64
 """Bytes after which a word is no word but a key or a picture, and hashed by hashlib."""
-FIRST_BEYOND_ASCII = 0x80
-NOT_A_WORD = re.compile(r"[^\w\x00-\x7f]+")
+ASCII = bytes(range(128))
+FIRST_OF_SEVERAL, FIRST_OF_THREE, FIRST_OF_FOUR, WIDEST = 0xC0, 0xE0, 0xF0, 4
+"""Bytes that begin a character of UTF-8."""
+FOLDED = bytes(
+    byte if byte not in ASCII else ord(chr(byte).lower()) if chr(byte).isalnum() or chr(byte) == "_" else 0 for byte in range(256)
+)
+"""What becomes of each byte: small letters, and zero for whatever parts words. Bytes beyond ASCII are of letters by then."""
 UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 """Scripts that put no spaces between words: each of their letters is a word here."""
-FOLDED = bytes(
-    byte if byte >= FIRST_BEYOND_ASCII else ord(chr(byte).lower()) if chr(byte).isalnum() or chr(byte) == "_" else 0 for byte in range(256)
-)
-"""What becomes of each byte: small letters, and zero for whatever parts words. Bytes above ASCII are letters by now."""
 SHOWN = np.array([(1 << 8 * letters) - 1 for letters in range(LETTERS_AT_ONCE + 1)], np.uint64)
 WORD, NEXT, MIX = (np.uint64(odd) for odd in (0xD6E8FEB86659FD93, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
 HALF = np.uint64(32)
@@ -72,20 +73,16 @@ def blocks(texts: pa.StringArray) -> Iterator[tuple[int, pa.StringArray]]:
 
 def hash_words(texts: pa.StringArray) -> Words:
     """Hash every word, small letters and capitals alike."""
-    letters, offsets = _joined(texts)
+    # Each text is followed by something that parts words, so that no word reaches into the next text.
+    joined = pc.binary_join_element_wise(texts, "", "\n")
+    offsets = _offsets(joined)
+    letters = bytes(memoryview(joined.buffers()[2])[offsets[0] : offsets[-1]])
+    ends = (offsets - offsets[0]).astype(np.int64)
     if not letters.isascii():
-        special = pc.invert(pc.string_is_ascii(texts))
-        folded = pa.array([spaced(text) for text in texts.filter(special).to_pylist()], pa.string())
-        letters, offsets = _joined(pc.replace_with_mask(texts, special, folded))
+        letters, ends = _spaced(letters, ends)
     letters = letters.translate(FOLDED) + bytes(LETTERS_AT_ONCE)
     starts, lengths = _edges(np.frombuffer(letters, np.uint8))
-    return Words(_hash(letters, starts, lengths), np.searchsorted(starts, offsets))
-
-
-def spaced(text: str) -> str:
-    """Return a text of any script in small letters, with spaces for what parts words and around letters that are words."""
-    folded = NOT_A_WORD.sub(" ", text.casefold())
-    return UNSPACED.sub(r"\1 ", folded)
+    return Words(_hash(letters, starts, lengths), np.searchsorted(starts, ends))
 
 
 def shingle_words(words: NDArray[Any]) -> NDArray[Any]:
@@ -109,11 +106,32 @@ def _offsets(texts: pa.StringArray) -> NDArray[np.int32]:
     return np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
 
 
-def _joined(texts: pa.StringArray) -> tuple[bytes, NDArray[np.int32]]:
-    """Return texts in a row and where each starts, each followed by something that parts words: no word reaches into the next text."""
-    joined = pc.binary_join_element_wise(texts, "", "\n")
-    offsets = _offsets(joined)
-    return bytes(memoryview(joined.buffers()[2])[offsets[0] : offsets[-1]]), offsets - offsets[0]
+def _spaced(letters: bytes, ends: Places) -> tuple[bytes, Places]:
+    """Return texts of any script with nothing beyond ASCII but small letters, and where they end then."""
+    letters, characters = _without_marks(letters)
+    places = np.flatnonzero(np.frombuffer(letters, np.uint8) >= len(ASCII))
+    pieces, grown, done = list[bytes](), np.zeros_like(ends), 0
+    for text in np.unique(np.searchsorted(ends, places, side="right")).tolist():
+        start, stop = ends[text - 1 : text + 1].tolist()
+        folded = letters[start:stop].decode().casefold()
+        pieces += [letters[done:start], (UNSPACED.sub(r"\1 ", folded) if UNSPACED.search(characters) else folded).encode()]
+        grown[text], done = len(pieces[-1]) - (stop - start), stop
+    return b"".join([*pieces, letters[done:]]), ends + np.cumsum(grown)
+
+
+def _without_marks(letters: bytes) -> tuple[bytes, str]:
+    """Return texts with zeros for all characters beyond ASCII that are no letters, and which characters there were."""
+    padded = bytearray(letters + bytes(WIDEST))
+    edited = np.frombuffer(padded, np.uint8)
+    places = np.flatnonzero(edited >= FIRST_OF_SEVERAL)
+    widths = 2 + (edited[places] >= FIRST_OF_THREE) + (edited[places] >= FIRST_OF_FOUR)
+    window = np.ndarray((len(letters) + 1,), np.dtype((np.void, WIDEST)), padded, strides=(1,))
+    codes, which = np.unique(window.take(places).view(np.uint32) & SHOWN.astype(np.uint32)[widths], return_inverse=True)
+    characters = [code.tobytes().rstrip(b"\0").decode() for code in codes]
+    is_mark = np.array([not character.isalnum() for character in characters], np.bool_)[which]
+    for place in range(WIDEST):
+        edited[places[is_mark & (widths > place)] + place] = 0
+    return bytes(padded[:-WIDEST]), "".join(characters)
 
 
 def _edges(letters: NDArray[np.uint8]) -> tuple[Places, Places]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.curation import shingles as module
-from workers.curation.shingles import blocks, hash_words, shingle_words, shingles, spaced
+from workers.curation.shingles import UNSPACED, blocks, hash_words, shingle_words, shingles
 
 TEXTS = st.lists(
     st.text(st.sampled_from("aAbBzZ09_ .-\n\t\0é’ßДж語の�") | st.characters(exclude_categories=["Cs"]), max_size=90), min_size=1
@@ -19,7 +19,7 @@ TEXTS = st.lists(
 
 
 def words_of(text: str) -> list[str]:
-    return re.findall(r"\w+", spaced(text))
+    return UNSPACED.sub(r"\1 ", re.sub(r"\W", " ", text).casefold()).split()
 
 
 @given(TEXTS)
