@@ -7,12 +7,29 @@ judged here, and the connection goes to the address that was judged.
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_URL = 2000
-SETTING = "HONE_WEBHOOK_PRIVATE"
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What an address is contacted for: it words the refusals, and has a setting of its own that opens private networks.
+
+    A notice brings nothing back, but a file that is fetched is shown to whoever asked for it; so one does not open the other.
+    """
+
+    setting: str
+    example: str
+    instead: str
+    meant: str
+
+
+NOTICE = Errand("HONE_WEBHOOK_PRIVATE", "https://example.com/hooks/hone", "notices are signed instead", "a notice could be for")
+FETCH = Errand("HONE_FETCH_PRIVATE", "https://example.com/rows.jsonl", "they would be kept beside the rows", "a file could come from")
 
 
 def _blocks(*written: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
@@ -28,16 +45,18 @@ _NEVER = _blocks(
     "0.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4",
     "fe80::/10", "fec0::/10", "ff00::/8",
     # Writings of IPv4 addresses in IPv6, which would lead around the rules for those.
-    "::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",
+    "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",
+    # Documentation, and all of IPv6 that no machine on the internet has an address from.
+    "3fff::/20", "::/3", "4000::/2", "8000::/1",
 )  # fmt: skip
 
 
-def objection_to(address: Address, *, private_allowed: bool) -> str:
+def objection_to(address: Address, *, private_allowed: bool, errand: Errand = NOTICE) -> str:
     """Say in words why an address may not be contacted; nothing when it may."""
     if is_private(address):
-        return "" if private_allowed else f"{address} is a private address. Hone takes those when it is started with {SETTING}=true."
+        return "" if private_allowed else f"{address} is a private address. Hone takes those when it is started with {errand.setting}=true."
     if _is_in(address, _METADATA) or _is_in(address, _NEVER) or not address.is_global:
-        return f"{address} belongs to no machine that a notice could be for."
+        return f"{address} belongs to no machine that {errand.meant}."
     return ""
 
 
@@ -58,18 +77,20 @@ def literal(host: str) -> Address | None:
         return None
 
 
-def check_url(url: str, *, private_allowed: bool) -> None:
-    """Raise ValueError, in words, for a URL that no notice may go to whatever its name leads to."""
+def check_url(url: str, *, private_allowed: bool, errand: Errand = NOTICE) -> None:
+    """Raise ValueError, in words, for a URL that may not be contacted whatever its name leads to."""
     parts = _split(url)
     host = parts.hostname or ""
     if parts.scheme not in {"https", "http"} or not host:
-        raise ValueError("Give a whole address, such as https://example.com/hooks/hone.")
+        raise ValueError(f"Give a whole address, such as {errand.example}.")
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise ValueError("Give the address without a name, a password or a # part; notices are signed instead.")
+        raise ValueError(f"Give the address without a name, a password or a # part; {errand.instead}.")
     if parts.scheme == "http" and not private_allowed:
-        raise ValueError(f"Use https. Hone takes http on private networks when it is started with {SETTING}=true.")
+        raise ValueError(f"Use https. Hone takes http on private networks when it is started with {errand.setting}=true.")
     address = literal(host)
-    objection = objection_to(address, private_allowed=private_allowed) if address else _objection_to_name(host, private_allowed)
+    objection = objection_to(address, private_allowed=private_allowed, errand=errand) if address else _objection_to_name(host)
+    if not (objection or address or private_allowed) and _is_this_machine(host):
+        objection = f"{host} is this machine itself. Hone takes private addresses when it is started with {errand.setting}=true."
     if objection:
         raise ValueError(objection)
 
@@ -85,12 +106,14 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _objection_to_name(host: str, private_allowed: bool) -> str:  # noqa: FBT001 - passed on
+def _objection_to_name(host: str) -> str:
     last = host.rstrip(".").rpartition(".")[2].lower()
     if last.isdecimal() or last.startswith("0x"):
         # Half of all programs would read 127.1 or 0x7f.1 as 127.0.0.1.
         return f"{host} is a strange way to write an address. Give four numbers, or a name."
-    is_this_machine = host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost")
-    if is_this_machine and not private_allowed:
-        return f"{host} is this machine itself. Hone takes private addresses when it is started with {SETTING}=true."
     return ""
+
+
+def _is_this_machine(host: str) -> bool:
+    name = host.rstrip(".").lower()
+    return name == "localhost" or name.endswith(".localhost")
