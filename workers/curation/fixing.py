@@ -1,0 +1,192 @@
+"""A fix carried out on all rows: the next version's file, written from the last one's.
+
+A row keeps the side of the split it is on although its text, and so its hash, may change: otherwise masking a name would move rows from
+training to the test, and scores before and after could not be compared.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.datasets import MAX_PROBLEMS_LISTED, Mapping
+from app.domain.errors import Invalid
+from app.domain.fixes import Fix, Mask, Mend, Outcome, TrimEnd, told
+from app.domain.problems import Mark
+from app.domain.repairs import changed_with_map
+from app.gateways.findings import Findings
+from workers.curation.stored import VersionWriter, in_schema, stored_example, stored_row
+from workers.curation.taking_in import leave_behind, taken_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO
+
+    from app.domain.datasets import Row
+    from app.domain.problems import Finding
+    from app.gateways.findings import Selection
+    from workers.curation.marking import Finder
+    from workers.curation.taking_in import Parse, TakenIn
+
+    Tell = Callable[[int, int, int], None]
+
+FILE_BITS = 32
+"""A row's place among all files in one number: its file's, and below it its line's."""
+
+
+class FixSpec(BaseModel):
+    """The rows, what was found in them and was set aside, what is to be done, and where what comes of it goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: Path
+    findings: Path | None = None
+    aside: Path | None = None
+    fix: Fix
+    out: Path
+    aside_out: Path | None = None
+    mask_map: Path | None = None
+    mapping: Mapping | None = None
+    system: str | None = None
+    filename: str = Field("rows.jsonl", description="Says what form a row has that somebody has rewritten.")
+
+
+def apply_fix(spec: FixSpec, tell: Tell, *, parse: Parse | None = None) -> dict[str, Any]:
+    """Write the rows as the fix leaves them, and return how many there are now and what was done, in words."""
+    with VersionWriter(spec.out) as writer:
+        if isinstance(spec.fix, Mend | TrimEnd):
+            outcome, report = _take_in(spec, writer, tell, parse or _parser(spec))
+        else:
+            outcome, report = _change(spec, writer, tell), {}
+            if spec.aside and spec.aside_out:
+                shutil.copyfile(spec.aside, spec.aside_out)
+        if outcome == Outcome():
+            raise Invalid("Nothing would change: no row has what this fix mends any more.", param="fix", code="nothing_changed")
+        writer.finish()
+    sides = {"rows": writer.rows, "train_rows": writer.sides["train"], "test_rows": writer.sides["test"]}
+    return {"words": told(spec.fix, outcome), **outcome._asdict(), **sides, **report}
+
+
+def _parser(spec: FixSpec) -> Parse:
+    from workers.curation.mending import parse_row
+
+    return lambda text: parse_row(text, spec.filename, spec.mapping, spec.system)
+
+
+def _change(spec: FixSpec, writer: VersionWriter, tell: Tell) -> Outcome:
+    """Leave out and change rows, group by group of the file."""
+    if spec.findings is None:
+        raise Invalid("The rows have not been looked at yet; try again when they have been.", param="fix", code="not_checked")
+    findings = Findings(spec.findings)
+    change = _Change(findings.select(spec.fix), findings)
+    map_file = spec.mask_map.open("w", encoding="utf-8") if spec.mask_map and getattr(spec.fix, "keep_map", False) else None
+    try:
+        with pq.ParquetFile(spec.rows) as file:
+            if file.metadata.num_rows != findings.rows:
+                raise Invalid("What was found belongs to other rows; look at these again first.", param="fix", code="not_checked")
+            for group in range(file.metadata.num_row_groups):
+                writer.write(change.of(in_schema(file.read_row_group(group)), map_file))
+                tell(change.done, findings.rows, writer.rows)
+    finally:
+        if map_file:
+            map_file.close()
+    return Outcome(dropped=findings.rows - writer.rows, changed=change.changed)
+
+
+class _Change:
+    """Carries a selection out on one part of the file after the other."""
+
+    def __init__(self, selection: Selection, findings: Findings) -> None:
+        self._selection, self._findings, self._unread = selection, findings, findings.unread
+        self.done = self.changed = 0
+
+    def of(self, table: Any, map_file: IO[str] | None) -> Any:
+        """Return the part as the fix leaves it."""
+        here = slice(self.done, self.done + table.num_rows)
+        stays = ~self._selection.drop[here]
+        new: dict[int, dict[str, Any]] = {}
+        places = np.flatnonzero(self._selection.touch[here] & stays)
+        raws = table.take(pa.array(places)).to_pylist()
+        for place, raw, found in zip(places.tolist(), raws, self._findings.of((places + self.done).tolist()), strict=True):
+            row = stored_row(raw)
+            finding = _looked_through(found, row) if self._unread[found.row] and isinstance(self._selection.fix, Mask) else found
+            after, meaning = changed_with_map(self._selection.fix, row, finding)
+            stays[place] = after is not None
+            if after is not None and after is not row:
+                new[place] = stored_example(after, raw)
+                if map_file and meaning:
+                    map_file.write(json.dumps({"row": row.row, "masks": meaning}, ensure_ascii=False) + "\n")
+        self.done += table.num_rows
+        self.changed += len(new)
+        return _with(table, new).filter(pa.array(stays))
+
+
+def _looked_through(found: Finding, row: Row) -> Finding:
+    """Return a finding with the personal data of a row that was in no sample."""
+    marks = [Mark(turn, *span) for turn, text in enumerate(row.texts) for span in _finder().find(text)]
+    return found._replace(marks=tuple(marks))
+
+
+@cache
+def _finder() -> Finder:
+    # Its tagger and patterns take a second to load.
+    from workers.curation.pii import Finder as Loaded
+
+    return Loaded()
+
+
+def _with(table: Any, new: dict[int, dict[str, Any]]) -> Any:
+    """Return the table with some of its rows replaced."""
+    if not new:
+        return table
+    order = np.arange(table.num_rows)
+    order[list(new)] = table.num_rows + np.arange(len(new))
+    return pa.concat_tables([table, pa.Table.from_pylist(list(new.values()), schema=table.schema)]).take(pa.array(order))
+
+
+def _take_in(spec: FixSpec, writer: VersionWriter, tell: Tell, parse: Parse) -> tuple[Outcome, dict[str, Any]]:
+    """Put rows that were set aside where their files have them."""
+    assert isinstance(spec.fix, Mend | TrimEnd)  # noqa: S101 - for the type checker: the caller has looked
+    if spec.aside is None or spec.aside_out is None:
+        raise Invalid("No row of this version was set aside.", param="fix", code="nothing_changed")
+    taken = taken_in(spec.fix, spec.aside, parse)
+    waiting = list(taken)
+    with pq.ParquetFile(spec.rows) as file:
+        for group in range(file.metadata.num_row_groups):
+            table = in_schema(file.read_row_group(group))
+            places = _places(table)
+            ready = [each for each in waiting if _place(each) < places[-1]]
+            waiting = waiting[len(ready) :]
+            writer.write(_inserted(table, places, ready))
+            tell(writer.rows, file.metadata.num_rows + len(taken), writer.rows)
+        writer.write(pa.Table.from_pylist([stored_example(each.example, each._asdict()) for each in waiting], schema=writer.schema))
+    left = leave_behind(spec.aside, spec.aside_out, taken)
+    listed = [{name: row[name] for name in ("file", "line", "code", "reason")} for row in left[:MAX_PROBLEMS_LISTED]]
+    report = {"aside": dict(Counter(row["code"] for row in left)), "problem_count": len(left), "problems": listed}
+    return Outcome(added=len(taken)), report
+
+
+def _place(taken: TakenIn) -> int:
+    return taken.file << FILE_BITS | taken.line
+
+
+def _places(table: Any) -> Any:
+    file, line = (table.column(name).fill_null(0).to_numpy().astype(np.int64) for name in ("file", "line"))
+    return (file << FILE_BITS) | line
+
+
+def _inserted(table: Any, places: Any, taken: list[TakenIn]) -> Any:
+    if not taken:
+        return table
+    more = pa.Table.from_pylist([stored_example(each.example, each._asdict()) for each in taken], schema=table.schema)
+    order = np.argsort(np.concatenate([places, [_place(each) for each in taken]]), kind="stable")
+    return pa.concat_tables([table, more]).take(pa.array(order))
