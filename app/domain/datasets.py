@@ -201,6 +201,7 @@ class ImportReport(BaseModel):
     encoding: str | None = None
     delimiter: str | None = None
     suggested: Mapping | None = Field(None, description="A guess at the mapping, for the page to offer.")
+    confidence: dict[str, float] = Field(default_factory=dict, description="How sure the guess is of each column, from 0 to 1.")
     notes: list[str] = Field(default_factory=list, description="What a person should know about rows that were taken.")
     aside: dict[str, int] = Field(default_factory=dict, description="How many rows were set aside, by the code of why.")
 

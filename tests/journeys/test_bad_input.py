@@ -44,7 +44,7 @@ def files_in(folder: Path) -> set[Path]:
     ("name", "content", "status"),
     [
         ("empty.jsonl", b"", 422), ("blank.jsonl", b" \n\n", 422), ("picture.jsonl", picture(), 415),
-        ("rows.zip", b"PK\x03\x04" + b"\0" * 60, 415), ("x.jsonl", b"\x80\x04\x95\x10\0\0\0\0\0\0\0\x8c\x05posix", 415),
+        ("rows.7z", b"7z\xbc\xaf\x27\x1c\0\x04", 415), ("x.jsonl", b"\x80\x04\x95\x10\0\0\0\0\0\0\0\x8c\x05posix", 415),
     ],
 )  # fmt: skip
 def test_what_the_first_bytes_show_is_refused_at_once(studio: RunningStudio, name: str, content: bytes, status: int) -> None:

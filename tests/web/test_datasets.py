@@ -12,7 +12,7 @@ from app.db.session import reading
 from app.domain.datasets import Message, Row, Split
 from app.domain.errors import Unavailable
 from app.services.studio import Studio
-from app.web.datasets_view import shared_prompt
+from app.web.rows_view import shared_prompt
 from tests.web.walk import part
 from tools.sample_project import Sample
 
@@ -36,7 +36,7 @@ def test_the_script_gets_the_address_as_json(browser: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "status"), [("a.jsonl", PICTURE, 415), ("a.zip", b"PK\x03\x04" + b"\0" * 40, 415), ("a.jsonl", b"", 422)]
+    ("name", "content", "status"), [("a.jsonl", PICTURE, 415), ("a.rar", b"Rar!\x1a\x07\x01\0", 415), ("a.jsonl", b"", 422)]
 )
 def test_a_file_that_holds_no_examples_is_refused_with_the_reason(
     browser: TestClient, studio: Studio, name: str, content: bytes, status: int

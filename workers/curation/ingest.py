@@ -45,7 +45,25 @@ def _import() -> Loaded:
     return ImportSpec, run
 
 
-TASKS: dict[str, Callable[[], Loaded]] = {"import": _import}
+def _check() -> Loaded:
+    from workers.curation.checking import CheckSpec, check
+
+    def run(spec: CheckSpec, reporter: Reporter) -> Outcome:
+        return check(spec, reporter.progress), ""
+
+    return CheckSpec, run
+
+
+def _fix() -> Loaded:
+    from workers.curation.fixing import FixSpec, apply_fix
+
+    def run(spec: FixSpec, reporter: Reporter) -> Outcome:
+        return apply_fix(spec, reporter.progress), ""
+
+    return FixSpec, run
+
+
+TASKS: dict[str, Callable[[], Loaded]] = {"import": _import, "check": _check, "fix": _fix}
 DOING = {
     "import": "Reading files", "check": "Looking at the rows", "fix": "Changing the rows", "fetch": "Fetching files"
 }  # fmt: skip

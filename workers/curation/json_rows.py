@@ -6,9 +6,9 @@ import codecs
 import re
 from typing import TYPE_CHECKING, Any
 
-from app.domain.datasets import MAX_LINE_BYTES, Problem
+from app.domain.datasets import MAX_LINE_BYTES
 from workers.curation.json_text import JsonReader, NotJson, skip_space
-from workers.curation.rows import TOO_LONG, RawRow, as_row, problem
+from workers.curation.rows import NO_ROW, TOO_LONG, Aside, RawRow, as_row
 from workers.curation.shapes import shape_of
 
 if TYPE_CHECKING:
@@ -16,34 +16,38 @@ if TYPE_CHECKING:
 
     from workers.curation.source import Line
 
+SHOWN_CHARACTERS = 4_000
 LONGEST_TOKEN = 12
 """An error this close to the end of what was read may only mean that more has to be read ("-Infinity" has nine characters)."""
 
 
-def jsonl_rows(lines: Iterable[Line]) -> Iterator[RawRow | Problem]:
+def jsonl_rows(lines: Iterable[Line]) -> Iterator[RawRow | Aside]:
     """Yield one row a line; blank lines are nothing."""
     reader = JsonReader()
     for line in lines:
         if line.content is None:
-            yield problem(line.number, f"the line is {TOO_LONG}")
+            yield Aside(line.number, f"the line is {TOO_LONG}")
         elif line.content and not line.content.isspace():
             try:
-                value, flaw = reader.read_line(line.content)
+                value, flaw, doubled = reader.read_line(line.content)
             except NotJson as found:
-                yield problem(line.number, f"not valid JSON: {found.why} (column {found.at + 1})")
+                yield Aside(line.number, f"not valid JSON: {found.why} (column {found.at + 1})", raw=line.content)
                 continue
-            yield problem(line.number, flaw) if flaw else as_row(line.number, value)
+            yield Aside(line.number, flaw, raw=line.content) if flaw else as_row(line.number, value, doubled)
 
 
-def document_rows(blocks: Iterable[bytes]) -> Iterator[RawRow | Problem]:
-    """Yield the elements of a JSON array, or of the arrays inside a JSON object; a lone row is a file of one row."""
+def document_rows(blocks: Iterable[bytes], *, any_object: bool = False) -> Iterator[RawRow | Aside]:
+    """Yield the elements of a JSON array, or of the arrays inside a JSON object.
+
+    A lone object is a row when it has a row's keys, or with `any_object`: others are settings, or a description of something.
+    """
     text = _Text(blocks)
     try:
-        yield from _top_level(text)
+        yield from _top_level(text, any_object=any_object)
         if text.peek():
-            yield problem(text.line_of(text.at), "not valid JSON: there is text after the end of the document")
+            yield Aside(text.line_of(text.at), "not valid JSON: there is text after the end of the document", raw=text.ahead())
     except _Broken as found:
-        yield problem(found.line, f"{found.why}; nothing after this place could be read")
+        yield Aside(found.line, f"{found.why}; nothing after this place could be read", raw=text.ahead())
 
 
 class _Broken(Exception):
@@ -101,6 +105,10 @@ class _Text:
             if not self.more():
                 return ""
 
+    def ahead(self) -> str:
+        """Return what lies ahead, as far as it has been read and a person would look at it."""
+        return self.text[self.at : self.at + SHOWN_CHARACTERS]
+
     def skip(self, expected: str) -> None:
         """Step over a character of the syntax."""
         if self.peek() != expected:
@@ -108,11 +116,19 @@ class _Text:
         self.at += 1
         self.indent = None
 
-    def value(self, *, stay: bool = False) -> tuple[Any, str | None]:
+    def row(self, side: str | None = None) -> RawRow | Aside:
+        """Take the value at the cursor as a row."""
+        line = self.line_of(self.at)
+        value, flaw, doubled = self.value()
+        if flaw:
+            return Aside(line, flaw, raw=value if isinstance(value, dict | list) else None)
+        return as_row(line, value, doubled, side)
+
+    def value(self, *, stay: bool = False) -> tuple[Any, str | None, str | None]:
         """Take the value at the cursor (or `stay` before it), reading on until it is whole; _Broken if it is no JSON or too long."""
         while True:
             try:
-                value, flaw, end = self._reader.read_at(self.text, self.at)
+                value, flaw, doubled, end = self._reader.read_at(self.text, self.at)
             except NotJson as found:
                 cut_off = found.why.startswith("unterminated") or found.at >= len(self.text) - LONGEST_TOKEN
                 line = self.line_of(self.at)
@@ -126,7 +142,7 @@ class _Text:
             if end == len(self.text) and isinstance(value, int | float) and self.more():
                 continue  # a number may go on in the next block
             self.at = self.at if stay else end
-            return value, flaw
+            return value, flaw, doubled
 
     def skip_to_sibling(self, indent: str, opener: str) -> bool:
         """Go on at the next line that begins as the broken element's line did; False if there is none."""
@@ -143,29 +159,29 @@ class _Text:
                 return False
 
 
-def _top_level(text: _Text) -> Iterator[RawRow | Problem]:
+def _top_level(text: _Text, *, any_object: bool) -> Iterator[RawRow | Aside]:
     opener = text.peek()
     if opener == "[":
         yield from _elements(text)
     elif opener == "{":
-        yield from _object(text)
+        yield from _object(text, any_object=any_object)
     elif opener:
-        line = text.line_of(text.at)
-        value, flaw = text.value()
-        yield problem(line, flaw) if flaw else as_row(line, value)
+        found = text.row()
+        is_row = isinstance(found, RawRow)
+        yield Aside(found.line, f"{NO_ROW}: a lone value") if is_row else found
 
 
-def _object(text: _Text) -> Iterator[RawRow | Problem]:
+def _object(text: _Text, *, any_object: bool) -> Iterator[RawRow | Aside]:
     """One row, or an object that wraps lists of rows: `{"data": […]}`, `{"train": […], "test": […]}`."""
-    line = text.line_of(text.at)
     try:
-        value, flaw = text.value(stay=True)
+        value, flaw, _ = text.value(stay=True)
     except _Broken:
         pass  # too long for a row, or broken somewhere inside: its lists are read element by element
     else:
         if flaw or shape_of(value) or not any(_holds_rows(member) for member in value.values()):
-            text.value()
-            yield problem(line, flaw) if flaw else as_row(line, value)
+            row = text.row()
+            is_row = isinstance(row, Aside) or any_object or shape_of(value)
+            yield row if is_row else Aside(row.line, f"{NO_ROW}: one object, whose keys are {', '.join(value)[:SHOWN_CHARACTERS]}")
             return
     yield from _members(text)
 
@@ -174,15 +190,17 @@ def _holds_rows(member: Any) -> bool:
     return isinstance(member, list) and bool(member) and isinstance(member[0], list | dict)
 
 
-def _members(text: _Text) -> Iterator[RawRow | Problem]:
+def _members(text: _Text) -> Iterator[RawRow | Aside]:
     text.skip("{")
     while True:
-        name, _ = text.value() if text.peek() == '"' else ("", None)
+        if text.peek() != '"':
+            raise _Broken(text.line_of(text.at), "not valid JSON: a key in quotes is missing")
+        name = text.value()[0]
         text.skip(":")
         if shape_of({name: [{}]}):
             raise _Broken(text.line_of(text.at), f"a row that is broken or {TOO_LONG}")
         if text.peek() == "[":
-            yield from _elements(text)
+            yield from _elements(text, side=name)
         else:
             text.value()
         if text.peek() == "}":
@@ -191,20 +209,19 @@ def _members(text: _Text) -> Iterator[RawRow | Problem]:
         text.skip(",")
 
 
-def _elements(text: _Text) -> Iterator[RawRow | Problem]:
+def _elements(text: _Text, side: str | None = None) -> Iterator[RawRow | Aside]:
     text.skip("[")
     if text.peek() == "]":
         text.skip("]")
         return
     while True:
         opener = text.peek()
-        line, indent = text.line_of(text.at), text.indent
+        indent = text.indent
         try:
-            value, flaw = text.value()
-            yield problem(line, flaw) if flaw else as_row(line, value)
+            yield text.row(side)
             following = text.peek()
             if following == opener:
-                yield problem(text.line_of(text.at), "not valid JSON: there is no comma before this element")
+                yield Aside(text.line_of(text.at), "not valid JSON: there is no comma before this element", raw=text.ahead())
                 continue
             text.skip("]" if following == "]" else ",")
             if following == "]":
@@ -212,6 +229,6 @@ def _elements(text: _Text) -> Iterator[RawRow | Problem]:
         except _Broken as found:
             if indent is None or opener not in {"{", "["}:
                 raise
-            yield problem(found.line, found.why)
+            yield Aside(found.line, found.why, raw=text.ahead())
             if not text.skip_to_sibling(indent, opener):
                 raise _Broken(text.line_of(text.at), "the array is never closed") from None

@@ -1,4 +1,7 @@
-"""JSON as RFC 8259 has it, and what a row must not hold besides: Python's own parser takes NaN and hides doubled keys."""
+"""JSON as RFC 8259 has it, and what a row must not hold besides: Python's own parser takes NaN and hides doubled keys.
+
+Of a key that stands twice in one object the last one counts, as everywhere, but it is told.
+"""
 
 from __future__ import annotations
 
@@ -27,37 +30,38 @@ class JsonReader:
 
     def __init__(self) -> None:
         self._flaws: list[str] = []
+        self._doubled: str | None = None
         self._decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_constant=self._constant, parse_int=self._whole_number)
 
-    def read_line(self, line: bytes) -> tuple[Any, str | None]:
-        """Return the only value of a line and its flaw, if any; NotJson otherwise."""
+    def read_line(self, line: bytes) -> tuple[Any, str | None, str | None]:
+        """Return the only value of a line, its flaw and a key that stands twice, if any; NotJson otherwise."""
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             raise NotJson(f"byte 0x{line[error.start]:02X} is not UTF-8", error.start) from None
-        value, flaw, end = self.read_at(text, skip_space(text, 0))
+        value, flaw, doubled, end = self.read_at(text, skip_space(text, 0))
         end = skip_space(text, end)
         if end < len(text):
             raise NotJson(WORDING["Extra data"], end)
-        return value, flaw
+        return value, flaw, doubled
 
-    def read_at(self, text: str, start: int) -> tuple[Any, str | None, int]:
-        """Return the value that starts at `start`, its flaw and its end."""
+    def read_at(self, text: str, start: int) -> tuple[Any, str | None, str | None, int]:
+        """Return the value that starts at `start`, its flaw, a key that stands twice in one of its objects, and its end."""
         self._flaws.clear()
+        self._doubled = None
         try:
             value, end = self._decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
             raise NotJson(WORDING.get(error.msg, error.msg[:1].lower() + error.msg[1:]), error.pos) from None
         except RecursionError:
             raise NotJson(f"nested deeper than {MAX_DEPTH}", start) from None
-        return value, self._flaws[0] if self._flaws else _flaw_in_text(value, text[start:end]), end
+        return value, self._flaws[0] if self._flaws else _flaw_in_text(value, text[start:end]), self._doubled, end
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            self._flaws.append(f"the key {twice[:80]!r} stands twice in one object")
+            seen: set[str] = set()
+            self._doubled = self._doubled or next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         return found
 
     def _constant(self, name: str) -> None:

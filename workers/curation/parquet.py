@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from app.domain.datasets import ROW_GROUP_ROWS, Example, Split, moved_to_fill_both_sides, row_hash, side_by_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.domain.datasets import Turn
 
@@ -45,6 +45,19 @@ SCHEMA = pa.schema(
     ]
 )
 HASHED_AT_ONCE = 1024 * 1024
+
+
+class RowBlock(NamedTuple):
+    """Rows that were read together, as Arrow has them: their lines, conversations and hashes, and which are held out by their hash."""
+
+    lines: Any
+    messages: Any
+    hashes: Any
+    held_out: Any
+
+    def between(self, start: int, stop: int) -> RowBlock:
+        """Return some of the rows, which follow each other."""
+        return RowBlock(*(column.slice(start, stop - start) for column in self))
 
 
 def part_of(out: Path) -> Path:
@@ -85,14 +98,33 @@ class RowWriter:
         if len(self._group) >= ROW_GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
             self._flush()
 
-    def finish(self) -> str | None:
-        """Fill both sides of the split, give the file its name and return its SHA-256; None without rows."""
+    def copy(self, base: Path) -> None:
+        """Take all rows of an earlier version as they are, before any other."""
+        with pq.ParquetFile(base) as file:
+            for group in range(file.metadata.num_row_groups):
+                table = _in_schema(file.read_row_group(group))
+                self._opened().write_table(table, row_group_size=ROW_GROUP_ROWS)
+                for split in table.column("split").to_pylist():
+                    self.counts[Split(split)] += 1
+                self._written += table.num_rows
+        self._given |= set(Split)
+
+    def finish(self, is_learnt: Callable[[int], bool] | None = None) -> str | None:
+        """Fill both sides of the split, give the file its name and return its SHA-256; None without rows.
+
+        Rows of which `is_learnt` is true are put among those to learn from, whatever was given before.
+        """
         self._flush()
         self._close()
         if not self._written:
             return None
+        if is_learnt:
+            self._rewrite(lambda table: [
+                Split.TRAIN if is_learnt(row) else Split(split)
+                for row, split in zip(table.column("row").to_pylist(), table.column("split").to_pylist(), strict=True)
+            ])  # fmt: skip
         if 0 in self.counts.values() or self._given == {Split.TRAIN}:
-            self._rewrite_split()
+            self._split_again()
         sha256 = hashlib.sha256()
         with self.part.open("rb") as file:
             while block := file.read(HASHED_AT_ONCE):
@@ -105,9 +137,6 @@ class RowWriter:
     def _flush(self) -> None:
         if not self._group:
             return
-        if self._file is None:
-            self.part.parent.mkdir(parents=True, exist_ok=True)
-            self._file = pq.ParquetWriter(self.part, SCHEMA, compression=COMPRESSION)
         examples = [example for example, _, _ in self._group]
         hashes = [row_hash(each.turns, rejected=each.rejected, label=each.label, tools=each.tools) for each in examples]
         splits = [each.split or side_by_hash(one) for each, one in zip(examples, hashes, strict=True)]
@@ -125,37 +154,56 @@ class RowWriter:
             pa.array([line for _, line, _ in self._group], pa.int32()),
             pa.array([file for _, _, file in self._group], pa.int16()),
         ]
-        self._file.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
+        self._opened().write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
         self._written += len(self._group)
         self._group.clear()
         self._held_bytes = 0
+
+    def _opened(self) -> pq.ParquetWriter:
+        if self._file is None:
+            self.part.parent.mkdir(parents=True, exist_ok=True)
+            self._file = pq.ParquetWriter(self.part, SCHEMA, compression=COMPRESSION)
+        return self._file
 
     def _close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def _rewrite_split(self) -> None:
+    def _split_again(self) -> None:
         """Split by hash what no file has split for us, and move a row over when one side would be empty.
 
-        A file that calls all of its rows training rows has split nothing: a tenth of them is held out as of any other.
+        A file that puts all of its rows on one side has split nothing: a tenth of them is held out as of any other.
         """
         with pq.ParquetFile(self.part) as file:
             distinct = {one for batch in file.iter_batches(columns=["hash"]) for one in batch.column(0).to_pylist()}
-            moved = moved_to_fill_both_sides(distinct)
-            if not moved and self._given != {Split.TRAIN}:
-                return
-            self.counts = dict.fromkeys(Split, 0)
-            with pq.ParquetWriter(part_of(self.part), SCHEMA, compression=COMPRESSION) as again:
-                for group in range(file.metadata.num_row_groups):
-                    again.write_table(self._with_new_split(file.read_row_group(group), moved), row_group_size=ROW_GROUP_ROWS)
+        moved = moved_to_fill_both_sides(distinct)
+        if moved or self._given:
+            self._rewrite(lambda table: [moved.get(one) or side_by_hash(one) for one in table.column("hash").to_pylist()])
+
+    def _rewrite(self, splits_of: Callable[[Any], list[Split]]) -> None:
+        """Write the file again with other splits."""
+        self.counts = dict.fromkeys(Split, 0)
+        with pq.ParquetFile(self.part) as file, pq.ParquetWriter(part_of(self.part), SCHEMA, compression=COMPRESSION) as again:
+            for group in range(file.metadata.num_row_groups):
+                table = file.read_row_group(group)
+                splits = splits_of(table)
+                for split in splits:
+                    self.counts[split] += 1
+                place = SCHEMA.get_field_index("split")
+                again.write_table(
+                    table.set_column(place, SCHEMA.field("split"), pa.array(splits, pa.string())), row_group_size=ROW_GROUP_ROWS
+                )
         part_of(self.part).replace(self.part)
 
-    def _with_new_split(self, table: Any, moved: dict[str, Split]) -> Any:
-        splits = [moved.get(one) or side_by_hash(one) for one in table.column("hash").to_pylist()]
-        for split in splits:
-            self.counts[split] += 1
-        return table.set_column(SCHEMA.get_field_index("split"), SCHEMA.field("split"), pa.array(splits, pa.string()))
+
+def _in_schema(table: Any) -> Any:
+    """Return rows of an earlier version with the columns that have come since, which are empty."""
+    names = set(table.column_names)
+    columns = [
+        table.column(field.name).cast(field.type) if field.name in names else pa.nulls(table.num_rows, field.type) for field in SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def _messages(rows: Sequence[Sequence[Turn] | None]) -> Any:
@@ -169,6 +217,14 @@ def _messages(rows: Sequence[Sequence[Turn] | None]) -> Any:
     fields = [pa.array(column, field.type) for column, field in zip(columns, MESSAGE, strict=True)]
     messages = pa.StructArray.from_arrays(fields, fields=list(MESSAGE))
     return pa.ListArray.from_arrays(pa.array([*offsets, len(turns)], pa.int32()), messages, type=SCHEMA.field("messages").type)
+
+
+def conversations(roles: Any, contents: Any, bounds: Any) -> Any:
+    """Return conversations of plain turns; `bounds` says where each begins among the turns, and where the last one ends."""
+    given = {"role": roles, "content": contents}
+    fields = [given[field.name] if field.name in given else pa.nulls(len(roles), field.type) for field in MESSAGE]
+    messages = pa.StructArray.from_arrays(fields, fields=list(MESSAGE))
+    return pa.ListArray.from_arrays(bounds, messages, type=SCHEMA.field("messages").type)
 
 
 def _weight(text: str) -> int:

@@ -1,36 +1,45 @@
-"""One pass over an uploaded file: from its bytes to conversations, problems, and rows nobody understands yet."""
+"""One pass over uploaded files: from their bytes to examples, rows to set aside, and rows nobody understands yet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from app.domain.datasets import DatasetFormat, Mapping, Problem, Turn
-from app.domain.errors import Invalid
-from workers.curation.columns import MISSING, SAMPLE_ROWS, Columns, has_columns, look_up, map_columns, mapped_names
+from app.domain.datasets import DatasetFormat, Example, Mapping
+from app.domain.errors import StudioError
+from app.domain.examples import SetAside, with_system
+from app.domain.mapping import absent, apply, has_columns, no_such_column, values_of
+from workers.curation.arrow_rows import arrow_rows, parquet_rows
+from workers.curation.columns import SAMPLE_ROWS, Columns
+from workers.curation.containers import Part, Unpacking, UploadedFile
+from workers.curation.dialects import Dialect
 from workers.curation.json_rows import document_rows, jsonl_rows
-from workers.curation.rows import RawRow, problem
-from workers.curation.shapes import SetAside, UnknownShape, fits_as_table, has_unused_answers, to_turns, with_system
-from workers.curation.sniff import Kind, sniff
+from workers.curation.rows import Aside, RawRow
+from workers.curation.shapes import UnknownShape, shape_of, to_example
+from workers.curation.sniff import Kind, Sniffed, sniff
 from workers.curation.source import Source, physical_lines
+from workers.curation.splits import Side, by_names, side_in, side_of
 from workers.curation.table_rows import Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from workers.curation.text_rows import markdown_rows, text_rows
+from workers.curation.workbook_rows import Workbook
 
 MAX_NAMES_TOLD = 30
+MAX_BYTES = 20 * 2**30
+ROWS_BEFORE_A_SHAPE = 50
+Raw = Iterable[RawRow | Aside]
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
-    """A usable row."""
+class Usable:
+    """A row to learn from."""
 
     line: int
-    turns: list[Turn]
+    example: Example
     shape: DatasetFormat
-    has_unused_answers: bool = False
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,67 +47,178 @@ class Unknown:
     """A row that fits no known shape and for which there is no mapping."""
 
     line: int
-    keys: tuple[str, ...]
+    cells: dict[str, Any]
+
+    def as_aside(self) -> Aside:
+        """Return what the row is among rows that are usable."""
+        return Aside(self.line, f"it fits no known shape; its keys are: {', '.join(islice(self.cells, MAX_NAMES_TOLD))}", raw=self.cells)
 
 
+Found = Usable | Aside | Unknown
+
+
+@dataclass(slots=True)
+class PartCount:
+    """How the rows of one file fared."""
+
+    part: Part
+    usable: int = 0
+    aside: int = 0
+    unknown: int = 0
+
+
+@dataclass(slots=True)
+class Doubled:
+    """Keys that stood twice in an object: how many rows, and the first of them."""
+
+    count: int = 0
+    first: tuple[int, str] = (0, "")
+
+    def note(self, row: RawRow) -> None:
+        """Count a row that has such a key."""
+        if row.doubled is not None:
+            self.count += 1
+            self.first = self.first if self.count > 1 else (row.line, row.doubled)
+
+    def told(self) -> str | None:
+        """Say what was done about them."""
+        if not self.count:
+            return None
+        rows = "In 1 row a key" if self.count == 1 else f"In {self.count:,} rows a key"
+        return f"{rows} stands twice in one object, and the last one counts (line {self.first[0]:,}: {self.first[1][:80]!r})."
+
+
+@dataclass(slots=True)
 class Reading:
-    """Iterate once for what a file holds; its columns fill up meanwhile. StudioError when it cannot be read at all."""
+    """Iterate once for what files hold, each with its part; columns and notes fill up meanwhile. StudioError when nothing can be read."""
 
-    def __init__(self, path: Path, filename: str, *, mapping: Mapping | None = None, system: str | None = None) -> None:
-        self.sniffed = sniff(path, filename)
-        self.source = Source(path, self.sniffed.encoding)
-        self.columns = Columns()
-        self._filename, self._mapping, self._system = filename, mapping, system
-        self._missing = set(mapped_names(mapping)) if mapping else set[str]()
+    files: list[UploadedFile]
+    scratch: Path
+    mapping: Mapping | None = None
+    system: str | None = None
+    max_bytes: int = MAX_BYTES
+    columns: Columns = field(default_factory=Columns)
+    notes: list[str] = field(default_factory=list)
+    parts: list[PartCount] = field(default_factory=list)
+    sniffed: Sniffed | None = None
+    doubled: Doubled = field(default_factory=Doubled)
+    size: int = 0
+    _before: int = 0
+    _share: float = 0.0
+    _source: Source | None = None
+    _missing: set[str] = field(default_factory=set)
+    _is_alone: bool = True
 
-    def __iter__(self) -> Iterator[Conversation | Problem | Unknown]:
-        for row in self._raw_rows():
-            yield self._understood(row) if isinstance(row, RawRow) else row
-        if self._missing:
-            raise _no_such_column(min(self._missing), self.columns.names)
+    @property
+    def done(self) -> int:
+        """How many bytes of the uploads are read, packed as they are."""
+        share = self._source.done / max(1, self._source.size) if self._source else self._share
+        return min(self.size, self._before + int(share * (self.parts[-1].part.weight if self.parts else 0)))
 
-    def _raw_rows(self) -> Iterable[RawRow | Problem]:
-        if self.sniffed.kind is Kind.JSONL:
-            return jsonl_rows(physical_lines(self.source.blocks()))
-        if self.sniffed.kind is Kind.JSON:
-            return document_rows(self.source.blocks())
-        if self.sniffed.kind is Kind.TABLE:
-            return self._table_rows()
-        what = "is plain text without rows Hone could tell apart. Upload JSONL, JSON, or a table with a header as CSV."
-        raise Invalid(f"{self._filename[-80:]} {what}", param="file", code="no_rows")
+    def __iter__(self) -> Iterator[tuple[PartCount, Found]]:
+        self.size = sum(file.path.stat().st_size for file in self.files)
+        self._missing = set(values_of(self.mapping)) if self.mapping else set()
+        unpacking = Unpacking(self.scratch, self.max_bytes)
+        names = unpacking.names(self.files)
+        sides, self._is_alone = by_names(names), len(names) == 1
+        for part in unpacking.parts(self.files):
+            count = PartCount(part)
+            self.parts.append(count)
+            self._source, self._share = None, 0.0
+            for found in self._found(part, sides.get(part.name)):
+                yield count, found
+            self._before += part.weight
+        self.notes += [*unpacking.notes, *([told] if (told := self.doubled.told()) else [])]
+        self._check_missing(self.columns.names)
 
-    def _table_rows(self) -> Iterable[RawRow | Problem]:
-        table = Table(physical_lines(self.source.blocks()), self.sniffed.delimiter or ",")
-        self.columns = Columns(table.columns)
-        for name in sorted(self._missing):
-            if name not in table.columns:
-                raise _no_such_column(name, table.columns)
-        if self._mapping:
-            return table
-        if fits_as_table(table.columns):
-            folded = _in_lower_case(table.columns)
-            return (_renamed(row, folded) for row in table)
-        return islice((row for row in table if isinstance(row, RawRow)), SAMPLE_ROWS)  # it needs a mapping; a look at it is enough
-
-    def _understood(self, row: RawRow) -> Conversation | Problem | Unknown:
-        if self._missing:
-            self._missing -= {name for name in self._missing if look_up(row.cells, name) is not MISSING}
+    def _found(self, part: Part, side: Side | None) -> Iterator[Found]:
         try:
-            if self._mapping and has_columns(row.cells, self._mapping):
+            for row in self._raw_rows(part):
+                yield self._understood(row, side) if isinstance(row, RawRow) else row
+        except StudioError as error:
+            if self._is_alone or error.code == "unknown_column":
+                raise
+            yield Aside(1, f"the file cannot be read: {error.message}")
+
+    def _raw_rows(self, part: Part) -> Raw:
+        sniffed = sniff(part.path, part.name)
+        self.sniffed = self.sniffed or sniffed
+        if sniffed.kind is Kind.PARQUET:
+            return parquet_rows(part.path, self.max_bytes, self._note_share)
+        if sniffed.kind is Kind.ARROW:
+            return arrow_rows(part.path, self._note_share)
+        if sniffed.kind is Kind.WORKBOOK:
+            return self._workbook_rows(part.path)
+        self._source = Source(part.path, sniffed.encoding or "utf-8")
+        blocks = self._source.blocks()
+        if sniffed.kind is Kind.JSON:
+            return document_rows(blocks, any_object=bool(self.mapping) or part.name.casefold().endswith((".jsonl", ".ndjson")))
+        lines = physical_lines(blocks)
+        if sniffed.kind is Kind.TABLE:
+            return self._table_rows(Table(lines, sniffed.dialect or Dialect()))
+        return {Kind.JSONL: jsonl_rows, Kind.TEXT: text_rows, Kind.MARKDOWN: markdown_rows}[sniffed.kind](lines)
+
+    def _note_share(self, share: float) -> None:
+        self._share = share
+
+    def _workbook_rows(self, path: Path) -> Raw:
+        book = Workbook(path)
+        try:
+            yield from self._under_header(book.columns, book)
+            if note := book.note():
+                self.notes.append(note)
+        finally:
+            book.close()
+
+    def _table_rows(self, table: Table) -> Raw:
+        yield from self._under_header(table.columns, table)
+        if told := table.spilled.told():
+            self.notes.append(told)
+
+    def _under_header(self, columns: list[str], rows: Raw) -> Raw:
+        """Yield a table's rows: all of them where they are understood, and a look at them where they need a mapping first."""
+        self.columns.begin(columns)
+        if self.mapping:
+            if self._is_alone:
+                self._missing = {value for value in self._missing if absent(dict.fromkeys(columns), value)}
+                self._check_missing(columns)
+            yield from rows
+            return
+        folded = _in_lower_case(columns)
+        rest = iter(rows)
+        head = list(islice(rest, ROWS_BEFORE_A_SHAPE))
+        first = next((row.cells for row in head if isinstance(row, RawRow)), dict.fromkeys(columns, ""))
+        if shape_of({folded[name]: cell for name, cell in first.items()}):
+            yield from (_renamed(row, folded) for row in chain(head, rest))
+        elif self._is_alone:
+            yield from islice((row for row in chain(head, rest) if isinstance(row, RawRow)), SAMPLE_ROWS)
+        else:
+            yield from chain(head, rest)
+
+    def _understood(self, row: RawRow, side: Side | None) -> Found:
+        self.doubled.note(row)
+        if self._missing:
+            self._missing = {value for value in self._missing if absent(row.cells, value)}
+        try:
+            if self.mapping and has_columns(row.cells, self.mapping):
                 self.columns.note(row.cells)
-                return self._usable(row, DatasetFormat.TABLE, map_columns(row.cells, self._mapping))
-            conversation = self._usable(row, *to_turns(row.cells))
+                shape, example = DatasetFormat.TABLE, apply(self.mapping, row.cells)
+            else:
+                shape, example = to_example(row.cells)
         except SetAside as found:
             self.columns.note_keys(row.cells)
-            return problem(row.line, str(found))
+            return Aside(row.line, str(found), found.code, raw=row.cells)
         except UnknownShape:
             self.columns.note(row.cells)
-            return Unknown(row.line, tuple(islice(row.cells, MAX_NAMES_TOLD)))
+            return Unknown(row.line, row.cells)
         self.columns.note_keys(row.cells)
-        return conversation
+        example = example._replace(turns=with_system(example.turns, self.system))
+        return Usable(row.line, example, shape, side_in(row.cells) or side_of(row.side) or side)
 
-    def _usable(self, row: RawRow, shape: DatasetFormat, turns: list[Turn]) -> Conversation:
-        return Conversation(row.line, with_system(turns, self._system), shape, has_unused_answers(row.cells))
+    def _check_missing(self, columns: list[str]) -> None:
+        if self._missing:
+            value = min(self._missing)
+            raise no_such_column((absent(dict.fromkeys(columns), value) or [value])[0], columns)
 
 
 def _in_lower_case(columns: list[str]) -> dict[str, str]:
@@ -112,15 +232,5 @@ def _in_lower_case(columns: list[str]) -> dict[str, str]:
     return names
 
 
-def _renamed(row: RawRow | Problem, names: dict[str, str]) -> RawRow | Problem:
+def _renamed(row: RawRow | Aside, names: dict[str, str]) -> RawRow | Aside:
     return RawRow(row.line, {names[name]: cell for name, cell in row.cells.items()}) if isinstance(row, RawRow) else row
-
-
-def _no_such_column(name: str, there_are: list[str]) -> Invalid:
-    shown = ", ".join(there_are[:MAX_NAMES_TOLD]) + (" …" if len(there_are) > MAX_NAMES_TOLD else "")
-    return Invalid(f"column {name!r} does not exist; there are: {shown or 'none'}", param="mapping", code="unknown_column")
-
-
-def not_understood(row: Unknown) -> Problem:
-    """Return the problem that a row of unknown shape is among rows that are usable."""
-    return problem(row.line, f"it fits no known shape; its keys are: {', '.join(row.keys)}")

@@ -1,30 +1,58 @@
-"""What kind of file this is: its encoding, whether it is JSONL, one JSON document or a table, and the table's delimiter.
+"""What kind of file this is: its encoding, whether it is JSON, a table, a text or one of the binary forms, and the table's dialect.
 
 Content decides first and the name second, since exports are renamed at will.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from app.domain.errors import UnsupportedType
 from app.domain.uploads import HEAD_BYTES, check_first_bytes, encoding_by_zeros
+from workers.curation.dialects import Dialect, find_dialect
 from workers.curation.encodings import guess_encoding
 from workers.curation.source import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DELIMITERS = (",", "\t", ";", "|")
 HEAD_CHARACTERS = 256 * 1024
-ROWS_LOOKED_AT = 200
-MIN_STEADY_SHARE = 0.6
+MARKDOWN = (".md", ".markdown", ".mdown", ".mdx")
+PROSE = (".txt", ".text", *MARKDOWN)
+NO_PROSE = {
+    ".yaml": "YAML",
+    ".yml": "YAML",
+    ".toml": "TOML",
+    ".ini": "settings",
+    ".cfg": "settings",
+    ".env": "settings",
+    ".xml": "XML",
+    ".jinja": "a template",
+    ".jinja2": "a template",
+    ".j2": "a template",
+    ".html": "a web page",
+    ".htm": "a web page",
+    ".css": "a style sheet",
+    ".py": "Python code",
+    ".ipynb": "a notebook",
+    ".js": "JavaScript",
+    ".ts": "TypeScript",
+    ".sh": "a shell script",
+    ".sql": "SQL",
+    ".java": "Java code",
+    ".c": "C code",
+    ".h": "C code",
+    ".cpp": "C++ code",
+    ".go": "Go code",
+    ".rs": "Rust code",
+    ".tex": "TeX",
+    ".rtf": "rich text",
+}  # fmt: skip - a list of words
+"""Text that is written for programs: learnt from as prose only when its owner says so, by its name."""
 
 
 class Kind(StrEnum):
@@ -34,38 +62,70 @@ class Kind(StrEnum):
     JSON = "json"
     TABLE = "table"
     TEXT = "text"
+    MARKDOWN = "markdown"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    WORKBOOK = "workbook"
+
+
+BINARY = ((b"PAR1", Kind.PARQUET), (b"ARROW1", Kind.ARROW), (b"\xff\xff\xff\xff", Kind.ARROW), (b"PK", Kind.WORKBOOK))
 
 
 @dataclass(frozen=True, slots=True)
 class Sniffed:
-    """What reading a file needs to know about it."""
+    """What reading a file needs to know about it; binary forms have no encoding."""
 
     kind: Kind
-    encoding: str
-    delimiter: str | None = None
+    encoding: str | None = None
+    dialect: Dialect | None = None
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether its places are rows instead of lines."""
+        return self.kind in {Kind.PARQUET, Kind.ARROW, Kind.WORKBOOK}
 
 
 def sniff(path: Path, filename: str) -> Sniffed:
-    """Look at a file; Invalid or UnsupportedType when its first bytes show that it holds no text."""
+    """Look at a file; Invalid or UnsupportedType when its first bytes show that it holds no examples."""
     with path.open("rb") as file:
         first = file.read(HEAD_BYTES)
     check_first_bytes(first, filename)
-    encoding = encoding_by_zeros(first) or guess_encoding(path)
+    encoding = encoding_by_zeros(first)
+    binary = None if encoding else next((kind for mark, kind in BINARY if first.startswith(mark) and b"\0" in first), None)
+    if binary:
+        return Sniffed(binary)
+    encoding = encoding or guess_encoding(path)
     source = Source(path, encoding)
     head = b"".join(islice(source.blocks(), 2)).decode("utf-8", "replace")[:HEAD_CHARACTERS].replace("\r\n", "\n").replace("\r", "\n")
     whole = source.done >= source.size and len(head) < HEAD_CHARACTERS
+    _refuse_programs(head, filename)
     kind = _kind_of_json(head, whole=whole, single_line="\n" not in head.strip() and _has_one_line(path, encoding))
     if kind:
         return Sniffed(kind, encoding)
+    return _table_or_text(head if whole else head.rpartition("\n")[0] or head, filename, encoding)
+
+
+def _refuse_programs(head: str, filename: str) -> None:
+    name, first = filename.casefold(), head.lstrip().partition("\n")[0]
+    what = next((what for suffix, what in NO_PROSE.items() if name.endswith(suffix)), None)
+    if what and not (first.startswith(("{", "[")) and _is_json(first)):
+        shown = filename.encode("utf-8", "replace").decode()[-80:]
+        message = (
+            f"{shown} is {what}, without rows Hone could tell apart. Upload JSONL, JSON, CSV, Parquet or Excel; to learn it as a text,"
+        )
+        raise UnsupportedType(f"{message} name it .txt.", param="file", code="unsupported_type")
+
+
+def _table_or_text(head: str, filename: str, encoding: str) -> Sniffed:
     name = filename.casefold()
-    delimiter = find_delimiter(head if whole else head.rpartition("\n")[0] or head)
-    if delimiter:
-        return Sniffed(Kind.TABLE, encoding, delimiter)
+    dialect = None if name.endswith(MARKDOWN) else find_dialect(head, certainly=name.endswith(PROSE))
+    if dialect:
+        return Sniffed(Kind.TABLE, encoding, dialect)
     if name.endswith((".jsonl", ".ndjson", ".json")):
         return Sniffed(Kind.JSON if name.endswith(".json") else Kind.JSONL, encoding)
     if name.endswith((".csv", ".tsv", ".tab")):
-        return Sniffed(Kind.TABLE, encoding, "," if name.endswith(".csv") else "\t")
-    return Sniffed(Kind.TEXT, encoding)
+        return Sniffed(Kind.TABLE, encoding, Dialect("," if name.endswith(".csv") else "\t"))
+    return Sniffed(Kind.MARKDOWN if name.endswith(MARKDOWN) else Kind.TEXT, encoding)
 
 
 def _has_one_line(path: Path, encoding: str) -> bool:
@@ -107,26 +167,3 @@ def _is_json(line: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def find_delimiter(head: str) -> str | None:
-    """Return the delimiter that gives the header and most rows the same number of cells, at least two; None without one."""
-    scored = [(score, -place, delimiter) for place, delimiter in enumerate(DELIMITERS) if (score := _steadiness(head, delimiter))]
-    return max(scored)[2] if scored else None
-
-
-def _steadiness(head: str, delimiter: str) -> tuple[float, int] | None:
-    widths: list[int] = []
-    try:
-        for row in csv.reader(io.StringIO(head, newline=""), delimiter=delimiter):
-            if row:
-                widths.append(len(row))
-            if len(widths) >= ROWS_LOOKED_AT:
-                break
-    except csv.Error:
-        pass  # what was read before still counts
-    if not widths or widths[0] < 2:  # noqa: PLR2004 - a table has two columns at least
-        return None
-    body = widths[1:] or widths
-    share = Counter(body)[widths[0]] / len(body)
-    return (round(share, 1), widths[0]) if share >= MIN_STEADY_SHARE else None

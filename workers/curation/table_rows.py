@@ -6,9 +6,10 @@ import csv
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.domain.datasets import MAX_LINE_BYTES, Problem
+from app.domain.datasets import MAX_LINE_BYTES
 from app.domain.errors import Invalid
-from workers.curation.rows import TOO_LONG, RawRow, column_name, problem
+from workers.curation.dialects import Dialect
+from workers.curation.rows import TOO_LONG, Aside, RawRow, column_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,22 +18,29 @@ if TYPE_CHECKING:
 
 MAX_HEADER_CELLS = 10_000
 BROKEN_QUOTES = "a quote is opened and not closed where it should be"
+MAX_LINES_TOLD = 10
 MAX_BYTES_READ_AGAIN = 256 * 1024 * 1024
 """Beyond this, lines behind an unclosed quote are given up: a file made of such quotes would else be read over and over."""
 
 
 class Table:
-    """A table whose first row names its columns; iterate for the rows below."""
+    """A table whose first row names its columns, unless its dialect says otherwise; iterate for the rows."""
 
-    def __init__(self, lines: Iterable[Line], delimiter: str) -> None:
-        self._feed = _Feed(lines)
+    def __init__(self, lines: Iterable[Line], dialect: Dialect) -> None:
+        self._feed = _Feed(lines, dialect)
         csv.field_size_limit(MAX_LINE_BYTES)
-        self._delimiter = delimiter
+        self._dialect = dialect
         # Strict, since otherwise a quote left open ends at the next one, wherever that is, and two rows become one.
-        self._reader = csv.reader(self._feed, delimiter=delimiter, strict=True)
-        self.columns = _distinct(self._header())
+        self._reader = dialect.reader(self._feed, strict=True)
+        first = self._header()
+        self.columns = distinct_names(first if dialect.has_header else [""] * len(first))
+        self._first = None if dialect.has_header else first
+        named = [place for place, name in enumerate(first, 1) if name.strip()]
+        self.spilled = Spilled(max(named, default=0) if dialect.has_header else len(first), len(first))
 
-    def __iter__(self) -> Iterator[RawRow | Problem]:
+    def __iter__(self) -> Iterator[RawRow | Aside]:
+        if self._first:
+            yield from self._checked(self._first)
         while True:
             try:
                 cells = self._next_cells()
@@ -60,7 +68,7 @@ class Table:
         """Return the next row's cells; None when its quotes are broken beyond its own line."""
         self._feed.begin_row()
         try:
-            return next(self._reader)
+            return list(next(self._reader))
         except csv.Error:
             return self._read_leniently()
 
@@ -69,42 +77,85 @@ class Table:
         if len(self._feed.row) > 1:
             return None
         try:
-            cells = next(csv.reader([self._feed.row[0].text], delimiter=self._delimiter))
+            cells = next(self._dialect.reader([self._feed.row[0].text]))
         except csv.Error:
             return None
-        return None if cells[-1].endswith("\n") else cells
+        return None if not cells or cells[-1].endswith("\n") else list(cells)
 
-    def _literally(self) -> Iterator[RawRow | Problem]:
+    def _literally(self) -> Iterator[RawRow | Aside]:
         """Take a tab-separated line with an open quote as it stands, since such files often know no quoting; set others aside."""
         cells = self._feed.row[0].text.rstrip("\n").split("\t")
-        if self._delimiter != "\t" or len(cells) != len(self.columns):
+        if self._dialect.delimiter != "\t" or len(cells) != len(self.columns):
             yield from self._set_aside(BROKEN_QUOTES)
             return
         self._feed.read_again_after_first()
         yield from self._checked(cells)
 
-    def _checked(self, cells: list[str]) -> Iterator[RawRow | Problem]:
+    def _checked(self, cells: list[str]) -> Iterator[RawRow | Aside]:
         if len(cells) != len(self.columns):
-            yield from self._set_aside(f"{_columns(len(cells))} where the header has {len(self.columns)}")
+            yield from self._set_aside(f"{_columns(len(cells))} where the header has {len(self.columns)}", cells)
         elif why := self._feed.why_unread:
-            yield problem(self._feed.first_line, why)
+            yield Aside(self._feed.first_line, why, raw=self._named(cells))
         elif any("\0" in cell for cell in cells):
-            yield problem(self._feed.first_line, "a NUL character")
+            yield Aside(self._feed.first_line, "a NUL character", raw=self._named(cells))
         else:
+            self.spilled.note(self._feed.first_line, cells)
             yield RawRow(self._feed.first_line, dict(zip(self.columns, cells, strict=True)))
 
-    def _set_aside(self, why: str) -> Iterator[Problem]:
+    def _named(self, cells: list[str]) -> dict[str, str]:
+        """Return cells under their columns, however many there are, so that a person can put them right."""
+        names = [*self.columns, *(column_name("", place) for place in range(len(self.columns), len(cells)))]
+        return dict(zip(names, [*cells, *[""] * (len(names) - len(cells))], strict=True))
+
+    def _set_aside(self, why: str, cells: list[str] | None = None) -> Iterator[Aside]:
         """Set the row's first line aside and, if it ran over several, read the others again as rows of their own."""
+        raw = self._named(cells if cells and len(self._feed.row) == 1 else [self._feed.row[0].text.rstrip("\n")])
         self._feed.read_again_after_first()
-        yield problem(self._feed.first_line, self._feed.why_unread or why)
+        yield Aside(self._feed.first_line, self._feed.why_unread or why, raw=raw)
+
+
+class Spilled:
+    """Rows that run over into columns without a name, which were cut where their text holds the delimiter."""
+
+    def __init__(self, named: int, width: int) -> None:
+        self._named, self._width = named, width
+        self._count = self._furthest_count = 0
+        self._lines: list[int] = []
+        self._furthest: list[int] = []
+
+    def note(self, line: int, cells: list[str]) -> None:
+        """Remember a row if it runs over."""
+        if self._named == self._width or not any(cells[self._named :]):
+            return
+        self._count += 1
+        self._furthest_count += bool(cells[-1])
+        if len(self._lines) < MAX_LINES_TOLD:
+            self._lines.append(line)
+        if cells[-1] and len(self._furthest) < MAX_LINES_TOLD:
+            self._furthest.append(line)
+
+    def told(self) -> str | None:
+        """Say how many there are and where, those that run furthest first."""
+        if not self._count:
+            return None
+        rows = "1 row spills" if self._count == 1 else f"{self._count:,} rows spill"
+        furthest = f", {self._furthest_count:,} of them as far as the last ({_lines(self._furthest, self._furthest_count)})"
+        more = furthest if self._furthest_count and self._width > self._named + 1 else ""
+        where = _lines(self._lines, self._count)
+        return f"{rows} over into columns that have no name ({where}){more}. Their text was cut there, and what is behind is not used."
+
+
+def _lines(lines: list[int], count: int) -> str:
+    shown = ", ".join(f"{line:,}" for line in lines)
+    return f"line {shown}" if count == 1 else f"lines {shown}" + (" …" if count > len(lines) else "")
 
 
 def _columns(count: int) -> str:
     return f"{count} column" if count == 1 else f"{count} columns"
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Return the header's names, each one distinct: unnamed and doubled ones by their place."""
+def distinct_names(names: list[str]) -> list[str]:
+    """Return the names of a header, each one distinct: unnamed and doubled ones by their place."""
     found: dict[str, None] = {}
     for place, given in enumerate(names):
         name = column_name(given.strip().replace("\0", ""), place)
@@ -129,8 +180,9 @@ class _Feed:
     leave the rest of such a cell to be taken for rows.
     """
 
-    def __init__(self, lines: Iterable[Line]) -> None:
+    def __init__(self, lines: Iterable[Line], dialect: Dialect) -> None:
         self._lines = iter(lines)
+        self._dialect = dialect
         self._again: deque[_Handed] = deque()
         self.row: list[_Handed] = []
         self._read_again_bytes = self._row_characters = 0
@@ -139,7 +191,7 @@ class _Feed:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else _handed(next(self._lines))
+        line = self._again.popleft() if self._again else _handed(next(self._lines), self._dialect)
         self.row.append(line)
         self._row_characters += len(line.text)
         if self._row_characters > MAX_LINE_BYTES and len(self.row) > 1:
@@ -173,11 +225,11 @@ class _Feed:
             self._again.extendleft(reversed(others))
 
 
-def _handed(line: Line) -> _Handed:
+def _handed(line: Line, dialect: Dialect) -> _Handed:
     if line.content is None:
         return _Handed(line.number, "", f"the line is {TOO_LONG}")
     try:
-        return _Handed(line.number, line.content.decode() + "\n")
+        return _Handed(line.number, dialect.plain(line.content.decode()) + "\n")
     except UnicodeDecodeError as error:
         why = f"byte 0x{line.content[error.start]:02X} is not UTF-8 (column {error.start + 1})"
         return _Handed(line.number, line.content.decode(errors="replace") + "\n", why)

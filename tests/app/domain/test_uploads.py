@@ -39,19 +39,15 @@ def test_a_file_without_content_is_called_empty(head: bytes) -> None:
         (b"II*\0\x08\0\0\0", "TIFF"),
         (b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg">', "SVG"),
         (b"\0\0\0\x20ftypheic", "HEIC"),
-        (zipped("rows.jsonl"), "zip"),
-        (zipped("xl/workbook.xml"), "Excel"),
-        (gzip.compress(ROW.encode(), mtime=0), "gzip"),
-        (b"\x28\xb5\x2f\xfd\x24\0", "Zstandard"),
-        (b"BZh91AY&SY", "bzip2"),
-        (b"\xfd7zXZ\0\0\x04", "xz"),
+        (zipped("word/document.xml"), "Word"),
+        (zipped("archive/data.pkl"), "PyTorch"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Microsoft Office"),
         (b"7z\xbc\xaf\x27\x1c\0\x04", "7-Zip"),
         (b"Rar!\x1a\x07\x01\0", "RAR"),
         (b"rows.jsonl" + b"\0" * 247 + b"ustar\x0000", "tar"),
         (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
         (b"\x7fELF\x02\x01\x01\0", "program"),
         (b"MZ\x90\0\x03\0\0\0", "program"),
-        (b"PAR1\x15\x04", "Parquet"),
         (b"SQLite format 3\0", "SQLite"),
         (b"<!DOCTYPE html><html>", "web page"),
         (b'\x50\0\0\0\0\0\0\0{"weight":', "safetensors"),
@@ -85,6 +81,30 @@ def test_what_holds_no_text_is_refused_by_what_it_is(head: bytes, what: str) -> 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 def test_text_passes_in_any_unicode_encoding(text: str, encoding: str) -> None:
     check_first_bytes(text.encode(encoding), "rows.csv")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        zipped("rows.jsonl"),
+        zipped("xl/workbook.xml"),
+        gzip.compress(ROW.encode(), mtime=0),
+        b"\x28\xb5\x2f\xfd\x24\0",
+        b"BZh91AY&SY",
+        b"\xfd7zXZ\0\0\x04",
+        b"\x04\x22\x4d\x18\x64\x40",
+        b"PAR1\x15\x04",
+        b"ARROW1\0\0",
+        b"\xff\xff\xff\xff\xa8\0\0\0\x10\0\0\0",
+    ],
+)
+def test_what_can_be_unpacked_or_read_otherwise_passes(head: bytes) -> None:
+    check_first_bytes(head, "rows")
+
+
+def test_a_binary_file_is_told_with_the_place_that_shows_it() -> None:
+    with pytest.raises(UnsupportedType, match=r"byte 4 is 0x00"):
+        check_first_bytes(b"123\0", "a.json")
 
 
 def test_latin_1_passes() -> None:

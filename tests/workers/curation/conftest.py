@@ -20,6 +20,7 @@ class Imported:
 
     report: ImportReport
     reason: str
+    aside: list[dict[str, Any]]
     rows: list[dict[str, Any]]
     files: list[str]
 
@@ -32,31 +33,57 @@ class Imported:
         return [[(turn["role"], turn["content"]) for turn in row["messages"]] for row in self.rows]
 
 
+Content = bytes | str | Path
+
+
 class Importer(Protocol):
     def __call__(
-        self, content: bytes | str | Path, filename: str = "rows.jsonl", *, mapping: dict[str, str] | None = None, system: str | None = None
+        self,
+        content: Content | dict[str, Content],
+        filename: str = "rows.jsonl",
+        *,
+        mapping: dict[str, str] | None = None,
+        system: str | None = None,
+        **more: Any,
     ) -> Imported: ...
 
 
 @pytest.fixture
 def imported(tmp_path: Path) -> Importer:
+    """Import one file, or several by their names."""
+
     def run(
-        content: bytes | str | Path, filename: str = "rows.jsonl", *, mapping: dict[str, str] | None = None, system: str | None = None
+        content: Content | dict[str, Content],
+        filename: str = "rows.jsonl",
+        *,
+        mapping: dict[str, str] | None = None,
+        system: str | None = None,
+        **more: Any,
     ) -> Imported:
-        source, out = tmp_path / "upload", tmp_path / "out" / "rows.parquet"
+        out = tmp_path / "out" / "rows.parquet"
+        aside = out.with_name("rows.aside")
         out.parent.mkdir(exist_ok=True)
-        if isinstance(content, Path):
-            source = content
-        else:
-            source.write_bytes(content.encode() if isinstance(content, str) else content)
-        spec = ImportSpec(
-            files=[FileSpec(path=source, filename=filename)], out=out, mapping=Mapping(**mapping) if mapping else None, system=system
-        )
+        for old in (out, aside):
+            old.unlink(missing_ok=True)
+        given = content if isinstance(content, dict) else {filename: content}
+        files = [
+            FileSpec(path=written(tmp_path / f"upload-{place}", each), filename=name) for place, (name, each) in enumerate(given.items())
+        ]
+        spec = ImportSpec(files=files, out=out, aside=aside, mapping=Mapping(**mapping) if mapping else None, system=system, **more)
         report, reason = import_file(spec, lambda *_: None)
         rows = pq.read_table(out).to_pylist() if out.exists() else []
-        return Imported(report, reason, rows, sorted(each.name for each in out.parent.iterdir()))
+        kept = [json.loads(line) for line in aside.read_text().splitlines()] if aside.exists() else []
+        return Imported(report, reason, kept, rows, sorted(each.name for each in out.parent.iterdir() if each != aside))
 
     return run
+
+
+def written(path: Path, content: Content) -> Path:
+    """Return where a content lies."""
+    if isinstance(content, Path):
+        return content
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
 
 
 def chat_line(question: str = "Hi?", answer: str = "Hello.", **more: Any) -> str:

@@ -86,7 +86,7 @@ def test_a_mapping_makes_conversations_of_a_table(imported: Importer) -> None:
 def test_a_column_that_does_not_exist_is_named_beside_those_that_do(imported: Importer, content: str, name: str) -> None:
     found = imported(content, name, mapping={"user": "utterance", "assistant": "label"})
     assert (found.report.status, found.files) == ("failed", [])
-    assert found.reason == "column 'label' does not exist; there are: utterance, intent"
+    assert found.reason == "There is no column 'label'; there are: utterance, intent."
     assert found.report.columns == ["utterance", "intent"]
 
 
@@ -138,10 +138,11 @@ def test_reasons_and_names_can_be_stored_anywhere(imported: Importer) -> None:
     assert max(len(reason) for _, reason in found.problems) <= 300
 
 
-def test_an_old_weight_is_noted(imported: Importer) -> None:
+def test_an_answer_of_weight_zero_is_kept_and_marked(imported: Importer) -> None:
     turns: list[dict[str, Any]] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]
-    report = imported(json.dumps({"messages": turns}) + "\n").report
-    assert report.notes == ["1 row has answers with weight 0. Weights are not followed yet: every answer is learnt from."]
+    more = [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d", "weight": 1}]
+    found = imported(json.dumps({"messages": turns + more}) + "\n")
+    assert [turn["weight"] for turn in found.rows[0]["messages"]] == [None, 0, None, None]
 
 
 def test_the_same_upload_gives_the_same_file(imported: Importer) -> None:

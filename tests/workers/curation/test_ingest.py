@@ -97,7 +97,7 @@ def test_a_file_without_rows_is_a_success_with_a_failed_report(tmp_path: Path, s
     (tmp_path / "upload").write_bytes(b"PK\3\4 and so on")
     code, events = started(tmp_path / "upload").wait()
     assert (code, finished(events).status, finished(events).data["status"]) == (DONE, "succeeded", "failed")
-    assert "zip archive" in finished(events).reason
+    assert "rows.jsonl is damaged" in finished(events).reason
     assert left_in(tmp_path) == []
 
 

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.datasets import Problem
 from workers.curation import json_rows
 from workers.curation.json_rows import document_rows
-from workers.curation.rows import RawRow
+from workers.curation.rows import Aside, RawRow
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
 CELLS = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(), st.floats(allow_nan=False, allow_infinity=False)), min_size=1)
@@ -25,7 +24,7 @@ def in_blocks(text: str, size: int) -> Iterator[bytes]:
 def rows_and_problems(text: str, size: int = 7) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[int, str]]]:
     found = list(document_rows(in_blocks(text, size)))
     rows = [(each.line, each.cells) for each in found if isinstance(each, RawRow)]
-    return rows, [(each.line, each.reason) for each in found if isinstance(each, Problem)]
+    return rows, [(each.line, each.reason) for each in found if isinstance(each, Aside)]
 
 
 @given(st.lists(CELLS), st.integers(1, 50), st.sampled_from([None, 0, 2]))
@@ -72,14 +71,29 @@ def test_a_lone_row_is_a_file_of_one_row() -> None:
 
 
 def test_what_is_no_object_is_named() -> None:
-    _, problems = rows_and_problems('["a", 1, null, true, {}, [[1]], []]')
-    reasons = ["a text", "a number", "null", "true or false", "an empty object", "a list", "a list"]
-    assert [reason.removeprefix("not a JSON object but ") for _, reason in problems] == reasons
+    _, problems = rows_and_problems("[1, null, true, {}, [[1]], []]")
+    reasons = ["a number", "null", "true or false", "an empty object", "a list", "a list"]
+    assert [reason.removeprefix("valid JSON, but no row: ") for _, reason in problems] == reasons
+
+
+def test_a_list_of_texts_is_texts_to_learn_but_a_lone_text_is_no_dataset() -> None:
+    assert rows_and_problems('["a",\n"b"]') == ([(1, {"text": "a"}), (2, {"text": "b"})], [])
+    assert rows_and_problems('"a"') == ([], [(1, "valid JSON, but no row: a lone value")])
+
+
+def test_rows_remember_the_list_they_stood_in() -> None:
+    found = list(document_rows(in_blocks('{"train": [["hi", "greet"]], "test": [{"a": 1}]}', 9)))
+    assert [each.side for each in found if isinstance(each, RawRow)] == ["train", "test"]
+
+
+def test_of_a_key_that_stands_twice_the_last_one_counts_and_it_is_told() -> None:
+    found = list(document_rows(in_blocks('[{"a": 1, "b": 0, "a": 2}]', 4)))
+    assert [(each.cells, each.doubled) for each in found if isinstance(each, RawRow)] == [({"a": 2, "b": 0}, "a")]
 
 
 def test_bytes_that_are_not_utf_8_cost_their_row_only() -> None:
     found = list(document_rows([b'[{"a": "\xff"},\n{"a": "b"}]']))
-    assert [type(each) for each in found] == [Problem, RawRow]
+    assert [type(each) for each in found] == [Aside, RawRow]
 
 
 def test_an_element_too_long_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPatch) -> None:

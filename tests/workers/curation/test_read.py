@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.domain.datasets import Message
@@ -41,10 +43,14 @@ def test_a_file_without_a_usable_row_is_refused(tmp_path: Path, content: str, wh
         list(read_conversations(tmp_path / "a.txt"))
 
 
-def test_a_parquet_of_others_is_refused(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def test_a_parquet_of_others_is_read_too(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"prompt": ["Hi?"], "completion": ["Hello."]}), tmp_path / "a.parquet")
+    assert list(read_conversations(tmp_path / "a.parquet")) == [(2, HELLO)]
 
-    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "a.parquet")
-    with pytest.raises(Invalid, match="in the form that Hone writes"):
-        list(read_conversations(tmp_path / "a.parquet"))
+
+def test_calls_of_tools_come_with_their_messages(tmp_path: Path) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "tool_calls": [call]}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": messages}))
+    ((_, read),) = read_conversations(tmp_path / "a.jsonl")
+    assert read[1] == Message(role="assistant", content="", tool_calls=[call])

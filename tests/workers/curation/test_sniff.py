@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import UnsupportedType
+from workers.curation.dialects import Dialect, find_dialect
 from workers.curation.encodings import guess_encoding
-from workers.curation.sniff import Kind, find_delimiter, sniff
+from workers.curation.sniff import Kind, sniff
 from workers.curation.source import Source, physical_lines
 
 ROW = {"messages": [{"role": "user", "content": "Wie heißt du?"}]}
@@ -74,7 +75,40 @@ def test_a_picture_stays_a_picture_whatever_its_name(tmp_path: Path) -> None:
     ],
 )
 def test_the_delimiter_is_the_one_that_gives_steady_columns(head: str, delimiter: str | None) -> None:
-    assert find_delimiter(head) == delimiter
+    found = find_dialect(head)
+    assert (found.delimiter if found else None) == delimiter
+
+
+@pytest.mark.parametrize(
+    ("head", "dialect"),
+    [
+        ("'a','b, c'\n'd','e'\n'f','g'\n", Dialect(quote="'")),
+        ('"a","b"\n"say \\"hi, you\\"","x"\n"or \\"so\\"","y"\n', Dialect(backslash=True)),
+        ('"a","b"\n"say ""hi, you""","x"\n"or ""so""","y"\n', Dialect()),
+        ("a,b\n'tis,1\n'twas,2\n", Dialect()),
+        ("1,free now\n2,see you\n3,win big\n", Dialect(has_header=False)),
+        ("ham,see you\nspam,win big\nham,at nine\nham,later\nspam,free now\n", Dialect(has_header=False)),
+        ("label,text\nham,see you\nspam,win big\nham,at nine\nham,later\n", Dialect()),
+        ("x,y\nham,see you\nspam,win big\nham,at nine\nham,later\n", Dialect()),
+        ("id,2019,2020\na,1,2\nb,3,4\nc,5,6\n", Dialect()),
+        ("0,1\n5,free\n6,see you\n7,win\n", Dialect()),
+        ("k;v\n1;2\n", Dialect(";")),
+    ],
+)  # fmt: skip - a table a line
+def test_quotes_and_headers_are_seen(head: str, dialect: Dialect) -> None:
+    assert find_dialect(head) == dialect
+
+
+@pytest.mark.parametrize("name", ["story.txt", "story.md", "story"])
+def test_prose_is_no_table_although_many_lines_have_a_comma(tmp_path: Path, name: str) -> None:
+    prose = "One day, the cat woke.\nShe ran, she fell.\nThen she slept.\nAt noon, it rained.\nThe dog, too, was wet.\n"
+    assert kind_of(tmp_path, prose, name) in {Kind.TEXT, Kind.MARKDOWN}
+
+
+@pytest.mark.parametrize(("name", "what"), [("a.yaml", "YAML"), ("A.PY", "Python code"), ("t.jinja", "a template")])
+def test_what_is_written_for_programs_is_refused_by_its_name_and_says_how_to_learn_it(tmp_path: Path, name: str, what: str) -> None:
+    with pytest.raises(UnsupportedType, match=f"is {what}, .* name it .txt"):
+        kind_of(tmp_path, "x: one\ny: two\n", name)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +127,7 @@ def test_older_encodings_are_guessed_so_that_the_text_comes_out_right(tmp_path: 
     path = tmp_path / "upload"
     path.write_bytes(("a,b\n" + text).encode(encoding))
     found = sniff(path, "a.csv").encoding
-    assert b"".join(Source(path, found).blocks()).decode() == "a,b\n" + text
+    assert b"".join(Source(path, found or "").blocks()).decode() == "a,b\n" + text
 
 
 def test_a_few_broken_bytes_do_not_turn_utf_8_into_something_else(tmp_path: Path) -> None:
@@ -115,7 +149,7 @@ def test_other_unicode_encodings_come_out_as_utf_8(tmp_path: Path, encoding: str
     path = tmp_path / "upload"
     path.write_bytes(f"{LINE}\n{LINE}\n".encode(encoding))
     found = sniff(path, "a.jsonl")
-    assert b"".join(Source(path, found.encoding).blocks()).decode() == f"{LINE}\n{LINE}\n"
+    assert b"".join(Source(path, found.encoding or "").blocks()).decode() == f"{LINE}\n{LINE}\n"
 
 
 @pytest.mark.parametrize(

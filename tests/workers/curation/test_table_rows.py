@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.datasets import Problem
 from app.domain.errors import Invalid
 from workers.curation import source, table_rows
-from workers.curation.rows import RawRow
+from workers.curation.dialects import Dialect
+from workers.curation.rows import Aside, RawRow
 from workers.curation.source import physical_lines
 from workers.curation.table_rows import Table
 
 
-def read(text: str | bytes, delimiter: str = ",", block: int = 5) -> tuple[list[str], list[RawRow | Problem]]:
+def read(text: str | bytes, delimiter: str = ",", block: int = 5) -> tuple[list[str], list[RawRow | Aside]]:
     content = text.encode() if isinstance(text, str) else text
-    table = Table(physical_lines(content[start : start + block] for start in range(0, len(content), block)), delimiter)
+    table = Table(physical_lines(content[start : start + block] for start in range(0, len(content), block)), Dialect(delimiter))
     return table.columns, list(table)
 
 
-def lines_of(found: list[RawRow | Problem], kind: type) -> list[int]:
+def lines_of(found: list[RawRow | Aside], kind: type) -> list[int]:
     return [each.line for each in found if isinstance(each, kind)]
 
 
@@ -46,7 +46,7 @@ def test_a_row_stands_on_the_physical_line_where_it_starts() -> None:
 
 def test_a_wrong_number_of_columns_is_set_aside() -> None:
     _, found = read("a,b\n1,2,3\n1\n1,2\n")
-    assert [each.reason for each in found if isinstance(each, Problem)] == [
+    assert [each.reason for each in found if isinstance(each, Aside)] == [
         "3 columns where the header has 2",
         "1 column where the header has 2",
     ]
@@ -55,12 +55,12 @@ def test_a_wrong_number_of_columns_is_set_aside() -> None:
 
 def test_an_unclosed_quote_costs_its_own_row_only() -> None:
     _, found = read('a,b\n1,"oops\n3,4\n5,6\n')
-    assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2], [3, 4])
+    assert (lines_of(found, Aside), lines_of(found, RawRow)) == ([2], [3, 4])
 
 
 def test_an_unclosed_quote_before_quoted_rows_costs_its_own_row_only() -> None:
     _, found = read('a,b\n1,"oops\n3,"four"\n5,"six"\n')
-    assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2], [3, 4])
+    assert (lines_of(found, Aside), lines_of(found, RawRow)) == ([2], [3, 4])
 
 
 def test_untidy_quotes_inside_a_line_are_read_as_they_stand() -> None:
@@ -79,38 +79,37 @@ def test_columns_without_a_name_or_with_the_same_get_one_of_their_own() -> None:
 
 def test_a_bad_line_inside_a_quoted_cell_costs_the_whole_row_and_no_other() -> None:
     _, found = read(b'a,b\n"hi","line one\nbad \xff line\nyes, line three"\n3,4\n')
-    assert [(each.line, each.reason) for each in found if isinstance(each, Problem)] == [
-        (2, "on line 3, byte 0xFF is not UTF-8 (column 5)")
-    ]
+    assert [(each.line, each.reason) for each in found if isinstance(each, Aside)] == [(2, "on line 3, byte 0xFF is not UTF-8 (column 5)")]
     assert lines_of(found, RawRow) == [5]
 
 
 def test_a_bad_line_that_opens_a_quoted_cell_does_not_leave_the_rest_of_it_as_rows() -> None:
     _, found = read(b'a,b\n"hi","bad \xff line\nyes, line two"\n3,4\n')
-    assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2], [4])
+    assert (lines_of(found, Aside), lines_of(found, RawRow)) == ([2], [4])
 
 
 def test_a_line_too_long_inside_a_quoted_cell_is_not_cut_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "MAX_LINE_BYTES", 20)
     _, found = read('a,b\n"hi","one\n' + "x" * 30 + '\nthree"\n3,4\n')
-    assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2], [5])
+    assert (lines_of(found, Aside), lines_of(found, RawRow)) == ([2], [5])
 
 
 def test_lines_that_are_not_utf_8_or_hold_a_nul_are_set_aside() -> None:
     _, found = read(b"a,b\n1,\xff\n1,\0\n1,2\n")
-    assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2, 3], [4])
+    assert (lines_of(found, Aside), lines_of(found, RawRow)) == ([2, 3], [4])
 
 
 def test_a_line_too_long_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "MAX_LINE_BYTES", 50)
     _, found = read("a,b\n1," + "x" * 300 + "\n1,2\n")
-    assert (lines_of(found, Problem), lines_of(found, RawRow)) == ([2], [3])
+    assert (lines_of(found, Aside), lines_of(found, RawRow)) == ([2], [3])
 
 
 def test_a_row_over_many_lines_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_rows, "MAX_LINE_BYTES", 100)
     _, found = read('a,b\n1,"' + "x\n" * 200 + '"\n3,4\n')
-    assert found[0] == Problem(line=2, reason="a quote is opened and not closed where it should be")
+    assert isinstance(found[0], Aside)
+    assert (found[0].line, found[0].reason) == (2, "a quote is opened and not closed where it should be")
     assert lines_of(found, RawRow) == [203]
 
 
