@@ -24,6 +24,7 @@ from app.domain.datasets import ROW_GROUP_ROWS, Mapping, Message, Problem, row_h
 from app.domain.runs import ENDED, RunStatus
 from app.domain.specs import STARTER, Preset, TrainingSpec, settings_for
 from app.services.accounts import Accounts, Identity
+from tools.sample_desk import add_desk, add_talks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,6 +208,7 @@ def fill(studio: Studio) -> Sample:
     with unit_of_work(studio.engine) as session:
         by = Accounts(session).ensure_owner()
         failed, unmapped = add_failed(session, by), add_unmapped(session, by)
+        desk, talks = add_desk(session, studio, by), add_talks(session, studio, by)
         mails, importing = add_ready(session, studio, by, "support-emails", 683), add_importing(session, by)
         done = add_run(session, by, mails, "emails-balanced", status=RunStatus.SUCCEEDED, step=None)
         model = finish(session, by, done)
@@ -221,11 +223,12 @@ def fill(studio: Studio) -> Sample:
         queued = add_run(session, by, mails, "emails-qlora", status=RunStatus.QUEUED, tuning="qlora")
         _write_on(session, [done, broken, running, queued])
         _workers(session, running, importing)
-        for hours, thing in ((70, failed), (50, unmapped), (49, mails), (47, done), (22, broken), (5, paused), (3, cancelled)):
+        of_age = ((80, talks), (75, desk), (70, failed), (50, unmapped), (49, mails), (47, done), (22, broken), (5, paused), (3, cancelled))
+        for hours, thing in of_age:
             _age(session, thing, timedelta(hours=hours))
         Accounts(session).create_key(by, "nightly job")
     runs = {"done": done, "failed": broken, "paused": paused, "running": running, "queued": queued, "cancelled": cancelled}
-    sets = {"ready": mails, "unmapped": unmapped, "failed": failed, "importing": importing}
+    sets = {"ready": mails, "unmapped": unmapped, "failed": failed, "importing": importing, "desk": desk, "talks": talks}
     return Sample({name: dataset.id for name, dataset in sets.items()}, {name: run.id for name, run in runs.items()}, model)
 
 

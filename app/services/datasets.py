@@ -15,7 +15,8 @@ from app.db.datasets import drop_uploads
 from app.db.runs import forget_rows
 from app.db.session import after_commit, pause
 from app.domain.datasets import DatasetStatus, Mapping
-from app.domain.errors import Conflict, Invalid, NotFound
+from app.domain.errors import Conflict, NotFound
+from app.domain.mapping import check_columns
 from app.domain.runs import ENDED, RunStatus, after_request
 from app.services.paging import Page, newest_first
 
@@ -106,7 +107,8 @@ class Datasets:
         if any(file.upload is None for file in dataset.files) or not dataset.files:
             message = "The uploaded file is not kept any more, since no row of it was usable. Upload it again."
             raise Conflict(message, code="upload_gone")
-        self._check_columns(dataset, mapping)
+        if mapping:
+            check_columns(mapping, dataset.report.get("columns", []))
         dataset.mapping = mapping.model_dump(exclude_none=True) if mapping else dataset.mapping
         dataset.system = system if system is not None else dataset.system
         dataset.status, dataset.reason = DatasetStatus.IMPORTING, ""
@@ -178,13 +180,6 @@ class Datasets:
     def events(self, dataset: Dataset) -> list[EventRow]:
         """Return what happened to a dataset, oldest first."""
         return list(self.session.scalars(select(EventRow).where(EventRow.subject_id == dataset.id).order_by(EventRow.id).limit(200)))
-
-    def _check_columns(self, dataset: Dataset, mapping: Mapping | None) -> None:
-        columns = dataset.report.get("columns", [])
-        for role, column in (mapping.model_dump(exclude_none=True) if mapping else {}).items():
-            if column not in columns:
-                message = f"There is no column {column[:100]!r}; there are: {', '.join(columns)[:500] or 'none'}."
-                raise Invalid(message, param=f"mapping.{role}", code="unknown_column")
 
     def _mine(self, by: Identity) -> Select[Dataset]:
         return select(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 COOKIE, LEFT, QUERY = "hone_tour", "left", "tour"
 LAST = 5
-PAGES = {"datasets/list.html": (1, 5), "datasets/show.html": (1, 5), "runs/new.html": (2,), "runs/show.html": (3,), "chat/chat.html": (4,)}
+PAGES = {
+    "datasets/list.html": (1, 5), "datasets/show.html": (1, 5), "datasets/mapping.html": (1, 5), "runs/new.html": (2,),
+    "runs/show.html": (3,), "chat/chat.html": (4,),
+}  # fmt: skip
 """The steps a page can be. The page of data is the first and, once one has chatted, the last: then for one's own."""
 TOURING_SECONDS, LEFT_SECONDS = 86_400, 365 * 86_400
 

@@ -164,4 +164,5 @@ def _own_dataset(context: Context) -> Stop:
 STOPS: dict[tuple[int, str], Callable[[Context], Stop]] = {
     (1, "datasets/list.html"): _data, (1, "datasets/show.html"): _dataset, (2, "runs/new.html"): _new_run, (3, "runs/show.html"): _run,
     (4, "chat/chat.html"): _chat, (5, "datasets/list.html"): _own_data, (5, "datasets/show.html"): _own_dataset,
+    (1, "datasets/mapping.html"): _dataset, (5, "datasets/mapping.html"): _own_dataset,
 }  # fmt: skip

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.gateways.inference import Inference
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
+    from app.services.desk import Desk
     from app.services.models import Models
     from app.services.queues import Queues
     from app.services.removal import Removal
@@ -50,6 +51,11 @@ class Visit:
     def datasets(self) -> Datasets:
         """The datasets' service."""
         return self.studio.datasets(self.session)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """The data desk's service."""
+        return self.studio.desk(self.session)
 
     @cached_property
     def runs(self) -> Runs:

@@ -25,7 +25,7 @@ def test_a_plain_form_uploads_and_leads_to_the_dataset(browser: TestClient) -> N
     assert answer.status_code == 303
     page = browser.get(answer.headers["Location"]).text
     assert "greetings.jsonl" in page
-    assert "Waiting for a worker to read the file." in page
+    assert "Waiting for a worker to read the file" in page
     assert "/live?topics=dataset" in page
 
 
@@ -61,9 +61,9 @@ def test_a_refusal_after_the_upload_reaches_the_script_too(browser: TestClient, 
 def test_turning_over_rows_leaves_the_rest_of_the_page_alone(browser: TestClient, sample: Sample) -> None:
     address = f"/datasets/{sample.datasets['ready']}"
     rows = browser.get(f"{address}?after=39", headers=part("dataset_rows")).text
-    assert 'id="dataset-mapping"' not in rows
+    assert 'id="dataset-now"' not in rows
     assert f'href="{address}?after=19"' in rows
-    assert 'id="dataset-mapping" hx-swap-oob' in browser.get(address, headers=part("dataset_now")).text
+    assert 'id="dataset-rows" hx-swap-oob' in browser.get(address, headers=part("dataset_now")).text
 
 
 def test_mapping_that_lacks_the_answer_is_shown_again_as_chosen(browser: TestClient, sample: Sample) -> None:
@@ -72,7 +72,7 @@ def test_mapping_that_lacks_the_answer_is_shown_again_as_chosen(browser: TestCli
     assert answer.status_code == 422
     assert "Say which column is the answer (assistant)." in answer.text
     assert "Be &lt;brief&gt;" in answer.text
-    assert re.search(r'name="role-1">.*?value="user" selected', answer.text, re.DOTALL)
+    assert re.search(r'name="role-1"[^>]*>.*?value="user" selected', answer.text, re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_a_mapping_has_the_file_read_again(browser: TestClient, studio: Studio, 
 
 def test_the_suggestion_is_chosen_beforehand(browser: TestClient, sample: Sample) -> None:
     page = browser.get(f"/datasets/{sample.datasets['unmapped']}").text
-    assert re.search(r'name="role-1">.*?value="user" selected.*?name="role-4">.*?value="assistant" selected', page, re.DOTALL)
+    assert re.search(r'name="role-1"[^>]*>.*?value="user" selected.*?name="role-4"[^>]*>.*?value="assistant" selected', page, re.DOTALL)
 
 
 def test_rows_that_a_run_has_used_cannot_be_mapped_again(browser: TestClient, sample: Sample) -> None:
     address = f"/datasets/{sample.datasets['ready']}"
-    assert "Map columns differently" not in browser.get(address).text
+    assert "/mapping" not in browser.get(address).text
     answer = browser.post(f"{address}/mapping", data={"system": "x"})
     assert answer.status_code == 409
 
@@ -119,9 +119,9 @@ def test_rows_are_paged_by_their_number(browser: TestClient, sample: Sample) -> 
 
 
 def test_problems_are_listed_with_their_lines(browser: TestClient, sample: Sample) -> None:
-    page = browser.get(f"/datasets/{sample.datasets['ready']}").text
+    page = browser.get(f"/datasets/{sample.datasets['ready']}?problem=broken").text
     assert "Not valid JSON: expected &#39;,&#39; at column 88." in page
-    assert ">318<" in page
+    assert "line 318" in page
 
 
 def test_an_import_under_way_says_how_far_it_is(browser: TestClient, sample: Sample) -> None:
@@ -158,7 +158,7 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_read(make_app: Callable
 def test_the_list_says_how_many_runs_have_used_what(browser: TestClient) -> None:
     listed = browser.get("/datasets").text
     assert listed.count('data-label="used by">6 runs') == 1
-    assert listed.count('data-label="used by">–') == 3
+    assert listed.count('data-label="used by">–') == 5
 
 
 def test_conversations_of_one_turn_stand_in_a_grid_with_their_prompt_once(browser: TestClient, sample: Sample) -> None:

@@ -28,10 +28,27 @@ PAGES = {
     "/settings": "settings/settings.html",
 }
 
+DATASETS = {"unmapped": "datasets/mapping.html"}
+DESK = {
+    "?problem=near_duplicate": "datasets/show.html",
+    "?problem=no_answer": "datasets/show.html",
+    "?q=parcel&split=train": "datasets/show.html",
+    "/groups?problem=near_duplicate": "datasets/groups.html",
+    "/fix?op=keep_best&problem=near_duplicate": "datasets/fix.html",
+    "/fix?op=mask&problem=pii": "datasets/fix.html",
+    "/fix?op=fill": "datasets/fix.html",
+    "/mapping": "datasets/mapping.html",
+    "/statistics": "datasets/statistics.html",
+    "/history": "datasets/history.html",
+}
+"""The pages of one dataset, and states of them."""
+
 
 def all_pages(sample: Sample) -> dict[str, str]:
     """Return every page and state with its template."""
-    datasets = {f"/datasets/{dataset_id}": "datasets/show.html" for dataset_id in sample.datasets.values()}
+    datasets = {f"/datasets/{dataset_id}": DATASETS.get(name, "datasets/show.html") for name, dataset_id in sample.datasets.items()}
+    desk = f"/datasets/{sample.datasets['desk']}"
+    datasets |= {f"{desk}{path}": template for path, template in DESK.items()}
     both = f"{sample.runs['done']},{sample.runs['running']}"
     compared = {f"/runs/compare?ids={both}": "runs/compare.html", "/runs/compare": "runs/compare_choose.html"}
     return PAGES | compared | datasets | {f"/runs/{run_id}": "runs/show.html" for run_id in sample.runs.values()}

@@ -1,4 +1,4 @@
-"""Pages of datasets: bring a file, map its columns, look at what it holds, take it away."""
+"""Pages of datasets: bring files, look at what they hold, take it away."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -15,36 +15,52 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from app.db import Dataset
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import StudioError
+from app.domain.fixes import offers
+from app.domain.problems import EXPLAINED
 from app.gateways.uploads import receive_upload
-from app.services.runs import export_name
-from app.web import datasets_view, looks
-from app.web.dependencies import Act, Caller, Look, Posted, studio_of
-from app.web.forms import Form
+from app.services.desk_rows import DeskRows
+from app.services.exports import export
+from app.web import datasets_view, desk_view, fix_view
+from app.web.dependencies import Caller, Look, studio_of
+from app.web.desk_view import Asked, DatasetId
+from app.web.routes import mapping
+from app.web.rows_view import grid_of
 from app.web.visit import Visit
 
 router = APIRouter(include_in_schema=False)
-Id = Annotated[str, Path(max_length=64)]
-After = Annotated[int, Query(ge=-1, le=2**53)]
 LIST_ROWS, PAGE_ROWS = 50, 20
-BLOCKS = ("dataset_mapping", "dataset_problems", "dataset_rows", "dataset_events")
 
 
 @router.get("/datasets")
 def show_datasets(visit: Look, after: Annotated[str | None, Query(max_length=64)] = None) -> Response:
     """List the project's datasets, newest first, and take files."""
-    return _list(visit, after=after)
+    page = visit.datasets.newest(visit.identity, limit=LIST_ROWS, after=after)
+    lines = [datasets_view.Line(dataset) for dataset in page.items]
+    return visit.page(
+        "datasets/list.html", lines=lines, uses=visit.datasets.uses(page.items), has_more=page.has_more, after=after,
+        max_bytes=visit.studio.max_upload_bytes, sample_offers=visit.studio.samples(visit.session).offers(visit.identity),
+    )  # fmt: skip
 
 
 @router.post("/datasets")
 async def upload(request: Request, caller: Caller) -> Response:
-    """Take a file as it streams in; the page's script gets JSON, a plain form is sent on to the new dataset."""
+    """Take files as they stream in, as one dataset; the page's script gets JSON, a plain form is sent on to the new dataset."""
+    return await _take(request, caller, to=None)
+
+
+@router.post("/datasets/{dataset_id}/files")
+async def append(request: Request, caller: Caller, dataset_id: DatasetId) -> Response:
+    """Take files whose rows come behind those there are."""
+    return await _take(request, caller, to=dataset_id)
+
+
+async def _take(request: Request, caller: Caller, *, to: str | None) -> Response:
     studio = studio_of(request)
     by_script = request.headers.get("accept", "") == "application/json"
     try:
         received = await receive_upload(request.stream(), request.headers, studio.incoming, studio.max_upload_bytes)
         name = received.fields.get("name") or PurePath(received.files[0].filename).stem
-        keep = partial(studio.bring, caller, received.files, name=name)
-        dataset = await run_in_threadpool(keep)
+        dataset = await run_in_threadpool(partial(studio.bring, caller, received.files, name=name, to=to))
     except StudioError as error:
         # The page's script shows the reason beside the file; a plain form gets the error page.
         if by_script:
@@ -55,64 +71,44 @@ async def upload(request: Request, caller: Caller) -> Response:
 
 
 @router.get("/datasets/{dataset_id}")
-def show_dataset(visit: Look, dataset_id: Id, after: After = -1) -> Response:
-    """Show one dataset: how its reading goes, what was found, and its rows."""
-    return _page(visit, visit.datasets.get(visit.identity, dataset_id), after=after)
-
-
-@router.post("/datasets/{dataset_id}/mapping")
-def map_columns(visit: Act, dataset_id: Id, fields: Posted) -> Response:
-    """Say which column holds what, and have the file read again."""
+def show_dataset(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Query()]) -> Response:
+    """Show the rows of a dataset: all, or those with a problem, that say something, of one side."""
     dataset = visit.datasets.get(visit.identity, dataset_id)
-    columns = datasets_view.columns_of(dataset)
-    mapping, form = datasets_view.mapping_from(columns, fields)
-    if form.errors or form.general:
-        return _page(visit, dataset, form=form, status=422)
-    system = fields.get("system")
-    try:
-        visit.datasets.remap(visit.identity, dataset_id, mapping, system)
-    except StudioError as error:
-        if error.status >= 500:  # noqa: PLR2004 - a failure of ours is no fault of the form
-            raise
-        return _page(visit, dataset, form=Form(fields, {}, error.message), status=error.status)
-    return visit.go(f"/datasets/{dataset_id}")
+    if dataset.status == DatasetStatus.NEEDS_MAPPING:
+        # What waited for the reading to end finds another page there.
+        return visit.go(f"/datasets/{dataset_id}") if visit.wants("dataset_now") and visit.is_refetch else mapping.page(visit, dataset)
+    return _rows_page(visit, dataset, asked)
 
 
 @router.get("/datasets/{dataset_id}/export")
-def export(visit: Look, dataset_id: Id) -> StreamingResponse:
-    """Hand out all rows as chat JSONL."""
-    name = export_name(visit.datasets.get(visit.identity, dataset_id))
-    headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
-    return StreamingResponse(visit.datasets.export(visit.identity, dataset_id), media_type="application/jsonl", headers=headers)
+def export_rows(
+    visit: Look, dataset_id: DatasetId, kind: Annotated[str, Query(alias="format", pattern="^(jsonl|csv)$")] = "jsonl"
+) -> StreamingResponse:
+    """Hand out all rows as JSONL, or as a table."""
+    made = export(visit.datasets, visit.identity, dataset_id, kind)
+    headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(made.filename, safe='')}"}
+    return StreamingResponse(made.content, media_type=made.media_type, headers=headers)
 
 
-@router.post("/datasets/{dataset_id}/delete")
-def delete(visit: Act, dataset_id: Id) -> Response:
-    """Drop a dataset."""
-    visit.datasets.delete(visit.identity, dataset_id)
-    return visit.go("/datasets")
-
-
-def _list(visit: Visit, after: str | None) -> Response:
-    page = visit.datasets.newest(visit.identity, limit=LIST_ROWS, after=after)
-    lines = [datasets_view.Line(dataset) for dataset in page.items]
-    return visit.page(
-        "datasets/list.html", lines=lines, uses=visit.datasets.uses(page.items), has_more=page.has_more, after=after,
-        max_bytes=visit.studio.max_upload_bytes, sample_offers=visit.studio.samples(visit.session).offers(visit.identity),
-    )  # fmt: skip
-
-
-def _page(visit: Visit, dataset: Dataset, *, after: int = -1, form: Form | None = None, status: int = 200) -> Response:
-    live = dataset.status == DatasetStatus.IMPORTING
-    rows = visit.datasets.rows(visit.identity, dataset.id, limit=PAGE_ROWS, after=after)
+def _rows_page(visit: Visit, dataset: Dataset, asked: Asked) -> Response:
+    head = desk_view.head_of(visit.desk, dataset, "", asked.goal)
+    rows = DeskRows(visit.desk, dataset)
+    counts = rows.counts(asked.max_tokens)
+    total = dataset.version.rows if dataset.version else 0
+    problem = asked.problem
+    bold, why = desk_view.explained(problem, counts.get(problem, 0) if problem else 0, head.summary)
+    found = rows.page(asked.wanted, after=asked.after, limit=PAGE_ROWS)
+    is_aside = (problem is not None and problem.is_aside) or dataset.status == DatasetStatus.FAILED
+    aside, more_aside = rows.aside(problem, after=max(0, asked.after), limit=PAGE_ROWS) if is_aside else ([], False)
+    offered = offers(problem, head.summary, max_tokens=asked.max_tokens) if problem and counts.get(problem) else []
+    names = [file.filename for file in dataset.files] or [dataset.filename]
     return visit.page(
         "datasets/show.html",
-        also=() if live or not visit.wants("dataset_now") else (*BLOCKS, "live"),
-        status=status, dataset=dataset, line=datasets_view.Line(dataset), live=live, look=looks.dataset_look(dataset.status),
-        reading=visit.datasets.reading(dataset) if live else None, used_by=visit.datasets.used_by(dataset),
-        events=visit.datasets.events(dataset)[::-1], run_look=looks.run_look, form=form or datasets_view.mapping_form(dataset),
-        columns=datasets_view.columns_of(dataset), can_map=datasets_view.can_map(dataset),
-        rows=[(row, visit.studio.count_tokens(row.messages)) for row in rows.items], has_more=rows.has_more, after=after,
-        shared_prompt=datasets_view.shared_prompt(rows.items),
-        before=max(-1, after - PAGE_ROWS), page_rows=PAGE_ROWS, roles=datasets_view.ROLES,
+        also=() if head.is_live or not visit.wants("dataset_now") else ("dataset_rows", "live"),
+        dataset=dataset, head=head, asked=asked, chips=desk_view.chips_of(asked, counts, total, is_checked=head.is_checked),
+        bold=bold, why=why, weight=EXPLAINED[problem].weight if problem else "", count=counts.get(problem, 0) if problem else 0,
+        offers=[(offer, fix_view.address_of(head.here, offer, asked)) for offer in offered], grouped=desk_view.GROUPED,
+        grid=grid_of(found.rows, visit.studio.count_tokens, asked.max_tokens), next_after=found.next_after, page_rows=PAGE_ROWS,
+        aside=aside, more_aside=more_aside, next_aside=max(0, asked.after) + PAGE_ROWS, lengths=desk_view.lengths_with(asked.max_tokens),
+        origin=dataset.mapping or {}, file_name=lambda place: names[place] if place < len(names) else dataset.filename,
     )  # fmt: skip

@@ -1,0 +1,180 @@
+"""Rows as the desk shows them: those with one problem, those that say something, page by page, each with what was found in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.db.session import pause
+from app.domain.datasets import Split
+from app.domain.problems import Trouble
+from app.domain.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from app.db import Dataset
+    from app.domain.datasets import Row
+    from app.domain.ports import FindingsFile, RowFile
+    from app.domain.problems import Finding
+    from app.services.desk import Desk
+
+CHUNK_ROWS = 400
+LEAKS = frozenset({Trouble.LEAK, Trouble.NEAR_LEAK})
+LOOKED_THROUGH_AT_MOST = 20_000
+"""Filters that no index knows look through so many rows for one page; the next page goes on from there."""
+MAX_ASIDE_TEXT = 64 * 1024
+
+
+class Wanted(BaseModel):
+    """Which rows are asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    problem: Trouble | None = Field(None, description="Only rows with this problem.")
+    q: Text = Field("", max_length=200, description="Only rows that say this, in any case.")
+    split: Split | None = Field(None, description="Only rows of this side.")
+    max_tokens: int = Field(1024, ge=16, le=1_048_576, description="Which rows count as longer than the context.")
+
+
+class Looked(NamedTuple):
+    """A row, and what was found in it once somebody looked."""
+
+    row: Row
+    finding: Finding | None
+
+
+@dataclass(frozen=True)
+class LookedPage:
+    """Some rows; `next_after` is where the next page begins behind, None at the end."""
+
+    rows: list[Looked]
+    next_after: int | None
+
+
+class Group(NamedTuple):
+    """Rows that are alike, and which of them would be kept."""
+
+    rows: list[Looked]
+    kept: int
+    size: int
+
+
+class Aside(BaseModel):
+    """A row that was set aside at reading, as its file has it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    file: int = 0
+    line: int
+    code: str = "broken"
+    reason: str
+    text: str = ""
+
+
+class DeskRows:
+    """Reads the rows of one dataset together with what was found in them."""
+
+    def __init__(self, desk: Desk, dataset: Dataset) -> None:
+        self.desk, self.dataset = desk, dataset
+        self.file: RowFile | None = None
+        self.findings: FindingsFile | None = desk.findings(dataset)
+        if dataset.version is not None:
+            sha256 = dataset.version.artifact.sha256
+            pause(desk.session)
+            self.file = desk.storage.rows(sha256)
+
+    def counts(self, max_tokens: int) -> dict[Trouble, int]:
+        """Return how many rows have each problem."""
+        found = dict(self.findings.counts(max_tokens)) if self.findings else {}
+        aside = self.dataset.report.get("aside") or {}
+        return {trouble: aside.get(trouble, 0) if trouble.is_aside else found.get(trouble, 0) for trouble in Trouble}
+
+    def page(self, wanted: Wanted, *, after: int, limit: int) -> LookedPage:
+        """Return up to `limit` of the rows that are wanted, with a number above `after`."""
+        if self.file is None or (wanted.problem and (self.findings is None or wanted.problem.is_aside)):
+            return LookedPage([], None)
+        found: list[Row] = []
+        seen = 0
+        for rows, more in self._candidates(wanted, after, limit):
+            for row in rows:
+                if _is_wanted(row, wanted):
+                    found.append(row)
+                    if len(found) > limit:
+                        return LookedPage(self._looked(found[:limit]), found[limit - 1].row)
+            seen += len(rows)
+            if rows and more and seen >= LOOKED_THROUGH_AT_MOST:
+                return LookedPage(self._looked(found), rows[-1].row)
+        return LookedPage(self._looked(found), None)
+
+    def groups(self, problem: Trouble, *, after: int, limit: int, most_rows: int) -> tuple[list[Group], int | None]:
+        """Return groups of rows that are alike, up to `most_rows` of each, and where the next page begins behind."""
+        if self.file is None or self.findings is None:
+            return [], None
+        found = self.findings.groups(problem, after=after, limit=limit + 1)
+        shown = [Group(self.at(_with(rows, kept)[:most_rows]), kept, len(rows)) for rows, kept in found[:limit]]
+        last = found[limit - 1][0][-1 if problem in LEAKS else 0] if len(found) > limit else None
+        return shown, last
+
+    def at(self, numbers: Sequence[int]) -> list[Looked]:
+        """Return the rows of these numbers."""
+        return self._looked(self.file.rows_at(numbers)) if self.file else []
+
+    def aside(self, code: Trouble | None, *, after: int, limit: int) -> tuple[list[Aside], bool]:
+        """Return rows that were set aside, behind the first `after` of them, and whether there are more."""
+        found: list[Aside] = []
+        for place, each in enumerate(row for row in self._all_aside() if code is None or row.code == code):
+            if place >= after:
+                found.append(each)
+            if len(found) > limit:
+                return found[:limit], True
+        return found, False
+
+    def _all_aside(self) -> Iterator[Aside]:
+        artifact = self.dataset.version.file("aside") if self.dataset.version else None
+        if artifact is None:
+            for problem in self.dataset.report.get("problems", []):
+                yield Aside.model_validate(problem)
+            return
+        sha256 = artifact.sha256
+        with self.desk.storage.path(sha256).open(encoding="utf-8") as lines:
+            for line in lines:
+                yield Aside.model_validate(json.loads(line))
+
+    def _candidates(self, wanted: Wanted, after: int, limit: int) -> Iterator[tuple[Sequence[Row], bool]]:
+        """Yield rows that may be wanted, in order, by what narrows them most."""
+        assert self.file is not None  # noqa: S101 - asked for only where there are rows
+        size = limit + 1 if wanted.split is None and not (wanted.problem and wanted.q) else CHUNK_ROWS
+        more = True
+        while more:
+            if wanted.problem and self.findings:
+                numbers, more = self.findings.page(wanted.problem, after=after, limit=size, max_tokens=wanted.max_tokens)
+            elif wanted.q:
+                found, more = self.file.search(wanted.q, after, size)
+                numbers = list(found)
+            else:
+                rows, more = self.file.page(after, size)
+                after = rows[-1].row if rows else after
+                yield rows, more
+                continue
+            after = numbers[-1] if numbers else after
+            yield self.file.rows_at(numbers), more
+
+    def _looked(self, rows: Sequence[Row]) -> list[Looked]:
+        found = self.findings.of([row.row for row in rows]) if self.findings and rows else [None] * len(rows)
+        return [Looked(row, finding) for row, finding in zip(rows, found, strict=True)]
+
+
+def _with(rows: list[int], kept: int) -> list[int]:
+    """Return a group's rows with the one to keep first."""
+    return [kept, *(row for row in rows if row != kept)]
+
+
+def _is_wanted(row: Row, wanted: Wanted) -> bool:
+    if wanted.split is not None and row.split != wanted.split:
+        return False
+    words = wanted.q.casefold()
+    return not words or any(words in text.casefold() for text in row.texts)

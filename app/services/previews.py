@@ -1,0 +1,81 @@
+"""What a fix would do, before it is done: how many rows it leaves out and changes, and the first of them as they were and would be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.domain.errors import Conflict
+from app.domain.fixes import Mend, TrimEnd
+
+if TYPE_CHECKING:
+    from app.domain.datasets import Row
+    from app.domain.fixes import Fix
+    from app.domain.problems import Finding
+    from app.domain.ports import Selection
+    from app.services.desk_rows import DeskRows
+
+SHOWN = 20
+TRIED_AT_MOST = 4_000
+"""Whether a row changes is only known once it was tried; beyond so many a preview says how many may."""
+CHUNK_ROWS = 200
+
+
+class Change(NamedTuple):
+    """One row as it is, what was found in it, and what the fix makes of it: None leaves it out."""
+
+    row: Row
+    finding: Finding
+    after: Row | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a fix would do; `is_exact` is False where the number of changed rows is only the most it can be."""
+
+    fix: Fix
+    dropped: int
+    changed: int
+    added: int
+    is_exact: bool
+    changes: list[Change]
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether no row would be another."""
+        return not (self.dropped or self.changed or self.added)
+
+
+def preview(rows: DeskRows, fix: Fix) -> Preview:
+    """Return what a fix would do; Conflict before the rows were looked at."""
+    if isinstance(fix, TrimEnd | Mend):
+        aside = rows.dataset.report.get("aside") or {}
+        return Preview(fix, 0, 0, aside.get("no_answer", 0) if isinstance(fix, TrimEnd) else 1, is_exact=False, changes=[])
+    if rows.findings is None:
+        message = "These rows were not looked at for problems yet; wait until that has ended, or ask for it."
+        raise Conflict(message, code="not_checked")
+    selection = rows.findings.select(fix)
+    gone = selection.drop.nonzero()[0]
+    if len(gone):
+        left_out = rows.at([int(number) for number in gone[:SHOWN]])
+        changes = [Change(row, finding, None) for row, finding in left_out if finding is not None]
+        return Preview(fix, len(gone), 0, 0, is_exact=True, changes=changes)
+    return _tried(rows, fix, selection)
+
+
+def _tried(rows: DeskRows, fix: Fix, selection: Selection) -> Preview:
+    """Return what comes of trying the fix on the rows it may change."""
+    touched = [int(number) for number in selection.touch.nonzero()[0]]
+    tried = touched[:TRIED_AT_MOST]
+    dropped = changed = 0
+    changes: list[Change] = []
+    for start in range(0, len(tried), CHUNK_ROWS):
+        for row, finding in rows.at(tried[start : start + CHUNK_ROWS]):
+            after = selection.after(row, finding) if finding is not None else row
+            if finding is None or after == row:
+                continue
+            dropped, changed = dropped + (after is None), changed + (after is not None)
+            if len(changes) < SHOWN:
+                changes.append(Change(row, finding, after))
+    beyond = len(touched) - len(tried)
+    return Preview(fix, dropped, changed + beyond, 0, is_exact=not beyond, changes=changes)

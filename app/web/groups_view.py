@@ -1,0 +1,57 @@
+"""Rows that are alike, side by side: which would be kept, and word by word what the others say differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.domain.problems import Trouble
+from app.services.desk_rows import LEAKS
+from app.web.rows_view import MOST, Piece
+from app.web.word_diff import merged
+
+if TYPE_CHECKING:
+    from app.domain.datasets import Row
+    from app.services.desk_rows import Group
+
+
+@dataclass(frozen=True)
+class Member:
+    """A row of a group: what it says, with what differs from the first marked."""
+
+    row: Row
+    word: str
+    is_kept: bool
+    turns: list[tuple[str, list[Piece]]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A group as it is shown; `more` rows of it are not."""
+
+    members: list[Member]
+    more: int
+    rows: str
+
+
+def group_of(group: Group, problem: Trouble) -> Shown:
+    """Return a group as it is shown, the row that would be kept first."""
+    first = group.rows[0].row if group.rows else None
+    members = [_member(each.row, first, group.kept, problem) for each in group.rows if first is not None]
+    return Shown(members, group.size - len(members), ",".join(str(each.row.row) for each in group.rows))
+
+
+def _member(row: Row, first: Row, kept: int, problem: Trouble) -> Member:
+    is_kept = row.row == kept
+    first_word, other_word = ("in training", "held out") if problem in LEAKS else ("kept", "left out")
+    return Member(row, first_word if is_kept else other_word, is_kept, _turns(row, first))
+
+
+def _turns(row: Row, first: Row) -> list[tuple[str, list[Piece]]]:
+    texts = [text[:MOST] for text in row.texts]
+    roles = [message.role for message in row.messages] + ["worse answer" for _ in row.rejected or ()]
+    if row.row == first.row:
+        return [(role, [Piece(text)]) for role, text in zip(roles, texts, strict=True) if role != "system"]
+    others = [*first.texts, *[""] * len(texts)]
+    pairs = zip(roles, others, texts, strict=False)
+    return [(role, merged(other, text)) for role, other, text in pairs if role != "system"]

@@ -1,0 +1,219 @@
+"""A row as the grid shows it: its turns with what was found marked in them, and what is to look at, in words."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app.domain.masking import KINDS
+from app.domain.problems import ALONE, CONTROL_MARK, EXPLAINED, PLACEHOLDER_MARK, SECRET_MARK, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.domain.datasets import Message, Row
+    from app.domain.problems import Finding, Mark
+    from app.services.desk_rows import Looked
+
+CUT, MOST = 600, 20_000
+"""A long text is cut and unfolds; of a huge one only the beginning is shown, or one row would weigh more than the page."""
+TITLES = KINDS | {
+    PLACEHOLDER_MARK: "a placeholder that nobody filled in", CONTROL_MARK: "a mark of a chat template", SECRET_MARK: "a secret",
+}  # fmt: skip
+SHORT = {
+    "NAME": ("name", "names"), "EMAIL": ("e-mail", "e-mails"), "PHONE": ("phone number", "phone numbers"),
+    "ADDRESS": ("address", "addresses"), "DATE_OF_BIRTH": ("date of birth", "dates of birth"),
+    "ID": ("ID", "IDs"), "CARD": ("card", "cards"), "IBAN": ("IBAN", "IBANs"),
+    "IP": ("IP address", "IP addresses"), "USERNAME": ("user name", "user names"), "URL": ("link", "links"),
+}  # fmt: skip
+ONE_TURN = {("user", "assistant"), ("system", "user", "assistant")}
+
+
+class Piece(NamedTuple):
+    """A part of a text; a marked one has a kind and a title that says what it is."""
+
+    text: str
+    kind: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said in a turn: what is shown at once, what unfolds, and how many characters are in neither."""
+
+    shown: list[Piece]
+    folded: list[Piece]
+    more: int
+    beyond: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn as it is shown."""
+
+    role: str
+    said: Said
+    calls: list[str] = field(default_factory=list)
+    is_untrained: bool = False
+
+
+class Note(NamedTuple):
+    """Something to look at in a row: words, how much it matters, and the row it leads to (ALONE for none)."""
+
+    words: str
+    tone: str
+    of: int = ALONE
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the grid."""
+
+    row: Row
+    turns: list[Turn]
+    rejected: list[Turn]
+    tools: list[tuple[str, str]]
+    notes: list[Note]
+    tokens: int
+
+    @property
+    def spoken(self) -> list[Turn]:
+        """Its turns without the instruction."""
+        return [turn for turn in self.turns if turn.role != "system"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows side by side: in columns of question and answer where each is that, and with the instruction once where all share one."""
+
+    lines: list[Line]
+    in_columns: bool
+    shared: str
+
+    @property
+    def has_rejected(self) -> bool:
+        """Whether a column shows worse answers."""
+        return any(line.rejected for line in self.lines)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether a column says which answers were liked."""
+        return any(line.row.label is not None for line in self.lines)
+
+
+def grid_of(looked: Sequence[Looked], count_tokens: Any, max_tokens: int) -> Grid:
+    """Return rows as they are shown."""
+    prompt = shared_prompt([each.row for each in looked])
+    return Grid([line_of(each, count_tokens, max_tokens) for each in looked], prompt is not None, prompt or "")
+
+
+def line_of(looked: Looked, count_tokens: Any, max_tokens: int) -> Line:
+    """Return one row as it is shown."""
+    row, found = looked
+    marks = found.marks if found else ()
+    spoken = len(row.messages)
+    turns = [_turn(message, [mark for mark in marks if mark.turn == place]) for place, message in enumerate(row.messages)]
+    rejected = [_turn(message, [mark for mark in marks if mark.turn == spoken + place]) for place, message in enumerate(row.rejected or ())]
+    tokens = found.tokens if found else count_tokens(row.messages)
+    return Line(row, turns, rejected, _tools(row), notes_of(found, max_tokens) if found else [], tokens)
+
+
+def shared_prompt(rows: Sequence[Row]) -> str | None:
+    """Return the system prompt that all of these conversations share, if each is one question and one answer; None for any other shape."""
+    shapes = {tuple(message.role for message in row.messages) for row in rows}
+    prompts = {message.content for row in rows for message in row.messages if message.role == "system"}
+    single = all(len(row.rejected or ()) <= 1 for row in rows)
+    fits = shapes <= ONE_TURN and len(shapes) == 1 and len(prompts) <= 1 and single
+    return (prompts.pop() if prompts else "") if fits else None
+
+
+def _turn(message: Message, marks: Sequence[Mark]) -> Turn:
+    calls = [_call(call) for call in message.tool_calls or ()]
+    return Turn(message.role, said(message.content, marks), calls, message.weight == 0)
+
+
+def _call(call: dict[str, Any]) -> str:
+    function = call.get("function") or {}
+    arguments = function.get("arguments", "")
+    try:
+        shown = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in json.loads(arguments).items())
+    except (ValueError, TypeError, AttributeError):
+        shown = str(arguments)
+    return f"{function.get('name', 'tool')}({shown})"[:MOST]
+
+
+def _tools(row: Row) -> list[tuple[str, str]]:
+    functions = [tool.get("function") or tool for tool in row.tools or ()]
+    return [(str(function.get("name", "tool")), str(function.get("description") or "")) for function in functions]
+
+
+def said(text: str, marks: Sequence[Mark] = (), cut: int = CUT) -> Said:
+    """Return a text as it is shown, with its marks, cut where it is long."""
+    pieces = _pieces(text[:MOST], marks)
+    shown: list[Piece] = []
+    room = cut
+    while pieces and room > 0:
+        piece = pieces.pop(0)
+        if len(piece.text) > room and not piece.kind:
+            shown.append(Piece(piece.text[:room]))
+            pieces.insert(0, Piece(piece.text[room:]))
+            break
+        shown.append(piece)
+        room -= len(piece.text)
+    length = sum(len(piece.text) for piece in shown)
+    return Said(shown, pieces, len(text) - length, max(0, len(text) - MOST))
+
+
+def _pieces(text: str, marks: Sequence[Mark]) -> list[Piece]:
+    pieces: list[Piece] = []
+    at = 0
+    for mark in sorted(marks, key=lambda each: (each.start, -each.end)):
+        if at <= mark.start < mark.end <= len(text):
+            pieces += [
+                Piece(text[at : mark.start]),
+                Piece(text[mark.start : mark.end], mark.kind, TITLES.get(mark.kind, mark.kind.lower())),
+            ]
+            at = mark.end
+    return [piece for piece in [*pieces, Piece(text[at:])] if piece.text]
+
+
+def notes_of(found: Finding, max_tokens: int) -> list[Note]:
+    """Return what is to look at in a row, what matters most first."""
+    troubles = [*found.troubles, *([Trouble.TOO_LONG] if found.tokens > max_tokens else [])]
+    notes = [Note(_words(trouble, found, max_tokens), EXPLAINED[trouble].weight, _other(trouble, found)) for trouble in troubles]
+    return sorted(notes, key=lambda note: note.tone != "bad")
+
+
+def _other(trouble: Trouble, found: Finding) -> int:
+    others = {
+        Trouble.EXACT_DUPLICATE: found.exact, Trouble.NEAR_DUPLICATE: found.near, Trouble.OTHER_ANSWER: found.other_answer,
+        Trouble.LEAK: found.leak_of, Trouble.NEAR_LEAK: found.leak_of,
+    }  # fmt: skip
+    other = others.get(trouble, ALONE)
+    return ALONE if other == found.row else other
+
+
+def _words(trouble: Trouble, found: Finding, max_tokens: int) -> str:
+    other = _other(trouble, found)
+    row = f"row {other + 1:,}" if other != ALONE else ""
+    told = {
+        Trouble.EXACT_DUPLICATE: f"copy of {row}" if row else "has copies",
+        Trouble.NEAR_DUPLICATE: f"near duplicate of {row}" if row else "has near duplicates",
+        Trouble.OTHER_ANSWER: f"answered otherwise in {row}" if row else "answered otherwise below",
+        Trouble.LEAK: f"stands in training: {row}" if row else "stands in training",
+        Trouble.NEAR_LEAK: f"nearly stands in training: {row}" if row else "nearly stands in training",
+        Trouble.PII: counted(found), Trouble.TOO_LONG: f"{found.tokens:,} tokens, of which {max_tokens:,} fit",
+        Trouble.RARE_LABEL: f"rare label {found.label[:40]}" if found.label else "rare label",
+        Trouble.OTHER_LANGUAGE: f"other language ({found.language})" if found.language else "other language",
+        Trouble.PLACEHOLDER: "unfilled placeholder", Trouble.SECRET: "secret", Trouble.LENGTH_OUTLIER: "unusual length",
+        Trouble.MOJIBAKE: "garbled characters", Trouble.CONTROL_TOKENS: "control tokens in the text",
+    }  # fmt: skip
+    return told.get(trouble, EXPLAINED[trouble].title.lower())
+
+
+def counted(found: Finding) -> str:
+    """Return what personal data a row holds: 2 names, 1 e-mail."""
+    kinds = Counter(mark.kind for mark in found.marks if mark.kind in SHORT)
+    return ", ".join(f"{many} {SHORT[kind][many > 1]}" for kind, many in kinds.most_common()) or "personal data"

@@ -1,0 +1,43 @@
+"""Two texts word by word: what is gone from the first, and what is new in the second."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+
+from app.web.rows_view import MOST, Piece
+
+WORD = re.compile(r"\s+|\w+|[^\w\s]")
+MOST_WORDS = 1_500
+"""Comparing takes time by the square of this; longer texts are compared up to here."""
+GONE, NEW = "gone", "new"
+TITLES = {GONE: "only in the first", NEW: "only in the second"}
+
+
+def differences(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
+    """Return both texts in pieces, those marked that the other does not have."""
+    both = merged(before, after)
+    return [piece for piece in both if piece.kind != NEW], [piece for piece in both if piece.kind != GONE]
+
+
+def merged(before: str, after: str) -> list[Piece]:
+    """Return both texts as one: what they share, what only the first has, and what only the second has."""
+    old, new = WORD.findall(before[:MOST]), WORD.findall(after[:MOST])
+    pieces: list[Piece] = []
+    matcher = SequenceMatcher(None, old[:MOST_WORDS], new[:MOST_WORDS], autojunk=False)
+    for tag, low, high, start, end in matcher.get_opcodes():
+        if tag == "equal":
+            _add(pieces, "".join(old[low:high]), "")
+        else:
+            _add(pieces, "".join(old[low:high]), GONE)
+            _add(pieces, "".join(new[start:end]), NEW)
+    rest = "".join(new[MOST_WORDS:])
+    if rest != "".join(old[MOST_WORDS:]):
+        _add(pieces, "".join(old[MOST_WORDS:]), GONE)
+    _add(pieces, rest, "" if rest == "".join(old[MOST_WORDS:]) else NEW)
+    return pieces
+
+
+def _add(pieces: list[Piece], text: str, kind: str) -> None:
+    if text:
+        pieces.append(Piece(text, kind, TITLES.get(kind, "")))
