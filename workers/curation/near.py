@@ -37,7 +37,6 @@ LOOKS, READS = 100, 4
 READ_AT_ONCE = 1 << 19
 SHINGLE_BYTES = 4
 NOTHING = np.uint32((1 << 32) - 1)
-SPREAD = np.uint64(0x9E3779B97F4A7C15)
 MARK = np.uint64(1)
 MARK_BITS = np.uint64(58)
 HALF = np.uint64(32)
@@ -59,9 +58,9 @@ class NearTwins:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, texts: pa.StringArray, apart: NDArray[np.uint64] | None = None) -> None:
-        """Take more texts; those with different numbers in `apart` are no twins, whatever they say."""
-        for start, block in blocks(texts):
+    def add(self, texts: pa.StringArray) -> None:
+        """Take more texts."""
+        for block in blocks(texts):
             words = hash_words(block)
             # Twins are compared by the shingles of the shorter one, so the longer one needs those too.
             shortest, own = shingle_words(np.ceil(words.counts * self._threshold).astype(np.int64)), shingle_words(words.counts)
@@ -69,8 +68,6 @@ class NearTwins:
                 chosen = np.flatnonzero((shortest <= size) & (size <= own) & (words.counts > 0))
                 if len(chosen):
                     found, counts = shingles(words, chosen, size)
-                    if apart is not None:
-                        found ^= np.repeat(apart[start + chosen] * SPREAD, counts)
                     self._keep(size, found, counts, texts=chosen + self._texts, own=own[chosen] == size)
             self._texts += len(block)
 

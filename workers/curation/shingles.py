@@ -58,16 +58,14 @@ class Words(NamedTuple):
         return np.diff(self.ends)
 
 
-def blocks(texts: pa.StringArray) -> Iterator[tuple[int, pa.StringArray]]:
-    """Yield pieces small enough to be hashed at once, each with the place of its first text."""
-    if not len(texts):
-        return
-    offsets = _offsets(texts)
+def blocks(texts: pa.StringArray) -> Iterator[pa.StringArray]:
+    """Yield pieces small enough to be hashed at once."""
     start = 0
     while start < len(texts):
+        offsets = _offsets(texts)
         stop = int(np.searchsorted(offsets, offsets[start] + BLOCK_BYTES, side="right")) - 1
-        stop = min(max(stop, start + 1), len(texts))
-        yield start, texts.slice(start, stop - start)
+        stop = max(stop, start + 1)
+        yield texts.slice(start, stop - start)
         start = stop
 
 

@@ -109,12 +109,6 @@ def test_single_words_are_never_taken_for_each_other() -> None:
     assert not (near_groups([f"w{number}" for number in range(200_000)]) >= 0).any()
 
 
-def test_texts_that_are_to_be_kept_apart_are_no_twins() -> None:
-    with NearTwins() as twins:
-        twins.add(pa.array(["is my card lost", "is my card lost", "Is my card lost?"]), pa.array([1, 2, 1], pa.uint64()).to_numpy())
-        assert twins.groups(lambda _: None).tolist() == [0, -1, 0]
-
-
 def test_batches_of_any_size_give_the_same_groups() -> None:
     texts = families(repeatable(9))
     whole = pa.array(texts, pa.string())
