@@ -54,7 +54,7 @@ FILES = {
     "preference/kto_en_demo.json": Expected("kto", 300),
     "preference/rasbt_instruction-data-with-preference.json": Expected("preference", 1_094, {"broken": 6}),
     "text/childrens_classics_pd.MANIFEST.tsv": ASKS,
-    "text/childrens_classics_pd.txt.gz": Expected("text", 11_880),
+    "text/childrens_classics_pd.txt.gz": Expected("text", 11_924),
     "text/simple_stories_cc-by.ATTRIBUTION.tsv": ASKS,
     "text/simple_stories_cc-by.txt": Expected("text", 1_283),
 }

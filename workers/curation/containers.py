@@ -34,7 +34,7 @@ SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4")
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, struct.error, ValueError, OSError)
 OF_ROWS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet", ".arrow", ".feather", ".ipc", ".xlsx")
 """Beside members of such names, others in an archive describe the rows: a read-me, a licence, a picture."""
-HIDDEN = re.compile(r"(?:^|/)(?:__MACOSX/|\.[^/]+|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
+HIDDEN = re.compile(r"(?:^|/)(?:__MACOSX/|\.[^./][^/]*|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
 MAX_NAMES_TOLD = 5
 
 

@@ -13,6 +13,7 @@ from app.domain.errors import StudioError
 from app.domain.guessing import suggest
 from workers.curation.aside import AsideWriter
 from workers.curation.containers import UploadedFile
+from workers.curation.fast_json import Understood
 from workers.curation.parquet import RowWriter
 from workers.curation.reading import MAX_BYTES, Found, PartCount, Reading, Usable
 from workers.curation.rows import NO_ROW, Aside
@@ -74,6 +75,9 @@ class Findings:
         if isinstance(found, Usable):
             self.shapes[found.shape] += 1
             count.usable += 1
+        elif isinstance(found, Understood):
+            self.shapes[found.shape] += len(found.rows.lines)
+            count.usable += len(found.rows.lines)
         elif isinstance(found, Aside):
             self.codes[found.code] += 1
             self.no_rows += found.reason.startswith(NO_ROW)
@@ -123,6 +127,8 @@ def import_file(spec: ImportSpec, tell: Progress) -> tuple[ImportReport, str]:
                 if isinstance(found, Usable):
                     split = sides.split(found.side, writer.rows)
                     writer.add(found.example._replace(split=split), found.line, spec.first_file + count.part.file)
+                elif isinstance(found, Understood):
+                    writer.add_block(found.rows, spec.first_file + count.part.file)
                 tell(reading.done, reading.size, writer.rows)
         except StudioError as error:
             return _unreadable(reading, findings), error.message
@@ -130,7 +136,7 @@ def import_file(spec: ImportSpec, tell: Progress) -> tuple[ImportReport, str]:
         if status is not DatasetStatus.NEEDS_MAPPING:
             findings.count_unknown_as_problems()
             aside.finish()
-        report = _report(reading, findings, status, [note for note in [*_notes(reading, findings), sides.note()] if note])
+        report = _report(reading, findings, status, [note for note in [*_notes(reading, findings), sides.note(writer.rows)] if note])
         if status is not DatasetStatus.READY:
             return report, _sentence(reading, findings, report)
         kept = {"rows": writer.rows, "sha256": writer.finish(sides.is_validation if sides.are_learnt else None)}

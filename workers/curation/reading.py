@@ -16,6 +16,7 @@ from workers.curation.arrow_rows import arrow_rows, parquet_rows
 from workers.curation.columns import SAMPLE_ROWS, Columns
 from workers.curation.containers import Part, Unpacking, UploadedFile
 from workers.curation.dialects import Dialect
+from workers.curation.fast_json import Lines, Understood, fast_rows
 from workers.curation.json_rows import document_rows, jsonl_rows
 from workers.curation.rows import Aside, RawRow
 from workers.curation.shapes import UnknownShape, shape_of, to_example
@@ -54,7 +55,7 @@ class Unknown:
         return Aside(self.line, f"it fits no known shape; its keys are: {', '.join(islice(self.cells, MAX_NAMES_TOLD))}", raw=self.cells)
 
 
-Found = Usable | Aside | Unknown
+Found = Usable | Understood | Aside | Unknown
 
 
 @dataclass(slots=True)
@@ -133,16 +134,33 @@ class Reading:
 
     def _found(self, part: Part, side: Side | None) -> Iterator[Found]:
         try:
-            for row in self._raw_rows(part):
+            if (sniffed := self._sniffed(part)).kind is Kind.JSONL and not (self.mapping or self.system or side):
+                yield from self._many_at_a_time(part, sniffed)
+                return
+            for row in self._raw_rows(part, sniffed):
                 yield self._understood(row, side) if isinstance(row, RawRow) else row
         except StudioError as error:
             if self._is_alone or error.code == "unknown_column":
                 raise
             yield Aside(1, f"the file cannot be read: {error.message}")
 
-    def _raw_rows(self, part: Part) -> Raw:
+    def _sniffed(self, part: Part) -> Sniffed:
         sniffed = sniff(part.path, part.name)
         self.sniffed = self.sniffed or sniffed
+        return sniffed
+
+    def _many_at_a_time(self, part: Part, sniffed: Sniffed) -> Iterator[Found]:
+        """Yield what lines of JSON are, whole blocks at once where their rows are plain."""
+        self._source = Source(part.path, sniffed.encoding or "utf-8")
+        for found in fast_rows(self._source.blocks()):
+            if isinstance(found, Lines):
+                for row in jsonl_rows(found.numbered()):
+                    yield self._understood(row, None) if isinstance(row, RawRow) else row
+            else:
+                self.columns.note_keys(dict.fromkeys(found.names))
+                yield found
+
+    def _raw_rows(self, part: Part, sniffed: Sniffed) -> Raw:
         if sniffed.kind is Kind.PARQUET:
             return parquet_rows(part.path, self.max_bytes, self._note_share)
         if sniffed.kind is Kind.ARROW:
@@ -162,13 +180,11 @@ class Reading:
         self._share = share
 
     def _workbook_rows(self, path: Path) -> Raw:
-        book = Workbook(path)
-        try:
+        with path.open("rb") as file:
+            book = Workbook(file)
             yield from self._under_header(book.columns, book)
             if note := book.note():
                 self.notes.append(note)
-        finally:
-            book.close()
 
     def _table_rows(self, table: Table) -> Raw:
         yield from self._under_header(table.columns, table)

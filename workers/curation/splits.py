@@ -81,10 +81,10 @@ class Sides:
         """Whether a row was given as a validation row."""
         return row < len(self._validation) and bool(self._validation[row])
 
-    def note(self) -> str | None:
-        """Say what became of validation rows."""
+    def note(self, rows_in_all: int) -> str | None:
+        """Say what became of validation rows, if they are not all there is."""
         count = self.counts[Side.VALIDATION]
-        if not count:
+        if count in {0, rows_in_all}:
             return None
         rows = "1 validation row is" if count == 1 else f"{count:,} validation rows are"
         return f"{rows} learnt from, since there are test rows to hold out." if self.are_learnt else f"{rows} held out."

@@ -75,9 +75,7 @@ class _Packer:
     def add(self, number: int, text: str) -> Iterator[RawRow]:
         """Take a line; yield what has become long enough."""
         if not text.strip():
-            self._kept += [*self._open, text]
-            self._kept_size += self._open_size
-            self._open, self._open_size = [], 0
+            yield from self._blank(text)
             return
         if self._kept and self._kept_size and self._kept_size + self._open_size + len(text) > PASSAGE_CHARACTERS:
             yield from self._cut(number)
@@ -100,6 +98,17 @@ class _Packer:
             yield RawRow(self._line, {"text": f"{self._heading}\n\n{said}" if self._heading else said})
         self._kept, self._open = [], []
         self._kept_size = self._open_size = 0
+
+    def _blank(self, text: str) -> Iterator[RawRow]:
+        """Take a blank line: a paragraph has ended; before the first and behind many others they are nothing."""
+        if not self._open and not self._kept_size:
+            return
+        if self._kept_size + self._open_size + len(text) > PASSAGE_CHARACTERS:
+            yield from self.flush()
+            return
+        self._kept += [*self._open, text]
+        self._kept_size += self._open_size + len(text) + 1
+        self._open, self._open_size = [], 0
 
     def _cut(self, number: int) -> Iterator[RawRow]:
         """Yield what stands before the last blank line; the paragraph that has begun since begins the next row."""

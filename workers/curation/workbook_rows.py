@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
 from app.domain.errors import Invalid
@@ -17,7 +18,6 @@ from workers.curation.table_rows import distinct_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_UNPACKED_BYTES = 1024**3
 MAX_SHARED_BYTES = 256 * 1024 * 1024
@@ -32,12 +32,12 @@ Cells = list[str]
 class Workbook:
     """An open workbook: the columns of its first sheet with rows, and these."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         import openpyxl
 
-        _check_size(path)
         with _in_words():
-            self._book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+            _check_size(file)
+            self._book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
             self.sheet, self._rows = self._first_with_rows()
             first = list(islice(self._rows, ROWS_LOOKED_AT))
         head = _without_title(first)
@@ -54,10 +54,6 @@ class Workbook:
                 else:
                     padded = cells + [""] * (len(self.columns) - len(cells))
                     yield RawRow(number, dict(zip(self.columns, padded, strict=True)))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._book.close()
 
     def note(self) -> str | None:
         """Say which sheet was read, if there are others."""
@@ -100,12 +96,13 @@ def _without_title(rows: list[tuple[int, Cells]]) -> list[tuple[int, Cells]]:
     return rows[start:]
 
 
-def _check_size(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
+def _check_size(file: IO[bytes]) -> None:
+    with zipfile.ZipFile(file) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
+    size = file.seek(0, io.SEEK_END)
     unpacked = sum(sizes.values())
     shared = max((size for name, size in sizes.items() if name.casefold().endswith("sharedstrings.xml")), default=0)
-    is_bomb = unpacked > FREE_BYTES and unpacked > MAX_RATIO * path.stat().st_size
+    is_bomb = unpacked > FREE_BYTES and unpacked > MAX_RATIO * size
     if is_bomb or unpacked > MAX_UNPACKED_BYTES or shared > MAX_SHARED_BYTES:
         message = f"The workbook unpacks to {unpacked:,} bytes, more than can be read. Save the sheet as CSV (UTF-8) and upload that."
         raise Invalid(message, param="file", code="bomb")

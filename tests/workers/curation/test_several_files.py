@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.workers.curation.conftest import Imported, Importer, chat_line
+from workers.curation.aside import MAX_ROWS
+from workers.curation.rows import MAX_TEXT_BYTES
+
+TICKETS = "utterance,intent\ncancel it,cancel\nwhere is it?,track\n"
+ALPACA = json.dumps({"instruction": "Hi?", "output": "Hello."}) + "\n"
+
+
+def test_files_are_read_one_after_the_other_each_by_its_own_form(imported: Importer) -> None:
+    found = imported({"a.jsonl": chat_line() * 2, "b.json": f"[{ALPACA}]", "c.csv": "prompt,completion\nHi?,Hello.\n"})
+    assert [(row["row"], row["file"], row["line"]) for row in found.rows] == [(0, 0, 1), (1, 0, 2), (2, 1, 1), (3, 2, 2)]
+    assert found.report.notes == ["a.jsonl: 2 rows were read.", "b.json: 1 row was read.", "c.csv: 1 row was read."]
+
+
+def test_a_file_nobody_understands_asks_although_others_are_understood(imported: Importer) -> None:
+    files: dict[str, bytes | str | Path] = {"a.jsonl": chat_line() * 2, "b.csv": TICKETS}
+    asked = imported(files)
+    assert (asked.report.status, asked.report.rows, asked.files) == ("needs_mapping", 0, [])
+    assert asked.report.suggested is not None
+    found = imported(files, mapping={"user": "utterance", "assistant": "intent"})
+    assert (found.report.status, found.report.rows) == ("ready", 4)
+
+
+def test_a_column_that_no_file_has_is_named(imported: Importer) -> None:
+    found = imported({"a.jsonl": chat_line(), "b.csv": TICKETS}, mapping={"user": "utterance", "assistant": "mood"})
+    assert found.report.status == "failed"
+    assert "There is no column 'mood'; there are: messages, utterance, intent." in found.reason
+
+
+def test_a_text_joins_columns_in_a_table(imported: Importer) -> None:
+    found = imported(TICKETS, "a.csv", mapping={"user": "Ticket: {utterance}", "assistant": "intent"})
+    assert found.spoken[0][0] == ("user", "Ticket: cancel it")
+    missing = imported(TICKETS, "a.csv", mapping={"user": "Ticket: {words}", "assistant": "intent"})
+    assert missing.reason == "There is no column 'words'; there are: utterance, intent."
+
+
+def test_problems_name_their_file_and_are_counted_by_code(imported: Importer) -> None:
+    found = imported({"a.jsonl": chat_line() + "{]\n", "b.jsonl": chat_line(answer="") + chat_line()})
+    assert [(each.file, each.line, each.code) for each in found.report.problems] == [(0, 2, "broken"), (1, 1, "empty_answer")]
+    assert found.report.aside == {"broken": 1, "empty_answer": 1}
+
+
+def test_rows_set_aside_are_kept_as_text_to_be_mended(imported: Importer) -> None:
+    found = imported({"a.jsonl": chat_line() + '{"x": 1]\n' + chat_line(answer=""), "b.csv": "prompt,completion\nHi?,\na,b,c\n"})
+    assert [(row["file"], row["line"], row["code"]) for row in found.aside] == [
+        (0, 2, "broken"), (0, 3, "empty_answer"), (1, 2, "empty_answer"), (1, 3, "broken"),
+    ]  # fmt: skip
+    assert found.aside[0]["text"] == '{"x": 1]'
+    assert json.loads(found.aside[1]["text"])["messages"][0]["content"] == "Hi?"
+    assert json.loads(found.aside[2]["text"]) == {"prompt": "Hi?", "completion": ""}
+    assert json.loads(found.aside[3]["text"]) == {"prompt": "a", "completion": "b", "column 3": "c"}
+
+
+def test_what_is_kept_of_rows_set_aside_is_bounded(imported: Importer) -> None:
+    found = imported(chat_line() + chat_line("x" * 200_000, answer="") + "{]\n" * (MAX_ROWS + 50))
+    assert len(found.aside) == MAX_ROWS
+    assert max(len(row["text"].encode()) for row in found.aside) <= MAX_TEXT_BYTES
+    assert found.report.problem_count == MAX_ROWS + 51
+
+
+def test_nothing_is_kept_aside_while_columns_want_to_be_mapped(imported: Importer) -> None:
+    assert imported(TICKETS, "a.csv").aside == []
+
+
+def keep(found: Imported, folder: Path) -> Path:
+    assert found.report.rows
+    return (folder / "out" / "rows.parquet").rename(folder / "base.parquet")
+
+
+def test_rows_of_an_earlier_version_stand_unchanged_before_the_new_ones(tmp_path: Path, imported: Importer) -> None:
+    base = keep(imported("".join(chat_line(f"Old {number}") for number in range(30))), tmp_path)
+    before = pq.read_table(base).to_pylist()
+    found = imported("".join(chat_line(f"New {number}") for number in range(20)), base=base, first_file=3)
+    assert found.rows[:30] == before
+    assert [(row["row"], row["file"]) for row in found.rows[30:]] == [(30 + number, 3) for number in range(20)]
+    assert (found.report.rows, found.report.train_rows + found.report.test_rows) == (50, 50)
+
+
+def test_new_rows_keep_their_files_word_on_the_side_without_moving_older_ones(tmp_path: Path, imported: Importer) -> None:
+    base = keep(imported("".join(chat_line(f"Old {number}") for number in range(30))), tmp_path)
+    found = imported("".join(chat_line(f"New {number}", split="train") for number in range(20)), base=base)
+    assert found.rows[:30] == pq.read_table(base).to_pylist()
+    assert {row["split"] for row in found.rows[30:]} == {"train"}
+
+
+def test_rows_from_before_there_were_tools_can_be_added_to(tmp_path: Path, imported: Importer) -> None:
+    old = {
+        "row": 0,
+        "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+        "split": "train",
+        "hash": "0",
+        "line": 1,
+    }
+    pq.write_table(pa.Table.from_pylist([old, old | {"row": 1, "split": "test"}]), tmp_path / "base.parquet")
+    found = imported(chat_line(), base=tmp_path / "base.parquet")
+    assert [row["row"] for row in found.rows] == [0, 1, 2]
+    assert found.rows[0]["messages"][0]["content"] == "a"
+
+
+@pytest.mark.parametrize("content", ["{]\n", chat_line(answer="")])
+def test_nothing_is_made_of_a_base_when_no_new_row_can_be_used(tmp_path: Path, imported: Importer, content: str) -> None:
+    base = keep(imported(chat_line() * 3), tmp_path)
+    found = imported(content, base=base)
+    assert (found.report.status, found.files) == ("failed", [])
+
+
+def test_a_key_that_stands_twice_is_told_with_its_line(imported: Importer) -> None:
+    line = chat_line()[:-2] + ', "id": 1, "id": 2}\n'
+    found = imported(chat_line() + line)
+    assert found.report.rows == 2
+    assert found.report.notes == ["In 1 row a key stands twice in one object, and the last one counts (line 2: 'id')."]
