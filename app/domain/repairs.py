@@ -23,6 +23,8 @@ ROLE_OF_A_TURN = re.compile(
 SUSPECT_CONTROL = r"<\||<｜|INST\]|SYS>>|_of_turn>|<(?:bos|eos|pad|unk)>|\[/?[A-Z]+_[A-Z]+\]|</?s>"
 """What every text with a control token has, for searching many at once."""
 LOST_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+LONE_ACCENT = re.compile(r"(?:\A|[\W\d_])[\u0300-\u036f]")
+"""An accent on nothing: whoever reads one has not found what was meant."""
 SHORTEST_IN_ARGUMENTS = 3
 """Shorter values would be found inside other words of a tool call."""
 
@@ -47,7 +49,8 @@ def unscrambled(text: str) -> str:
     from ftfy.badness import badness
 
     meant = fix_encoding(text)
-    return meant if meant != text and badness(meant) < badness(text) else text
+    makes_sense = meant != text and badness(meant) < badness(text) and not LONE_ACCENT.search(meant)
+    return meant if makes_sense else text
 
 
 def is_garbled(text: str) -> bool:

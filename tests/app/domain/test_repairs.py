@@ -51,7 +51,7 @@ def test_text_that_was_decoded_wrongly_is_decoded_again(text: str, meant: str) -
     assert unscrambled(text) == meant
 
 
-@pytest.mark.parametrize("text", ["plain", "München, naïve, “quoted”", "Привет", "日本語", "CORAÇÃO"])
+@pytest.mark.parametrize("text", ["plain", "München, naïve, “quoted”", "Привет", "日本語", "CORAÇÃO", "only 4txt/Ì¼1.20"])
 def test_text_that_is_right_stays(text: str) -> None:
     assert not is_garbled(text)
     assert unscrambled(text) == text
