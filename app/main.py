@@ -23,7 +23,7 @@ from app.config import PROJECT_ROOT, Settings
 from app.db.session import UNREACHABLE, make_engine
 from app.domain.errors import Forbidden, Invalid, StudioError, TooLarge
 from app.domain.specs import STARTER
-from app.gateways.inference import Inference
+from app.gateways.inference import Inference, PreflightServer
 from app.gateways.model_folders import ModelFolders
 from app.gateways.outside import Outside
 from app.gateways.queue import make_queue
@@ -72,7 +72,12 @@ def make_studio(settings: Settings) -> Studio:
         expects_workers=settings.workers,
         secrets=SecretBox(settings.secret_key.get_secret_value() if settings.secret_key else None, settings.home.resolve()),
         private_webhooks=settings.webhook_private,
+        looker=PreflightServer(settings.inference_url, _inference_key(settings)),
     )
+
+
+def _inference_key(settings: Settings) -> str | None:
+    return settings.inference_key.get_secret_value() if settings.inference_key else None
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -94,8 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         servers=[{"url": settings.root_path}] if settings.root_path else None,
     )  # fmt: skip
     app.state.studio = studio
-    key = settings.inference_key.get_secret_value() if settings.inference_key else None
-    app.state.inference = Inference(settings.inference_url, key)
+    app.state.inference = Inference(settings.inference_url, _inference_key(settings))
     app.state.readiness = Readiness(studio, app.state.inference.is_alive)
     # /datasets/samples stands before /datasets/{id}.
     for module in (samples, datasets, compare, runs, queues, workers, webhooks, health, metrics, openai):

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from app.db.session import UNREACHABLE, in_words
 from app.domain.chat import invalid_field
 from app.domain.errors import StudioError
+from app.domain.preflight import PreflightFailed
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -36,7 +37,10 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, StudioError):
         status = 400 if error.status == 422 and request.scope["path"].startswith(OPENAI) else error.status  # noqa: PLR2004
         headers = RETRY_AFTER if status == 503 else {"WWW-Authenticate": "Bearer"} if status == 401 else None  # noqa: PLR2004
-        return JSONResponse(shape(error.message, error.kind, error.param, error.code), status, headers)
+        body = shape(error.message, error.kind, error.param, error.code)
+        if isinstance(error, PreflightFailed):
+            body["error"]["data"] = error.data
+        return JSONResponse(body, status, headers)
     if isinstance(error, RequestValidationError):
         return _unreadable(request, error)
     if isinstance(error, HTTPException):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from app.domain.base_models import BaseModel
     from app.domain.datasets import Row
     from app.domain.fixes import Fix
+    from app.domain.preflight import Preflight
     from app.domain.problems import Finding, Trouble
     from app.domain.samples import Part, SampleCard, SampleFile
 
@@ -100,10 +101,20 @@ class RowFile(Protocol):
         """Yield all rows as OpenAI chat JSONL."""
 
 
+class Looker(Protocol):
+    """Somebody who has the tokenizers of bases, and renders their templates where these can do no harm."""
+
+    def look(self, body: bytes) -> Preflight:
+        """Return what a run would learn from the rows that the JSON names; Unavailable when nobody can look."""
+
+
 class FindingsFile(Protocol):
     """What was found in each row of a version."""
 
     rows: int
+
+    def extremes(self, many: int) -> list[int]:
+        """Return so many rows with the most tokens, and as many with the fewest."""
 
     def counts(self, max_tokens: int | None = None) -> dict[Trouble, int]:
         """Return how many rows each problem is in, without those that no row has; too long is what has more tokens than are given."""

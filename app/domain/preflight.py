@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -95,6 +95,19 @@ class Fault(_Value):
     fixes: list[PreflightFix] = Field(default_factory=list)
 
 
+PLAIN = PreflightFix(
+    id="plain", label="Use Hone's plain template", settings={"chat_template": "plain"},
+    help="Each role's name on a line, then its text. Chat and the adapter's card follow it.",
+)  # fmt: skip
+
+
+def template_fault(sentence: str, *, plain_helps: bool = True) -> Fault:
+    """Return the fault of a template that cannot be used for any row."""
+    why = "What the template cannot write is not learnt."
+    fixes = [PLAIN] if plain_helps else []
+    return Fault(code="template_error", sentence=sentence, why=why, blocking=True, param="base_model", fixes=fixes)
+
+
 class Preflight(_Value):
     """What was found."""
 
@@ -110,6 +123,15 @@ class Preflight(_Value):
     steps_per_epoch: int
     faults: list[Fault]
     seconds: float
+
+    @classmethod
+    def of_no_row(cls, fault: Fault, *, total: int, max_length: int) -> Self:
+        """Return what there is to say when not even one row could be looked at."""
+        nothing = dict.fromkeys(Counts.model_fields, 0)
+        return cls(
+            template="tokenizer", max_length=max_length, context=None, counts=Counts(**nothing | {"total": total}), rows=[], tokens=None,
+            answers=None, trained_share=0.0, shared_prefix=SharedPrefix(steps=0.0, all=0.0), steps_per_epoch=0, faults=[fault], seconds=0.0,
+        )  # fmt: skip
 
     @property
     def blocking(self) -> list[Fault]:

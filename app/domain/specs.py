@@ -6,7 +6,7 @@ import math
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.domain.errors import Invalid
 from app.domain.labels import Notes, Tags
@@ -156,3 +156,15 @@ class RunRequest(BaseModel):
     tags: Tags = Field(default_factory=list, description="Words to find it by, kept in lower case.")
     priority: Priority = Field(Priority.NORMAL, description="Which waiting run goes first; of equal ones the one that came first.")
     cloned_from: Text | None = Field(None, max_length=64, description="The run that this one takes up with changes.")
+
+
+def parse_settings(request: RunRequest) -> TrainingSettings:
+    """Return the settings of a request, or Invalid naming the first field at fault."""
+    try:
+        return settings_for(request.preset, request.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][:1]) or "tuning"
+        what = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        message = f"settings.{field}: {what}"
+        raise Invalid(message, param=f"settings.{field}", code="invalid_setting") from None

@@ -70,6 +70,14 @@ class Findings:
         found = {trouble: int(np.count_nonzero(self._has(trouble, max_tokens))) for trouble in EXPLAINED if not trouble.is_aside}
         return {trouble: many for trouble, many in found.items() if many}
 
+    def extremes(self, many: int) -> list[int]:
+        """Return so many rows with the most tokens, and as many with the fewest."""
+        tokens = self._column("tokens")
+        if len(tokens) <= 2 * many:
+            return list(range(len(tokens)))
+        ordered = np.argpartition(tokens, [many, len(tokens) - many])
+        return [int(row) for row in (*ordered[-many:], *ordered[:many])]
+
     def page(self, trouble: Trouble | None, *, after: int, limit: int, max_tokens: int | None = None) -> tuple[list[int], bool]:
         """Return up to `limit` rows behind `after` that have a problem, or any rows, and whether there are more."""
         if trouble is None:

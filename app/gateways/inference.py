@@ -8,8 +8,10 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from pydantic import ValidationError
 
 from app.domain.errors import Invalid, StudioError, Unavailable
+from app.domain.preflight import Preflight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -21,6 +23,9 @@ ANSWER_SECONDS = 600.0
 """The longest silence: a large base may be loading from a slow disk."""
 EVENT_END, EVENT_NAME, LAST_EVENT = b"\n\n", b"data: ", b"[DONE]"
 NOT_THERE = "The inference server does not answer, so nothing can be asked just now. It starts again by itself; try again in a moment."
+NO_SERVER = "This studio runs no inference server, so nothing can be asked; start it with workers, or set HONE_INFERENCE_URL."
+PREFLIGHT_SECONDS = 20.0
+"""A first preflight reads a tokenizer, and others may be before it."""
 
 
 class Inference:
@@ -90,9 +95,29 @@ class Inference:
 
     def _check_address(self) -> None:
         if not self._base_url:
-            raise Unavailable(
-                "This studio runs no inference server, so nothing can be asked; start it with workers, or set HONE_INFERENCE_URL."
-            )
+            raise Unavailable(NO_SERVER)
+
+
+class PreflightServer:
+    """A client of the inference server for those who wait in a thread: it looks at rows."""
+
+    def __init__(self, base_url: str | None, key: str | None) -> None:
+        self._base_url = base_url
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+    def look(self, body: bytes) -> Preflight:
+        """Return what a run would learn from the rows that the JSON names; Unavailable when the server cannot be had."""
+        if not self._base_url:
+            raise Unavailable(NO_SERVER)
+        timeout = httpx.Timeout(LOOK_SECONDS, read=PREFLIGHT_SECONDS, write=PREFLIGHT_SECONDS)
+        try:
+            answer = httpx.post(f"{self._base_url}/preflight", content=body, headers=self._headers, timeout=timeout, trust_env=False)
+        except httpx.HTTPError:
+            raise Unavailable(NOT_THERE) from None
+        try:
+            return Preflight.model_validate(_body_of(answer))
+        except ValidationError:
+            raise Unavailable(NOT_THERE) from None  # another version of Hone, or none
 
 
 class _Gathered:

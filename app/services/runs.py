@@ -7,7 +7,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
@@ -20,7 +19,7 @@ from app.db.session import after_commit
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.runs import ENDED, RunStatus, after_request
-from app.domain.specs import RunRequest, TrainingSpec, settings_for
+from app.domain.specs import RunRequest, TrainingSpec, parse_settings
 from app.services.disk import Disk
 from app.services.paging import Page, newest_first
 from app.services.run_filter import EVERYTHING, RunFilter
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from app.domain.base_models import BaseModel
     from app.domain.labels import RunChange
     from app.domain.ports import BaseModels, Queue
-    from app.domain.specs import TrainingSettings
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
+    from app.services.preflight import Preflights
 
 TRAINING_QUEUE = "gpu"
 
@@ -42,12 +41,16 @@ TRAINING_QUEUE = "gpu"
 class Runs:
     """The runs of a project."""
 
-    def __init__(self, session: Session, queue: Queue, datasets: Datasets, models: BaseModels) -> None:
-        self.session, self.queue, self.datasets, self.models = session, queue, datasets, models
+    def __init__(
+        self, session: Session, queue: Queue, datasets: Datasets, models: BaseModels, preflights: Preflights | None = None
+    ) -> None:
+        self.session, self.queue, self.datasets, self.models, self.preflights = session, queue, datasets, models, preflights
 
     def launch(self, by: Identity, request: RunRequest) -> Run:
         """Check a request whole, freeze its rows and queue the run; nothing is stored when anything is wrong."""
         base = self.models.find(request.base_model)
+        if self.preflights:  # first, since it may take a moment, in which nobody has to wait for what this locks
+            self.preflights.require(by, request)
         dataset = self._ready(by, request.dataset_id, "dataset_id")
         held_out = self._ready(by, request.eval_dataset_id, "eval_dataset_id") if request.eval_dataset_id else None
         spec, training_rows = self.plan(request, base, dataset, held_out)
@@ -191,18 +194,6 @@ def run_of(session: Session, by: Identity, run_id: str, *, to_change: bool = Fal
         message = "There is no such run."
         raise NotFound(message, code="run_not_found")
     return run
-
-
-def parse_settings(request: RunRequest) -> TrainingSettings:
-    """Return the settings of a request, or Invalid naming the first field at fault."""
-    try:
-        return settings_for(request.preset, request.settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][:1]) or "tuning"
-        what = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        message = f"settings.{field}: {what}"
-        raise Invalid(message, param=f"settings.{field}", code="invalid_setting") from None
 
 
 def export_name(dataset: Dataset) -> str:

@@ -16,6 +16,7 @@ from app.services.datasets import Datasets
 from app.services.desk import Desk
 from app.services.disk import Disks
 from app.services.models import Models
+from app.services.preflight import Preflights
 from app.services.queues import Queues
 from app.services.removal import Removal
 from app.services.runs import Runs
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from app.db import Dataset
     from app.domain.datasets import Message
-    from app.domain.ports import BaseModels, Queue, Secrets, Shelf, Storage
+    from app.domain.ports import BaseModels, Looker, Queue, Secrets, Shelf, Storage
     from app.services.accounts import Identity
 
 
@@ -51,6 +52,7 @@ class Studio:
     expects_workers: bool
     secrets: Secrets
     private_webhooks: bool
+    looker: Looker
 
     @cached_property
     def disks(self) -> Disks:
@@ -58,6 +60,11 @@ class Studio:
         places = {"store": self.incoming, "runs": self.run_folders.parent}
         database = self.engine.url.database if self.engine.dialect.name == "sqlite" else None
         return Disks(places | ({"database": Path(database).parent} if database else {}))
+
+    @cached_property
+    def preflights(self) -> Preflights:
+        """What was seen of datasets as runs would learn from them."""
+        return Preflights(self.engine, self.storage, self.queue, self.bases, self.looker)
 
     def datasets(self, session: Session) -> Datasets:
         """Return the datasets' service."""
@@ -69,7 +76,7 @@ class Studio:
 
     def runs(self, session: Session) -> Runs:
         """Return the runs' service."""
-        return Runs(session, self.queue, self.datasets(session), self.bases)
+        return Runs(session, self.queue, self.datasets(session), self.bases, self.preflights)
 
     def queues(self, session: Session) -> Queues:
         """Return the queues' service."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -13,7 +14,7 @@ from workers.inference.decoding import Sampling, Sequence, read_prompt
 from workers.inference.devices import AUTO, FIRST_GPU
 from workers.inference.jobs import Begun, Choice, Done, Ended, Failed, Job, Piece
 from workers.inference.models import BaseKey, LoadedBase, free_memory, key_of
-from workers.inference.prompts import Prompts
+from workers.inference.prompts import Prompts, own_template
 from workers.inference.rendering import Renderer
 from workers.inference.text import AnswerText
 
@@ -33,7 +34,7 @@ class Answering:
         self._side_by_side = side_by_side
         self._renderer = Renderer()
         self._loaded: LoadedBase | None = None
-        self._prompts: Prompts | None = None
+        self._prompts: dict[str | None, Prompts] = {}
         self.active: list[Job] = []
 
     @property
@@ -54,8 +55,9 @@ class Answering:
         if self.active and (len(self.active) >= self._side_by_side or self._loaded is None or self._loaded.key != key):
             return False
         with _memory_may_end():
-            loaded, prompts = self._load(key)
+            loaded = self._load(key)
             job.adapter = self._attach(loaded, job)
+            prompts = self._prompts_for(loaded, job.request.hone.adapter_dir)
             prompt = prompts.tokens(job.request.turns(), context=loaded.context)
             self._read(job, loaded, prompt, prompts.end_ids)
         self.active.append(job)
@@ -84,16 +86,22 @@ class Answering:
         for job in self.active:
             job.tell(Failed(why))
         self.active = []
-        self._loaded = self._prompts = None
+        self._loaded, self._prompts = None, {}
         free_memory(device)
 
-    def _load(self, key: BaseKey) -> tuple[LoadedBase, Prompts]:
-        if self._loaded is None or self._prompts is None or self._loaded.key != key:
+    def _load(self, key: BaseKey) -> LoadedBase:
+        if self._loaded is None or self._loaded.key != key:
             if self._loaded is not None:
                 self.unload(self._loaded.key.device, Unavailable("Another model was asked for."))
-            self._loaded = loaded = LoadedBase(key)
-            self._prompts = Prompts(loaded.tokenizer, loaded.model, self._renderer)
-        return self._loaded, self._prompts
+            self._loaded = LoadedBase(key)
+        return self._loaded
+
+    def _prompts_for(self, loaded: LoadedBase, adapter: Path | None) -> Prompts:
+        """Return what writes prompts for the base or one of its adapters, most of which use the base's template."""
+        own = own_template(adapter)
+        if own not in self._prompts:
+            self._prompts[own] = Prompts(loaded.tokenizer, loaded.model, self._renderer, own=own)
+        return self._prompts[own]
 
     def _attach(self, loaded: LoadedBase, job: Job) -> str | None:
         try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from app.domain.cards import CHAT_TEMPLATE
 from app.domain.errors import Invalid
+from workers.inference.folders import unusable_adapter
 from workers.inference.rendering import Renderer
-from workers.training.templates import chat_template
+from workers.training.templates import MAX_TEMPLATE_BYTES, ChatTemplate, chat_template, special_tokens
 
 PROBE = "ANSWER"
 
@@ -14,10 +17,11 @@ PROBE = "ANSWER"
 class Prompts:
     """Writes prompts for one base."""
 
-    def __init__(self, tokenizer: Any, model: Any, renderer: Renderer) -> None:
+    def __init__(self, tokenizer: Any, model: Any, renderer: Renderer, *, own: str | None = None) -> None:
+        """Take the base's template, or the one that came with an adapter as its `own`."""
         self._tokenizer = tokenizer
         self._renderer = renderer
-        self._template = chat_template(tokenizer)
+        self._template = chat_template(tokenizer) if own is None else ChatTemplate(own, special_tokens(tokenizer), "plain")
         self.end_ids = frozenset(_declared_ends(tokenizer, model) | self._template_ends())
 
     def tokens(self, turns: list[dict[str, str]], *, context: int) -> list[int]:
@@ -34,7 +38,7 @@ class Prompts:
             text = self._render([{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}], prompt=False)
         except Invalid:
             return set()  # a template that refuses this little is refused when it is asked for real
-        after = self._encode(text.rpartition(PROBE)[2])[:1]
+        after = self._encode(text.rpartition(PROBE)[2].lstrip())[:1]
         return {token for token in after if token in self._tokenizer.added_tokens_decoder}
 
     def _render(self, turns: list[dict[str, str]], *, prompt: bool) -> str:
@@ -43,6 +47,18 @@ class Prompts:
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def own_template(adapter: Path | None) -> str | None:
+    """Return the chat template that lies in an adapter's folder: its rows were written with that, so its questions are too."""
+    place = adapter and adapter / CHAT_TEMPLATE
+    if place is None or not place.is_file():
+        return None
+    with place.open("rb") as file:
+        raw = file.read(MAX_TEMPLATE_BYTES + 1)
+    if len(raw) > MAX_TEMPLATE_BYTES:
+        raise unusable_adapter("The adapter's chat template is larger than 64 KiB.")
+    return raw.decode("utf-8", "replace")
 
 
 def _declared_ends(tokenizer: Any, model: Any) -> set[int]:

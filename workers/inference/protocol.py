@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.domain.chat import ChatRequest, invalid_field
+from app.domain.datasets import Message, Split
 from app.domain.errors import Invalid, StudioError
+from workers.training.rows import Row
 
 FinishReason = Literal["stop", "length"]
 LAST_EVENT = b"data: [DONE]\n\n"
@@ -52,6 +54,39 @@ class ResumeRequest(BaseModel):
 
     device: str | None = None
     holder: str | None = None
+
+
+class PreflightRow(BaseModel):
+    """A row to look at, under the number people know it by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: int
+    messages: list[Message] = Field(min_length=1)
+    tools: list[dict[str, Any]] | None = None
+
+    def row(self) -> Row:
+        """Return it as the trainer has rows."""
+        return Row(tuple(self.messages), "", Split.TRAIN, self.number, self.tools)
+
+
+class PreflightRequest(BaseModel):
+    """Rows to be looked at as a run would train them; `total_rows` when there are more."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_dir: Path
+    rows: list[PreflightRow]
+    max_length: int = Field(ge=1)
+    batch_size: int = Field(8, ge=1)
+    seed: int = Field(0, ge=0)
+    chat_template: Literal["auto", "plain"] = "auto"
+    total_rows: int | None = None
+
+    @property
+    def total(self) -> int:
+        """How many rows there are."""
+        return self.total_rows or len(self.rows)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from app.domain.errors import Invalid, StudioError, Unauthenticated
 from workers.inference.jobs import Done, Ended, Failed, Job, Piece, Report
+from workers.inference.preflight import Preflights
 from workers.inference.protocol import (
     LAST_EVENT,
     Answer,
@@ -51,6 +52,7 @@ def create_app(engine: Engine, key: str) -> Starlette:
         Route("/livez", livez),
         Route("/status", guarded(server.status)),
         Route("/v1/chat/completions", guarded(server.chat), methods=["POST"]),
+        Route("/preflight", guarded(server.preflight), methods=["POST"]),
         Route("/yield", guarded(server.leave), methods=["POST"]),
         Route("/resume", guarded(server.come_back), methods=["POST"]),
     ]
@@ -74,6 +76,7 @@ class Server:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._preflights = Preflights()
 
     async def status(self, _: Request) -> Response:
         """Say what is loaded and which device is left to a run; whoever wants to know is likely to ask something soon."""
@@ -91,6 +94,10 @@ class Server:
         wanted = read_body(ResumeRequest, await body_of(request) or b"{}")
         self._engine.resume(wanted.device, wanted.holder)
         return JSONResponse(self._engine.status())
+
+    async def preflight(self, request: Request) -> Response:
+        """Say what a run would learn from some rows."""
+        return JSONResponse(await self._preflights.look(await body_of(request)))
 
     async def chat(self, request: Request) -> Response:
         """Answer a conversation."""

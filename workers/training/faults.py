@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain.fixes import Drop, Repair
-from app.domain.preflight import Fault, PreflightFix
+from app.domain.preflight import PLAIN, Fault, PreflightFix
 from app.domain.problems import EXPLAINED, Trouble
 from workers.training.masks import Masker
 from workers.training.prepare import ROWS_NAMED, Prepared
@@ -160,8 +160,7 @@ def _plain(looked: Looked, numbers: Sequence[int]) -> Iterator[PreflightFix]:
     for row in tried:
         again.add(row, plain, looked.max_length)
     if not again.refusals and not again.doubled and len(again.silent) < len(tried):
-        words = "Each role's name on a line, then its text. Chat and the adapter's card follow it."
-        yield PreflightFix(id="plain", label="Use Hone's plain template", help=words, settings={"chat_template": "plain"})
+        yield PLAIN
 
 
 def _left_out(looked: Looked, numbers: Sequence[int]) -> Iterator[PreflightFix]:

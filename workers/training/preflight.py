@@ -49,17 +49,19 @@ class Length:
     trained: int
 
 
-def look(rows: Sequence[Row], masker: Masker, wanted: Wanted, *, context: int | None, go_on: Callable[[], bool]) -> Preflight:
-    """Return what is found in the rows; once `go_on` says no, in those that were looked at so far."""
+def look(rows: Sequence[Row], masker: Masker, wanted: Wanted, *, context: int | None, go_on: Callable[[Row], bool]) -> Preflight:
+    """Return what is found in the rows; once `go_on` says no before a row, in those that were looked at so far."""
     began = time.monotonic()
     max_length = min(wanted.max_length, context or wanted.max_length)
     prepared, seen, lengths = Prepared(), list[Row](), list[Length]()
     for place in _order(rows, wanted.seed):
+        if not go_on(rows[place]) and seen:
+            break
         masked = prepared.add(rows[place], masker, max_length)
         seen.append(rows[place])
         if masked is not None:
             lengths.append(Length(place, len(masked.ids), int(masked.trained[1:].sum())))
-        if prepared.slow or not go_on():
+        if prepared.slow:
             break
     total = wanted.total_rows or len(rows)
     looked = Looked(seen, prepared, masker, max_length, context, is_whole=len(seen) == total)

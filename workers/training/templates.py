@@ -43,6 +43,7 @@ MAX_RENDER_SECONDS = 2.0
 FIXED_DATE = "26 Jul 2024"
 """Some templates print today's date, which would make a run depend on the day it runs on; this is Llama's own fallback."""
 TemplateError: type[Exception] = chat_template_utils.jinja2.exceptions.TemplateError  # type: ignore[attr-defined]
+Source = Literal["tokenizer", "default", "plain"]
 MARKS = re.compile(r"\{% (?:end)?generation %\}")
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 NO_END = "The base's tokenizer has no end-of-sequence token, so with Hone's plain template an answer could never end."
@@ -62,7 +63,7 @@ class ChatTemplate:
 
     text: str
     special_tokens: dict[str, Any]
-    source: str
+    source: Source
     """Where it comes from: the tokenizer; default, Hone's plain one since the base has none; or plain, since the settings say so."""
     most_characters: int = MAX_RENDERED_CHARACTERS
     """How much it may make of a row beyond what the row holds itself."""
@@ -113,7 +114,9 @@ class ChatTemplate:
         return rendered[0], [(int(start), int(end)) for start, end in spans[0]] if mark else []
 
 
-def chat_template(tokenizer: PreTrainedTokenizerBase, wanted: Literal["auto", "plain"] = "auto") -> ChatTemplate:
+def chat_template(
+    tokenizer: PreTrainedTokenizerBase, wanted: Literal["auto", "plain"] = "auto", *, most_characters: int = MAX_RENDERED_CHARACTERS
+) -> ChatTemplate:
     """Return the tokenizer's own chat template; Hone's plain one when it has none, or when that is wanted."""
     own = tokenizer.chat_template
     text = own.get("default") if isinstance(own, dict) else own
@@ -121,11 +124,11 @@ def chat_template(tokenizer: PreTrainedTokenizerBase, wanted: Literal["auto", "p
     if text is None or wanted == "plain":
         if tokenizer.eos_token is None:
             raise Invalid(NO_END, param="base_model", code="no_end_of_turn")
-        return ChatTemplate(PLAIN_TEMPLATE, tokens, "plain" if wanted == "plain" else "default")
+        return ChatTemplate(PLAIN_TEMPLATE, tokens, "plain" if wanted == "plain" else "default", most_characters)
     if len(text.encode()) > MAX_TEMPLATE_BYTES:
         message = "The base's chat template is larger than 64 KiB."
         raise Invalid(message, param="base_model", code="template_error")
-    return ChatTemplate(text, tokens, "tokenizer")
+    return ChatTemplate(text, tokens, "tokenizer", most_characters)
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

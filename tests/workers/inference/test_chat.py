@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -197,3 +198,17 @@ def test_a_client_that_leaves_stops_its_generation(server: Running, tmp_path: Pa
     ask(server, make_base(tmp_path / "next"), max_tokens=2)
     assert server.status()["loaded"] == str(tmp_path / "next")
     assert time.monotonic() - begun < 100  # hours, had it gone on
+
+
+def test_an_adapter_is_asked_with_the_template_it_was_trained_with(
+    server: Running, tiny_base: Path, tiny_adapter: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(tiny_adapter, tmp_path / "own"))
+    (own / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}\n{% endfor %}{{ 'A longer opening: ' * 9 }}")
+
+    def prompt_tokens(adapter: Path) -> int:
+        return int(ask(server, tiny_base, adapter, max_tokens=1).usage.prompt_tokens)
+
+    before = prompt_tokens(tiny_adapter)
+    assert prompt_tokens(own) > before + 50
+    assert prompt_tokens(tiny_adapter) == before

@@ -13,11 +13,14 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
-from app.domain.events import Checkpoint, Started
+from app.domain.datasets import Message
+from app.domain.events import Checkpoint, Metric, Started
 from tests.workers.training.conftest import Train
-from tests.workers.training.tiny import CONTEXT, curve, last, make_model, make_tokenizer, notices, write_rows
+from tests.workers.training.tiny import CONTEXT, TEMPLATE, curve, last, make_model, make_tokenizer, notices, write_rows
 from workers.training import loop
 from workers.training.evaluate import HeldOut
+from workers.training.templates import chat_template
+from workers.training.tokenizer import load_tokenizer
 
 
 def write_long_rows(path: Path) -> Path:
@@ -253,3 +256,43 @@ def test_qlora_follows_lora(hidden: int, train_here: Train, tmp_path: Path) -> N
     assert expected[12] < 0.9 * expected[0]
     for step, loss in expected.items():
         assert abs(found[step] - loss) <= max(0.05 * loss, 0.03)
+
+
+def test_a_run_with_the_plain_template_leaves_it_with_its_adapter(train_here: Train, base: Path, tmp_path: Path) -> None:
+    code, events = train_here(max_steps=2, chat_template="plain")
+    adapter = tmp_path / "out" / "adapter"
+    assert code == 0, last(events).reason
+    assert next(event for event in events if isinstance(event, Started)).data["template"] == "plain"
+    tokenizer = load_tokenizer(base)
+    assert "chat_template.jinja" in (adapter / "README.md").read_text()
+    written = (adapter / "chat_template.jinja").read_text()
+    asked = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "blue"}]
+    ours = chat_template(tokenizer, "plain").render([Message.model_validate(turn) for turn in asked])
+    assert "generation %" not in written
+    assert tokenizer.apply_chat_template(asked, chat_template=written, tokenize=False) == ours
+
+
+def test_a_run_with_the_base_s_own_template_leaves_none(train_here: Train, tmp_path: Path) -> None:
+    train_here(max_steps=1)
+    assert not (tmp_path / "out" / "adapter" / "chat_template.jinja").exists()
+    assert "chat_template.jinja" not in (tmp_path / "out" / "adapter" / "README.md").read_text()
+
+
+def test_marks_around_prompts_stop_a_run_before_its_first_step_with_the_fix_that_mends_it(train_here: Train, tmp_path: Path) -> None:
+    base = make_model(tmp_path / "base", template=TEMPLATE.replace("{% if m['role'] == 'assistant' %}", "{% if true %}"))
+    code, events = train_here(base=base)
+    assert (code, last(events).code, curve(events)) == (1, "trained_prompt", {})
+    [fault] = last(events).data["faults"]
+    [fix] = fault["fixes"]
+    code, events = train_here(base=base, out="again", **fix["settings"])
+    assert code == 0, last(events).reason
+
+
+def test_a_run_learns_whole_texts(train_here: Train, tmp_path: Path) -> None:
+    lines = (json.dumps({"text": f"{n}: the colour of the sky is blue."}) for n in range(20))
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+    code, events = train_here(rows=tmp_path / "texts.jsonl", max_steps=4)
+    assert code == 0, last(events).reason
+    losses = curve(events)
+    assert losses[4] < losses[1]
+    assert any(isinstance(event, Metric) and event.name == "eval/loss" for event in events)

@@ -1,0 +1,166 @@
+"""What a run would learn from a dataset, asked of the inference server before anything is launched; the answer is kept while it holds."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from app.db.session import reading
+from app.domain.datasets import DatasetStatus, Row, Split
+from app.domain.errors import Conflict, StudioError, Unavailable
+from app.domain.preflight import PreflightFailed
+from app.domain.specs import parse_settings
+from app.services.datasets import Datasets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from app.db import DatasetVersion
+    from app.domain.base_models import BaseModel
+    from app.domain.ports import BaseModels, Looker, Queue, RowFile, Storage
+    from app.domain.preflight import Preflight
+    from app.domain.specs import RunRequest, TrainingSettings
+    from app.services.accounts import Identity
+
+MOST_ROWS, MOST_CHARACTERS = 4_000, 8_000_000
+"""More would not be looked at within two seconds; of larger datasets as many are picked by lot."""
+BLOCK_ROWS = 40
+"""Rows that are picked together: they lie together, and a block costs little more than a row."""
+EXTREMES = 3
+KEPT = 32
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json", "special_tokens_map.json")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a preflight depends on."""
+
+    version_id: str
+    base: str
+    stamp: tuple[tuple[str, int, int], ...]
+    max_length: int
+    batch_size: int
+    seed: int
+    chat_template: str
+    all_train: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of it the inference server is told."""
+        return {name: getattr(self, name) for name in ("max_length", "batch_size", "seed", "chat_template")}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The file of a version's rows, and what is known of them."""
+
+    file: RowFile
+    count: int
+    total: int
+    extremes: list[int] = field(default_factory=list)
+
+
+class Preflights:
+    """Looks at datasets as runs would learn from them."""
+
+    def __init__(self, engine: Engine, storage: Storage, queue: Queue, models: BaseModels, looker: Looker) -> None:
+        self.engine, self.storage, self.queue, self.models, self.looker = engine, storage, queue, models, looker
+        self._kept: OrderedDict[_Asked, Preflight] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def look(self, by: Identity, dataset_id: str, base: str, settings: TrainingSettings, *, all_train: bool = False) -> Preflight:
+        """Return what would be learnt; Unavailable while nobody can look. `all_train`: no rows of these are held out."""
+        found = self.models.find(base)
+        if found.folder is None:
+            message = (
+                f"{base} is not on this machine yet, so its tokenizer cannot be asked. The run fetches it, and looks before its first step."
+            )
+            raise Unavailable(message, param="base_model")
+        # In a session of its own, which is closed before it takes long: nobody else waits for the database meanwhile.
+        with reading(self.engine) as session:
+            version = self._version(Datasets(session, self.storage, self.queue), by, dataset_id)
+            asked = _Asked(
+                version.id, found.name, _stamp(found.folder), settings.max_length, settings.batch_size, settings.seed,
+                settings.chat_template, all_train,
+            )  # fmt: skip
+            if known := self._known(asked):
+                return known
+            total, sha256, findings = version.rows if all_train else version.train_rows, version.artifact.sha256, version.file("findings")
+            count, findings_sha256 = version.rows, findings.sha256 if findings else None
+        extremes = self.storage.findings(findings_sha256).extremes(EXTREMES) if findings_sha256 and count > MOST_ROWS else []
+        rows = _Rows(self.storage.rows(sha256), count, total, extremes)
+        return self._keep(asked, self.looker.look(_body(asked, found, rows)))
+
+    def require(self, by: Identity, request: RunRequest) -> None:
+        """Raise PreflightFailed when a run would learn nothing, or the wrong thing.
+
+        When that cannot be told here, or the request is wrong in another way, the launch or the trainer tells.
+        """
+        try:
+            settings = parse_settings(request)
+            all_train = request.eval_dataset_id is not None
+            found = self.look(by, request.dataset_id, request.base_model, settings, all_train=all_train)
+        except StudioError:
+            return
+        if found.blocking:
+            raise PreflightFailed(found.blocking)
+
+    def _version(self, datasets: Datasets, by: Identity, dataset_id: str) -> DatasetVersion:
+        dataset = datasets.get(by, dataset_id)
+        if dataset.status != DatasetStatus.READY or dataset.version is None:
+            message = "The dataset has no rows to look at yet."
+            raise Conflict(message, param="dataset_id", code="dataset_not_ready")
+        return dataset.version
+
+    def _known(self, asked: _Asked) -> Preflight | None:
+        with self._lock:
+            if asked in self._kept:
+                self._kept.move_to_end(asked)
+            return self._kept.get(asked)
+
+    def _keep(self, asked: _Asked, found: Preflight) -> Preflight:
+        with self._lock:
+            self._kept[asked] = found
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return what changes when a base's tokenizer is written anew."""
+    there = [path for path in (folder / name for name in TOKENIZER_FILES) if path.is_file()]
+    return tuple((path.name, (status := path.stat()).st_size, status.st_mtime_ns) for path in there)
+
+
+def _body(asked: _Asked, base: BaseModel, rows: _Rows) -> bytes:
+    """Return what the inference server is asked, as JSON."""
+    picked = _picked(rows)
+    told = [_told(row) for _, row in sorted(picked.items()) if row.label is not False and (asked.all_train or row.split is Split.TRAIN)]
+    total = len(told) if len(picked) == rows.count else rows.total
+    return json.dumps({"base_dir": str(base.folder), "rows": told, "total_rows": total, **asked.settings}).encode()
+
+
+def _told(row: Row) -> dict[str, Any]:
+    told = {"number": row.row + 1, "messages": [message.model_dump() for message in row.messages]}
+    return told | {"tools": row.tools} if row.tools else told
+
+
+def _picked(rows: _Rows) -> dict[int, Row]:
+    """Return rows by their numbers: the longest and the shortest if they are known, and blocks by lot until it is enough."""
+    blocks = [range(first, min(first + BLOCK_ROWS, rows.count)) for first in range(0, rows.count, BLOCK_ROWS)]
+    # The same rows each time, so that a change of settings shows in the figures alone.
+    random.Random(0).shuffle(blocks)  # noqa: S311 - a sample, no secret
+    picked, characters = dict[int, Row](), 0
+    for block in [rows.extremes, *blocks]:
+        found = rows.file.rows_at(list(block))
+        picked |= {row.row: row for row in found}
+        characters += sum(len(text) for row in found for text in row.texts)
+        if len(picked) >= MOST_ROWS or characters >= MOST_CHARACTERS:
+            break
+    return picked
