@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         None, description="Key that stored secrets are locked with, or several by commas: the first locks. Default: HONE_HOME/secret.key."
     )
     webhook_private: bool = Field(False, description="Whether webhooks may go to private addresses and this machine, also over http.")
-    fetch_private: bool = Field(False, description="Whether datasets may be fetched from private addresses and this machine, also over http.")
+    fetch_private: bool = Field(False, description="Whether files may be fetched from private addresses and this machine, also over http.")
     backup: bool = Field(True, description="Whether an older database is copied to HONE_HOME/backups before its schema is changed.")
     lease_seconds: float = Field(
         60.0, ge=1.0, description="For how many seconds a silent worker keeps what it holds; then another takes over. The same everywhere."

@@ -1,4 +1,4 @@
-"""A stand-in for the Hub on this machine: serves model folders the way the hub client asks for them."""
+"""A stand-in for the Hub on this machine: serves folders of models and datasets the way the hub client and Hone ask for them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
 
 COMMIT = "c0ffee" * 6 + "c0de"
+CONVERTED, CONVERTED_COMMIT = "refs/convert/parquet", "decade" * 6 + "beef"
+HEAD = "---"
 
 
 class HubHandler(BaseHTTPRequestHandler):
@@ -26,6 +30,10 @@ class HubHandler(BaseHTTPRequestHandler):
     def do_GET(self, *, head: bool = False) -> None:
         path = unquote(urlsplit(self.path).path).strip("/")
         self.server.asked.append(path)
+        self.server.tokens.append((path, self.headers.get("Authorization", "")))
+        if path.startswith(("api/datasets/", "datasets/")):
+            self._dataset(path.removeprefix("api/").removeprefix("datasets/"), is_api=path.startswith("api/"))
+            return
         if path.startswith("api/models/"):
             repo, _, rest = path.removeprefix("api/models/").partition("/revision/")
             repo = repo.partition("/tree/")[0]
@@ -56,29 +64,140 @@ class HubHandler(BaseHTTPRequestHandler):
         document = listed if tree else {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
         self._send(json.dumps(document).encode(), {"Content-Type": "application/json", "X-Repo-Commit": COMMIT}, head=head)
 
+    def _dataset(self, path: str, *, is_api: bool) -> None:
+        server = self.server
+        repo = next((known for known in (*server.datasets, *server.renamed) if f"{path}/".startswith(f"{known}/")), "")
+        rest = path.removeprefix(repo).strip("/")
+        has_token = self.headers.get("Authorization") == f"Bearer {server.token}"
+        if repo in server.renamed:
+            self._move(f"/{'api/' if is_api else ''}datasets/{server.renamed[repo]}/{rest}".rstrip("/"))
+        elif not repo or (repo in server.private and not has_token):
+            self._refuse(401, "RepoNotFound" if repo else "")
+        elif is_api:
+            self._about_dataset(repo, rest)
+        elif repo in server.gated and not has_token:
+            self._refuse(403, "GatedRepo")
+        elif server.files_at:
+            self._move(f"{server.files_at}/{path}")
+        else:
+            self._file_of(repo, rest.removeprefix("resolve/"))
+
+    def _about_dataset(self, repo: str, rest: str) -> None:
+        server = self.server
+        kind, _, revision = rest.partition("/")
+        is_converted = revision in {CONVERTED, CONVERTED_COMMIT}
+        folder = server.converted.get(repo) if is_converted else server.datasets[repo]
+        if folder is None or (revision and not is_converted and revision not in {"main", COMMIT, *server.older, *server.older.values()}):
+            self._refuse(404, "RevisionNotFound")
+        elif kind == "tree":
+            self._tree(folder)
+        elif kind == "parquet":
+            self._parquet(repo)
+        else:
+            commit = CONVERTED_COMMIT if is_converted else server.older.get(revision, COMMIT)
+            self._json({"id": repo, "sha": commit, "gated": "auto" if repo in server.gated else False, "cardData": _card(folder)})
+
+    def _tree(self, folder: Path) -> None:
+        files = [{"type": "directory", "path": "data", "size": 0}] + [_entry(folder, path) for path in sorted(folder.rglob("*"))]
+        listed = [each for each in files if each]
+        start = int(parse_qs(urlsplit(self.path).query).get("cursor", ["0"])[0])
+        following = start + self.server.page
+        place = f"{self.server.next_at or self.server.address}{urlsplit(self.path).path}?recursive=true&cursor={following}"
+        self._json(listed[start:following], {"Link": f'<{place}>; rel="next"'} if following < len(listed) else {})
+
+    def _parquet(self, repo: str) -> None:
+        folder = self.server.converted.get(repo)
+        if folder is None:
+            self._refuse(404, "EntryNotFound")
+            return
+        found: dict[str, dict[str, list[str]]] = {}
+        for path in sorted(folder.glob("*/*/*.parquet")):
+            config, split, _ = path.relative_to(folder).parts
+            found.setdefault(config, {}).setdefault(split.removeprefix("partial-"), []).append(str(path))
+        self._json(found)
+
+    def _file_of(self, repo: str, path: str) -> None:
+        commit, _, name = path.partition("/")
+        folders = {
+            COMMIT: self.server.datasets[repo],
+            "main": self.server.datasets[repo],
+            CONVERTED_COMMIT: self.server.converted.get(repo),
+        }
+        folder = folders.get(commit)
+        if folder is None or not (folder / name).is_file():
+            self._refuse(404, "EntryNotFound")
+            return
+        content = (folder / name).read_bytes()
+        self._send(content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Accept-Ranges": "bytes"}, head=False)
+
+    def _json(self, document: object, headers: dict[str, str] | None = None) -> None:
+        self._send(json.dumps(document).encode(), {"Content-Type": "application/json"} | (headers or {}), head=False, is_file=False)
+
+    def _move(self, place: str) -> None:
+        self.send_response(307)
+        self.send_header("Location", place)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def _refuse(self, status: int, code: str) -> None:
         self.send_response(status)
         self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _send(self, content: bytes, headers: dict[str, str], *, head: bool) -> None:
-        self.send_response(200)
-        for name, value in (headers | {"Content-Length": str(len(content))}).items():
+    def _send(self, content: bytes, headers: dict[str, str], *, head: bool, is_file: bool = True) -> None:
+        wanted = self.headers.get("Range", "") if is_file else ""
+        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+        if wanted:
+            self.server.ranges.append(wanted)
+            headers = headers | {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+        self.send_response(206 if wanted else 200)
+        for name, value in (headers | {"Content-Length": str(len(content) - start)}).items():
             self.send_header(name, value)
         self.end_headers()
-        if not head:
-            self.wfile.write(content)
+        if head:
+            return
+        if is_file and self.server.cuts:
+            self.wfile.write(content[start : start + self.server.cuts.pop(0)])
+            self.close_connection = True
+            return
+        self.wfile.write(content[start:])
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
 
+def _card(folder: Path) -> object:
+    """Return what stands above a README, as the Hub hands it out."""
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    return yaml.safe_load(text.split(HEAD)[1]) if text.startswith(HEAD) else {}
+
+
+def _entry(folder: Path, path: Path) -> dict[str, object] | None:
+    """Return a file as the Hub lists it; a large one has its SHA-256, and for the stand-in Parquet is large."""
+    if not path.is_file():
+        return None
+    large = {"lfs": {"oid": hashlib.sha256(path.read_bytes()).hexdigest()}} if path.suffix == ".parquet" else {}
+    return {"type": "file", "path": str(path.relative_to(folder)), "size": path.stat().st_size, "oid": "0" * 40} | large
+
+
 class HubServer(ThreadingHTTPServer):
     """Holds repositories by id, and remembers what was asked for."""
 
-    def __init__(self, repos: dict[str, Path]) -> None:
+    def __init__(self, repos: dict[str, Path], datasets: dict[str, Path] | None = None) -> None:
         super().__init__(("127.0.0.1", 0), HubHandler)
+        self.datasets, self.converted, self.renamed = datasets or {}, dict[str, Path](), dict[str, str]()
+        self.older: dict[str, str] = {}
+        """Tags, and the commits of before that they stand for; what lies there is the same."""
+        self.token, self.private = "hf_right", set[str]()
+        self.tokens: list[tuple[str, str]] = []
+        """Every path that was asked for, and the Authorization that came with it."""
+        self.cuts: list[int] = []
+        """After how many bytes the next answers with a file break off."""
+        self.ranges: list[str] = []
+        self.page, self.next_at, self.files_at = 1000, "", ""
+        """Entries of a page of a listing, the host its next page is said to be at, and the host that files lie at; else this one."""
         self.repos, self.asked = repos, list[str]()
         self.gated = set[str]()
         """Repositories that are shown to everybody and handed out to nobody."""
@@ -90,10 +209,10 @@ class HubServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def hub(repos: dict[str, Path]) -> Iterator[HubServer]:
+def hub(repos: dict[str, Path], datasets: dict[str, Path] | None = None) -> Iterator[HubServer]:
     """Serve folders as repositories."""
-    server = HubServer(repos)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = HubServer(repos, datasets)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield server
     finally:

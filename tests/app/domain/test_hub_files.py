@@ -1,0 +1,123 @@
+"""Which files belong to which split, by the Hub's own rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.domain.errors import Invalid
+from app.domain.hub_files import kind_of, matches, sort_files
+
+
+def described(*files: dict[str, Any]) -> dict[str, Any]:
+    return {"configs": [{"config_name": "default", "data_files": list(files)}]}
+
+
+@pytest.mark.parametrize(
+    ("paths", "splits"),
+    [
+        (["data.csv"], {"train": ["data.csv"]}),
+        (["train.csv", "test.csv", "README.md"], {"train": ["train.csv"], "test": ["test.csv"]}),
+        (["my_train-1.jsonl.gz", "dev.jsonl.gz"], {"train": ["my_train-1.jsonl.gz"], "validation": ["dev.jsonl.gz"]}),
+        (["a/training/1.json", "a/eval set/2.json"], {"train": ["a/training/1.json"], "test": ["a/eval set/2.json"]}),
+        (["data/gold-00000-of-00001.parquet", "data/other.parquet"], {"gold": ["data/gold-00000-of-00001.parquet"]}),
+        (
+            ["harmless/train.jsonl", "harmless/test.jsonl", "notes.txt"],
+            {"train": ["harmless/train.jsonl"], "test": ["harmless/test.jsonl"]},
+        ),
+        (["rows.jsonl", "LICENSE.txt"], {"train": ["rows.jsonl"]}),
+        (["testify.csv", "restrain.csv"], {"train": ["testify.csv", "restrain.csv"]}),
+        (["train/0.arrow", "train/state.json", "train/dataset_info.json"], {"train": ["train/0.arrow"]}),
+        (["train.v1.csv", "v1.test.csv"], {"train": ["train.v1.csv"], "test": ["v1.test.csv"]}),
+    ],
+)
+def test_without_a_card_folders_and_names_decide(paths: list[str], splits: dict[str, list[str]]) -> None:
+    assert sort_files(paths, {}) == {"default": splits}
+
+
+@pytest.mark.parametrize("paths", [[], ["README.md"], [".gitattributes", "cat.png"], ["squad.py"], ["_temporary/x.csv"], ["model.tar.gz"]])
+def test_files_that_are_no_rows_make_no_split(paths: list[str]) -> None:
+    assert sort_files(paths, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("data_files", "splits"),
+    [
+        ("data.csv", {"train": ["data.csv"]}),
+        (["data.csv", "holdout.csv"], {"train": ["data.csv", "holdout.csv"]}),
+        (
+            [{"split": "train", "path": "data.csv"}, {"split": "test", "path": "holdout.csv"}],
+            {"train": ["data.csv"], "test": ["holdout.csv"]},
+        ),
+        ([{"split": "train", "path": ["data.csv", "a/*.csv"]}], {"train": ["a/1.csv", "data.csv"]}),
+        ({"train": "data.csv", "extra": ["a/**"]}, {"train": ["data.csv"], "extra": ["a/1.csv", "a/b/2.csv"]}),
+    ],
+)
+def test_a_card_decides_where_it_says_something(data_files: Any, splits: dict[str, list[str]]) -> None:
+    paths = ["a/1.csv", "a/b/2.csv", "data.csv", "holdout.csv"]
+    assert sort_files(paths, {"configs": [{"config_name": "default", "data_files": data_files}]}) == {"default": splits}
+
+
+def test_where_nothing_that_a_card_names_is_there_names_decide() -> None:
+    assert sort_files(["rows.csv"], described({"split": "test", "path": "missing-*"})) == {"default": {"train": ["rows.csv"]}}
+
+
+def test_a_dataset_has_as_many_configurations_as_its_card_says() -> None:
+    card = {
+        "configs": [
+            {"config_name": "en", "data_files": [{"split": "train", "path": "en/train-*"}]},
+            {"config_name": "de", "data_dir": "de"},
+            {"config_name": "gone", "data_files": "fr/*"},
+        ]
+    }
+    assert sort_files(["en/train-0.jsonl", "de/test.jsonl", "de/train.jsonl"], card) == {
+        "en": {"train": ["en/train-0.jsonl"]},
+        "de": {"test": ["de/test.jsonl"], "train": ["de/train.jsonl"]},
+    }
+
+
+@pytest.mark.parametrize(
+    "card", [None, [], "x", {"configs": None}, {"configs": "x"}, {"configs": [1, None]}, {"configs": [{"data_files": [None, 3]}]}]
+)
+def test_a_card_that_makes_no_sense_is_passed_over(card: Any) -> None:
+    assert sort_files(["rows.jsonl"], card) == {"default": {"train": ["rows.jsonl"]}}
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "fits"),
+    [
+        ("data/train-0.parquet", "data/train-*", True),
+        ("data/a/train-0.parquet", "data/train-*", False),
+        ("data/a/train-0.parquet", "data/**", True),
+        ("data/a/train-0.parquet", "**/train-*.parquet", True),
+        ("train-0.parquet", "**/train-*.parquet", True),
+        ("data", "data/**", False),
+        ("x.csv", "./x.csv", True),
+        ("a/b/c.csv", "a/**/c.csv", True),
+        ("a/c.csv", "a/**/c.csv", True),
+        ("x1.csv", "x[0-9].csv", True),
+        ("X1.csv", "x?.csv", False),
+    ],
+)
+def test_patterns_are_read_as_the_hub_reads_them(path: str, pattern: str, fits: bool) -> None:  # noqa: FBT001 - a column of the table
+    assert matches(path, pattern) is fits
+
+
+def test_no_pattern_takes_for_ever() -> None:
+    # Read by ordinary backtracking either of these would outlast the test's time limit by far.
+    assert not matches("a" * 5000, "*a" * 400 + "b")
+    assert not matches("a/" * 2000 + "a", "**/a/" * 400 + "b")
+
+
+def test_a_card_with_too_many_patterns_is_refused() -> None:
+    with pytest.raises(Invalid, match="more files than"):
+        sort_files([f"{n}.csv" for n in range(3000)], described({"split": "train", "path": ["*.csv"] * 2000}))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("a.JSONL", ".jsonl"), ("a.csv.gz", ".csv"), ("a.zip", ".zip"), ("a.gz", ""), ("config.json", ""), ("a/.x/b.csv", "")],
+)
+def test_the_ending_says_what_a_file_is(path: str, kind: str) -> None:
+    assert kind_of(path) == kind
