@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from app.db import Dataset, DatasetFile, DatasetVersion, EventRow, Import, VersionFile
 from app.db.artifacts import drop, keep
+from app.db.audit import OUTSIDE_CONTACTED
+from app.db.audit import note as audit
 from app.db.datasets import drop_uploads, drop_version, next_number
 from app.domain.datasets import DatasetStatus, ImportReport
 
@@ -157,12 +159,14 @@ class ChangeRows:
         """Tell of the rows, of what was found in them, and of what is to be done."""
         version, dataset = session.get_one(DatasetVersion, row.task["version_id"]), row.dataset
         kinds = {"rows": version.artifact.sha256} | {each.kind: each.artifact.sha256 for each in version.files}
-        fix, how = row.task["fix"], {"mapping": dataset.mapping, "system": dataset.system, "filename": dataset.filename}
+        how = {"mapping": dataset.mapping, "system": dataset.system, "filename": dataset.filename}
+        how["columns"] = dataset.report.get("columns", [])
+        fix = row.task["fix"]
 
         def spec(worker: Worker, out: Out) -> dict[str, Any]:
             files = {kind: str(worker.storage.path(kinds[kind])) for kind in ("rows", "findings", "aside") if kind in kinds}
             outs = {"out": str(out("rows")), "aside_out": str(out("aside")), "mask_map": str(out("mask_map"))}
-            return {"task": "fix", "fix": fix, "findings": None, "aside": None} | files | outs | how
+            return {"task": "fix", "fix": fix} | files | outs | how
 
         return spec
 
@@ -192,7 +196,13 @@ class FetchFiles:
         source = row.task["source"]
 
         def spec(worker: Worker, out: Out) -> dict[str, Any]:
-            return {"task": "fetch", "source": source, "out": str(out("fetched")), "max_bytes": worker.settings.max_upload_bytes}
+            settings = worker.settings
+            limits = {
+                "max_bytes": settings.max_upload_bytes,
+                "private_allowed": settings.fetch_private,
+                "store": settings.storage_url or "",
+            }
+            return {"task": "fetch", "source": source, "out": str(out("fetched")), **limits}
 
         return spec
 
@@ -200,13 +210,18 @@ class FetchFiles:
         """Enter the files, and have them read."""
         dataset, size = row.dataset, 0
         for place, (each, sealed) in enumerate(zip(made.report["fetched"], made.fetched, strict=True)):
-            file = DatasetFile(project_id=row.project_id, created_by=row.created_by, position=place, filename=each["filename"][-255:])
+            split = each["split"] or ""
+            # A file's name says which side its rows are on, unless they do themselves.
+            name = each["filename"] if split in each["filename"] else f"{split}-{each['filename']}"
+            file = DatasetFile(project_id=row.project_id, created_by=row.created_by, position=place, filename=name[-255:])
             file.origin = each["origin"]
-            file.upload = keep(session, worker.storage, sealed, kind="upload", filename=each["filename"], owner=row)
+            file.upload = keep(session, worker.storage, sealed, kind="upload", filename=name, owner=row)
             dataset.files.append(file)
             size += sealed.size_bytes
         dataset.filename = dataset.files[0].filename
-        tell(session, row, "fetched", f"{len(made.fetched)} files were fetched ({size:,} bytes).")
+        count = "1 file was" if len(made.fetched) == 1 else f"{len(made.fetched)} files were"
+        tell(session, row, "fetched", f"{count} fetched ({size:,} bytes).")
+        audit(session, row.project_id, row.created_by, OUTSIDE_CONTACTED, dataset.id, hosts=made.report["contacted"], why="a dataset")
         _next(session, row, {"kind": "import"}, size)
 
     def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:

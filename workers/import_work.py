@@ -78,7 +78,7 @@ class ImportWork:
         if finished is None:
             return None
         there = {name: file for name in OUTPUTS if (file := out_file(worker, work_id, token, name)).is_file()}
-        fetched = [worker.storage.incoming / each["file"] for each in finished.data.get("fetched", [])]
+        fetched = [worker.storage.incoming / each["path"] for each in finished.data.get("fetched", [])]
         return Made(
             finished.data, finished.reason, {name: worker.storage.seal(file) for name, file in there.items()},
             [worker.storage.seal(file) for file in fetched],

@@ -16,6 +16,8 @@ FILE_LEFT = "store.file_left"
 
 Under `blobs` their details name what they let go of in the store.
 """
+OUTSIDE_ASKED, OUTSIDE_CONTACTED = "outside.asked", "outside.contacted"
+"""Somebody had a thing fetched from outside; and the hosts that were spoken to for it."""
 
 
 class AuditEntry(IdMixin, Base):
@@ -31,6 +33,6 @@ class AuditEntry(IdMixin, Base):
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
-def note(session: Session, project_id: str, user_id: str, action: str, subject: str | None = None, **details: Any) -> None:
+def note(session: Session, project_id: str, user_id: str | None, action: str, subject: str | None = None, **details: Any) -> None:
     """Write down who did what."""
     session.add(AuditEntry(project_id=project_id, user_id=user_id, action=action, subject=subject, details=details))

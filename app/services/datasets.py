@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select
 
 from app.db import Dataset, DatasetFile, DatasetVersion, EventRow, Import, Run
 from app.db.artifacts import keep
-from app.db.audit import DATASET_DELETED, note
+from app.db.audit import DATASET_DELETED, OUTSIDE_ASKED, note
 from app.db.base import utc_now
 from app.db.datasets import drop_uploads
 from app.db.runs import forget_rows
@@ -63,6 +63,7 @@ class Datasets:
         self.session.add(dataset)
         self.session.flush()
         self._tell(dataset, "asked", f"It is to be fetched from {source.describe()}.")
+        note(self.session, by.project_id, by.user_id, OUTSIDE_ASKED, dataset.id, source=source.describe(), why="a dataset")
         self.work(by, dataset, {"kind": "fetch", "source": source.model_dump(mode="json")})
         return dataset
 

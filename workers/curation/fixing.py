@@ -57,6 +57,7 @@ class FixSpec(BaseModel):
     mask_map: Path | None = None
     mapping: Mapping | None = None
     system: str | None = None
+    columns: list[str] = Field(default_factory=list, description="Of a table: what a line that somebody has rewritten is read under.")
     filename: str = Field("rows.jsonl", description="Says what form a row has that somebody has rewritten.")
 
 
@@ -79,7 +80,7 @@ def apply_fix(spec: FixSpec, tell: Tell, *, parse: Parse | None = None) -> dict[
 def _parser(spec: FixSpec) -> Parse:
     from workers.curation.mending import parse_row
 
-    return lambda text: parse_row(text, spec.filename, spec.mapping, spec.system)
+    return lambda text: parse_row(text, spec.filename, spec.mapping, spec.system, columns=spec.columns)
 
 
 def _change(spec: FixSpec, writer: VersionWriter, tell: Tell) -> Outcome:

@@ -63,7 +63,18 @@ def _fix() -> Loaded:
     return FixSpec, run
 
 
-TASKS: dict[str, Callable[[], Loaded]] = {"import": _import, "check": _check, "fix": _fix}
+def _fetch() -> Loaded:
+    from workers.curation.fetching import FetchSpec, fetch
+
+    def run(spec: FetchSpec, reporter: Reporter) -> Outcome:
+        found = fetch(spec, reporter.progress)
+        files = [each.model_dump(mode="json") | {"path": str(each.path.relative_to(spec.out.parent))} for each in found.files]
+        return {"fetched": files, "contacted": found.contacted}, ""
+
+    return FetchSpec, run
+
+
+TASKS: dict[str, Callable[[], Loaded]] = {"import": _import, "check": _check, "fix": _fix, "fetch": _fetch}
 DOING = {
     "import": "Reading files", "check": "Looking at the rows", "fix": "Changing the rows", "fetch": "Fetching files"
 }  # fmt: skip
@@ -114,7 +125,7 @@ def run(
         with suppress(Leave):  # the pipe may be what broke
             reporter.emit(Finished(status="interrupted", reason="It was asked to stop."))
     except StudioError as error:
-        return _failed(reporter, error.message, error.code or "invalid")
+        return _failed(reporter, error.message, error.code or "invalid", error.data)
     except MemoryError:
         log.exception("out of memory")
         return _failed(reporter, OUT_OF_MEMORY, "memory")
@@ -127,8 +138,8 @@ def run(
     return DONE
 
 
-def _failed(reporter: Reporter, reason: str, code: str) -> int:
-    reporter.emit(Finished(status="failed", reason=reason, code=code))
+def _failed(reporter: Reporter, reason: str, code: str, data: dict[str, Any] | None = None) -> int:
+    reporter.emit(Finished(status="failed", reason=reason, code=code, data=data or {}))
     return FAILED
 
 
