@@ -48,9 +48,10 @@ class Lines(NamedTuple):
 
 
 class Understood(NamedTuple):
-    """Usable rows of a shape, ready to be written."""
+    """Usable rows of a shape, ready to be written, and the names that stand in each."""
 
     shape: DatasetFormat
+    names: tuple[str, ...]
     rows: RowBlock
 
 
@@ -150,7 +151,7 @@ def _block(layout: Layout, raw: bytes, line: int) -> Generator[Lines | Understoo
     if left > MAX_LEFT_SHARE * len(block.scan.ends):
         yield Lines(line, [raw])
     else:
-        yield from _in_order(block, line, found.lines, Understood(layout.shape, _rows(layout, found, texts, line)))
+        yield from _in_order(block, line, found.lines, Understood(layout.shape, layout.names, _rows(layout, found, texts, line)))
     return len(block.scan.ends)
 
 
@@ -180,7 +181,7 @@ def _in_order(block: _Block, line: int, lines: Places, understood: Understood) -
         here = int(lines[begin])
         if here > at:
             yield Lines(line + at, [block.raw[starts[at] : starts[here]]])
-        yield Understood(understood.shape, understood.rows.between(begin, end))
+        yield understood._replace(rows=understood.rows.between(begin, end))
         at = int(lines[end - 1]) + 1
     if at < len(starts):
         yield Lines(line + at, [block.raw[starts[at] :]])

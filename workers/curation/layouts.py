@@ -83,9 +83,10 @@ class Turns(NamedTuple):
 
 
 class Layout(Protocol):
-    """A way to spell rows of one shape."""
+    """A way to spell rows of one shape, which have these names."""
 
     shape: DatasetFormat
+    names: tuple[str, ...]
 
     def find(self, scan: Scan) -> Found:
         """Return the rows that are spelt so."""
@@ -104,8 +105,9 @@ class Talk:
     """Rows that are a list of turns: OpenAI's and ShareGPT's."""
 
     def __init__(self, shape: DatasetFormat, names: tuple[str, str, str], style: tuple[str, str]) -> None:
-        self.shape = shape
         turns, speaker, text = names
+        self.shape = shape
+        self.names: tuple[str, ...] = (turns,)
         comma, colon = style
         self._head = f'{{"{turns}"{colon}[{{"'.encode()
         self._between, self._end = f'"}}{comma}{{"'.encode(), b'"}]}\n'
@@ -173,6 +175,7 @@ class Flat:
 
     def __init__(self, shape: DatasetFormat, names: list[str], style: tuple[str, str]) -> None:
         self.shape = shape
+        self.names: tuple[str, ...] = tuple(names)
         self._asked, self._added, self._answered = (self._place(names, among) for among in (ASKED, ADDED, ANSWERED))
         comma, colon = style
         begins = [f'{opened}"{name}"{colon}"'.encode() for opened, name in zip(["{", *[f'"{comma}'] * len(names)], names, strict=False)]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from app.domain.datasets import ROW_GROUP_ROWS, Example, Split, moved_to_fill_both_sides, row_hash, side_by_hash
@@ -45,6 +49,8 @@ SCHEMA = pa.schema(
     ]
 )
 HASHED_AT_ONCE = 1024 * 1024
+MAX_WAITING = 2
+"""So many groups at most wait to be packed, while the next one is read."""
 
 
 class RowBlock(NamedTuple):
@@ -71,10 +77,11 @@ class RowWriter:
     def __init__(self, out: Path) -> None:
         self.out, self.part = out, part_of(out)
         self.counts = dict.fromkeys(Split, 0)
-        self._written = self._held_bytes = 0
+        self._numbered = self._held_bytes = 0
         self._group: list[tuple[Example, int, int]] = []
+        self._blocks: list[Any] = []
         self._given: set[Split] = set()
-        self._file: pq.ParquetWriter | None = None
+        self._file: _Behind | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +96,7 @@ class RowWriter:
     @property
     def rows(self) -> int:
         """How many rows were taken."""
-        return self._written + len(self._group)
+        return self._numbered + len(self._group)
 
     def add(self, example: Example, line: int, file: int = 0) -> None:
         """Take a row, which starts on that line of that file."""
@@ -98,15 +105,31 @@ class RowWriter:
         if len(self._group) >= ROW_GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
             self._flush()
 
+    def add_block(self, block: RowBlock, file: int = 0, split: Split | None = None) -> None:
+        """Take rows of a file that were read together; `split` is the side that was given for them."""
+        self._flush_group()
+        number = len(block.lines)
+        splits = pa.array([Split.TRAIN, Split.TEST]).take(block.held_out.cast(pa.int8())) if split is None else pa.repeat(split, number)
+        given = {
+            "messages": block.messages,
+            "split": splits,
+            "hash": block.hashes,
+            "line": block.lines,
+            "file": pa.repeat(pa.scalar(file, pa.int16()), number),
+        }
+        held_out = pc.sum(pc.equal(splits, Split.TEST)).as_py()
+        self._count({Split.TRAIN: number - held_out, Split.TEST: held_out}, {split} if split else set())
+        self._hold(given, number)
+
     def copy(self, base: Path) -> None:
         """Take all rows of an earlier version as they are, before any other."""
         with pq.ParquetFile(base) as file:
             for group in range(file.metadata.num_row_groups):
                 table = _in_schema(file.read_row_group(group))
-                self._opened().write_table(table, row_group_size=ROW_GROUP_ROWS)
+                self._opened().write(table)
                 for split in table.column("split").to_pylist():
                     self.counts[Split(split)] += 1
-                self._written += table.num_rows
+                self._numbered += table.num_rows
         self._given |= set(Split)
 
     def finish(self, is_learnt: Callable[[int], bool] | None = None) -> str | None:
@@ -116,7 +139,7 @@ class RowWriter:
         """
         self._flush()
         self._close()
-        if not self._written:
+        if not self._numbered:
             return None
         if is_learnt:
             self._rewrite(lambda table: [
@@ -135,40 +158,58 @@ class RowWriter:
         return sha256.hexdigest()
 
     def _flush(self) -> None:
+        self._flush_group()
+        if self._blocks:
+            self._opened().write(pa.concat_tables(self._blocks))
+            self._blocks, self._held_bytes = [], 0
+
+    def _flush_group(self) -> None:
+        """Turn rows that came one by one into a block."""
         if not self._group:
             return
         examples = [example for example, _, _ in self._group]
         hashes = [row_hash(each.turns, rejected=each.rejected, label=each.label, tools=each.tools) for each in examples]
         splits = [each.split or side_by_hash(one) for each, one in zip(examples, hashes, strict=True)]
-        self._given |= {each.split for each in examples if each.split}
-        for split in splits:
-            self.counts[split] += 1
-        columns = [
-            pa.array(range(self._written, self._written + len(self._group)), pa.int64()),
-            _messages([each.turns for each in examples]),
-            _messages([each.rejected for each in examples]),
-            pa.array([each.label for each in examples], pa.bool_()),
-            pa.array([each.tools for each in examples], pa.string()),
-            pa.array(splits, pa.string()),
-            pa.array(hashes, pa.string()),
-            pa.array([line for _, line, _ in self._group], pa.int32()),
-            pa.array([file for _, _, file in self._group], pa.int16()),
-        ]
-        self._opened().write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
-        self._written += len(self._group)
+        self._count(Counter(splits), {each.split for each in examples if each.split})
+        given = {
+            "messages": _messages([each.turns for each in examples]),
+            "rejected": _messages([each.rejected for each in examples]),
+            "label": pa.array([each.label for each in examples], pa.bool_()),
+            "tools": pa.array([each.tools for each in examples], pa.string()),
+            "split": pa.array(splits, pa.string()),
+            "hash": pa.array(hashes, pa.string()),
+            "line": pa.array([line for _, line, _ in self._group], pa.int32()),
+            "file": pa.array([file for _, _, file in self._group], pa.int16()),
+        }
         self._group.clear()
-        self._held_bytes = 0
+        self._hold(given, len(examples))
 
-    def _opened(self) -> pq.ParquetWriter:
+    def _count(self, counts: dict[Split, int], given: set[Split]) -> None:
+        for split, count in counts.items():
+            self.counts[split] += count
+        self._given |= given
+
+    def _hold(self, given: dict[str, Any], number: int) -> None:
+        """Number rows, and write them with others when there are enough; what they do not carry stays empty."""
+        given["row"] = pa.array(np.arange(self._numbered, self._numbered + number), pa.int64())
+        columns = [given[field.name] if field.name in given else pa.nulls(number, field.type) for field in SCHEMA]
+        table = pa.Table.from_arrays(columns, schema=SCHEMA)
+        self._numbered += number
+        self._blocks.append(table)
+        self._held_bytes = sum(block.nbytes for block in self._blocks)
+        if self._held_bytes >= GROUP_BYTES or sum(block.num_rows for block in self._blocks) >= ROW_GROUP_ROWS:
+            self._flush()
+
+    def _opened(self) -> _Behind:
         if self._file is None:
             self.part.parent.mkdir(parents=True, exist_ok=True)
-            self._file = pq.ParquetWriter(self.part, SCHEMA, compression=COMPRESSION)
+            self._file = _Behind(self.part)
         return self._file
 
     def _close(self) -> None:
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            file.close()
 
     def _split_again(self) -> None:
         """Split by hash what no file has split for us, and move a row over when one side would be empty.
@@ -195,6 +236,30 @@ class RowWriter:
                     table.set_column(place, SCHEMA.field("split"), pa.array(splits, pa.string())), row_group_size=ROW_GROUP_ROWS
                 )
         part_of(self.part).replace(self.part)
+
+
+class _Behind:
+    """Packs groups of rows into a file in a thread of its own, so that the next group is read meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetWriter(path, SCHEMA, compression=COMPRESSION)
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
+
+    def write(self, table: Any) -> None:
+        """Write rows soon; what went wrong with earlier ones is raised here."""
+        while len(self._waiting) >= MAX_WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._file.write_table, table, row_group_size=ROW_GROUP_ROWS))
+
+    def close(self) -> None:
+        """Write what is waiting, and end the file."""
+        try:
+            while self._waiting:
+                self._waiting.popleft().result()
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+            self._file.close()
 
 
 def _in_schema(table: Any) -> Any:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from app.domain.datasets import Split, row_hash, side_by_hash
 from app.domain.examples import SetAside
+from tests.workers.curation.conftest import Importer
 from workers.curation import fast_json
 from workers.curation.fast_json import Lines, Understood, fast_rows
 from workers.curation.json_rows import jsonl_rows
@@ -256,6 +257,20 @@ def test_either_way_gives_the_same_rows_of_any_file(
                 chance.choice(MUTATORS)(content, chance)
         fast, slow, _ = both_ways(bytes(content), piece)
         assert fast == slow
+
+
+@pytest.mark.parametrize("filename", ["rows.jsonl", "train.jsonl"])
+def test_an_import_tells_the_same_either_way(imported: Importer, monkeypatch: pytest.MonkeyPatch, filename: str) -> None:
+    odd = [{"id": 1} | PLAIN, chat(("user", "Hi?"), ("assistant", "")), {"text": "A text."}, {"b": "?"}]
+    rows = [{"prompt": f"{number}?", "completion": "é\n" * (number % 3) + "."} for number in range(12_000)]
+    content = as_lines(*rows[:6_000], *odd, *rows[6_000:], rows[0])
+    at_once = imported(content, filename)
+    with monkeypatch.context() as careful:
+        careful.setattr("workers.curation.reading.fast_rows", lambda blocks: iter([Lines(1, blocks)]))
+        one_by_one = imported(content, filename)
+    assert at_once.rows == one_by_one.rows
+    assert at_once.report.model_copy(update={"sha256": None}) == one_by_one.report.model_copy(update={"sha256": None})
+    assert len(at_once.rows) == 12_003
 
 
 @pytest.mark.material

@@ -3,12 +3,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.domain.datasets import Example, Split, Turn, row_hash, split_by_hash
+from app.domain.datasets import Example, Split, Turn, row_hash, side_by_hash, split_by_hash
 from workers.curation import parquet
-from workers.curation.parquet import SCHEMA, RowWriter
+from workers.curation.parquet import SCHEMA, RowBlock, RowWriter, conversations
 
 
 def turns(number: int) -> list[Turn]:
@@ -106,3 +107,52 @@ def test_rows_that_are_all_called_training_rows_are_split_by_hash(tmp_path: Path
     splits = split_by_hash([row_hash(turns(number)) for number in range(200)])
     assert pq.read_table(tmp_path / "rows").column("split").to_pylist() == splits
     assert writer.counts[Split.TEST] == splits.count(Split.TEST)
+
+
+def block_of(numbers: list[int]) -> RowBlock:
+    spoken = [turn for number in numbers for turn in turns(number)]
+    messages = conversations(
+        pa.array([turn.role for turn in spoken]),
+        pa.array([turn.content for turn in spoken]),
+        pa.array(range(0, 2 * len(numbers) + 1, 2), pa.int32()),
+    )
+    hashes = [row_hash(turns(number)) for number in numbers]
+    held_out = [side_by_hash(one) is Split.TEST for one in hashes]
+    return RowBlock(pa.array([number + 1 for number in numbers], pa.int32()), messages, pa.array(hashes), pa.array(held_out))
+
+
+def test_rows_that_were_read_together_are_written_as_those_that_came_one_by_one(tmp_path: Path) -> None:
+    alone = write(tmp_path / "alone", list(range(9_000)))
+    with RowWriter(tmp_path / "together") as writer:
+        for number in range(10):
+            writer.add(Example(turns(number)), number + 1)
+        block = block_of([*range(10, 9_000)])
+        for start, stop in ((0, 7_000), (7_000, 7_001), (7_001, 8_990)):
+            writer.add_block(block.between(start, stop))
+        assert writer.rows == 9_000
+        writer.finish()
+    assert pq.read_table(tmp_path / "together").equals(pq.read_table(tmp_path / "alone"))
+    assert writer.counts == alone.counts
+
+
+def test_a_side_that_was_given_for_a_block_is_kept(tmp_path: Path) -> None:
+    with RowWriter(tmp_path / "rows") as writer:
+        writer.add_block(block_of([*range(30)]), 1, Split.TEST)
+        writer.add_block(block_of([*range(30, 50)]), 2, Split.TRAIN)
+        writer.finish()
+    table = pq.read_table(tmp_path / "rows")
+    assert table.column("split").to_pylist() == ["test"] * 30 + ["train"] * 20
+    assert table.column("file").to_pylist() == [1] * 30 + [2] * 20
+    assert writer.counts == {Split.TRAIN: 20, Split.TEST: 30}
+
+
+def test_what_goes_wrong_while_rows_are_packed_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with RowWriter(tmp_path / "rows") as writer:
+        writer.add(Example(turns(1)), 1)
+        monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+        with pytest.raises(OSError, match="No space left"):
+            writer.finish()
+    assert list(tmp_path.iterdir()) == []
