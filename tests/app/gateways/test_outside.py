@@ -1,4 +1,4 @@
-"""Sending outside: names are looked up once and the judged address is contacted, whatever the name says a moment later."""
+"""Contacting outside: names are looked up once and the judged address is contacted, whatever the name says a moment later."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,11 +21,11 @@ from cryptography.x509.oid import NameOID
 
 from app.domain.webhooks import Reply
 from app.gateways import outside
-from app.gateways.outside import Outside
+from app.gateways.outside import NotAllowed, Outside, Reader
 from tests.app.listening import Endpoint, endpoint
 
 if TYPE_CHECKING:
-    from app.gateways.outside import Resolve
+    from app.gateways.outside import Resolve, ResolveNow
 
 
 @pytest.fixture
@@ -169,6 +170,9 @@ def secure(tmp_path: Path) -> Iterator[tuple[int, ssl.SSLContext]]:
             self.send_response(204)
             self.end_headers()
 
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
@@ -198,3 +202,133 @@ def test_the_certificate_is_checked_against_the_name_and_not_the_number(secure: 
 
 def test_ip_literals_need_no_look_up(told: Endpoint) -> None:
     assert post(Outside(private_allowed=True, resolve=names()), told.address) == Reply(204)
+
+
+def table(**names: list[str]) -> ResolveNow:
+    """A resolver that gives the next of a name's addresses each time it is asked, and fails for other names."""
+
+    def resolve(host: str, _port: int) -> list[str]:
+        return names[host.replace(".", "_")].pop(0).split()
+
+    return resolve
+
+
+def read(reader: Reader, url: str) -> int:
+    with reader.open(url, {}) as answer:
+        return answer.status_code
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[int, list[tuple[str, dict[str, str]]], dict[str, str]]]:
+    """A server on this machine: its port, what came, and where each path leads."""
+    came: list[tuple[str, dict[str, str]]] = []
+    leads: dict[str, str] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            came.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(302 if self.path in leads else 200)
+            self.send_header("Location", leads.get(self.path, ""))
+            self.send_header("Set-Cookie", "seen=1; Path=/")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server.server_address[1], came, leads
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+Served = tuple[int, list[tuple[str, dict[str, str]]], dict[str, str]]
+
+
+def test_a_file_is_asked_for_by_name_at_the_address_that_was_judged(served: Served) -> None:
+    port, came, _ = served
+    # Asked once more, the name would lead to where nobody listens.
+    reader = Reader(private_allowed=True, resolve=table(files_example=["127.0.0.1", "127.0.0.2"]))
+    assert read(reader, f"http://files.example:{port}/rows.jsonl") == 200
+    assert (came[0][0], came[0][1]["host"]) == ("/rows.jsonl", f"files.example:{port}")
+    assert (reader.contacted, reader.at) == (["files.example"], f"http://files.example:{port}/rows.jsonl")
+
+
+def test_a_name_that_turns_inward_between_two_hops_is_refused(served: Served) -> None:
+    port, came, leads = served
+    leads["/a"] = "/b"
+    reader = Reader(private_allowed=True, resolve=table(files_example=["127.0.0.1", "169.254.169.254"]))
+    with pytest.raises(NotAllowed, match=r"169\.254\.169\.254 belongs to no machine"):
+        read(reader, f"http://files.example:{port}/a")
+    assert [path for path, _ in came] == ["/a"]
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("http://169.254.169.254/latest/meta-data", "169.254.169.254 belongs to no machine"),
+        ("http://[::ffff:127.0.0.1]/", "belongs to no machine"),
+        ("http://0x7f.1/", "strange way"),
+        ("http://metadata.example/", "leads to a place that may not be contacted"),
+        ("https://me:word@files.example/", "without a name"),
+        ("file:///etc/passwd", "whole address"),
+        ("gopher://files.example/", "whole address"),
+        ("http://public.example/rows.csv", "Use https"),
+    ],
+)
+def test_where_a_redirect_leads_is_judged_as_the_first_address_is(served: Served, place: str, says: str) -> None:
+    port, came, leads = served
+    leads["/a"] = place
+    resolve = table(files_example=["127.0.0.1"], metadata_example=["169.254.169.254"], public_example=["93.184.216.34"])
+    reader = Reader(private_allowed=True, resolve=resolve)
+    with pytest.raises((NotAllowed, ValueError), match=says):
+        read(reader, f"http://files.example:{port}/a")
+    assert len(came) == 1
+    assert reader.contacted == ["files.example"]
+
+
+def test_a_redirect_into_this_network_is_refused_where_private_addresses_are(secure: tuple[int, ssl.SSLContext]) -> None:
+    reader = Reader(resolve=table(files_example=["10.0.0.7"]))
+    with pytest.raises(NotAllowed, match="HONE_FETCH_PRIVATE=true"):
+        read(reader, f"https://files.example:{secure[0]}/")
+    assert reader.contacted == []
+
+
+def test_redirects_are_followed_five_times(served: Served) -> None:
+    port, came, leads = served
+    leads.update({f"/{hop}": f"/{hop + 1}#part" for hop in range(7)})
+    reader = Reader(private_allowed=True)
+    assert read(reader, f"http://127.0.0.1:{port}/2") == 200
+    came.clear()
+    with pytest.raises(NotAllowed, match="more than 5 times"):
+        read(reader, f"http://127.0.0.1:{port}/0")
+    assert [path for path, _ in came] == ["/0", "/1", "/2", "/3", "/4", "/5"]
+
+
+def test_no_cookie_goes_along_to_the_next_hop(served: Served) -> None:
+    port, came, leads = served
+    leads["/a"] = "/b"
+    read(Reader(private_allowed=True), f"http://127.0.0.1:{port}/a")
+    assert [path for path, headers in came if "cookie" not in headers] == ["/a", "/b"]
+
+
+def test_a_file_goes_past_the_proxies_of_the_environment(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    assert read(Reader(private_allowed=True), f"http://127.0.0.1:{served[0]}/") == 200
+
+
+def test_the_next_address_of_a_file_s_server_is_tried(served: Served) -> None:
+    reader = Reader(private_allowed=True, resolve=table(files_example=["::1 127.0.0.1"]))
+    assert read(reader, f"http://files.example:{served[0]}/") == 200
+
+
+def test_a_file_s_server_proves_its_name(secure: tuple[int, ssl.SSLContext]) -> None:
+    port, trusting = secure
+    names_here = {"hooks_example": ["127.0.0.1"], "other_example": ["127.0.0.1"]}
+    reader = Reader(private_allowed=True, resolve=table(**names_here), certificates=trusting)
+    assert read(reader, f"https://hooks.example:{port}/") == 204
+    with pytest.raises(httpx.ConnectError, match=r"(?i)certificate"):
+        read(reader, f"https://other.example:{port}/")
