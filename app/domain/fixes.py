@@ -125,7 +125,8 @@ def offers(trouble: Trouble, summary: Mapping[str, Any], *, max_tokens: int | No
         found.append(Offer("Leave the longer rows out", words, DropLonger(tokens=max_tokens), "number"))
     if trouble in DROPPED_WHOLE:
         words = f"All rows with this problem are left out: {EXPLAINED[trouble].title[0].lower()}{EXPLAINED[trouble].title[1:]}."
-        found.append(Offer("Leave these rows out", words, Drop(problem=trouble)))
+        label = "Leave these test rows out" if trouble in {Trouble.LEAK, Trouble.NEAR_LEAK} else "Leave these rows out"
+        found.append(Offer(label, words, Drop(problem=trouble)))
     return found
 
 

@@ -33,6 +33,10 @@ def test_what_needs_a_text_or_a_number_comes_with_a_good_guess() -> None:
     assert offers(Trouble.TOO_LONG, SUMMARY, max_tokens=512)[0].fix == DropLonger(tokens=512)
 
 
+def test_of_a_leak_the_test_rows_go() -> None:
+    assert [offer.label for offer in offers(Trouble.LEAK, SUMMARY)] == ["Leave these test rows out"]
+
+
 def test_nothing_is_offered_that_the_rows_give_no_reason_for() -> None:
     assert [offer.fix.op for offer in offers(Trouble.PLACEHOLDER, {})] == ["drop"]
     assert [offer.fix.op for offer in offers(Trouble.RARE_LABEL, {"labels": None})] == ["drop"]

@@ -75,6 +75,10 @@ def test_what_was_found_in_rows_comes_in_the_order_they_were_asked_for(tmp_path:
     assert none == Finding(4, tokens=4, label="a", language="en")
 
 
+def test_the_longest_and_the_shortest_rows_are_named(tmp_path: Path) -> None:
+    assert sorted(written(tmp_path, 6, tokens=[5, 9, 1, 7, 3, 8]).extremes(2)) == [1, 2, 4, 5]
+
+
 def test_a_file_without_rows_is_read(tmp_path: Path) -> None:
     read = written(tmp_path, 0)
     assert (read.rows, read.counts(), read.page(None, after=-1, limit=5), read.of([])) == (0, {}, ([], False), [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +26,7 @@ from tests.workers.curation.checked import asked, looked_at, raw_rows, read_rows
 from workers.curation import checking, fixing
 from workers.curation.fixing import FixSpec, apply_fix
 
+ROOT = Path(__file__).parents[3]
 WORDS = ["Ada", "John", "key-1", "{{name}}", "<|im_end|>", "schÃ¶n", "schön", "Hello there", "Who are you, and what do you do?", "TODO"]
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)
 EXAMPLES = st.one_of(
@@ -182,3 +185,24 @@ def test_rows_from_before_a_column_came_are_changed_too(tmp_path: Path) -> None:
     pq.write_table(old.set_column(old.schema.get_field_index("messages"), "messages", said), rows)
     fixed(tmp_path, Mask(problem=Trouble.PII))
     assert [row.texts for row in read_rows(tmp_path / "out.parquet")] == [["[NAME]?", "Yes."], ["Who?", "You."]]
+
+
+def child(folder: Path, **spec: Any) -> dict[str, Any]:
+    """Do a task the way a worker has it done, and return what the child reports last."""
+    (folder / "spec.json").write_text(json.dumps({name: str(value) if isinstance(value, Path) else value for name, value in spec.items()}))
+    argv = [sys.executable, "-m", "workers.curation.ingest", str(folder / "spec.json")]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    return events[-1]
+
+
+def test_a_worker_s_child_looks_at_rows_and_mends_them_in_bounded_memory(tmp_path: Path) -> None:
+    rows = checked.write_rows(tmp_path / "rows.parquet", [asked("My mail is ada@example.org.", "Fine."), asked("Hi", "Oh.")])
+    found, out = tmp_path / "findings.arrow", tmp_path / "out.parquet"
+    looked = child(tmp_path, task="check", rows=rows, out=found)
+    assert (looked["status"], looked["data"]["pii"]) == ("succeeded", {"EMAIL": 1})
+    mended = child(tmp_path, task="fix", rows=rows, findings=found, out=out, fix={"op": "mask", "problem": "pii"})
+    assert (mended["status"], mended["data"]["words"]) == ("succeeded", "1 row masked (personal data)")
+    assert read_rows(out)[0].texts == ["My mail is [EMAIL].", "Fine."]
+    again = child(tmp_path, task="fix", rows=rows, findings=found, out=out, fix={"op": "drop", "problem": "leak"})
+    assert (again["status"], again["code"]) == ("failed", "nothing_changed")
