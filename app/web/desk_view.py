@@ -266,7 +266,7 @@ def explained(problem: Trouble | None, count: int, summary: Mapping[str, Any]) -
     if problem is None:
         return "", ""
     title, why, _ = EXPLAINED[problem]
-    named = f"{count:,} {title[0].lower()}{title[1:]}" if count else f"No {title[0].lower()}{title[1:]}"
+    named = f"{title}: {words.plural(count, 'row')}"
     groups = (summary.get("groups") or {}).get(GROUP_NAMES.get(problem, ""), 0)
     return named + (f" in {words.plural(groups, 'group')}" if groups and count else ""), why
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import types
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -17,6 +18,7 @@ from app.domain.queueing import Priority, priority_of
 from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, settings_for
 from app.services.clones import dataset_of, own_settings, preset_of
 from app.services.lineage import comparable, described
+from app.web import preflight_view
 from app.web.forms import Form, messages_of
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from app.domain.base_models import BaseModel
     from app.domain.differences import Difference
     from app.domain.specs import TrainingSpec
+    from app.web.preflight_view import Seen
     from app.web.visit import Visit
 
 ALL_FIELDS = (
@@ -243,6 +246,25 @@ def _missing_data(datasets: Sequence[Dataset]) -> Missing:
         if dataset.status == DatasetStatus.IMPORTING:
             return Missing(f"{dataset.name} is still being read", f"/datasets/{dataset.id}")
     return Missing("Upload a file of examples", "/datasets")
+
+
+LOOKED_AT = ("max_length", "batch_size", "seed", "chat_template")
+"""The settings by which what is learnt differs."""
+
+
+def look(visit: Visit, draft: Draft) -> Seen | None:
+    """Return what the run would learn; None where the form is not filled in yet."""
+    if draft.spec is None or draft.base is None or draft.dataset is None:
+        return None
+    return preflight_view.look(visit, draft.dataset.id, draft.base.name, draft.spec.settings, draft.form.values)
+
+
+def look_key(draft: Draft) -> str:
+    """Return what differs when it is to be looked at again: a part of the place where it is shown."""
+    if draft.spec is None or draft.base is None or draft.dataset is None:
+        return ""
+    chosen = [draft.base.name, draft.dataset.version_id, draft.form.values.get("eval_dataset_id")]
+    return hashlib.sha256(repr([*chosen, *(getattr(draft.spec.settings, name) for name in LOOKED_AT)]).encode()).hexdigest()[:12]
 
 
 def values_like(visit: Visit, run: Run) -> dict[str, str]:

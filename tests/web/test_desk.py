@@ -47,7 +47,7 @@ def test_a_chip_narrows_the_rows_and_says_why_it_matters(browser: TestClient, de
     rows = browser.get(f"{desk}?problem=near_duplicate", headers=part("dataset_rows")).text
     assert "third time I write!" in rows
     assert "THE EXPORT IS BROKEN" not in rows
-    assert "<b>1 near duplicates in 1 group.</b> Rows that differ in a word or two" in rows
+    assert "<b>Near duplicates: 1 row in 1 group.</b> Rows that differ in a word or two" in rows
     assert "near duplicate of row 1" in rows
     assert "Keep the best of each group" in rows
 

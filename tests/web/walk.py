@@ -39,6 +39,8 @@ DESK = {
     "/fix?op=fill": "datasets/fix.html",
     "/mapping": "datasets/mapping.html",
     "/statistics": "datasets/statistics.html",
+    "/preflight": "datasets/preflight.html",
+    "/preflight?look=1": "datasets/preflight.html",
     "/history": "datasets/history.html",
 }
 """The pages of one dataset, and states of them."""

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app.domain.errors import StudioError
+from app.domain.preflight import PreflightFailed
 from app.domain.specs import PRESETS
-from app.web import looks, new_run
+from app.web import looks, new_run, preflight_view
 from app.web.dependencies import Act, Look, Posted
 from app.web.new_run import Draft
 from app.web.visit import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.web.preflight_view import Card
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/runs/new")
-def show_form(visit: Look, origin: Annotated[str | None, Query(alias="from", max_length=64)] = None) -> Response:
-    """Show the form, empty or filled in from a run; as fields change, its card is drawn anew."""
+def show_form(visit: Look, origin: Annotated[str | None, Query(alias="from", max_length=64)] = None, *, look: bool = False) -> Response:
+    """Show the form, empty or filled in from a run; as fields change, its card is drawn anew. What it would learn comes after that."""
     given = dict(visit.request.query_params)
     if origin:
         given = new_run.values_like(visit, visit.runs.get(visit.identity, origin)) | given
-    return _page(visit, new_run.draft(visit, given))
+    return _page(visit, new_run.draft(visit, given), look=look, looked=given.get("looked", ""))
 
 
 @router.post("/runs")
@@ -34,6 +41,9 @@ def launch(visit: Act, fields: Posted) -> Response:
         return _page(visit, draft, status=422)
     try:
         run = visit.runs.launch(visit.identity, draft.request)
+    except PreflightFailed as error:
+        cards = preflight_view.cards_of(error.faults, draft.request.dataset_id, draft.form.values)
+        return _page(visit, draft, status=error.status, looked=fields.get("looked", ""), refused=cards)
     except StudioError as error:
         if error.status >= 500:  # noqa: PLR2004 - a failure of ours is no fault of the form
             raise
@@ -41,11 +51,15 @@ def launch(visit: Act, fields: Posted) -> Response:
     return visit.go(f"/runs/{run.id}")
 
 
-def _page(visit: Visit, draft: Draft, status: int = 200) -> Response:
+def _page(visit: Visit, draft: Draft, status: int = 200, *, look: bool = False, looked: str = "", refused: Sequence[Card] = ()) -> Response:
+    values, key = draft.form.values, new_run.look_key(draft)
+    # What was looked at already is known, and stays on the page while other fields change.
+    seen = new_run.look(visit, draft) if look or (key and looked == key) else None
     return visit.page(
         "runs/new.html", also=("run_head",) if visit.wants("run_form") else (), status=status,
         draft=draft, form=draft.form, presets=PRESETS, preset_words=new_run.PRESET_WORDS,
         bases=visit.studio.bases.listed(), all_settings=new_run.all_settings(), workers=visit.workers.alive(),
+        seen=seen, refused=refused, look_at=f"/runs/new?{urlencode(values | {'look': 1})}", look_key=key,
         look=looks.dataset_look, label=new_run.field_label,
         exports=[dataset for dataset in (draft.dataset, draft.held_out) if dataset] if draft.spec else [],
     )  # fmt: skip
