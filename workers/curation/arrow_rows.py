@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from app.domain.datasets import MAX_DEPTH
 from app.domain.errors import Invalid
-from workers.curation.containers import FREE_BYTES, MAX_RATIO
+from workers.curation.containers import FREE_BYTES, MAX_RATIO, is_the_disk
 from workers.curation.rows import Aside, RawRow
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, ValueError, OSError) as error:
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+        if isinstance(error, MemoryError) or is_the_disk(error):
             raise
         what = str(error).splitlines()[0][:160] if str(error) else "no reason given"
         message = f"The file is damaged or no whole Parquet or Arrow file ({what}). Save or download it again."

@@ -7,6 +7,7 @@ what is in a file, but nothing is ever written under them.
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import re
@@ -210,6 +211,11 @@ def _refuse_packed_again(path: Path, name: str) -> None:
         raise Invalid(message, param="file", code="nested_archive")
 
 
+def is_the_disk(error: Exception) -> bool:
+    """Whether the disk failed, and not the file: a file that names a place before its beginning is but a damaged one."""
+    return isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}
+
+
 @contextmanager
 def _in_words(name: str) -> Iterator[None]:
     """Say what is wrong with a packed file so that its owner can do something about it."""
@@ -219,7 +225,7 @@ def _in_words(name: str) -> Iterator[None]:
         message = f"{name[-80:]} is packed in a way that cannot be read here ({error}). Unpack it and upload what is inside."
         raise Invalid(message, param="file", code="unknown_packing") from None
     except DAMAGED as error:
-        if isinstance(error, OSError) and error.errno:
-            raise  # the disk, and not the file
+        if is_the_disk(error):
+            raise
         message = f"{name[-80:]} is damaged: it cannot be unpacked to its end. Pack or download it again."
         raise Invalid(message, param="file", code="damaged") from None

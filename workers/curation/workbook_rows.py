@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
 from app.domain.errors import Invalid
-from workers.curation.containers import FREE_BYTES, MAX_RATIO
+from workers.curation.containers import FREE_BYTES, MAX_RATIO, is_the_disk
 from workers.curation.dialects import looks_like_a_row
 from workers.curation.rows import Aside, RawRow
 from workers.curation.table_rows import distinct_names
@@ -113,7 +113,7 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except BROKEN as error:
-        if isinstance(error, OSError) and error.errno:
+        if is_the_disk(error):
             raise
         message = "The workbook is damaged, or no Excel workbook at all. Save it again as .xlsx, or its sheet as CSV (UTF-8)."
         raise Invalid(message, param="file", code="damaged") from None
