@@ -51,11 +51,9 @@ class Buckets(NamedTuple):
         small = np.bincount(numbers)[numbers] <= most
         return Buckets(self.texts[small], self.is_first[small]), Buckets(self.texts[~small], self.is_first[~small])
 
-    def without_first(self, open_pairs: NDArray[np.bool_]) -> Buckets:
-        """Return what is left when each bucket's first text goes, and with it the buckets in which no pair is open."""
-        numbers = np.cumsum(self.is_first)[~self.is_first] - 1
-        is_open = np.bincount(numbers, open_pairs, minlength=int(self.is_first.sum())) > 0
-        return _crowded(self.texts[~self.is_first][is_open[numbers]], numbers[is_open[numbers]])
+    def only(self, wanted: NDArray[np.bool_]) -> Buckets:
+        """Return what is left when some texts go, and with them the buckets in which only one stays."""
+        return _crowded(self.texts[wanted], np.cumsum(self.is_first)[wanted])
 
 
 def bands(shingles: Shingles, counts: Places, size: int) -> NDArray[np.uint64]:

@@ -1,5 +1,8 @@
 """Groups of texts that say nearly the same: found by MinHash, each pair then compared by all of its shingles.
 
+A group is its first text and what is like that one: whoever keeps one text of it loses little. Whole chains, in which each text is like
+the next, would end at texts that have nothing to do with the first.
+
 Texts come in batches and are not kept. What stays of each in memory are its bands, a hundred bytes or two; its shingles lie in a temporary
 file until it is compared. That happens with the first texts of the buckets it is in, not with all of them: a million copies of a text cost
 a million comparisons, and a million texts of one template a few million.
@@ -32,6 +35,8 @@ THRESHOLD = 0.8
 ALONE = -1
 ROUNDS = 32
 """How many texts of a bucket the others are compared with, at most: in a bucket of no more, all with all."""
+TURNS = 8
+"""How often those look for another group whose first text has joined one itself; in the last turn it has to come back."""
 LOOKS, READS = 100, 4
 """How many pairs are looked at for each text, and how often every shingle is read; what is found by then has to do."""
 READ_AT_ONCE = 1 << 19
@@ -119,7 +124,7 @@ class _Entries(NamedTuple):
 
 
 class _Search:
-    """Joins near twins among the texts that have shingles of one size."""
+    """Groups near twins among the texts that have shingles of one size."""
 
     def __init__(self, entries: _Entries, descriptor: int, threshold: float) -> None:
         self._entries, self._descriptor, self._threshold = entries, descriptor, threshold
@@ -127,27 +132,38 @@ class _Search:
         self._refused: Places = np.empty(0, np.int64)
 
     def join(self, first: Places, every_band: Iterator[NDArray[np.uint64]], tell: Tell) -> Places:
-        """Return the first twin of each text, given those that are known already."""
+        """Return the first text of each one's group, given those that are known already."""
         self._first = first
         # Twins have small buckets to themselves; the large ones are of what many texts share, and may take all the time there is.
         halves = [list(half) for half in zip(*(buckets(band).split(ROUNDS) for band in every_band), strict=True)]
-        for step in range(2 * ROUNDS):
-            tell(step / (2 * ROUNDS))
-            halves[step // ROUNDS] = [self._round(each) for each in halves[step // ROUNDS]]
-        return self._first
+        for turn in range(TURNS):
+            tell(turn / TURNS)
+            for every in halves:
+                self._go_through(every)
+            lost = np.flatnonzero(first[first] != first)
+            if not len(lost):
+                break
+            free = lost if turn + 1 < TURNS else first[lost]
+            first[free] = free
+        return first
+
+    def _go_through(self, every: list[Buckets]) -> None:
+        for _ in range(ROUNDS):
+            every = [self._round(found) for found in every]
 
     def _round(self, found: Buckets) -> Buckets:
         """Compare the first text of each bucket with the others, and return what is left to compare."""
+        texts = self._entries.texts[found.texts]
+        found = found.only(self._first[texts] == texts)
         if not len(found.texts) or self._looks <= 0:
             return found
         left, right = found.pairs()
         self._looks -= len(left)
         self._compare(left, right)
-        texts = self._entries.texts
-        return found.without_first(self._first[texts[left]] != self._first[texts[right]])
+        return found.only(~found.is_first)
 
     def _compare(self, left: Some, right: Some) -> None:
-        """Join those pairs that are alike, and remember the others."""
+        """Put into the groups of texts on the left what is like them on the right, and remember the other pairs."""
         promising = self._promising(left, right)
         sizes = (self._entries.counts[left] + self._entries.counts[right])[promising]
         promising = promising[np.argsort(sizes, kind="stable")]
@@ -155,16 +171,15 @@ class _Search:
         alike = np.zeros(len(left), np.bool_)
         for part in _parts(np.sort(sizes)):
             alike[part] = self._overlap(left[part], right[part]) >= self._threshold
-        self._first = _joined(self._first, self._entries.texts[left[alike]], self._entries.texts[right[alike]])
+        self._first[self._entries.texts[right[alike]]] = self._entries.texts[left[alike]]
         self._refused = np.sort(np.concatenate((self._refused, _names(left[~alike], right[~alike]))), kind="stable")
 
     def _promising(self, left: Some, right: Some) -> Places:
         """Return the places of pairs that may be twins, for all that can be told without their shingles, as far as there is time."""
-        texts, _, counts, marks, own = self._entries
+        _, _, counts, marks, own = self._entries
         both = counts[left] + counts[right]
         shorter = np.minimum(counts[left], counts[right])
-        promising = self._first[texts[left]] != self._first[texts[right]]
-        promising &= (own[left] | own[right]) & (shorter >= self._threshold * (both - shorter))
+        promising = (own[left] | own[right]) & (shorter >= self._threshold * (both - shorter))
         promising &= np.bitwise_count(marks[left] ^ marks[right]) * (1 + self._threshold) <= both * (1 - self._threshold) + ROUNDING
         places = np.flatnonzero(promising)
         places = places[~_among(_names(left[places], right[places]), self._refused)]
@@ -220,13 +235,3 @@ def _among(names: Places, known: Places) -> Flags:
         return np.zeros(len(names), np.bool_)
     found: Flags = known[np.minimum(np.searchsorted(known, names), len(known) - 1)] == names
     return found
-
-
-def _joined(first: Places, left: Places, right: Places) -> Places:
-    """Return the smallest member of each one's group after the groups of every pair are joined."""
-    while (first[left] != first[right]).any():
-        smaller, larger = np.minimum(first[left], first[right]), np.maximum(first[left], first[right])
-        np.minimum.at(first, larger, smaller)
-        while (first != first[first]).any():
-            first = first[first]
-    return first

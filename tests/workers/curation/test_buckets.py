@@ -28,14 +28,14 @@ def test_round_by_round_all_pairs_of_a_value_come_up_once(values: list[int]) -> 
     while len(left_over.texts):
         left, right = left_over.pairs()
         found += zip(left.tolist(), right.tolist(), strict=True)
-        left_over = left_over.without_first(np.ones(len(left), np.bool_))
+        left_over = left_over.only(~left_over.is_first)
     everybody = range(len(values))
     assert sorted(found) == [(one, other) for one in everybody for other in everybody if one < other and values[one] == values[other]]
 
 
-def test_buckets_without_an_open_pair_are_left_out() -> None:
+def test_a_bucket_in_which_one_stays_is_none() -> None:
     found = buckets(np.array([7, 7, 7, 9, 9, 9], np.uint64) << np.uint64(60))
-    left, right = found.without_first(np.array([False, False, False, True])).pairs()
+    left, right = found.only(np.array([True, False, False, False, True, True])).pairs()
     assert (left.tolist(), right.tolist()) == ([4], [5])
 
 
