@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from app.domain.datasets import STORED, Row, in_openai_shape, row_from
+from app.domain.datasets import STORED, Row, in_openai_shape, row_from, side_by_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -98,11 +98,10 @@ class RowPages:
         return found[:limit], len(found) > limit
 
     def jsonl(self) -> Iterator[bytes]:
-        """Yield the rows as JSONL in OpenAI's shapes, one line each."""
+        """Yield the rows as JSONL in OpenAI's shapes, one line each; a row whose side its hash does not tell says it itself."""
         with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(batch_size=500, columns=_there(file)):
-                lines = (json.dumps(in_openai_shape(row_from(raw)), ensure_ascii=False) for raw in batch.to_pylist())
-                yield "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+            for batch in file.iter_batches(batch_size=500, columns=[*_there(file), "hash"]):
+                yield "".join(f"{_line(raw)}\n" for raw in batch.to_pylist()).encode("utf-8", "surrogatepass")
 
     @contextmanager
     def _opened(self) -> Iterator[_Opened]:
@@ -168,6 +167,12 @@ def _group_sizes(file: pq.ParquetFile) -> list[int]:
 
 def _starts(sizes: Sequence[int]) -> list[int]:
     return [*accumulate(sizes, initial=0)]
+
+
+def _line(raw: dict[str, Any]) -> str:
+    row = row_from(raw)
+    own_side = {} if row.split == side_by_hash(raw["hash"]) else {"split": str(row.split)}
+    return json.dumps(in_openai_shape(row) | own_side, ensure_ascii=False)
 
 
 def _there(file: pq.ParquetFile) -> list[str]:

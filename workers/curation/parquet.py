@@ -146,7 +146,7 @@ class RowWriter:
                 Split.TRAIN if is_learnt(row) else Split(split)
                 for row, split in zip(table.column("row").to_pylist(), table.column("split").to_pylist(), strict=True)
             ])  # fmt: skip
-        if 0 in self.counts.values() or self._given == {Split.TRAIN}:
+        if 0 in self.counts.values():
             self._split_again()
         sha256 = hashlib.sha256()
         with self.part.open("rb") as file:

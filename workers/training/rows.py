@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from app.domain.datasets import STORED, Split, row_from, row_hash, split_by_hash
+from app.domain.datasets import STORED, DatasetStatus, Split, row_from
 from app.domain.errors import Invalid
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from app.domain.datasets import Message
 
 PARQUET_MARK = b"PAR1"
@@ -67,12 +66,35 @@ def read_rows(path: Path) -> list[Row]:
     """Return the rows of a file that an answer can be learnt from, in its order: none whose answer was disliked."""
     if not path.is_file():
         raise Invalid(f"There is no file {path.name!r} where the spec says.", param="dataset", code="no_such_dataset")
+    if _is_own(path):
+        return _from_parquet(path)
+    # Read as the studio would, into the same file: so rows, sides and reasons are the same.
+    with TemporaryDirectory(prefix="hone-") as folder:
+        return _from_parquet(_imported(path, Path(folder)))
+
+
+def _is_own(path: Path) -> bool:
     with path.open("rb") as file:
-        if file.read(len(PARQUET_MARK)) == PARQUET_MARK:
-            return _from_parquet(path)
-    conversations = _from_file(path)
-    hashes = [row_hash(messages) for messages in conversations]
-    return [Row(*row) for row in zip(conversations, hashes, split_by_hash(hashes), count(1), strict=False)]
+        if file.read(len(PARQUET_MARK)) != PARQUET_MARK:
+            return False
+    from pyarrow import ArrowInvalid, parquet
+
+    try:
+        return set(parquet.read_schema(path).names) >= set(COLUMNS)
+    except ArrowInvalid:
+        return False
+
+
+def _imported(path: Path, folder: Path) -> Path:
+    from workers.curation.importing import FileSpec, ImportSpec, import_file
+
+    spec = ImportSpec(files=[FileSpec(path=path, filename=path.name)], out=folder / "rows")
+    report, why = import_file(spec, lambda *_: None)
+    if report.status is not DatasetStatus.READY:
+        listed = ", ".join(report.columns)
+        unclear = f"No row of {path.name} can be used: its columns ({listed}) say neither what is asked nor what is answered."
+        raise Invalid(unclear if report.status is DatasetStatus.NEEDS_MAPPING else why, param="dataset", code="no_rows")
+    return spec.out
 
 
 def _checked(rows: Rows, dataset: Path) -> Rows:
@@ -83,29 +105,15 @@ def _checked(rows: Rows, dataset: Path) -> Rows:
 
 
 def _from_parquet(path: Path) -> list[Row]:
-    from pyarrow import ArrowInvalid, parquet
+    from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(path) as file:
-            missing = set(COLUMNS) - set(file.schema_arrow.names)
-            if missing:
-                message = f"{path.name} is not a dataset of Hone's: it has no column {min(missing)!r}."
-                raise Invalid(message, param="dataset", code="unreadable_dataset")
-            columns = [name for name in file.schema_arrow.names if name in {*COLUMNS, *STORED}]
-            batches = file.iter_batches(ROWS_AT_ONCE, columns=columns)
-            found = enumerate((row for batch in batches for row in batch.to_pylist()), 1)
-            return [_row(raw, number) for number, raw in found if raw.get("label") is not False]
-    except ArrowInvalid as error:
-        message = f"{path.name} is not a dataset of Hone's: {error}."
-        raise Invalid(message, param="dataset", code="unreadable_dataset") from error
+    with parquet.ParquetFile(path) as file:
+        columns = [name for name in file.schema_arrow.names if name in {*COLUMNS, *STORED}]
+        batches = file.iter_batches(ROWS_AT_ONCE, columns=columns)
+        found = enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+        return [_row(raw, number) for number, raw in found if raw.get("label") is not False]
 
 
 def _row(raw: dict[str, Any], number: int) -> Row:
     stored = row_from(raw)
     return Row(tuple(stored.messages), raw["hash"], stored.split, number, stored.tools)
-
-
-def _from_file(path: Path) -> list[tuple[Message, ...]]:
-    from workers.curation.read import read_conversations
-
-    return [tuple(messages) for _line, messages in read_conversations(path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,8 @@ import pytest
 from app.domain.datasets import Split
 from app.domain.errors import Invalid
 from app.domain.specs import TrainingSettings
+from app.gateways.rows import RowPages
+from workers.curation.importing import FileSpec, ImportSpec, import_file
 from workers.training.base_model import BaseModel
 from workers.training.material import make_material
 from workers.training.report import Reporter
@@ -60,8 +63,54 @@ def test_the_same_rows_in_another_order_are_other_rows(rows: Path) -> None:
     assert Rows(read, []).fingerprint != Rows(read[::-1], []).fingerprint
 
 
+CALL = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+EXPORTED = [
+    {"messages": [{"role": "user", "content": f"question {n}"}, {"role": "assistant", "content": f"answer {n}"}]} for n in range(30)
+] + [
+    {"split": "test", "messages": [{"role": "user", "content": "held out"}, {"role": "assistant", "content": "as the file says"}]},
+    {"split": "train", "messages": [{"role": "user", "content": "learnt"}, {"role": "assistant", "content": "", "tool_calls": [CALL]}],
+     "tools": [{"type": "function", "function": {"name": "look"}}]},
+    {"messages": [{"role": "user", "content": "weighed"}, {"role": "assistant", "content": "no", "weight": 0}]},
+    {"input": {"messages": [{"role": "user", "content": "which"}]}, "preferred_output": [{"role": "assistant", "content": "this"}],
+     "non_preferred_output": [{"role": "assistant", "content": "that"}]},
+    {"messages": [{"role": "user", "content": "liked"}, {"role": "assistant", "content": "yes"}], "label": True},
+    {"messages": [{"role": "user", "content": "disliked"}, {"role": "assistant", "content": "never learnt"}], "label": False},
+    {"text": "a text to learn whole"},
+]  # fmt: skip
+
+
+def test_what_a_dataset_exports_is_read_as_the_same_rows_on_the_same_sides(tmp_path: Path) -> None:
+    first, stored = tmp_path / "first.jsonl", tmp_path / "rows"
+    first.write_text("".join(json.dumps(row) + "\n" for row in EXPORTED))
+    import_file(ImportSpec(files=[FileSpec(path=first, filename="first.jsonl")], out=stored), lambda *_: None)
+    exported = tmp_path / "exported.jsonl"
+    exported.write_bytes(b"".join(RowPages(stored, tmp_path / "pages").jsonl()))
+    assert read_rows(exported) == read_rows(stored)
+    sides = {row.messages[0].content: row.split for row in read_rows(stored)}
+    assert (sides["held out"], sides["learnt"], "disliked" in sides) == (Split.TEST, Split.TRAIN, False)
+    assert len(sides) == len(EXPORTED) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.jsonl", "{]\n{]\n", "on line 1: not valid JSON"), ("a.csv", "x,y\nHi?,Hello.\nHo?,Hey.\n", r"columns \(x, y\)"),
+        ("a.json", "[]", "no rows"),
+    ],
+)  # fmt: skip
+def test_a_file_without_a_usable_row_is_refused(tmp_path: Path, name: str, content: str, why: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(Invalid, match=why):
+        read_rows(tmp_path / name)
+
+
 def test_foreign_parquet_and_missing_files_are_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "foreign")
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign")
     for name in ("foreign", "missing"):
         with pytest.raises(Invalid):
             read_rows(tmp_path / name)
+
+
+def test_a_parquet_of_others_is_read_too(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"prompt": ["Hi?"], "completion": ["Hello."]}), tmp_path / "a.parquet")
+    assert [message.content for message in read_rows(tmp_path / "a.parquet")[0].messages] == ["Hi?", "Hello."]
