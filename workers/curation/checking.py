@@ -73,9 +73,9 @@ def check(spec: CheckSpec, tell: Tell, *, marker: Marker | None = None) -> dict[
 
 def _marker() -> Marker:
     # Its tagger and patterns take a second to load.
-    from workers.curation.pii import Finder, find_secrets
+    from workers.curation.pii import SUSPECT, Finder, find_secrets
 
-    return Marker(Finder(), find_secrets)
+    return Marker(Finder(), find_secrets, suspect=SUSPECT)
 
 
 class _Columns(NamedTuple):

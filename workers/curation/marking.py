@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Search = Callable[[str], Sequence[tuple[int, int, str]]]
 
 MOST_DIFFERENT_BLANKS = 2_000
+EVERYTHING = ""
 _Mark = tuple[int, int, int, int, int]
 """Row, turn, start, end and kind."""
 
@@ -49,10 +50,12 @@ class Marks(NamedTuple):
 class Marker:
     """Marks batch after batch; which kinds there are, and how often each was found, is here afterwards.
 
-    Secrets are looked for in every row, other personal data where a batch says so: finding names takes longer than all else.
+    Secrets are looked for in every row whose texts are `suspect`, a pattern of RE2's dialect; other personal data where a batch says so,
+    since finding names takes longer than all else.
     """
 
-    def __init__(self, finder: Finder, secrets: Search) -> None:
+    def __init__(self, finder: Finder, secrets: Search, *, suspect: str = EVERYTHING) -> None:
+        self._suspect = suspect
         self.kinds = Codes()
         self.blanks: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
@@ -69,7 +72,7 @@ class Marker:
         full = in_full[said.row]
         found += self._marked(said, said.suspects(SUSPECT_CONTROL), _control_marks, everywhere)
         found += self._marked(said, np.unique(said.which[full]), in_part, full)
-        found += self._marked(said, np.unique(said.which[~full]), secrets, ~full)
+        found += self._marked(said, np.intersect1d(said.which[~full], said.suspects(self._suspect)), secrets, ~full)
         row, turn, start, end, kind = np.array(_apart(found), np.int32).reshape(-1, 5).T
         self.found.update({self.kinds.words[number]: many for number, many in Counter(kind.tolist()).items()})
         return Marks(row, turn.astype(np.int16), start, end, kind.astype(np.int8))
