@@ -179,7 +179,7 @@ class RemoteStorage:
             try:
                 self.files.get_file(self._place(sha256), str(target), chunksize=PART_BYTES, max_concurrency=AT_ONCE)
             except FileNotFoundError as error:
-                if _code(error) == "NoSuchBucket":
+                if code_of(error) == "NoSuchBucket":
                     raise
                 raise NotFound(GONE, code="file_missing") from None
 
@@ -202,7 +202,7 @@ class RemoteStorage:
         try:
             with saying_full(folder or self.folder):
                 yield
-        except _troubles() as error:
+        except troubles() as error:
             if isinstance(error, OSError) and error.filename:
                 raise
             raise self._meaning(error) from error
@@ -220,7 +220,7 @@ class RemoteStorage:
         return StorageUnavailable(f"The store at {self.address} does not answer ({type(error).__name__}). Try again in a moment.")
 
 
-def _troubles() -> tuple[type[Exception], ...]:
+def troubles() -> tuple[type[Exception], ...]:
     """Return how a store that is away, or refuses us, shows itself; anything else is a fault of ours."""
     from botocore.exceptions import BotoCoreError, ClientError
     from s3fs.core import S3_RETRYABLE_ERRORS
@@ -228,7 +228,7 @@ def _troubles() -> tuple[type[Exception], ...]:
     return (OSError, BotoCoreError, ClientError, *S3_RETRYABLE_ERRORS)
 
 
-def _code(error: Exception) -> str:
+def code_of(error: Exception) -> str:
     """Return what S3 itself calls an error."""
     return str(getattr(error.__cause__, "response", {}).get("Error", {}).get("Code", ""))
 
