@@ -14,7 +14,7 @@ import threading
 import time
 from bisect import bisect_right
 from contextlib import contextmanager, suppress
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,13 +76,12 @@ class RowPages:
     def rows_at(self, numbers: Sequence[int]) -> list[Row]:
         """Return the rows of these numbers, in this order; those that are not there are left out."""
         with self._opened() as file:
-            batches: dict[int, list[int]] = {}
-            for number in sorted({number for number in numbers if 0 <= number < file.starts[-1]}):
-                batches.setdefault(file.holding(number), []).append(number)
             found: dict[int, Row] = {}
-            for batch, wanted in batches.items():
-                places = pa.array([number - file.starts[batch] for number in wanted])
-                found |= zip(wanted, map(row_from, file.batch(batch).take(places).to_pylist()), strict=True)
+            there = sorted({number for number in numbers if 0 <= number < file.starts[-1]})
+            for place, wanted in groupby(there, file.holding):
+                batch = file.batch(place)
+                # Row by row: taking several at once copies all the columns they have, which costs more than it saves.
+                found |= {number: row_from(batch.slice(number - file.starts[place], 1).to_pylist()[0]) for number in wanted}
             return [found[number] for number in numbers if number in found]
 
     def search(self, text: str, after: int, limit: int) -> tuple[list[int], bool]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("hone.ingest")
 OUT_OF_MEMORY = "Reading the file needed more memory than an import may use. Split it, or shorten its longest rows."
 DONE, FAILED, UNUSABLE_SPEC = 0, 1, 2
+SECONDS_BEFORE_ANOTHER_THREAD = 0.0005
+"""Rows are packed in a thread that wants Python only now and then; by default it would wait longer for that than it then works."""
 
 
 def _import() -> Loaded:
@@ -148,6 +150,7 @@ def _bound_resources() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    sys.setswitchinterval(SECONDS_BEFORE_ANOTHER_THREAD)
     bound_memory()
 
 
