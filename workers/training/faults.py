@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from app.domain.fixes import Drop, Repair
 from app.domain.preflight import PLAIN, Fault, PreflightFix
 from app.domain.problems import EXPLAINED, Trouble
+from app.domain.repairs import control_tokens
 from workers.training.masks import Masker
 from workers.training.prepare import ROWS_NAMED, Prepared
 from workers.training.templates import chat_template
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TRIED = 8
 """Rows that a fix is tried on before it is offered."""
+MARKS_NAMED = 3
 MOST_DROPPED = 10_000
 
 
@@ -76,7 +78,7 @@ def find_faults(looked: Looked) -> list[Fault]:
     """Return what is wrong, what stops a launch first."""
     if not looked.many:
         return []
-    found = chain(_refused(looked), _cut_away(looked), _silent(looked), _doubled(looked), _marked(looked))
+    found = chain(_refused(looked), _cut_away(looked), _silent(looked), _doubled(looked), _marked(looked), _foreign(looked))
     return sorted(found, key=lambda fault: not fault.blocking)
 
 
@@ -147,6 +149,18 @@ def _marked(looked: Looked) -> Iterator[Fault]:
         )
         why = EXPLAINED[Trouble.CONTROL_TOKENS].why
         yield _fault("other_template", sentence, why, numbers, blocking=looked.are_most(numbers), fixes=list(_taken_out()))
+
+
+def _foreign(looked: Looked) -> Iterator[Fault]:
+    """Tell of marks of the template that are no tokens; some bases were trained with such, so it stops nothing."""
+    template, tokenizer = looked.masker.template, looked.masker.tokenizer
+    known = {str(token) for token in tokenizer.added_tokens_decoder.values()} | set(tokenizer.get_vocab())
+    marks = sorted({template.text[first:last] for first, last in control_tokens(template.text)} - known)
+    if marks and all(refusal.code != "other_template" for refusal in looked.prepared.refusals.values()):
+        sentence = f"The chat template writes {', '.join(marks[:MARKS_NAMED])} as plain text, which this base's tokenizer has no token for."
+        why = "That is right for bases that were trained so, and else a sign of another model's template."
+        fixes = [*_plain(looked, [row.number for row in looked.rows[:TRIED]])]
+        yield _fault("other_template", sentence, why, [], param="base_model", blocking=False, fixes=fixes)
 
 
 def _plain(looked: Looked, numbers: Sequence[int]) -> Iterator[PreflightFix]:
