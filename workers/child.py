@@ -39,15 +39,17 @@ PATIENCE_SECONDS = 60.0
 class Child:
     """One running child. `events` fills as it reports; None there means that its pipe has closed.
 
-    `needs_hub`: it fetches a base from the Hub, and so gets the token and the proxies; no other child may know them.
+    `needs_hub`: it fetches from the Hub, and so gets the token and the proxies; no other child may know them. `needs_s3`: the same for
+    files on S3, and its keys.
     `keeps`: open files that have to stay open as long as anything of it lives.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, folder: Path, log_file: Path, needs_hub: bool = False, keeps: Sequence[int] = ()
-    ) -> None:
+        self, arguments: Sequence[str], *, folder: Path, log_file: Path, needs_hub: bool = False, needs_s3: bool = False,
+        keeps: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         reader, writer = os.pipe()
-        environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub)
+        environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub, needs_s3=needs_s3)
         self.log = LogTail(log_file)
         with log_file.open("ab") as output:
             self.process = subprocess.Popen(

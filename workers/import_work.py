@@ -58,7 +58,9 @@ class ImportWork:
         given = needed(worker, lambda name: out_file(worker, work_id, token, name))
         spec_file = folder / f"spec-t{token}.json"
         spec_file.write_text(json.dumps(given), encoding="utf-8")
-        return lambda: Child(["workers.curation.ingest", str(spec_file)], folder=folder, log_file=folder / "log.txt")
+        kind = given["source"]["kind"] if given.get("task") == "fetch" else ""
+        command, log_file = ["workers.curation.ingest", str(spec_file)], folder / "log.txt"
+        return lambda: Child(command, folder=folder, log_file=log_file, needs_hub=kind == "hub", needs_s3=kind == "s3")
 
     def record(self, session: Session, _worker: Worker, row: Import, events: Sequence[AnyEvent]) -> None:
         """Note how far the child is."""

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,14 +17,16 @@ from app.domain.events import Command
 from app.gateways.lifeline import is_running, members_of
 from workers.child import Child
 
-HARMLESS = {"PATH", "HOME", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "HONE_TRAINER_THREADS", "PYTHONPATH"}
-FOR_THE_HUB = {"HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}
-NEVER = {"HONE_DATABASE_URL", "HONE_REDIS_URL", "HONE_INFERENCE_KEY", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY"}
+HARMLESS = {"PATH", "HOME", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "HONE_TRAINER_THREADS", "PYTHONPATH", "SSL_CERT_FILE"}
+PROXIES = {"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}
+OF_THE_HUB = {"HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN"}
+OF_S3 = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"}
+NEVER = {"HONE_DATABASE_URL", "HONE_REDIS_URL", "HONE_INFERENCE_KEY", "PGPASSWORD"}
 
 
-def start(folder: Path, script: str, *, needs_hub: bool = False) -> Child:
+def start(folder: Path, script: str, **needs: Any) -> Child:
     (folder / "child.py").write_text(script)
-    return Child(["child"], folder=folder, log_file=folder / "log.txt", needs_hub=needs_hub)
+    return Child(["child"], folder=folder, log_file=folder / "log.txt", **needs)
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -33,18 +36,21 @@ def until(is_so: Callable[[], bool]) -> None:
     assert is_so()
 
 
-@pytest.mark.parametrize("needs_hub", [False, True])
-def test_only_who_fetches_from_the_hub_gets_its_token_and_the_proxies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, needs_hub: bool
+@pytest.mark.parametrize(
+    ("needs", "given"),
+    [({}, set()), ({"needs_hub": True}, OF_THE_HUB | PROXIES), ({"needs_s3": True}, OF_S3 | PROXIES)],
+)
+def test_only_who_fetches_gets_the_proxies_and_the_keys_of_where_it_fetches_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needs: dict[str, bool], given: set[str]
 ) -> None:
-    for name in (HARMLESS | FOR_THE_HUB | NEVER) - {"PATH", "HOME", "PYTHONPATH"}:
+    for name in (HARMLESS | PROXIES | OF_THE_HUB | OF_S3 | NEVER) - {"PATH", "HOME", "PYTHONPATH"}:
         monkeypatch.setenv(name, "x")
-    child = start(tmp_path, "import json, os\njson.dump(dict(os.environ), open('seen.json', 'w'))\n", needs_hub=needs_hub)
+    child = start(tmp_path, "import json, os\njson.dump(dict(os.environ), open('seen.json', 'w'))\n", **needs)
     child.process.wait(60)
     child.kill()
     seen = set(json.loads((tmp_path / "seen.json").read_text()))
     assert seen >= HARMLESS
-    assert seen & FOR_THE_HUB == (FOR_THE_HUB if needs_hub else set())
+    assert seen & (PROXIES | OF_THE_HUB | OF_S3) == given
     assert seen & NEVER == set()
 
 
