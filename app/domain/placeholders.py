@@ -24,10 +24,12 @@ NO_BLANKS = re.compile(
 """What stands in angle brackets without being one: HTML's elements, and special tokens."""
 DOUBLE = re.compile(r"\{\{\s*[^\W\d][\w .\-/#']{0,60}?\s*\}\}")
 SINGLE = re.compile(r"(?<![\w\\${}^=>)\]/])\{[^\W\d_][\w .\-]{1,40}\}(?![\w({;}])")
+CLOSING = re.compile(r"</([A-Z][A-Z0-9_ -]{0,60})>")
 ANGLE = re.compile(r"<([A-Z][A-Z0-9]*(?:[_ -][A-Z0-9]+)*|(?:[Yy]our|[Ii]nsert|[Ee]nter)[ _-][\w -]{1,40})>")
+WORD = r"(?:[^\W_]|'){1,30}"
 SQUARE = re.compile(
     r"\[((?:your|insert|(?:enter|add|fill in) (?:your|the|a))\b[^\[\]\n]{1,60}"
-    rf"|(?:[\w']+[ _/-]){{0,3}}(?:{WHAT_IS_FILLED_IN})s?(?:[ _/-][\w']+){{0,2}})\](?![(\[:])",
+    rf"|(?:{WORD}[ _/-]){{0,3}}(?:{WHAT_IS_FILLED_IN})s?(?:[ _/-]{WORD}){{0,2}})\](?![(\[:])",
     re.IGNORECASE,
 )
 SHELL = re.compile(r"\$\{[A-Za-z_]\w{0,40}\}")
@@ -40,20 +42,13 @@ SUSPECT = r"(?i)\{\{|\{\pL[^{}\n]*\}|<[A-Z][^<>\n]*>|\[[A-Z][^\[\]\n]*\]|\$\{|%\
 
 def placeholders(text: str, *, is_answer: bool) -> list[tuple[int, int]]:
     """Return where placeholders stand, in order; words like TODO count in answers alone."""
-    code = [match.span() for match in CODE.finditer(text)]
-    prose = CODE.sub("", text) if code else text
-    found = [match.span() for match in DOUBLE.finditer(text)]
-    if not LOOKS_LIKE_CODE.search(prose):
-        found += [match.span() for pattern in (SINGLE, SHELL, PERCENT) for match in pattern.finditer(text)]
-    found += [match.span() for match in ANGLE.finditer(text) if _is_blank_of_angles(match[1], text)]
-    found += [match.span() for match in SQUARE.finditer(text) if not _is_mask(match[1])]
-    if is_answer:
-        found += [match.span() for match in UNDONE.finditer(text)]
-    return _apart(sorted(span for span in found if not any(low <= span[0] < high for low, high in code)))
-
-
-def _is_blank_of_angles(name: str, text: str) -> bool:
-    return len(name) > 1 and not NO_BLANKS.fullmatch(name) and f"</{name}>" not in text
+    prose = CODE.sub(lambda code: " " * len(code[0]), text)
+    patterns = [DOUBLE] if LOOKS_LIKE_CODE.search(prose) else [DOUBLE, SINGLE, SHELL, PERCENT]
+    found = [match.span() for pattern in patterns + [UNDONE] * is_answer for match in pattern.finditer(prose)]
+    closed = set(CLOSING.findall(prose))
+    found += [match.span() for match in ANGLE.finditer(prose) if match[1] not in closed and not NO_BLANKS.fullmatch(match[1])]
+    found += [match.span() for match in SQUARE.finditer(prose) if not _is_mask(match[1])]
+    return _apart(sorted(found))
 
 
 def _is_mask(name: str) -> bool:

@@ -58,3 +58,8 @@ def test_a_question_may_ask_about_lorem_ipsum_and_todos() -> None:
 
 def test_placeholders_beside_code_are_found_outside_of_it() -> None:
     assert found("Dear {{name}}, run `{{name}}`, {{name}}.") == ["{{name}}", "{{name}}"]
+
+
+@pytest.mark.parametrize("piece", ["[a_", "<NAME>", "`a`", "{{ ", "{a ", "</NAME>", "TODO ", "[your name", ";\n", "```", "<A_A", "[x y "])
+def test_a_long_hostile_text_takes_time_by_its_length_alone(piece: str) -> None:
+    assert len(placeholders(piece * 50_000, is_answer=True)) <= 50_000
