@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     Refuse = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-UPLOADS = frozenset({("POST", "/api/v1/datasets"), ("POST", "/datasets")})
+UPLOADS = re.compile(r"(/api/v1)?/datasets(/[^/]{1,64}/files)?")
 """These ask who sends before they read, write to disk as they read, and have a bound of their own."""
 DRAIN_SECONDS = 5.0
 
@@ -29,7 +30,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] != "http" or (scope["method"], scope["path"]) in UPLOADS:
+        if scope["type"] != "http" or (scope["method"] == "POST" and UPLOADS.fullmatch(scope["path"])):
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")

@@ -30,9 +30,9 @@ MAX_ASIDE_TEXT = 64 * 1024
 
 
 class Wanted(BaseModel):
-    """Which rows are asked for."""
+    """Which rows are asked for; what else an address says is not for it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     problem: Trouble | None = Field(None, description="Only rows with this problem.")
     q: Text = Field("", max_length=200, description="Only rows that say this, in any case.")

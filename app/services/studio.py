@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.db import Dataset
     from app.domain.datasets import Message
     from app.domain.ports import BaseModels, Looker, Queue, Secrets, Shelf, Storage
+    from app.domain.sources import Source
     from app.services.accounts import Identity
 
 
@@ -107,6 +108,11 @@ class Studio:
         finally:
             for file in files:
                 file.path.unlink(missing_ok=True)
+
+    def fetch(self, by: Identity, *, name: str, source: Source) -> Dataset:
+        """Make a dataset that is fetched from outside, in a unit of work of its own."""
+        with unit_of_work(self.engine) as session:
+            return self.datasets(session).create_from(by, name=name.strip() or source.describe(), source=source)
 
     def add_sample(self, by: Identity, slug: str, part: Part = Part.TRAIN) -> tuple[Dataset, bool]:
         """Upload a sample and return its dataset, and whether it is new: the same rows twice, unchanged, would only confuse."""
