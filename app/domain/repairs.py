@@ -23,6 +23,8 @@ ROLE_OF_A_TURN = re.compile(
 SUSPECT_CONTROL = r"<\||<｜|INST\]|SYS>>|_of_turn>|<(?:bos|eos|pad|unk)>|\[/?[A-Z]+_[A-Z]+\]|</?s>"
 """What every text with a control token has, for searching many at once."""
 LOST_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+LONGEST_UNSCRAMBLED = 100_000
+"""Characters: text that is garbled through and through takes seconds beyond that."""
 LONE_ACCENT = re.compile(r"(?:\A|[\W\d_])[\u0300-\u036f]")
 """An accent on nothing: whoever reads one has not found what was meant."""
 SHORTEST_IN_ARGUMENTS = 3
@@ -42,7 +44,7 @@ def without_control_tokens(text: str) -> str:
 
 def unscrambled(text: str) -> str:
     """Return text that was decoded wrongly as it was meant; text that makes no more sense then stays as it is."""
-    if text.isascii():
+    if text.isascii() or len(text) > LONGEST_UNSCRAMBLED:
         return text
     # Made when first wanted: its tables take a tenth of a second to build, and few pages need them.
     from ftfy import fix_encoding
