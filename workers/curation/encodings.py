@@ -25,6 +25,8 @@ CANDIDATES = [WESTERN, CENTRAL, *OTHER_SCRIPTS]
 
 def guess_encoding(path: Path) -> str:
     """Return utf-8 where most lines with special characters are UTF-8, else the likeliest older encoding."""
+    if all(_is_utf8(chunk) for chunk in _chunks(path)):
+        return "utf-8"
     valid = invalid = 0
     sample = bytearray()
     for chunk in _chunks(path):

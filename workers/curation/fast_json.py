@@ -24,11 +24,13 @@ from workers.curation.source import Line, physical_lines
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
 
     from app.domain.datasets import DatasetFormat
     from workers.curation.layouts import Found, Layout, Mask, Places
 
 BLOCK_BYTES = 4 * 1024 * 1024
+GLANCE_BYTES = 256 * 1024
 MAX_LEFT_SHARE = 0.1
 """With more than so many rows for the careful way, their block goes whole: cutting it up costs as much."""
 NEWLINE, SPACE, QUOTE, BACKSLASH, LAST_ASCII = b"\n"[0], b" "[0], b'"'[0], b"\\"[0], 0x7F
@@ -36,10 +38,11 @@ HASH_CHARACTERS = 64
 
 
 class Lines(NamedTuple):
-    """Lines for the careful way: the number of the first, and their bytes as they come."""
+    """Lines for the careful way: the number of the first, their bytes as they come, and whether these are certain to be UTF-8."""
 
     first: int
     blocks: Iterable[bytes]
+    are_utf8: bool = False
 
     def numbered(self) -> Iterator[Line]:
         """Yield the lines, with the numbers they have in their file."""
@@ -74,6 +77,13 @@ def fast_rows(blocks: Iterator[bytes]) -> Iterator[Lines | Understood]:
         rest = piece[cut:]
     if rest:
         yield from _block(layout, rest + b"\n", line)
+
+
+def begins_plainly(path: Path) -> bool:
+    """Whether a file begins with a row of a known layout, and is UTF-8 as far as one sees at a glance."""
+    with path.open("rb") as file:
+        first = file.read(GLANCE_BYTES)
+    return _is_utf8(first[: first.rfind(b"\n") + 1]) and _layout_of(first) is not None
 
 
 def _gathered(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -149,7 +159,7 @@ def _block(layout: Layout, raw: bytes, line: int) -> Generator[Lines | Understoo
         texts = _texts(block, found)
     left = len(block.scan.ends) - len(found.lines)
     if left > MAX_LEFT_SHARE * len(block.scan.ends):
-        yield Lines(line, [raw])
+        yield Lines(line, [raw], are_utf8=True)
     else:
         yield from _in_order(block, line, found.lines, Understood(layout.shape, layout.names, _rows(layout, found, texts, line)))
     return len(block.scan.ends)
@@ -180,11 +190,11 @@ def _in_order(block: _Block, line: int, lines: Places, understood: Understood) -
     for begin, end in pairwise([0, *gaps.tolist(), len(lines)]):
         here = int(lines[begin])
         if here > at:
-            yield Lines(line + at, [block.raw[starts[at] : starts[here]]])
+            yield Lines(line + at, [block.raw[starts[at] : starts[here]]], are_utf8=True)
         yield understood._replace(rows=understood.rows.between(begin, end))
         at = int(lines[end - 1]) + 1
     if at < len(starts):
-        yield Lines(line + at, [block.raw[starts[at] :]])
+        yield Lines(line + at, [block.raw[starts[at] :]], are_utf8=True)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from workers.curation.aside import AsideWriter
 from workers.curation.containers import UploadedFile
 from workers.curation.fast_json import Understood
 from workers.curation.parquet import RowWriter
-from workers.curation.reading import MAX_BYTES, Found, PartCount, Reading, Usable
+from workers.curation.reading import MAX_BYTES, Found, Misread, PartCount, Reading, Usable
 from workers.curation.rows import NO_ROW, Aside
 from workers.curation.sniff import Kind
 from workers.curation.splits import Sides
@@ -114,8 +114,15 @@ class Findings:
 
 def import_file(spec: ImportSpec, tell: Progress) -> tuple[ImportReport, str]:
     """Import files and return the report and, unless all is well, a sentence on what to do; `tell` hears of bytes, size and rows."""
+    try:
+        return _import(spec, tell, presumes_utf8=True)
+    except Misread:
+        return _import(spec, tell, presumes_utf8=False)
+
+
+def _import(spec: ImportSpec, tell: Progress, *, presumes_utf8: bool) -> tuple[ImportReport, str]:
     files = [UploadedFile(each.path, each.filename) for each in spec.files]
-    reading = Reading(files, spec.scratch, mapping=spec.mapping, system=spec.system, max_bytes=spec.max_bytes)
+    reading = Reading(files, spec.scratch, mapping=spec.mapping, system=spec.system, max_bytes=spec.max_bytes, presumes_utf8=presumes_utf8)
     sides = Sides()
     with RowWriter(spec.out) as writer, AsideWriter(spec.aside) as aside:
         findings = Findings(spec.first_file, aside)

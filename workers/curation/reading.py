@@ -16,7 +16,8 @@ from workers.curation.arrow_rows import arrow_rows, parquet_rows
 from workers.curation.columns import SAMPLE_ROWS, Columns
 from workers.curation.containers import Part, Unpacking, UploadedFile
 from workers.curation.dialects import Dialect
-from workers.curation.fast_json import Lines, Understood, fast_rows
+from workers.curation.encodings import guess_encoding
+from workers.curation.fast_json import Lines, Understood, begins_plainly, fast_rows
 from workers.curation.json_rows import document_rows, jsonl_rows
 from workers.curation.rows import Aside, RawRow
 from workers.curation.shapes import UnknownShape, shape_of, to_example
@@ -31,6 +32,10 @@ MAX_NAMES_TOLD = 30
 MAX_BYTES = 20 * 2**30
 ROWS_BEFORE_A_SHAPE = 50
 Raw = Iterable[RawRow | Aside]
+
+
+class Misread(Exception):
+    """A file that began as UTF-8 is in another encoding: what was read of it is to be read again, presuming nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,8 @@ class Reading:
     mapping: Mapping | None = None
     system: str | None = None
     max_bytes: int = MAX_BYTES
+    presumes_utf8: bool = False
+    """Whether a file that begins as UTF-8 is read as such at once; Misread comes if it is not. Else all of it is looked at first."""
     columns: Columns = field(default_factory=Columns)
     notes: list[str] = field(default_factory=list)
     parts: list[PartCount] = field(default_factory=list)
@@ -134,8 +141,12 @@ class Reading:
 
     def _found(self, part: Part, side: Side | None) -> Iterator[Found]:
         try:
-            if (sniffed := self._sniffed(part)).kind is Kind.JSONL and not (self.mapping or self.system or side):
-                yield from self._many_at_a_time(part, sniffed)
+            at_once = not (self.mapping or self.system or side)
+            presumed = "utf-8" if at_once and self.presumes_utf8 and begins_plainly(part.path) else None
+            sniffed = sniff(part.path, part.name, presumed)
+            self.sniffed = self.sniffed or sniffed
+            if at_once and sniffed.kind is Kind.JSONL:
+                yield from self._many_at_a_time(part, sniffed, is_certain=presumed is None)
                 return
             for row in self._raw_rows(part, sniffed):
                 yield self._understood(row, side) if isinstance(row, RawRow) else row
@@ -144,16 +155,14 @@ class Reading:
                 raise
             yield Aside(1, f"the file cannot be read: {error.message}")
 
-    def _sniffed(self, part: Part) -> Sniffed:
-        sniffed = sniff(part.path, part.name)
-        self.sniffed = self.sniffed or sniffed
-        return sniffed
-
-    def _many_at_a_time(self, part: Part, sniffed: Sniffed) -> Iterator[Found]:
+    def _many_at_a_time(self, part: Part, sniffed: Sniffed, *, is_certain: bool) -> Iterator[Found]:
         """Yield what lines of JSON are, whole blocks at once where their rows are plain."""
         self._source = Source(part.path, sniffed.encoding or "utf-8")
         for found in fast_rows(self._source.blocks()):
             if isinstance(found, Lines):
+                if not (is_certain or found.are_utf8) and guess_encoding(part.path) != sniffed.encoding:
+                    raise Misread
+                is_certain = is_certain or not found.are_utf8
                 for row in jsonl_rows(found.numbered()):
                     yield self._understood(row, None) if isinstance(row, RawRow) else row
             else:

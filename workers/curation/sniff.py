@@ -85,8 +85,11 @@ class Sniffed:
         return self.kind in {Kind.PARQUET, Kind.ARROW, Kind.WORKBOOK}
 
 
-def sniff(path: Path, filename: str) -> Sniffed:
-    """Look at a file; Invalid or UnsupportedType when its first bytes show that it holds no examples."""
+def sniff(path: Path, filename: str, presumed: str | None = None) -> Sniffed:
+    """Look at a file; Invalid or UnsupportedType when its first bytes show that it holds no examples.
+
+    All of it is read to tell its encoding, unless one is presumed.
+    """
     with path.open("rb") as file:
         first = file.read(HEAD_BYTES)
     check_first_bytes(first, filename)
@@ -94,7 +97,7 @@ def sniff(path: Path, filename: str) -> Sniffed:
     binary = None if encoding else next((kind for mark, kind in BINARY if first.startswith(mark) and b"\0" in first), None)
     if binary:
         return Sniffed(binary)
-    encoding = encoding or guess_encoding(path)
+    encoding = encoding or presumed or guess_encoding(path)
     source = Source(path, encoding)
     head = b"".join(islice(source.blocks(), 2)).decode("utf-8", "replace")[:HEAD_CHARACTERS].replace("\r\n", "\n").replace("\r", "\n")
     whole = source.done >= source.size and len(head) < HEAD_CHARACTERS

@@ -273,6 +273,38 @@ def test_an_import_tells_the_same_either_way(imported: Importer, monkeypatch: py
     assert len(at_once.rows) == 12_003
 
 
+@pytest.mark.parametrize(
+    ("odd", "encoding"),
+    [
+        (as_lines(chat(("user", "Où?"), ("assistant", "Là, à côté."))).decode().encode("cp1252") * 30, "cp1252"),
+        (as_lines(chat(("user", "Où?"), ("assistant", "Là."))) * 30 + as_lines(PLAIN).replace(b"Hi", b"H\xe9"), "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("plain", [0, 1, 8_000])
+def test_a_file_that_only_begins_as_utf_8_is_read_in_its_own_encoding(
+    imported: Importer, monkeypatch: pytest.MonkeyPatch, odd: bytes, encoding: str, plain: int
+) -> None:
+    content = as_lines(PLAIN) * plain + odd + as_lines(PLAIN) * plain
+    found = imported(content)
+    with monkeypatch.context() as careful:
+        careful.setattr("workers.curation.reading.fast_rows", lambda blocks: iter([Lines(1, blocks)]))
+        careful.setattr("workers.curation.reading.begins_plainly", lambda _: False)
+        one_by_one = imported(content)
+    assert found.rows == one_by_one.rows
+    assert found.report.model_copy(update={"sha256": None}) == one_by_one.report.model_copy(update={"sha256": None})
+    assert found.report.encoding == encoding
+
+
+def test_a_file_that_is_utf_8_is_read_but_once(imported: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked_through(_: Path) -> str:
+        raise AssertionError("all of it was looked at for its encoding")
+
+    monkeypatch.setattr("workers.curation.sniff.guess_encoding", looked_through)
+    monkeypatch.setattr("workers.curation.reading.guess_encoding", looked_through)
+    found = imported(as_lines(chat(("user", "Où?"), ("assistant", "Là."))) * 9_000 + as_lines({"id": 1}, PLAIN) * 3)
+    assert (found.report.rows, found.report.problem_count) == (9_003, 3)
+
+
 @pytest.mark.material
 def test_either_way_gives_the_same_rows_of_files_people_have_published(material: Path) -> None:
     files = sorted(material.rglob("*.jsonl"))
