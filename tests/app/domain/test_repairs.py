@@ -59,7 +59,7 @@ def test_text_that_is_right_stays(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["<|im_start|>user ", "</s>", "<|a ", "[/", "<|start_header_id|>a", "Ã¼", "ÃƒÂ", "\x80"])
 def test_a_long_hostile_text_takes_time_by_its_length_alone(piece: str) -> None:
-    text = piece * 100_000
+    text = piece * 100_001
     assert len(without_control_tokens(text)) <= len(text)
     assert unscrambled(text) == text
 
