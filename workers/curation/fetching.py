@@ -75,14 +75,13 @@ def clear(spec: FetchSpec) -> None:
     shutil.rmtree(spec.out, ignore_errors=True)
 
 
-def fetch_url(spec: FetchSpec, delivery: Delivery, reader: Reader | None = None) -> None:
-    """Bring the file at an address."""
+def _fetch_url(spec: FetchSpec, delivery: Delivery) -> None:
     assert isinstance(spec.source, UrlSource)  # noqa: S101 - for the type checker: the table below says so
     url = spec.source.url
-    reader = reader or Reader(private_allowed=spec.private_allowed)
+    reader = Reader(private_allowed=spec.private_allowed)
     delivery.contacted = reader.contacted
     try:
-        arrival = receive(lambda headers: reader.open(url, headers), delivery, refused)
+        arrival = receive(lambda headers: reader.open(url, headers), delivery, _refused)
     except (socket.gaierror, UnicodeError, httpx.InvalidURL) as error:
         raise Unavailable(in_words(error), param="source", code="not_fetched") from error
     except (NotAllowed, ValueError) as error:
@@ -99,8 +98,7 @@ def fetch_url(spec: FetchSpec, delivery: Delivery, reader: Reader | None = None)
     )  # fmt: skip
 
 
-def refused(answer: httpx.Response) -> StudioError:
-    """Say what an answer means that brings no file."""
+def _refused(answer: httpx.Response) -> StudioError:
     status = answer.status_code
     if status in GONE:
         return NotFound(f"There is nothing at this address (it answered {status}). Check it.", param="source")
@@ -145,4 +143,4 @@ def _fetch_s3(spec: FetchSpec, delivery: Delivery) -> None:
     fetch_s3(spec.source, delivery)
 
 
-BY_KIND: dict[str, Callable[[FetchSpec, Delivery], None]] = {"url": fetch_url, "hub": _fetch_hub, "s3": _fetch_s3}
+BY_KIND: dict[str, Callable[[FetchSpec, Delivery], None]] = {"url": _fetch_url, "hub": _fetch_hub, "s3": _fetch_s3}

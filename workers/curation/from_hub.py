@@ -24,9 +24,9 @@ TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 SHOWN = 12
 
 
-def fetch_hub(source: HubSource, delivery: Delivery, hub: HubDatasets | None = None) -> None:
+def fetch_hub(source: HubSource, delivery: Delivery) -> None:
     """Bring the chosen files; the token goes to the Hub alone and not to wherever it keeps its files."""
-    hub = hub or HubDatasets.from_environment()
+    hub = HubDatasets.from_environment()
     hub.check_online()
     delivery.contacted.append(hub.host)
     listing = hub.look(source.repo, source.revision)
