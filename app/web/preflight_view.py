@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HEAD, TAIL = 220, 120
 """So many tokens of a row's beginning and end are shown; a page of nine whole rows would weigh too much."""
+ORDER = ("random", "longest", "shortest")
+"""What is like the others comes first."""
 WHY = {"longest": "longest", "shortest": "shortest", "random": "by lot"}
 
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from app.domain.problems import Finding, Mark
     from app.services.desk_rows import Looked
 
-CUT, MOST = 600, 20_000
-"""A long text is cut and unfolds; of a huge one only the beginning is shown, or one row would weigh more than the page."""
+CUT, CUT_TURN, MOST = 600, 240, 4_000
+"""A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is shown, or it outweighs the page."""
+TURNS = 4
+"""Further turns of a conversation are folded."""
 TITLES = KINDS | {
     PLACEHOLDER_MARK: "a placeholder that nobody filled in", CONTROL_MARK: "a mark of a chat template", SECRET_MARK: "a secret",
 }  # fmt: skip
@@ -79,6 +81,16 @@ class Line:
     tokens: int
 
     @property
+    def first_turns(self) -> list[Turn]:
+        """The turns that are shown at once."""
+        return self.turns[:TURNS] if len(self.turns) > TURNS + 1 else self.turns
+
+    @property
+    def further_turns(self) -> list[Turn]:
+        """The turns that unfold."""
+        return self.turns[len(self.first_turns) :]
+
+    @property
     def spoken(self) -> list[Turn]:
         """Its turns without the instruction."""
         return [turn for turn in self.turns if turn.role != "system"]
@@ -106,16 +118,19 @@ class Grid:
 def grid_of(looked: Sequence[Looked], count_tokens: Any, max_tokens: int) -> Grid:
     """Return rows as they are shown."""
     prompt = shared_prompt([each.row for each in looked])
-    return Grid([line_of(each, count_tokens, max_tokens) for each in looked], prompt is not None, prompt or "")
+    cut = CUT if prompt is not None else CUT_TURN
+    return Grid([line_of(each, count_tokens, max_tokens, cut) for each in looked], prompt is not None, prompt or "")
 
 
-def line_of(looked: Looked, count_tokens: Any, max_tokens: int) -> Line:
+def line_of(looked: Looked, count_tokens: Any, max_tokens: int, cut: int = CUT) -> Line:
     """Return one row as it is shown."""
     row, found = looked
     marks = found.marks if found else ()
     spoken = len(row.messages)
-    turns = [_turn(message, [mark for mark in marks if mark.turn == place]) for place, message in enumerate(row.messages)]
-    rejected = [_turn(message, [mark for mark in marks if mark.turn == spoken + place]) for place, message in enumerate(row.rejected or ())]
+    turns = [_turn(message, [mark for mark in marks if mark.turn == place], cut) for place, message in enumerate(row.messages)]
+    rejected = [
+        _turn(message, [mark for mark in marks if mark.turn == spoken + place], cut) for place, message in enumerate(row.rejected or ())
+    ]
     tokens = found.tokens if found else count_tokens(row.messages)
     return Line(row, turns, rejected, _tools(row), notes_of(found, max_tokens) if found else [], tokens)
 
@@ -129,9 +144,9 @@ def shared_prompt(rows: Sequence[Row]) -> str | None:
     return (prompts.pop() if prompts else "") if fits else None
 
 
-def _turn(message: Message, marks: Sequence[Mark]) -> Turn:
+def _turn(message: Message, marks: Sequence[Mark], cut: int) -> Turn:
     calls = [_call(call) for call in message.tool_calls or ()]
-    return Turn(message.role, said(message.content, marks), calls, message.weight == 0)
+    return Turn(message.role, said(message.content, marks, cut), calls, message.weight == 0)
 
 
 def _call(call: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ from app.web.routes import (
     samples,
     search,
     settings,
+    sources,
     tour,
     webhooks,
 )
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 ROOT = Path(__file__).resolve().parents[2]
-# /runs/new and /runs/delete stand before /runs/{id}.
+# /runs/new and /runs/delete stand before /runs/{id}, /datasets/from before /datasets/{id}.
 ROUTES = (
     home,
     samples,
+    sources,
     datasets,
     desk,
     mapping,

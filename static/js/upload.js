@@ -1,4 +1,4 @@
-// A file dropped anywhere on the page, or chosen, is sent while a bar shows how far it is. Without this script the form does the same, barless.
+// Files dropped anywhere on the page, or chosen, are sent while a bar shows how far they are. Without this script the form does the same, barless.
 "use strict";
 (() => {
   const form = document.querySelector("form[data-upload]");
@@ -37,28 +37,46 @@
     if (address) location.assign(address); else location.reload();
   }
 
+  const choice = form.querySelector("[data-upload-choice]");
+  let waiting = [];
+  const named = (files) => (files.length === 1 ? files[0].name : `${files.length} files`);
+
   function take(files) {
     if (sending) {
       input.value = "";
-      say(note, `${sending.name} is still being sent. One file at a time: bring the next when it is here, or cancel this one.`);
+      say(note, `${sending.name} is still being sent. Bring the next when it is here, or cancel this one.`);
       return;
     }
-    say(note, files.length > 1 ? `${files.length} files were dropped, and one is taken at a time: this is ${files[0].name}.` : "");
-    send(files[0]);
+    say(note, "");
+    waiting = [...files];
+    choice.hidden = waiting.length < 2;
+    if (waiting.length < 2) { send(waiting, leaveFor); return; }
+    choice.querySelector("[data-upload-several]").textContent = `${waiting.length} files: ${waiting.slice(0, 3).map((file) => file.name).join(", ")}${waiting.length > 3 ? " …" : ""}`;
+    choice.querySelector("[data-upload-together]").focus();
   }
 
-  function send(file) {
+  // One after the other; the list shows them all at the end.
+  function sendEach(files) {
+    const [first, ...rest] = files;
+    send([first], () => { if (rest.length) sendEach(rest); else leaveFor(form.action); });
+  }
+
+  function send(files, then) {
     say(error, "");
-    if (file.size > limit) return refuse(`${file.name} has ${megabytes(file.size)}; this studio takes up to ${megabytes(limit)}.`);
-    if (file.size === 0) return refuse(`${file.name} is empty.`);
+    choice.hidden = true;
+    const name = named(files);
+    const size = files.reduce((sum, file) => sum + file.size, 0);
+    const empty = files.find((file) => file.size === 0);
+    if (size > limit) return refuse(`${name}: ${megabytes(size)}; this studio takes up to ${megabytes(limit)}.`);
+    if (empty) return refuse(`${empty.name} is empty.`);
     bar.value = 0;
-    words.textContent = `${file.name}: being sent`;
+    words.textContent = `${name}: being sent`;
     progress.hidden = false;
     const began = performance.now();
     const body = new FormData();
-    body.append("file", file, file.name);
+    for (const file of files) body.append("file", file, file.name);
     const request = new XMLHttpRequest();
-    sending = { name: file.name, request };
+    sending = { name, request };
     addEventListener("beforeunload", warn);
     request.open("POST", form.action);
     request.setRequestHeader("Accept", "application/json");
@@ -68,17 +86,17 @@
       bar.value = event.loaded / event.total;
       const speed = event.loaded / Math.max(0.001, (performance.now() - began) / 1000);
       words.textContent = event.loaded < event.total
-        ? `${file.name}: ${megabytes(event.loaded)} of ${megabytes(event.total)}, ${megabytes(speed)}/s`
-        : `${file.name}: all of it is here, being put away`;
+        ? `${name}: ${megabytes(event.loaded)} of ${megabytes(event.total)}, ${megabytes(speed)}/s`
+        : `${name}: all of it is here, being put away`;
     });
     request.addEventListener("load", () => {
-      if (request.status === 201 && request.response) leaveFor(root + request.response.href);
+      if (request.status === 201 && request.response) { free(); then(root + request.response.href); }
       else if (request.status === 401 || new URL(request.responseURL).pathname === `${root}/signin`) leaveFor("");
-      else refuse(request.response?.message || `${file.name} was not taken: the studio answered with ${request.status}. Try again in a moment.`);
+      else refuse(request.response?.message || `${name} was not taken: the studio answered with ${request.status}. Try again in a moment.`);
     });
-    request.addEventListener("abort", () => { free(); say(note, `${file.name} was not sent: you cancelled it.`); });
+    request.addEventListener("abort", () => { free(); say(note, `${name} was not sent: you cancelled it.`); });
     // A server that refuses at the first bytes may close the line before the rest is sent.
-    request.addEventListener("error", () => refuse(`${file.name} could not be sent: the studio closed the line. It may be of a kind it does not take, or the studio has ended.`));
+    request.addEventListener("error", () => refuse(`${name} could not be sent: the studio closed the line. It may be of a kind it does not take, or the studio has ended.`));
     request.send(body);
   }
 
@@ -88,6 +106,8 @@
     take(input.files);
   });
   input.addEventListener("change", () => { if (input.files.length) take(input.files); });
+  choice.querySelector("[data-upload-together]").addEventListener("click", () => send(waiting, leaveFor));
+  choice.querySelector("[data-upload-each]").addEventListener("click", () => sendEach(waiting));
   cancel.addEventListener("click", () => sending?.request.abort());
 
   let depth = 0;

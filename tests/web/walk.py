@@ -16,6 +16,7 @@ MOST_BYTES = 250_000
 PAGES = {
     "/": "home/home.html",
     "/datasets": "datasets/list.html",
+    "/datasets/from": "datasets/from.html",
     "/runs": "runs/list.html",
     "/runs/new": "runs/new.html",
     "/runs/delete": "runs/delete.html",
