@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.services.desk_rows import Looked
 
 CUT, CUT_TURN, MOST = 600, 240, 4_000
-"""A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is shown, or it outweighs the page."""
+"""A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is on the page at all."""
 TURNS = 4
 """Further turns of a conversation are folded."""
 TITLES = KINDS | {
