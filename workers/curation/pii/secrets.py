@@ -38,9 +38,10 @@ FORMS = re.compile(
         )
     )
 )
-HINTS = ("-----BEGIN", "A3T", "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-", "hf_",
-         "xox", "slack.com", "_live_", "_test_", "whsec_", "AIza", "GOCSPX-", "ya29.", "SG.", "npm_", "pypi-", "dckr_", "hone_",
-         "eyJ")  # fmt: skip
+HINTS = (
+    "-----BEGIN", "A3T", "AKIA", "ASIA", "ABIA", "ACCA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-", "hf_",
+    "xox", "hooks.slack.com", "_live_", "_test_", "whsec_", "AIza", "GOCSPX-", "ya29.", "SG.", "npm_", "pypi-", "dckr_", "hone_", "eyJ",
+)  # fmt: skip
 """One of these stands in whatever has a known form: looking for them costs less than the forms do."""
 IN_ADDRESS = re.compile(r"(?<=://)[\w.%+-]{1,64}:([^\s/:@]{3,100})(?=@[\w.-])")
 CALLED = re.compile(
@@ -52,9 +53,12 @@ CALLED = re.compile(
     r"(?:Bearer\s{1,3})?[\"'`]?(?P<value>[^\s\"'`<>,;]{3,200})",
     re.IGNORECASE,
 )
-CALLED_HINT = re.compile(r"pass|pwd|pin|cvv|cvc|code|otp|key|token|secret|bearer|authorization", re.IGNORECASE)
-SUSPECT = "|".join(["://", *map(re.escape, HINTS), f"(?i:{CALLED_HINT.pattern})"])
-"""What every text with a secret has, in RE2's dialect too, for searching many at once."""
+CALLED_WORDS = (
+    r"pass(?:wo|wd|ph|co)|\bpass\b|\bpwd|\bpin\b|\bcv[vc]|security code|one[- ]time code|\botp|key|token|secret|bearer|authorization"
+)
+CALLED_HINT = re.compile(CALLED_WORDS, re.IGNORECASE)
+SUSPECT = "|".join([*map(re.escape, HINTS), r"://[^\s@]*:[^\s@]*@", f"(?i:{CALLED_WORDS})"])
+"""What a text matches that may hold a secret, in RE2's dialect, which searches a whole column at once."""
 PLACEHOLDER = re.compile(
     r"[*•x.#_-]+|(?:your|my|the|some|example|changeme|password|secret|token|key|none|null|true|false|undefined|here|todo)(?![a-z0-9]).*"
     r"|.*(?:\$\{|\{\{|%\(|os\.|env\b|getenv|example|placeholder|redacted|\(\)?$).*|\[.*|\{.*|\(.*|<.*",
