@@ -1,7 +1,7 @@
 """Fetch a source's files into a folder: what a person asked for and nothing else, in bounded memory; whoever stops it finds nothing left.
 
-HTTP is spoken here rather than by the Hub's client, since its copies in the cache, its native transfers and its unbounded retries
-would each break one of the promises: the cap, the hash, the list of hosts, and leaving at once.
+HTTP is spoken here rather than by the Hub's client: one place then holds the bounds, the hash, the list of hosts and the leaving at once,
+for any address and for the Hub alike, and no second copy stays in a cache.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from workers.curation.delivery import Tell
 
 HEAD_BYTES = 512
+MAX_MARK = 200
 IN_UNICODE = re.compile(r"\bfilename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 GONE = frozenset({404, 410})
 CLOSED = frozenset({401, 402, 403, 407})
@@ -93,7 +94,8 @@ def _fetch_url(spec: FetchSpec, delivery: Delivery) -> None:
         name,
         {
             "kind": "url", "url": shown(url), "came_from": shown(reader.at) if reader.at != url else None, "sha256": arrival.sha256,
-            "bytes": arrival.size, "etag": headers.get("etag"), "last_modified": headers.get("last-modified"),
+            "bytes": arrival.size, "etag": headers.get("etag", "")[:MAX_MARK] or None,
+            "last_modified": headers.get("last-modified", "")[:MAX_MARK] or None,
         },
     )  # fmt: skip
 

@@ -14,15 +14,19 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.errors import Forbidden, Invalid, NotFound, StudioError, TooLarge, Unavailable
-from app.domain.sources import UrlSource
+from app.domain.sources import MAX_NAME, UrlSource
 from tests.workers.curation.file_server import FileServer, file_server
 from workers.curation import receiving
 from workers.curation.delivery import FetchReport
-from workers.curation.fetching import FetchSpec, fetch
+from workers.curation.fetching import FetchSpec, _name_from, fetch
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -100,6 +104,17 @@ def test_a_name_that_the_server_gives_is_made_harmless(server: FileServer, tmp_p
     [file] = fetched(tmp_path, server.address).files
     assert file.filename == name or (name is None and file.filename.endswith(".csv"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["00000"]
+
+
+@given(st.one_of(st.text(), st.from_regex(r"attachment; ?filename\*?=[\w'%\-\"/\\.]{0,40}")), st.text())
+def test_no_name_can_do_harm(disposition: str, path: str) -> None:
+    headers = httpx.Headers([(b"Content-Disposition", disposition.encode("utf-8", "surrogatepass"))])
+    name = _name_from(headers, f"https://example.com/{quote(path, errors='replace')}")
+    assert name
+    assert len(name) <= MAX_NAME
+    assert name.isprintable()
+    assert not name.startswith(".")
+    assert not {"/", "\\"} & set(name)
 
 
 def test_a_cut_line_is_taken_up_where_it_broke(server: FileServer, tmp_path: Path) -> None:
