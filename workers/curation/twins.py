@@ -35,6 +35,8 @@ QUESTION_WORDS = 3
 """Shorter questions, as greetings are, may well have many answers; unless all answers are labels."""
 ROWS_A_LABEL = 5
 """Answers are labels when each stands in so many rows, on average."""
+HASH_NUMBERS = 4
+"""How many numbers of 64 bits a row's hash has."""
 NOT_JUDGED, COMPARED, LIKED, DISLIKED = range(4)
 JUDGEMENTS = 4
 SHARED = 0.05
@@ -220,7 +222,7 @@ def _number(text: str) -> int:
 def _first_bits(hashes: pa.StringArray) -> Numbers:
     """Return the first 64 bits of hashes, which are enough to tell rows apart."""
     whole = np.frombuffer(bytes.fromhex("".join(hashes.to_pylist())), np.int64)
-    return whole.reshape(len(hashes), -1)[:, 0].copy()
+    return whole.reshape(-1, HASH_NUMBERS)[:, 0].copy()
 
 
 def _labels(groups: Numbers, texts: Numbers) -> Numbers:
