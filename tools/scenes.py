@@ -32,9 +32,22 @@ def scenes_of(sample: Sample) -> dict[str, Scene]:
 
 
 def _states(sample: Sample) -> dict[str, Scene]:
+    desk = f"/datasets/{sample.datasets['desk']}"
     both = f"ids={sample.runs['done']}&ids={sample.runs['running']}"
     running = f"/runs/{sample.runs['running']}"
     return {
+        "desk-near": Scene(f"{desk}?problem=near_duplicate"),
+        "desk-nothing": Scene(f"{desk}?q=nobody"),
+        "desk-aside": Scene(f"{desk}?problem=broken"),
+        "desk-groups": Scene(f"{desk}/groups?problem=near_duplicate"),
+        "desk-keep-best": Scene(f"{desk}/fix?op=keep_best&problem=near_duplicate"),
+        "desk-mask": Scene(f"{desk}/fix?op=mask&problem=pii"),
+        "desk-fill": Scene(f"{desk}/fix?op=fill&blank-0={{customer_name}}&fill-0=Lena"),
+        "desk-columns": Scene(f"{desk}/mapping"),
+        "desk-statistics": Scene(f"{desk}/statistics"),
+        "desk-preflight-away": Scene(f"{desk}/preflight?look=1"),
+        "desk-history": Scene(f"{desk}/history"),
+        "desk-adding": Scene(desk, after=lambda page: page.locator("#add-rows summary").click()),
         "runs-found": Scene("/runs?tag=nightly&sizes=1"),
         "runs-nothing": Scene("/runs?q=nobody&tag=nightly&status=failed"),
         "runs-compare": Scene(f"/runs/compare?ids={sample.runs['done']},{sample.runs['running']}"),
@@ -111,6 +124,7 @@ def _refused(page: Page) -> None:
 PAGES = {
     "home": Scene("/"),
     "datasets": Scene("/datasets"),
+    "datasets-from": Scene("/datasets/from"),
     "runs": Scene("/runs"),
     "new-run": Scene("/runs/new"),
     "board": Scene("/board"),
