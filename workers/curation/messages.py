@@ -19,6 +19,7 @@ ROLES: dict[str, Role] = {
     "chatgpt": "assistant",
     "model": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
     "tool": "tool",
     "function": "tool",
     "function_response": "tool",

@@ -64,7 +64,7 @@ def to_example(row: Row) -> tuple[DatasetFormat, Example]:
 
 
 def _from_messages(row: Row) -> Example:
-    return Example(message_list(row["messages"], "messages"))
+    return Example(_under_system(row, message_list(row["messages"], "messages")))
 
 
 def _from_judged(row: Row) -> Example:
@@ -77,7 +77,14 @@ def _from_sharegpt(row: Row) -> Example:
 
 
 def _sharegpt_turns(row: Row) -> list[Turn]:
-    turns = message_list(row[_conversation_key(row)], "conversations")
+    key = _conversation_key(row)
+    given = row[key]
+    if isinstance(given, list) and len(given) > 1 and all(isinstance(said, str) for said in given):
+        given = [{"role": "assistant" if place % 2 else "user", "content": said} for place, said in enumerate(given)]
+    return _under_system(row, message_list(given, key))
+
+
+def _under_system(row: Row, turns: list[Turn]) -> list[Turn]:
     system = row.get("system")
     return list(with_system(turns, system)) if isinstance(system, str) and system.strip() else turns
 

@@ -111,6 +111,30 @@ def test_a_header_may_show_the_shape(imported: Importer, header: tuple[str, ...]
     assert (report.status, report.format, report.rows, report.delimiter) == ("ready", shape, 5, ";")
 
 
+def test_a_tables_first_row_may_show_the_shape(imported: Importer) -> None:
+    messages = json.dumps(json.loads(chat_line())["messages"])
+    found = imported(table(("id", "messages"), ("1", messages), ("2", messages)), "a.csv")
+    assert (found.report.format, found.report.rows) == ("chat", 2)
+    assert imported(table(("messages", "mood"), ("hello", "x"), ("you", "y")), "a.csv").report.status == "needs_mapping"
+
+
+def test_a_table_without_a_header_keeps_its_first_row(imported: Importer) -> None:
+    rows = [("ham", "see you"), ("spam", "win big"), ("ham", "at nine"), ("ham", "later"), ("spam", "free now")]
+    asked = imported(table(*rows), "a.csv").report
+    assert asked.columns == ["column 1", "column 2"]
+    assert asked.suggested is not None
+    assert (asked.suggested.user, asked.suggested.assistant) == ("column 2", "column 1")
+    assert asked.confidence == {"column 2": 0.6, "column 1": 0.6}
+    found = imported(table(*rows), "a.csv", mapping={"user": "column 2", "assistant": "column 1"})
+    assert [row["line"] for row in found.rows] == [1, 2, 3, 4, 5]
+
+
+def test_quotes_in_cells_may_be_escaped_by_backslashes(imported: Importer) -> None:
+    found = imported('"prompt","completion"\n"say \\"hi, you\\"","a\\\\b"\n"or \\"so\\"","C:\\new"\n', "a.csv")
+    assert found.spoken[0] == [("user", 'say "hi, you"'), ("assistant", "a\\b")]
+    assert found.spoken[1][1] == ("assistant", "C:\\new")
+
+
 def test_a_wrong_encoding_is_found_and_read(imported: Importer) -> None:
     found = imported(chat_line("Wie heißt du?", "Öhm, so fünf €?").encode("cp1252") * 2)
     assert (found.report.status, found.report.encoding) == ("ready", "cp1252")

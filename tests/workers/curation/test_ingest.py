@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.domain.datasets import ImportReport
@@ -190,4 +192,11 @@ def test_two_hundred_megabytes_in_one_piece_are_set_aside_in_bounded_memory(tmp_
 def test_running_out_of_memory_is_a_failure_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "upload").write_text("".join(chat_line("x" * 4_000_000) for _ in range(8)))
     code, last, _ = measured(tmp_path, str(2**20))
+    assert (code, last.status, last.code) == (FAILED, "failed", "memory")
+
+
+def test_rows_that_share_one_enormous_text_do_not_fill_the_machines_memory(tmp_path: Path) -> None:
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), pa.array(["x" * 20_000_000]))
+    pq.write_table(pa.table({"text": shared}), tmp_path / "upload", compression=None, dictionary_pagesize_limit=10**9, store_schema=False)
+    code, last, _ = measured(tmp_path)
     assert (code, last.status, last.code) == (FAILED, "failed", "memory")
