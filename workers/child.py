@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 OWN_SETTINGS = "HONE_TRAINER_"
+ARROW_ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Arrow's own allocators reserve a gigabyte of address space, half of what a child that reads files may have; chosen as it is loaded."""
 FIRST_TO_GO = 800
 """How readily the kernel takes a child when memory runs out; 1000 is before all others."""
 LOOK_SECONDS = 0.02
@@ -55,7 +57,7 @@ class Child:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments, "--events-fd", str(writer)],
                 stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, pass_fds=(writer, *keeps), start_new_session=True,
-                env=environment | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"},
+                env=environment | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"} | ARROW_ALLOCATOR,
             )  # fmt: skip
         os.close(writer)
         self.was_killed = False

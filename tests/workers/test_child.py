@@ -54,6 +54,13 @@ def test_only_who_fetches_gets_the_proxies_and_the_keys_of_where_it_fetches_from
     assert seen & NEVER == set()
 
 
+def test_arrow_reserves_no_address_space_in_a_child(tmp_path: Path) -> None:
+    child = start(tmp_path, "import pyarrow\nopen('seen', 'w').write(pyarrow.default_memory_pool().backend_name)\n")
+    child.process.wait(60)
+    child.kill()
+    assert (tmp_path / "seen").read_text() == "system"
+
+
 def test_killing_leaves_nothing_of_the_group(tmp_path: Path) -> None:
     helpers = "import signal, subprocess, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     child = start(
