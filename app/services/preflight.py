@@ -7,8 +7,12 @@ import random
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
+
+from app.db import Run
 from app.db.session import reading
 from app.domain.datasets import DatasetStatus, Row, Split
 from app.domain.errors import Conflict, StudioError, Unavailable
@@ -17,23 +21,25 @@ from app.domain.specs import parse_settings
 from app.services.datasets import Datasets
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
     from app.db import DatasetVersion
-    from app.domain.base_models import BaseModel
     from app.domain.ports import BaseModels, Looker, Queue, RowFile, Storage
     from app.domain.preflight import Preflight
     from app.domain.specs import RunRequest, TrainingSettings
     from app.services.accounts import Identity
 
-MOST_ROWS, MOST_CHARACTERS = 4_000, 8_000_000
+MOST_ROWS, MOST_BYTES = 4_000, 8_000_000
 """More would not be looked at within two seconds; of larger datasets as many are picked by lot."""
+MOST_OF_A_ROW = 1_000_000
+"""Larger rows are not looked at: one alone would take longer than there is time for all."""
 BLOCK_ROWS = 40
 """Rows that are picked together: they lie together, and a block costs little more than a row."""
 EXTREMES = 3
 KEPT = 32
+RUNS_ASKED = 20
+NOT_HERE = "{base} is not on this machine yet, so its tokenizer cannot be asked. The run fetches it, and looks before its first step."
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json", "special_tokens_map.json")
 
 
@@ -42,7 +48,7 @@ class _Asked:
     """What a preflight depends on."""
 
     version_id: str
-    base: str
+    base: Path
     stamp: tuple[tuple[str, int, int], ...]
     max_length: int
     batch_size: int
@@ -77,16 +83,14 @@ class Preflights:
     def look(self, by: Identity, dataset_id: str, base: str, settings: TrainingSettings, *, all_train: bool = False) -> Preflight:
         """Return what would be learnt; Unavailable while nobody can look. `all_train`: no rows of these are held out."""
         found = self.models.find(base)
-        if found.folder is None:
-            message = (
-                f"{base} is not on this machine yet, so its tokenizer cannot be asked. The run fetches it, and looks before its first step."
-            )
-            raise Unavailable(message, param="base_model")
         # In a session of its own, which is closed before it takes long: nobody else waits for the database meanwhile.
         with reading(self.engine) as session:
+            folder = found.folder or _fetched(session, by, found.name)
+            if folder is None:
+                raise Unavailable(NOT_HERE.format(base=base), param="base_model")
             version = self._version(Datasets(session, self.storage, self.queue), by, dataset_id)
             asked = _Asked(
-                version.id, found.name, _stamp(found.folder), settings.max_length, settings.batch_size, settings.seed,
+                version.id, folder, _stamp(folder), settings.max_length, settings.batch_size, settings.seed,
                 settings.chat_template, all_train,
             )  # fmt: skip
             if known := self._known(asked):
@@ -95,7 +99,7 @@ class Preflights:
             count, findings_sha256 = version.rows, findings.sha256 if findings else None
         extremes = self.storage.findings(findings_sha256).extremes(EXTREMES) if findings_sha256 and count > MOST_ROWS else []
         rows = _Rows(self.storage.rows(sha256), count, total, extremes)
-        return self._keep(asked, self.looker.look(_body(asked, found, rows)))
+        return self._keep(asked, self.looker.look(_body(asked, rows)))
 
     def require(self, by: Identity, request: RunRequest) -> None:
         """Raise PreflightFailed when a run would learn nothing, or the wrong thing.
@@ -138,12 +142,24 @@ def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((path.name, (status := path.stat()).st_size, status.st_mtime_ns) for path in there)
 
 
-def _body(asked: _Asked, base: BaseModel, rows: _Rows) -> bytes:
+def _fetched(session: Session, by: Identity, base: str) -> Path | None:
+    """Return where an earlier run has put a base from the Hub, if that is on this machine."""
+    runs = select(Run.facts).where(Run.project_id == by.project_id, Run.base_model == base).order_by(Run.id.desc()).limit(RUNS_ASKED)
+    places = (Path(facts["base_dir"]) for facts in session.scalars(runs) if facts.get("base_dir"))
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _body(asked: _Asked, rows: _Rows) -> bytes:
     """Return what the inference server is asked, as JSON."""
     picked = _picked(rows)
-    told = [_told(row) for _, row in sorted(picked.items()) if row.label is not False and (asked.all_train or row.split is Split.TRAIN)]
-    total = len(told) if len(picked) == rows.count else rows.total
-    return json.dumps({"base_dir": str(base.folder), "rows": told, "total_rows": total, **asked.settings}).encode()
+    trained = [row for _, row in sorted(picked.items()) if row.label is not False and (asked.all_train or row.split is Split.TRAIN)]
+    told = [_told(row) for row in trained if _size(row) <= MOST_OF_A_ROW]
+    total = len(trained) if len(picked) == rows.count else rows.total
+    return json.dumps({"base_dir": str(asked.base), "rows": told, "total_rows": total, **asked.settings}, ensure_ascii=False).encode()
+
+
+def _size(row: Row) -> int:
+    return sum(len(text.encode()) for text in row.texts)
 
 
 def _told(row: Row) -> dict[str, Any]:
@@ -156,11 +172,11 @@ def _picked(rows: _Rows) -> dict[int, Row]:
     blocks = [range(first, min(first + BLOCK_ROWS, rows.count)) for first in range(0, rows.count, BLOCK_ROWS)]
     # The same rows each time, so that a change of settings shows in the figures alone.
     random.Random(0).shuffle(blocks)  # noqa: S311 - a sample, no secret
-    picked, characters = dict[int, Row](), 0
+    picked, size = dict[int, Row](), 0
     for block in [rows.extremes, *blocks]:
         found = rows.file.rows_at(list(block))
         picked |= {row.row: row for row in found}
-        characters += sum(len(text) for row in found for text in row.texts)
-        if len(picked) >= MOST_ROWS or characters >= MOST_CHARACTERS:
+        size += sum(map(_size, found))
+        if len(picked) >= MOST_ROWS or size >= MOST_BYTES:
             break
     return picked

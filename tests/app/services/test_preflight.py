@@ -23,7 +23,7 @@ from app.main import create_app
 from app.services.accounts import Accounts, Identity
 from app.services.preflight import MOST_ROWS, Preflights
 from app.services.studio import Studio
-from tests.databases import add_dataset
+from tests.databases import add_dataset, add_run
 
 FAULT = template_fault("The chat template cannot write all rows: no.")
 
@@ -214,3 +214,24 @@ def test_a_clone_is_looked_at_as_well(client: TestClient, looking: Looking, data
     looking.answer = found(FAULT)
     answer = client.post(f"/api/v1/runs/{run}/clone", json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "preflight_failed")
+
+
+def test_a_base_from_the_hub_is_looked_at_once_a_run_has_fetched_it(
+    studio: Studio, owner: Identity, looking: Looking, dataset_id: str, tmp_path: Path
+) -> None:
+    add_run(studio.engine, owner, dataset_id, base_model="org/far-away", facts={"base_dir": str(tmp_path / "gone")})
+    with pytest.raises(Unavailable):
+        look(studio, owner, dataset_id, "org/far-away")
+    add_run(studio.engine, owner, dataset_id, base_model="org/far-away", facts={"base_dir": str(tmp_path)})
+    look(studio, owner, dataset_id, "org/far-away")
+    assert [asked["base_dir"] for asked in looking.asked] == [str(tmp_path)]
+
+
+def test_a_row_that_would_take_all_the_time_is_not_looked_at(studio: Studio, owner: Identity, looking: Looking, dataset_id: str) -> None:
+    rows = made(20)
+    rows[5] = rows[5].model_copy(update={"messages": [Message(role="text", content="ä" * 600_000)]})
+    store: Any = Stored(rows)
+    studio.preflights.storage = store
+    look(studio, owner, dataset_id)
+    assert 6 not in [row["number"] for row in looking.asked[0]["rows"]]
+    assert looking.asked[0]["total_rows"] == 16
