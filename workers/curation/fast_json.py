@@ -9,6 +9,7 @@ rows that come of it are the same, only sooner.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +24,7 @@ from workers.curation.parquet import RowBlock, conversations
 from workers.curation.source import Line, physical_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from app.domain.datasets import DatasetFormat
@@ -65,18 +66,33 @@ def fast_rows(blocks: Iterator[bytes]) -> Iterator[Lines | Understood]:
     if layout is None:
         yield Lines(1, chain([first], blocks))
         return
-    line, rest = 1, b""
-    pieces = _gathered(chain([first], blocks))
+    line = 1
+    look: Future[_Look] | None = None
+    with ThreadPoolExecutor(1) as ahead:
+        for piece in chain(_whole_lines(chain([first], blocks)), [b""]):
+            # While rows are made of one block, the next is looked at.
+            following = ahead.submit(_look, layout, piece) if isinstance(piece, bytes) and piece else None
+            if look:
+                yield from _made(layout, look.result(), line)
+                line += len(look.result().ends)
+            look = following
+            if not isinstance(piece, bytes):
+                yield Lines(line - 1, piece)
+
+
+def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes | Iterator[bytes]]:
+    """Yield blocks that end where lines do; where a line has no end as far as one sees, the rest of the file behind the end before it."""
+    rest, pieces = b"", _gathered(blocks)
     for piece in pieces:
         cut = piece.rfind(b"\n") + 1
         if not cut:
-            # The end of a line before it, since physical_lines would take a lone \r for one in a file that begins without any other.
-            yield Lines(line - 1, chain([b"\n", rest, piece], pieces))
+            # Without the end, physical_lines would take a lone \r for one, as in a file that begins without any other.
+            yield chain([b"\n", rest, piece], pieces)
             return
-        line += yield from _block(layout, rest + piece[:cut], line)
+        yield rest + piece[:cut]
         rest = piece[cut:]
     if rest:
-        yield from _block(layout, rest + b"\n", line)
+        yield rest + b"\n"
 
 
 def begins_plainly(path: Path) -> bool:
@@ -143,12 +159,20 @@ def _escaped(backslashes: Places) -> Places:
     return behind
 
 
-def _block(layout: Layout, raw: bytes, line: int) -> Generator[Lines | Understood, None, int]:
-    """Yield what the lines of a block are; return how many there were."""
-    if not _is_utf8(raw):
-        yield Lines(line, [raw])
-        return raw.count(b"\n")
+class _Look(NamedTuple):
+    """What was seen in a block: where its lines end, and the rows that are understood, unless they are too few."""
+
+    raw: bytes
+    ends: Places
+    is_utf8: bool = True
+    block: _Block | None = None
+    rows: tuple[Found, _Texts] | None = None
+
+
+def _look(layout: Layout, raw: bytes) -> _Look:
     block = _scan(raw)
+    if not _is_utf8(raw):
+        return _Look(raw, block.scan.ends, is_utf8=False)
     found = layout.find(block.scan)
     if len(block.odd_lines):
         found = found.only(~np.isin(found.lines, block.odd_lines))
@@ -158,11 +182,16 @@ def _block(layout: Layout, raw: bytes, line: int) -> Generator[Lines | Understoo
         found = found.only(good)
         texts = _texts(block, found)
     left = len(block.scan.ends) - len(found.lines)
-    if left > MAX_LEFT_SHARE * len(block.scan.ends):
-        yield Lines(line, [raw], are_utf8=True)
+    return _Look(raw, block.scan.ends, block=block, rows=(found, texts) if left <= MAX_LEFT_SHARE * len(block.scan.ends) else None)
+
+
+def _made(layout: Layout, look: _Look, line: int) -> Iterator[Lines | Understood]:
+    """Yield what the lines of a block are, of which the first has that number."""
+    if look.block is None or look.rows is None:
+        yield Lines(line, [look.raw], are_utf8=look.is_utf8)
     else:
-        yield from _in_order(block, line, found.lines, Understood(layout.shape, layout.names, _rows(layout, found, texts, line)))
-    return len(block.scan.ends)
+        found, texts = look.rows
+        yield from _in_order(look.block, line, found.lines, Understood(layout.shape, layout.names, _rows(layout, found, texts, line)))
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 GROUP_BYTES = 16 * 1024 * 1024
 """Rows of several megabytes make smaller groups, so that memory stays bounded."""
 WIDEST_CHARACTER_BYTES = 4
-COMPRESSION = "zstd"
+COMPRESSION = "snappy"
+"""Packs less than others do, but reading a file would else take twice as long for packing alone."""
 MESSAGE = pa.struct(
     [
         pa.field("role", pa.string()),
@@ -48,6 +49,8 @@ SCHEMA = pa.schema(
         pa.field("file", pa.int16()),
     ]
 )
+REPEATED = [f"{name}.list.element.{field.name}" for name in ("messages", "rejected") for field in MESSAGE] + ["tools", "split", "file"]
+"""Columns whose values may come again and again; those of others do not, and to look for that takes time."""
 HASHED_AT_ONCE = 1024 * 1024
 MAX_WAITING = 2
 """So many groups at most wait to be packed, while the next one is read."""
@@ -225,7 +228,10 @@ class RowWriter:
     def _rewrite(self, splits_of: Callable[[Any], list[Split]]) -> None:
         """Write the file again with other splits."""
         self.counts = dict.fromkeys(Split, 0)
-        with pq.ParquetFile(self.part) as file, pq.ParquetWriter(part_of(self.part), SCHEMA, compression=COMPRESSION) as again:
+        with (
+            pq.ParquetFile(self.part) as file,
+            pq.ParquetWriter(part_of(self.part), SCHEMA, compression=COMPRESSION, use_dictionary=REPEATED) as again,
+        ):
             for group in range(file.metadata.num_row_groups):
                 table = file.read_row_group(group)
                 splits = splits_of(table)
@@ -242,7 +248,7 @@ class _Behind:
     """Packs groups of rows into a file in a thread of its own, so that the next group is read meanwhile."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetWriter(path, SCHEMA, compression=COMPRESSION)
+        self._file = pq.ParquetWriter(path, SCHEMA, compression=COMPRESSION, use_dictionary=REPEATED)
         self._thread = ThreadPoolExecutor(1)
         self._waiting: deque[Future[None]] = deque()
 
