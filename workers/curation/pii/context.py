@@ -53,18 +53,19 @@ REGIONS = ("US", "GB", "DE", "FR", "IN", "ES", "IT", "AU", "NL", "BR")
 ANSWERS_A_QUESTION = re.compile(r"(?:\b(?:is|at|on|to|under|number|no\.?|mobile|cell|phone|tel)\b\W{0,3}|[:=]\s{0,3})$", re.IGNORECASE)
 
 _SURE = (
-    r"(?:id|i\.d\.|ssn|social security|social insurance|identification|identity|passport|driver'?s?'? licen[cs]e|driving licen[cs]e"
+    r"(?:id|i\.d\.|ssn|num[eé]ro de (?:commande|client|compte|dossier)|n[uú]mero de (?:pedido|cliente|cuenta|factura)"
+    r"|social security|social insurance|identification|identity|passport|driver'?s?'? licen[cs]e|driving licen[cs]e"
     r"|national insurance|nino|nhs|medicare|medicaid|aadhaar|pan card"
     r"|tax(?:payer)?(?: (?:id|identification))?|ein|itin|vat|cpf|cnpj|dni|nie|nif"
     r"|pesel|bsn|iban|imei|vin|swift|bic|sort code|routing|account|acct|a/c|medical record|mrn)"
 )
 _NUMBERED = (
     r"(?:member(?:ship)?|customer|client|employee|staff|student|patient|policy|claim|case|ticket|order|purchase|booking|reservation"
-    r"|reference|ref|confirmation|tracking|invoice|transaction|payment|registration|badge|loyalty|insurance|subscription|contract"
+    r"|reference|ref|confirmation|tracking|invoice|transaction|payment|registration|kunden|auftrags|bestell|rechnungs|vertrags|versicherungs|ausweis|steuer|badge|loyalty|insurance|subscription|contract"
     r"|personnel|shipment|complaint|licen[cs]e(?: plate)?|plate|card|bank|flight ticket|pnr|serial)"
 )
-_CALLED = r"(?:\s?(?:id|i\.d\.|identification|account|card)?\s?(?:numbers?|num\b|no\b\.?|nr\b\.?|n[°º]|code|#|id\b))"
-_IS = r"(?:(?: (?:for|of|on|with|at|to) (?:[\w'-]{1,16} ){1,3})?\s?(?:\b(?:is|was)\b|[:=#]|\bis:))"
+_CALLED = r"(?:\s?(?:id|i\.d\.|identification|account|card)?\s?(?:numbers?|num\b|no\b\.?|nr\b\.?|n[°º]|code|#|id\b|nummer))"
+_IS = r"(?:(?: (?:for|of|on|with|at|to) (?:[\w'-]{1,16} ){1,3})?\s?(?:\b(?:is|was|ist|lautet)\b|[:=#]|\bis:))"
 _VALUE = (
     r"(?P<value>(?=[A-Z/-]{0,8}\d)[A-Z0-9]{1,24}(?:[-/][A-Z0-9]{1,16}){0,5}"
     r"(?:(?<=\d) (?=(?:\d{2,5} ?){1,4}(?![\w]))\d{2,5}(?: \d{2,5}){0,4})?)(?![\w@]|[.,:/-]\d)"

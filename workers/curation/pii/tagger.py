@@ -9,13 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from app.domain.masking import Span
-from workers.curation.pii.features import ADDRESS, EDGE, NAME, OUTSIDE, SIGNS, case_of, features, is_candidate, numbers_near
+from workers.curation.pii.features import ADDRESS, EDGE, NAME, OUTSIDE, SIGNS, TITLES, case_of, features, is_candidate, numbers_near
 from workers.curation.pii.words import Word, WordLists
 
 WEIGHTS_FILE = Path(__file__).parent / "weights.json.gz"
 KINDS = {NAME: "NAME", ADDRESS: "ADDRESS"}
 STREET = re.compile(
     r"(?:stra(?:ß|ss)e|weg|gasse|allee|platz|gata|gatan|v[äe]gen|gränd|gade|vej|veien|straat|laan|dreef|steeg|katu|tie|utca|road)$"
+)
+COMPANY = re.compile(
+    r",? (?:ltd|limited|plc|inc|incorporated|llc|llp|gmbh|corp|corporation|group|holdings|ag|s\.a)\b"
+    r"|,? (?:and|&) (?:sons|co|partners|associates)\b",
+    re.IGNORECASE,
 )
 LONGEST_NAME, LONGEST_ADDRESS, POST_CODE = 8, 40, 4
 Weights = Mapping[str, tuple[float, float]]
@@ -38,7 +43,8 @@ class Tagger:
         """Return the names and addresses of a text outside of the letters that are already taken."""
         words = self._lists.split(text)
         tags = self._tag(words, taken)
-        return [span for tag, run in _runs(words, tags) if (span := _span(tag, run))]
+        found = (span for tag, run in _runs(words, tags) if (span := _span(tag, run)))
+        return [span for span in found if span.kind != "NAME" or not _is_company(text, span)]
 
     def _tag(self, words: Sequence[Word], taken: bytes | bytearray) -> list[int]:
         """Decide word by word from the left: each sees what the one before it was told to be."""
@@ -81,14 +87,22 @@ def _runs(words: Sequence[Word], tags: Sequence[int]) -> Iterator[tuple[int, lis
 
 
 def _span(tag: int, run: list[Word]) -> Span | None:
-    """Return where a run of words stands, without the signs at its ends; None for what can be no name or address."""
-    while run and run[0].shape in SIGNS:
+    """Return where a run of words stands, without the signs and titles at its ends; None for what can be no name or address."""
+    if len(run) > LONGEST_ADDRESS:
+        return None
+    while run and (run[0].shape in SIGNS or (tag == NAME and run[0].lower in TITLES)):
         run = run[1:]
     while run and (run[-1].shape in SIGNS or run[-1].lower in {"'s", "’s"}) and not _ends_initial(run):
         run = run[:-1]
     if not run or not (_may_be_name(run) if tag == NAME else _may_be_address(run)):
         return None
     return Span(run[0].start, run[-1].end, KINDS[tag])
+
+
+def _is_company(text: str, name: Span) -> bool:
+    """Tell whether a name is a company's: the word that says so comes after it, or is its last."""
+    begins = text.rfind(" ", name.start, name.end)
+    return COMPANY.match(text, name.end) is not None or (begins >= 0 and COMPANY.match(text, begins) is not None)
 
 
 def _may_be_name(run: list[Word]) -> bool:
@@ -99,7 +113,7 @@ def _may_be_address(run: list[Word]) -> bool:
     """A street by itself is called one; whatever else is an address has a number and a word."""
     told = [word for word in run if word.shape[0] in "xX"]
     numbers = [word for word in run if word.shape[0] == "d"]
-    if not told or len(run) > LONGEST_ADDRESS:
+    if not told:
         return False
     if len(told) > 1 or STREET.search(told[0].lower):
         return True

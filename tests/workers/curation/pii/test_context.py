@@ -22,6 +22,8 @@ def found(text: str) -> list[tuple[str, str]]:
         ("passport no. X12345678", "X12345678", "ID"),
         ("account number: 000123456789", "000123456789", "ID"),
         ("sort code 20-01-15", "20-01-15", "ID"),
+        ("meine Kundennummer ist 8812345.", "8812345", "ID"),
+        ("mon numéro de commande : 4482210", "4482210", "ID"),
         ("SSN 078-05-1120", "078-05-1120", "ID"),
         ("call me at 5551234567", "5551234567", "PHONE"),
         ("(96) 627-277", "(96) 627-277", "PHONE"),

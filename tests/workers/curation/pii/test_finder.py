@@ -26,6 +26,7 @@ def test_a_name_and_a_number_are_masked(finder: Finder) -> None:
         ("hi im sarah, my parcel is late", ["sarah"]),
         ("CALL ME JOHN SMITH NOW", ["JOHN SMITH"]),
         ("Dear Mrs. Okonkwo,", ["Okonkwo"]),
+        ("He was seen by Dr Patel.", ["Patel"]),
         ("Contact Dr. Mary-Jane O'Neil (Acme Ltd).", ["Mary-Jane O'Neil"]),
         ("I spoke to J. R. Hartley and to Ann's brother.", ["J. R. Hartley", "Ann"]),
         ("Regards,\nPriya Venkataraman", ["Priya Venkataraman"]),
@@ -47,6 +48,7 @@ def test_names_are_found(finds: Finds, text: str, names: list[str]) -> None:
         "The CEO said that GDP and the API are fine.",
         "Add 20 grams of sugar and 2 cups of flour.",
         "Thanks for your help!",
+        "Ellis Ltd, Smith & Sons and Lawrence Group are companies.",
         "What is the capital of France?",
         "",
         "\n\n",
@@ -109,5 +111,5 @@ def test_finds_are_in_order_apart_and_of_known_kinds(finder: Finder, text: str) 
 )
 def test_a_long_text_takes_no_more_steps_than_its_length(finder: Finder, piece: str) -> None:
     # Were anything quadratic, this would not end within the limit of a test.
-    text = piece * (300_000 // len(piece))
+    text = piece * (100_000 // len(piece))
     assert all(span.end <= len(text) for span in finder.find(text))
