@@ -43,11 +43,10 @@ _METADATA = _blocks(
 _PRIVATE = _blocks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "::1/128", "fc00::/7")
 _NEVER = _blocks(
     "0.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4",
-    "fe80::/10", "fec0::/10", "ff00::/8",
-    # Writings of IPv4 addresses in IPv6, which would lead around the rules for those.
-    "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",
-    # Documentation, and all of IPv6 that no machine on the internet has an address from.
-    "3fff::/20", "::/3", "4000::/2", "8000::/1",
+    # Writings of IPv4 addresses in IPv6, which would lead around the rules for those; and documentation.
+    "2002::/16", "2001::/32", "3fff::/20",
+    # All of IPv6 that no machine on the internet has an address from, with the other writings of IPv4 in it.
+    "::/3", "4000::/2", "8000::/1",
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 4 * 2**20
 PIECE_BYTES = 2**20
+LISTED = 1000
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def _one(files: Any, source: S3Source) -> _Object:
 
 def _listed(files: Any, source: S3Source) -> list[_Object]:
     """Return the files below a prefix, without folders' own entries and what is hidden; one page of the list is enough to see too many."""
-    answer = files.call_s3("list_objects_v2", Bucket=source.bucket, Prefix=source.key, MaxKeys=1000)
+    answer = files.call_s3("list_objects_v2", Bucket=source.bucket, Prefix=source.key, MaxKeys=LISTED)
     entries = [_Object(each["Key"], int(each["Size"]), each.get("ETag")) for each in answer.get("Contents", [])]
     shown = [each for each in entries if each.size and not each.key.rpartition("/")[2].startswith((".", "_"))]
     if len(shown) > MAX_FILES or answer.get("IsTruncated"):

@@ -69,6 +69,18 @@ def test_more_files_or_bytes_than_may_come_are_refused(s3: S3Server, tmp_path: P
     refusal(tmp_path, TooLarge, f"s3://{BUCKET}/many/1.jsonl", max_bytes=99)
 
 
+def test_a_listing_that_goes_on_is_refused_even_where_much_of_it_is_hidden(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.curation.from_s3.LISTED", 2)
+    for key in ("set/.a", "set/b.jsonl"):
+        put(s3, key)
+    assert len(fetched(tmp_path, f"s3://{BUCKET}/set/").files) == 1
+    put(s3, "set/c.jsonl")
+    (tmp_path / "more").mkdir()
+    assert "more than 100 files" in refusal(tmp_path / "more", Invalid, f"s3://{BUCKET}/set/").message
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [
