@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
     Shingles = NDArray[np.uint32]
 
+HALF = np.uint64(32)
 FOLD = np.uint64(0x9E3779B97F4A7C15)
 SLOTS_A_TEXT = 4
 
@@ -56,8 +57,11 @@ class Buckets(NamedTuple):
         return _crowded(self.texts[wanted], np.cumsum(self.is_first)[wanted])
 
 
-def bands(shingles: Shingles, counts: Places, size: int) -> NDArray[np.uint64]:
-    """Return every text's bands, one row for each; `counts` says how many of the shingles are whose."""
+def bands(shingles: Shingles, counts: Places, size: int) -> NDArray[np.uint32]:
+    """Return every text's bands, one row for each; `counts` says how many of the shingles are whose.
+
+    Half of a number is kept: chance makes some bands equal then, which costs a comparison each, but a million texts take little memory.
+    """
     many, width = BANDS[size]
     starts = np.cumsum(counts) - counts
     found = np.zeros((many, len(counts)), np.uint64)
@@ -65,15 +69,16 @@ def bands(shingles: Shingles, counts: Places, size: int) -> NDArray[np.uint64]:
     for place in range(many * width):
         np.multiply(shingles, ORDERS[place], out=ordered)
         band = found[place // width]
-        band *= FOLD
         band += np.minimum.reduceat(ordered, starts)
-    return found
+        band *= FOLD
+        band ^= band >> HALF
+    return found.astype(np.uint32)
 
 
-def buckets(band: NDArray[np.uint64]) -> Buckets:
+def buckets(band: NDArray[np.uint32]) -> Buckets:
     """Return the texts that have the same value in a band as another text."""
     # Nearly all values stand alone, and a glance at their first bits says so for less than sorting them.
-    bits = np.uint64(64 - (len(band) * SLOTS_A_TEXT).bit_length())
+    bits = np.uint32(32 - (len(band) * SLOTS_A_TEXT).bit_length())
     slots = (band >> bits).astype(np.int64)
     busy = np.flatnonzero(np.bincount(slots)[slots] > 1).astype(np.int32)
     order = busy[np.argsort(band[busy], kind="stable")]

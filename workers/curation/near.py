@@ -54,7 +54,7 @@ class NearTwins:
     def __init__(self, *, threshold: float = THRESHOLD, folder: Path | None = None) -> None:
         self._threshold = threshold
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
-        self._kept: dict[int, list[tuple[_Entries, NDArray[np.uint64]]]] = {size: [] for size in BANDS}
+        self._kept: dict[int, list[tuple[_Entries, NDArray[np.uint32]]]] = {size: [] for size in BANDS}
         self._texts = self._written = 0
 
     def __enter__(self) -> Self:
@@ -82,7 +82,8 @@ class NearTwins:
         # Half a number is enough for what is compared as a set; not where a single number decides.
         marks[counts == 1] = found[starts[counts == 1]]
         halves = (found >> HALF).astype(np.uint32)
-        self._kept[size].append((_Entries(texts, starts + self._written, counts, marks, own), bands(halves, counts, size)))
+        entries = _Entries(texts.astype(np.int32), starts + self._written, counts.astype(np.int32), marks, own)
+        self._kept[size].append((entries, bands(halves, counts, size)))
         self._file.write(halves.data)
         self._written += len(halves)
 
@@ -116,9 +117,9 @@ class _Entries(NamedTuple):
     A bit is set when a shingle marks it. Texts whose bits differ much cannot be alike, whatever their shingles are.
     """
 
-    texts: Places
+    texts: Some
     starts: Places
-    counts: Places
+    counts: Some
     marks: NDArray[np.uint64]
     own: Flags
 
@@ -131,7 +132,7 @@ class _Search:
         self._looks, self._reads = LOOKS * len(entries.texts), READS * int(entries.counts.sum())
         self._refused: Places = np.empty(0, np.int64)
 
-    def join(self, first: Places, every_band: Iterator[NDArray[np.uint64]], tell: Tell) -> Places:
+    def join(self, first: Places, every_band: Iterator[NDArray[np.uint32]], tell: Tell) -> Places:
         """Return the first text of each one's group, given those that are known already."""
         self._first = first
         # Twins have small buckets to themselves; the large ones are of what many texts share, and may take all the time there is.
@@ -198,7 +199,7 @@ class _Search:
         overlap: NDArray[np.float64] = shared / (sizes[: len(left)] + sizes[len(left) :] - shared)
         return overlap
 
-    def _read(self, starts: Places, counts: Places) -> NDArray[np.uint32]:
+    def _read(self, starts: Places, counts: Some) -> NDArray[np.uint32]:
         """Return the shingles of some texts, each shingle once, in order and filled up with nothing."""
         raw = b"".join(
             os.pread(self._descriptor, count * SHINGLE_BYTES, start * SHINGLE_BYTES)

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from workers.curation.buckets import BANDS, bands, buckets
 
-VALUES = st.lists(st.integers(0, 6).map(lambda value: value * 0x2545F4914F6CDD1D % (1 << 64)), min_size=1, max_size=40)
+VALUES = st.lists(st.integers(0, 6).map(lambda value: value * 0x2545F491 % (1 << 32)), min_size=1, max_size=40)
 
 
 def pairs(values: list[int]) -> list[tuple[int, int]]:
-    left, right = buckets(np.array(values, np.uint64)).pairs()
+    left, right = buckets(np.array(values, np.uint32)).pairs()
     return sorted(zip(left.tolist(), right.tolist(), strict=True))
 
 
@@ -24,7 +24,7 @@ def test_each_is_paired_with_the_first_of_its_value(values: list[int]) -> None:
 
 @given(VALUES)
 def test_round_by_round_all_pairs_of_a_value_come_up_once(values: list[int]) -> None:
-    left_over, found = buckets(np.array(values, np.uint64)), list[tuple[int, int]]()
+    left_over, found = buckets(np.array(values, np.uint32)), list[tuple[int, int]]()
     while len(left_over.texts):
         left, right = left_over.pairs()
         found += zip(left.tolist(), right.tolist(), strict=True)
@@ -34,7 +34,7 @@ def test_round_by_round_all_pairs_of_a_value_come_up_once(values: list[int]) -> 
 
 
 def test_a_bucket_in_which_one_stays_is_none() -> None:
-    found = buckets(np.array([7, 7, 7, 9, 9, 9], np.uint64) << np.uint64(60))
+    found = buckets(np.array([7, 7, 7, 9, 9, 9], np.uint32) << np.uint32(28))
     left, right = found.only(np.array([True, False, False, False, True, True])).pairs()
     assert (left.tolist(), right.tolist()) == ([4], [5])
 
@@ -49,6 +49,6 @@ def test_equal_shingles_in_any_order_make_equal_bands() -> None:
 
 
 def test_small_buckets_are_told_from_large_ones() -> None:
-    small, large = buckets(np.array([7, 9, 7, 9, 9], np.uint64) << np.uint64(60)).split(2)
+    small, large = buckets(np.array([7, 9, 7, 9, 9], np.uint32) << np.uint32(28)).split(2)
     assert (small.texts.tolist(), large.texts.tolist()) == ([0, 2], [1, 3, 4])
     assert (small.is_first.tolist(), large.is_first.tolist()) == ([True, False], [True, False, False])
