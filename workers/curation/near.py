@@ -88,11 +88,15 @@ class NearTwins:
         self._written += len(halves)
 
     def groups(self, tell: Tell) -> Places:
-        """Return for each text the place of the first in its group, or -1 when it is alone; `tell` hears which share is done."""
+        """Return for each text the place of the first in its group, or -1 when it is alone; `tell` hears which share is done.
+
+        This ends the search: what was kept of texts is let go, piece by piece.
+        """
         self._file.flush()
         first = np.arange(self._texts)
-        used = [kept for kept in self._kept.values() if kept]
-        for done, kept in enumerate(used):
+        used = [size for size, kept in self._kept.items() if kept]
+        for done, size in enumerate(used):
+            kept = self._kept.pop(size)
             entries = _Entries(*(np.concatenate(column) for column in zip(*(entries for entries, _ in kept), strict=True)))
             every_band = (np.concatenate([found[band] for _, found in kept]) for band in range(len(kept[0][1])))
 
