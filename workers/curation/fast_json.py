@@ -77,17 +77,30 @@ def fast_rows(blocks: Iterator[bytes]) -> Iterator[Lines | Understood]:
                 line += len(look.result().ends)
             look = following
             if not isinstance(piece, bytes):
-                yield Lines(line - 1, piece)
+                yield _lines(line, piece)
+
+
+def _lines(line: int, blocks: Iterator[bytes], *, are_utf8: bool = False) -> Lines:
+    r"""Return lines from the midst of a file, behind the end of one.
+
+    Without that end, physical_lines would take a lone \r for one, as in a file that begins without any other.
+    """
+    return Lines(line - 1, chain([b"\n"], blocks), are_utf8)
+
+
+def _cut(raw: bytes) -> Iterator[bytes]:
+    """Yield a block in pieces, of which few lines are held at once however short they are."""
+    for at in range(0, len(raw), GLANCE_BYTES):
+        yield raw[at : at + GLANCE_BYTES]
 
 
 def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes | Iterator[bytes]]:
-    """Yield blocks that end where lines do; where a line has no end as far as one sees, the rest of the file behind the end before it."""
+    """Yield blocks that end where lines do; where a line has no end as far as one sees, the rest of the file."""
     rest, pieces = b"", _gathered(blocks)
     for piece in pieces:
         cut = piece.rfind(b"\n") + 1
         if not cut:
-            # Without the end, physical_lines would take a lone \r for one, as in a file that begins without any other.
-            yield chain([b"\n", rest, piece], pieces)
+            yield chain([rest, piece], pieces)
             return
         yield rest + piece[:cut]
         rest = piece[cut:]
@@ -188,7 +201,7 @@ def _look(layout: Layout, raw: bytes) -> _Look:
 def _made(layout: Layout, look: _Look, line: int) -> Iterator[Lines | Understood]:
     """Yield what the lines of a block are, of which the first has that number."""
     if look.block is None or look.rows is None:
-        yield Lines(line, [look.raw], are_utf8=look.is_utf8)
+        yield _lines(line, _cut(look.raw), are_utf8=look.is_utf8)
     else:
         found, texts = look.rows
         yield from _in_order(look.block, line, found.lines, Understood(layout.shape, layout.names, _rows(layout, found, texts, line)))
@@ -219,11 +232,11 @@ def _in_order(block: _Block, line: int, lines: Places, understood: Understood) -
     for begin, end in pairwise([0, *gaps.tolist(), len(lines)]):
         here = int(lines[begin])
         if here > at:
-            yield Lines(line + at, [block.raw[starts[at] : starts[here]]], are_utf8=True)
+            yield _lines(line + at, _cut(block.raw[starts[at] : starts[here]]), are_utf8=True)
         yield understood._replace(rows=understood.rows.between(begin, end))
         at = int(lines[end - 1]) + 1
     if at < len(starts):
-        yield Lines(line + at, [block.raw[starts[at] :]], are_utf8=True)
+        yield _lines(line + at, _cut(block.raw[starts[at] :]), are_utf8=True)
 
 
 @dataclass(frozen=True)
