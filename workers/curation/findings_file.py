@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROWS_OF_A_BATCH = 4_096
 WORD = pa.dictionary(pa.int16(), pa.string())
-MARK = pa.struct([("turn", pa.int16()), ("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string())])
+MARK = pa.struct([("turn", pa.int32()), ("start", pa.int32()), ("end", pa.int32()), ("kind", pa.string())])
 SCHEMA = pa.schema(
     [
         pa.field("flags", pa.uint32()),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_DIFFERENT_BLANKS = 2_000
 EVERYTHING = ""
+LONGEST_REMEMBERED = 4_096
 _Mark = tuple[int, int, int, int, int]
 """Row, turn, start, end and kind."""
 
@@ -41,7 +42,7 @@ class Marks(NamedTuple):
     """The marks of a batch as columns, in the order of rows; `row` counts within the batch, `kind` is a place in `Marker.kinds`."""
 
     row: NDArray[np.int32]
-    turn: NDArray[np.int16]
+    turn: NDArray[np.int32]
     start: NDArray[np.int32]
     end: NDArray[np.int32]
     kind: NDArray[np.int8]
@@ -59,15 +60,13 @@ class Marker:
         self.kinds = Codes()
         self.blanks: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
-        # A system prompt or a label stands in many rows.
-        self._searches: tuple[Search, Search] = (lru_cache(1024)(secrets), lru_cache(1024)(finder.find))
+        self._searches = (_remembering(secrets), _remembering(finder.find))
 
     def marks(self, said: Spoken, *, in_full: NDArray[np.bool_]) -> Marks:
         """Return what is marked in a batch; in the rows `in_full` all personal data is."""
         found: list[_Mark] = []
         for text in said.suspects(SUSPECT):
-            for place in said.where(text).tolist():
-                found += self._blanks_of_turn(said, place)
+            found += self._blanks(said, text)
         everywhere, secrets, in_part = np.ones(len(said.row), np.bool_), *self._searches
         full = in_full[said.row]
         found += self._marked(said, said.suspects(SUSPECT_CONTROL), _control_marks, everywhere)
@@ -75,19 +74,21 @@ class Marker:
         found += self._marked(said, np.intersect1d(said.which[~full], said.suspects(self._suspect)), secrets, ~full)
         row, turn, start, end, kind = np.array(_apart(found), np.int32).reshape(-1, 5).T
         self.found.update({self.kinds.words[number]: many for number, many in Counter(kind.tolist()).items()})
-        return Marks(row, turn.astype(np.int16), start, end, kind.astype(np.int8))
+        return Marks(row, turn, start, end, kind.astype(np.int8))
 
-    def _blanks_of_turn(self, said: Spoken, place: int) -> list[_Mark]:
-        """Return the placeholders of a turn; what a tool has said is nobody's to fill in."""
-        if said.role[place] == TOOL:
-            return []
-        text = said.texts[said.which[place]]
-        row, turn, kind = int(said.row[place]), int(said.turn[place]), self.kinds[PLACEHOLDER_MARK]
-        spans = _blanks(text, bool(said.is_answer[place]))
-        for blank in {text[start:end] for start, end in spans}:
-            if blank in self.blanks or len(self.blanks) < MOST_DIFFERENT_BLANKS:
-                self.blanks[blank] += 1
-        return [(row, turn, start, end, kind) for start, end in spans]
+    def _blanks(self, said: Spoken, text: int) -> list[_Mark]:
+        """Return the placeholders at every turn that says a text; what a tool has said is nobody's to fill in."""
+        places = [place for place in said.where(text).tolist() if said.role[place] != TOOL]
+        whole, kind = said.texts[text], self.kinds[PLACEHOLDER_MARK]
+        spans = {is_answer: placeholders(whole, is_answer=is_answer) for is_answer in set(said.is_answer[places].tolist())}
+        found: list[_Mark] = []
+        for place in places:
+            here = spans[bool(said.is_answer[place])]
+            for blank in {whole[start:end] for start, end in here}:
+                if blank in self.blanks or len(self.blanks) < MOST_DIFFERENT_BLANKS:
+                    self.blanks[blank] += 1
+            found += [(int(said.row[place]), int(said.turn[place]), start, end, kind) for start, end in here]
+        return found
 
     def _marked(self, said: Spoken, texts: Iterable[int], search: Search, wanted: NDArray[np.bool_]) -> list[_Mark]:
         """Return what a search finds in texts, at every wanted turn that says one of them."""
@@ -101,9 +102,10 @@ class Marker:
         return found
 
 
-@lru_cache(1024)
-def _blanks(text: str, is_answer: bool) -> list[tuple[int, int]]:  # noqa: FBT001 - a cache's key has no keywords' names
-    return placeholders(text, is_answer=is_answer)
+def _remembering(search: Search) -> Search:
+    """Return a search that remembers what it found in short texts: a system prompt or a label stands in many rows."""
+    remembered = lru_cache(1024)(search)
+    return lambda text: remembered(text) if len(text) <= LONGEST_REMEMBERED else search(text)
 
 
 def _control_marks(text: str) -> list[tuple[int, int, str]]:

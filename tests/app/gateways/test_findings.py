@@ -38,8 +38,7 @@ def written(folder: Path, rows: int, *, marks: list[tuple[int, Mark]] = [], belo
     kinds = sorted({mark.kind for _, mark in marks})
     flat = np.array([(row, mark.turn, mark.start, mark.end, kinds.index(mark.kind)) for row, mark in marks], np.int64).reshape(-1, 5).T
     numbers_of_marks = dict(zip(("row", "turn", "start", "end", "kind"), flat, strict=True))
-    numbers_of_marks["turn"] = numbers_of_marks["turn"].astype(np.int16)
-    numbers_of_marks |= {name: numbers_of_marks[name].astype(np.int32) for name in ("start", "end")}
+    numbers_of_marks |= {name: numbers_of_marks[name].astype(np.int32) for name in ("turn", "start", "end")}
     write_findings(folder / "findings.arrow", plain, MarkColumns(numbers_of_marks, kinds, rows), looked_through_below=below)
     return Findings(folder / "findings.arrow")
 

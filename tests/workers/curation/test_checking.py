@@ -45,6 +45,13 @@ def test_marks_say_in_which_turn_and_where(tmp_path: Path) -> None:
     assert set(finding.troubles) == {Trouble.PLACEHOLDER, Trouble.PII, Trouble.SECRET, Trouble.CONTROL_TOKENS}
 
 
+def test_marks_find_their_turn_in_a_conversation_without_end(tmp_path: Path) -> None:
+    turns = [Turn("user", "Go on."), Turn("assistant", "Ada.")] * 20_000
+    (finding,) = found_in(tmp_path, [Example(turns)])
+    assert finding.marks[-1] == Mark(39_999, 0, 3, "NAME")
+    assert len(finding.marks) == 20_000
+
+
 def test_what_two_checks_find_is_marked_once(tmp_path: Path) -> None:
     (finding,) = found_in(tmp_path, [asked("Who is there?", "Regards, {{Ada}}")])
     assert finding.marks == (Mark(1, 9, 16, "PLACEHOLDER"),)
