@@ -71,7 +71,7 @@ def apply_fix(spec: FixSpec, tell: Tell, *, parse: Parse | None = None) -> dict[
             if spec.aside and spec.aside_out:
                 shutil.copyfile(spec.aside, spec.aside_out)
         if outcome == Outcome():
-            raise Invalid("Nothing would change: no row has what this fix mends any more.", param="fix", code="nothing_changed")
+            raise Invalid("Nothing would change: this fix finds nothing to do in these rows.", param="fix", code="nothing_changed")
         writer.finish()
     sides = {"rows": writer.rows, "train_rows": writer.sides["train"], "test_rows": writer.sides["test"]}
     return {"words": told(spec.fix, outcome), **outcome._asdict(), **sides, **report}
