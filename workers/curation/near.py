@@ -135,6 +135,7 @@ class _Search:
         self._entries, self._descriptor, self._threshold = entries, descriptor, threshold
         self._looks, self._reads = LOOKS * len(entries.texts), READS * int(entries.counts.sum())
         self._refused: Places = np.empty(0, np.int64)
+        self._rounds = 0
 
     def join(self, first: Places, every_band: Iterator[NDArray[np.uint32]], tell: Tell) -> Places:
         """Return the first text of each one's group, given those that are known already."""
@@ -142,9 +143,8 @@ class _Search:
         # Twins have small buckets to themselves; the large ones are of what many texts share, and may take all the time there is.
         halves = [list(half) for half in zip(*(buckets(band).split(ROUNDS) for band in every_band), strict=True)]
         for turn in range(TURNS):
-            tell(turn / TURNS)
             for every in halves:
-                self._go_through(every)
+                self._go_through(every, tell)
             lost = np.flatnonzero(first[first] != first)
             if not len(lost):
                 break
@@ -152,8 +152,11 @@ class _Search:
             first[free] = free
         return first
 
-    def _go_through(self, every: list[Buckets]) -> None:
+    def _go_through(self, every: list[Buckets], tell: Tell) -> None:
         for _ in range(ROUNDS):
+            # Nearly all is done in the first turn.
+            tell(min(1.0, self._rounds / (2 * ROUNDS)))
+            self._rounds += 1
             every = [self._round(found) for found in every]
 
     def _round(self, found: Buckets) -> Buckets:
