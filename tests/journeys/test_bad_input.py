@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import csv
+import gzip
+import hashlib
+import io
 import json
+import stat
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -70,6 +77,58 @@ def test_a_line_of_two_hundred_megabytes_is_one_problem(studio: RunningStudio) -
     dataset = read(studio, "long.jsonl", good + b'{"messages": "' + b"x" * 200_000_000 + b'"}\n' + good)
     assert (dataset["status"], dataset["rows"], dataset["problems"]["count"]) == ("ready", 10, 1)
     assert dataset["problems"]["first"][0]["line"] == 6
+
+
+def zipped(members: dict[str, bytes], kind: int = stat.S_IFREG) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (kind | 0o644) << 16
+            archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def lines(count: int) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in example_rows(count)).encode()
+
+
+def test_what_is_packed_is_read_and_names_inside_are_no_paths(studio: RunningStudio) -> None:
+    before = {path for path in studio.home.rglob("*") if path.suffix == ".jsonl"}
+    dataset = read(studio, "all.zip", zipped({"../../../../escaped.jsonl": lines(30), "README.md": b"# About"}))
+    assert (dataset["status"], dataset["rows"]) == ("ready", 30)
+    assert {path for path in studio.home.rglob("*") if path.suffix == ".jsonl"} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("bomb.jsonl.gz", gzip.compress(b"\n" * 100_000_000, 9), "more than 100 times its size"),
+        ("bomb.zip", zipped({f"{number}.jsonl": b"\n" * 3_000_000 for number in range(30)}), "more than 100 times its size"),
+        ("link.zip", zipped({"rows.jsonl": b"/etc/passwd"}, stat.S_IFLNK), "holds a link"),
+        ("inner.zip", zipped({"rows.jsonl": bz2.compress(lines(3))}), "packed twice"),
+        ("cut.parquet", b"PAR1" + b"\0" * 500, "damaged"),
+        ("cut.gz", gzip.compress(lines(50))[:-30], "damaged"),
+        ("none.xlsx", zipped({"xl/workbook.xml": b"<x>"}), "damaged"),
+    ],
+)
+def test_what_is_packed_to_do_harm_or_damaged_is_refused_in_words(studio: RunningStudio, name: str, content: bytes, why: str) -> None:
+    dataset = read(studio, name, content)
+    assert dataset["status"] == "failed"
+    assert why in dataset["reason"]
+    assert hashlib.sha256(content).hexdigest() not in {path.name for path in files_in(studio.home / "artifacts")}
+    assert not list(studio.home.rglob("*.unpacked"))
+
+
+def test_no_cell_of_an_exported_table_is_a_formula(studio: RunningStudio) -> None:
+    starts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "plain"]
+    rows = [{"prompt": f"{start} asked", "completion": f"{start} said"} for start in starts]
+    dataset = read(studio, "formulas.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    with studio.rest as rest:
+        exported = rest.get(f"/api/v1/datasets/{dataset['id']}/export", params={"format": "csv"}).raise_for_status().text
+    cells = [cell for row in csv.reader(io.StringIO(exported.removeprefix("\ufeff"), newline="")) for cell in row]
+    assert any(cell == "'=1+1 asked" for cell in cells)
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
 
 
 def test_another_encoding_is_understood(studio: RunningStudio) -> None:
