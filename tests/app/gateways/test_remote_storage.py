@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from app.db.session import LOCK_SECONDS
+from app.domain.datasets import Example, Turn
 from app.domain.errors import NotFound, StorageFull, StorageUnavailable
 from app.domain.ports import Sealed
 from app.gateways import remote_storage
 from app.gateways.remote_storage import RemoteStorage
 from tests.s3_server import ADDRESS, BUCKET, BadLine, S3Server, remote, s3
+from workers.curation.parquet import RowWriter
 
 __all__ = ["s3"]
 MIB = 2**20
@@ -218,6 +220,25 @@ def test_the_cache_lets_go_of_what_was_not_asked_for_the_longest(s3: S3Server, t
     here = {path.name for path in storage.folder.glob("blobs/*/*")}
     assert here == {used, newest}
     assert storage.path(older).stat().st_size == 101  # fetched again
+
+
+def test_pages_of_rows_are_let_go_of_like_files_and_made_again(s3: S3Server, tmp_path: Path) -> None:
+    storage = remote(tmp_path / "one", cache_bytes=250)
+    with RowWriter(tmp_path / "rows") as writer:
+        writer.add(Example((Turn("user", "Hi?"), Turn("assistant", "Yes."))), 1)
+        writer.finish()
+    sha256 = bring(storage, (tmp_path / "rows").read_bytes())
+    shown = storage.rows(sha256).page(-1, 5)
+    pages = storage.rows(sha256).pages
+    for kept in (pages, storage.cache.path(sha256)):
+        os.utime(kept, (0, time.time() - 2000))
+    storage.rows(sha256)  # asked for now, and so they stay
+    bring(storage, noise(100))
+    assert pages.exists()
+    os.utime(pages, (0, time.time() - 2000))
+    bring(storage, noise(101))
+    assert not pages.exists()
+    assert storage.rows(sha256).page(-1, 5) == shown
 
 
 def test_what_was_asked_for_just_now_stays_however_full_the_cache(s3: S3Server, tmp_path: Path) -> None:
