@@ -33,10 +33,7 @@ def show_choices(
         listing = HubDatasets.from_environment().look(repo, revision or None)
     except StudioError as error:
         return _page(visit, repo, wrong=error.message, status=error.status)
-    return visit.page(
-        "datasets/from.html", place=repo, wrong="", listing=listing, choices=sources_view.choices_of(listing),
-        page_of_it=f"https://huggingface.co/datasets/{listing.repo}",
-    )  # fmt: skip
+    return visit.page("datasets/from.html", place=repo, wrong="", listing=listing, choices=sources_view.choices_of(listing))
 
 
 @router.post("/datasets/from")
@@ -65,4 +62,4 @@ def _name_of(described: str) -> str:
 
 
 def _page(visit: Visit, place: str, *, wrong: str = "", status: int = 200) -> Response:
-    return visit.page("datasets/from.html", status=status, place=place, wrong=wrong, listing=None, choices=[], page_of_it="")
+    return visit.page("datasets/from.html", status=status, place=place, wrong=wrong, listing=None, choices=[])
