@@ -16,7 +16,7 @@ from workers.training.base_model import check_folder
 from workers.training.masks import Masker
 from workers.training.preflight import Wanted, look
 from workers.training.rows import Row
-from workers.training.templates import chat_template
+from workers.training.templates import Limits, chat_template
 from workers.training.tokenizer import context_length, load_tokenizer
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ BUDGET_SECONDS = 1.3
 """For looking at rows: with reading and writing them, an answer comes within two."""
 LOADING_BYTES, LOADING_SECONDS = 4 * 2**30, 60.0
 """What reading a tokenizer may take; it is no template, and large ones have a quarter of a million words."""
-MAX_CHARACTERS = 2**20
+STRICT = Limits(seconds=1.0, characters=2**20)
+"""Of a template while somebody waits: those that mean well take a thousandth of it, and the machine may be busy."""
 CHARACTERS_PER_SECOND = 500_000
 """So slowly at least a row is tokenised, which no template has a part in."""
 TOKENIZERS_KEPT = 3
@@ -47,7 +48,7 @@ def look_at(request: dict[str, Any]) -> dict[str, Any]:
 
 def _look(wanted: PreflightRequest) -> Preflight:
     tokenizer, context = _base(wanted.base_dir, stamp(wanted.base_dir) if wanted.base_dir.is_dir() else ())
-    masker = Masker(tokenizer, chat_template(tokenizer, wanted.chat_template, most_characters=MAX_CHARACTERS))
+    masker = Masker(tokenizer, chat_template(tokenizer, wanted.chat_template, limits=STRICT))
     deadline = time.monotonic() + BUDGET_SECONDS
 
     def go_on(row: Row) -> bool:

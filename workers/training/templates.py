@@ -58,6 +58,14 @@ class TemplateRefused(Exception):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a template may take for one conversation: time of the processor, and characters beyond what the conversation holds itself."""
+
+    seconds: float = MAX_RENDER_SECONDS
+    characters: int = MAX_RENDERED_CHARACTERS
+
+
+@dataclass(frozen=True)
 class ChatTemplate:
     """A template with the special tokens of its tokenizer."""
 
@@ -65,8 +73,7 @@ class ChatTemplate:
     special_tokens: dict[str, Any]
     source: Source
     """Where it comes from: the tokenizer; default, Hone's plain one since the base has none; or plain, since the settings say so."""
-    most_characters: int = MAX_RENDERED_CHARACTERS
-    """How much it may make of a row beyond what the row holds itself."""
+    limits: Limits = Limits()
 
     @property
     def marks_answers(self) -> bool:
@@ -93,7 +100,7 @@ class ChatTemplate:
         given = {"date_string": FIXED_DATE, **self.special_tokens}
         conversation = [_turn(message) for message in messages]
         try:
-            with _limited():
+            with _limited(self.limits.seconds):
                 made: Any = chat_template_utils.render_jinja_template(
                     [conversation],
                     tools=list(tools) if tools else None,
@@ -108,27 +115,28 @@ class ChatTemplate:
             message = f"the chat template refuses it: {str(error) or type(error).__name__}"
             raise TemplateRefused(message) from error
         rendered, spans = made
-        if len(rendered[0]) > self.most_characters + 2 * sum(len(message.content) for message in messages):
-            message = f"the chat template makes more than {self.most_characters:,} characters of it"
+        if len(rendered[0]) > self.limits.characters + 2 * sum(len(message.content) for message in messages):
+            message = f"the chat template makes more than {self.limits.characters:,} characters of it"
             raise TemplateRefused(message)
         return rendered[0], [(int(start), int(end)) for start, end in spans[0]] if mark else []
 
 
 def chat_template(
-    tokenizer: PreTrainedTokenizerBase, wanted: Literal["auto", "plain"] = "auto", *, most_characters: int = MAX_RENDERED_CHARACTERS
+    tokenizer: PreTrainedTokenizerBase, wanted: Literal["auto", "plain"] = "auto", *, limits: Limits | None = None
 ) -> ChatTemplate:
     """Return the tokenizer's own chat template; Hone's plain one when it has none, or when that is wanted."""
+    limits = limits or Limits()
     own = tokenizer.chat_template
     text = own.get("default") if isinstance(own, dict) else own
     tokens = special_tokens(tokenizer)
     if text is None or wanted == "plain":
         if tokenizer.eos_token is None:
             raise Invalid(NO_END, param="base_model", code="no_end_of_turn")
-        return ChatTemplate(PLAIN_TEMPLATE, tokens, "plain" if wanted == "plain" else "default", most_characters)
+        return ChatTemplate(PLAIN_TEMPLATE, tokens, "plain" if wanted == "plain" else "default", limits)
     if len(text.encode()) > MAX_TEMPLATE_BYTES:
         message = "The base's chat template is larger than 64 KiB."
         raise Invalid(message, param="base_model", code="template_error")
-    return ChatTemplate(text, tokens, "tokenizer", most_characters)
+    return ChatTemplate(text, tokens, "tokenizer", limits)
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -160,15 +168,15 @@ class _TakesTooLong(Exception):
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def _limited(seconds: float) -> Iterator[None]:
     """Stop a template that computes too long: the sandbox keeps it from reaching out, but not from looping."""
 
     def too_long(_number: int, _frame: FrameType | None) -> None:
-        message = f"the chat template refuses it: it computes for more than {MAX_RENDER_SECONDS:g} seconds"
+        message = f"the chat template refuses it: it computes for more than {seconds:g} seconds"
         raise _TakesTooLong(message)
 
     before = signal.signal(signal.SIGVTALRM, too_long)
-    signal.setitimer(signal.ITIMER_VIRTUAL, MAX_RENDER_SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
