@@ -68,7 +68,7 @@ def _from_messages(row: Row) -> Example:
 
 
 def _from_judged(row: Row) -> Example:
-    said = _from_messages(row) if "messages" in row else _from_prompt(row)
+    said = next(convert(row) for fits, convert in JUDGED if fits(row))
     return said._replace(label=judged(row["label"] if "label" in row else row["kto_tag"]))
 
 
@@ -211,7 +211,9 @@ def _is_pair(row: Row) -> bool:
 def _is_judged(row: Row) -> bool:
     """Whether an answer is judged; other labels than good and bad are something else."""
     label = row.get("label", row.get("kto_tag"))
-    return label is not None and judged(label) is not None and (_is_chat(row) or _is_prompt(row))
+    if label is None or judged(label) is None:
+        return False
+    return _is_chat(row) or _is_prompt(row) or (isinstance(label, bool) and (_is_sharegpt(row) or _is_alpaca(row)))
 
 
 def _is_chat(row: Row) -> bool:
@@ -239,12 +241,18 @@ def _is_text(row: Row) -> bool:
     return "text" in row and row.keys() - {"text"} <= BESIDE_A_TEXT
 
 
+JUDGED: tuple[tuple[Callable[[Row], bool], Converter], ...] = (
+    (_is_sharegpt, _from_sharegpt),
+    (_is_chat, _from_messages),
+    (_is_alpaca, _from_alpaca),
+    (_is_prompt, _from_prompt),
+)
 # The first that fits wins. A row's keys decide, so that a broken value is reported as what it is.
 SHAPES: tuple[tuple[Callable[[Row], bool], DatasetFormat, Converter], ...] = (
     (_is_openai_pair, DatasetFormat.PREFERENCE, _from_openai_pair),
     (_is_pair, DatasetFormat.PREFERENCE, _from_pair),
-    (_is_sharegpt, DatasetFormat.SHAREGPT, _from_sharegpt),
     (_is_judged, DatasetFormat.KTO, _from_judged),
+    (_is_sharegpt, DatasetFormat.SHAREGPT, _from_sharegpt),
     (_is_chat, DatasetFormat.CHAT, _from_messages),
     (_is_alpaca, DatasetFormat.ALPACA, _from_alpaca),
     (_is_prompt, DatasetFormat.PROMPT_COMPLETION, _from_prompt),

@@ -42,6 +42,8 @@ ROWS: list[dict[str, Any] | str] = [
     {"conversations": HUMAN_AND_GPT},
     {"conversations": HUMAN_AND_GPT, "system": "S"},
     {"conversations": HUMAN_AND_GPT, "tools": "[]"},
+    {"conversations": HUMAN_AND_GPT, "kto_tag": True},
+    {"instruction": "i%d", "input": "x", "output": "o%d", "kto_tag": False},
     {"conversations": ["a%d", "b"]},
     '{"messages": [{"role": "user", "content": "a%d"}, {"role": "assistant", "content": "b"}], "id": 1, "id": 2}',
     '"only text %d"',

@@ -230,6 +230,18 @@ def test_a_judged_answer_keeps_its_judgement(row: dict[str, Any], label: object,
     assert (shape, example.label) == ("kto", liked)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Hello."}]},
+        {"instruction": "Hi?", "input": "", "output": "Hello."},
+    ],
+)
+def test_other_shapes_are_judged_by_true_or_false_alone(row: dict[str, Any]) -> None:
+    assert to_example(row | {"kto_tag": False})[1] == to_example(row)[1]._replace(label=False)
+    assert to_example(row | {"label": 1}) == to_example(row)
+
+
 def test_a_system_text_goes_before_rows_without_one_but_not_before_texts() -> None:
     plain = to_example({"messages": [USER, ANSWER]})[1].turns
     own = to_example({"messages": [{"role": "system", "content": "Own"}, USER, ANSWER]})[1].turns
