@@ -18,7 +18,7 @@ from workers.curation.pii.words import Known
 SEEN_AT_LEAST = 4
 LEAST_WEIGHT = 0.05
 IN_ADDRESSES = 12
-NAME_COUNTS = 1.8
+NAME_COUNTS = 2.2
 """A name that is missed costs more than a word that is masked for nothing."""
 
 

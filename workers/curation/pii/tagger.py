@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.domain.masking import Span
 from workers.curation.pii.features import ADDRESS, EDGE, NAME, OUTSIDE, SIGNS, TITLES, case_of, features, is_candidate, numbers_near
-from workers.curation.pii.words import Word, WordLists
+from workers.curation.pii.words import Known, Word, WordLists
 
 WEIGHTS_FILE = Path(__file__).parent / "weights.json.gz"
 KINDS = {NAME: "NAME", ADDRESS: "ADDRESS"}
@@ -106,6 +106,9 @@ def _is_company(text: str, name: Span) -> bool:
 
 
 def _may_be_name(run: list[Word]) -> bool:
+    """A country or a people by itself is none, unless it is a first name too."""
+    if len(run) == 1 and run[0].known & Known.COUNTRY and not run[0].known & Known.FIRST:
+        return False
     return any(word.text[0].isalpha() and len(word.text) > 1 for word in run)
 
 

@@ -25,7 +25,7 @@ class Known(IntFlag):
     USUAL = 32
 
 
-CAPITAL_INSIDE = re.compile(r"[a-z][A-Z]")
+CAPITAL_INSIDE = re.compile(r"[a-z][A-Z]|^[A-Z]{2,}[a-z]")
 BEFORE_A_CAPITAL = frozenset({"Mc", "Mac", "De", "Di", "Da", "Du", "La", "Le", "Lo", "Van", "Von", "Fitz", "Al", "El", "Abu"})
 FLAGS = {"f": Known.FIRST, "l": Known.LAST, "w": Known.COMMON, "p": Known.PLACE, "c": Known.COUNTRY, "u": Known.USUAL}
 NOTHING = Known(0)
@@ -33,9 +33,10 @@ NAMES = Known.FIRST | Known.LAST
 CONTRACTED = re.compile(r"[a-z]+(?:n['’]t|['’](?:ll|ve|re|d|m|all|mon|clock|am|know))")
 ENDINGS = (
     ("ies", "y"), ("ied", "y"), ("es", ""), ("s", ""), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"), ("er", ""), ("er", "e"),
-    ("ly", ""), ("able", ""), ("able", "e"), ("ness", ""),
+    ("ly", ""), ("able", ""), ("able", "e"), ("ness", ""), ("ability", "able"),
+    ("ability", "e"), ("ization", "ize"), ("isation", "ise"), ("ation", "e"), ("ists", "y"), ("ism", ""),
 )  # fmt: skip
-BEGINNINGS = ("un", "re", "non", "pre", "over", "hyper", "multi", "sub", "back", "micro", "auto", "anti")
+BEGINNINGS = ("un", "re", "non", "pre", "over", "hyper", "multi", "sub", "back", "micro", "auto", "anti", "bio", "inter", "mis")
 
 
 class Word(NamedTuple):
@@ -74,7 +75,7 @@ class WordLists:
         if CONTRACTED.fullmatch(word):
             return int(Known.COMMON)
         if "-" in word:
-            parts = [self._known.get(part, 0) for part in word.split("-")]
+            parts = [self.lookup(part) for part in word.split("-")]
             return parts[0] | parts[-1] if all(parts) else 0
         plain = next((word.removeprefix(each) for each in BEGINNINGS if word.startswith(each) and len(word) > len(each) + 3), word)
         if plain != word and self._known.get(plain, 0) & Known.COMMON:
