@@ -181,7 +181,7 @@ def _tabs(dataset: Dataset, here: str) -> list[Tab]:
     if dataset.version:
         names |= {"statistics": "Statistics", "preflight": "Preflight"}
     if dataset.version and can_map(dataset):
-        names["mapping"] = "Columns" if dataset.report.get("columns") else "System prompt"
+        names["mapping"] = "Columns" if dataset.format == "table" else "System prompt"
     names["history"] = "Files and history"
     return [Tab(name, f"/datasets/{dataset.id}" + (f"/{name}" if name else ""), label, name == here) for name, label in names.items()]
 

@@ -61,8 +61,9 @@ class Mapped:
 
 
 def columns_of(dataset: Dataset) -> list[Column]:
-    """Return the columns a person can map."""
-    names = dataset.report.get("columns", []) if dataset.report else []
+    """Return the columns a person can map: those of a table, since other shapes say themselves who speaks."""
+    is_table = bool(dataset.report) and dataset.report.get("format") in {None, "table"}
+    names = dataset.report.get("columns", []) if is_table else []
     guessed = guesses(names, dataset.report.get("sample", [])) if names else {}
     said_of = {name: f"{_sureness(guess.confidence)} {WORDS.get(guess.role, guess.role)}: {guess.why}" for name, guess in guessed.items()}
     return [Column(f"role-{place}", name, said_of.get(name, "")) for place, name in enumerate(names)]
