@@ -19,6 +19,7 @@ from app.domain.events import Checkpoint, Doing, parse_event
 from tests.faults.small_disk import filled, small_disk
 from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import curve, last, make_model, notices, read_events, write_spec
+from workers.curation.importing import FileSpec, ImportSpec, import_file
 from workers.training.failures import as_failure
 from workers.training.model import choose_device
 from workers.training.report import Reporter
@@ -154,8 +155,13 @@ def test_talk_into_a_full_disk_costs_nothing(root: Path, tmp_path: Path, base: P
 
 def test_a_machine_without_memory_is_told_by_a_sentence(root: Path, tmp_path: Path, rows: Path) -> None:
     base = make_model(tmp_path / "base", hidden=2048)
-    spec = write_spec(tmp_path, base, rows, max_steps=1)
-    limit = "import resource, sys, torch, transformers, peft; used = int(open('/proc/self/statm').read().split()[0]) * 4096; "
+    # Read beforehand, as the studio does; and once before the limit, since Arrow reserves a gigabyte of addresses when it is first used.
+    own = tmp_path / "rows.parquet"
+    import_file(ImportSpec(files=[FileSpec(path=rows, filename=rows.name)], out=own), lambda *_: None)
+    spec = write_spec(tmp_path, base, own, max_steps=1)
+    limit = "import resource, sys, torch, transformers, peft, pathlib, workers.training.rows; "
+    limit += f"workers.training.rows.read_rows(pathlib.Path({str(own)!r})); "
+    limit += "used = int(open('/proc/self/statm').read().split()[0]) * 4096; "
     limit += (
         "resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20,) * 2); from workers.train import main; sys.exit(main(sys.argv[1:]))"
     )
