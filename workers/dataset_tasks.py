@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +12,7 @@ from app.db.audit import OUTSIDE_CONTACTED
 from app.db.audit import note as audit
 from app.db.datasets import drop_uploads, drop_version, next_number
 from app.domain.datasets import DatasetStatus, ImportReport
+from app.domain.ports import Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from workers.import_work import Made
     from workers.worker import Worker
 
     Out = Callable[[str], Path]
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 KEPT_STEPS = 20
 """How many changes one can go back; older states of the rows that no run has used make room."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a child has made: what it reports, and the files that wait to be moved into the store, by what they are."""
+
+    report: dict[str, Any]
+    reason: str = ""
+    files: dict[str, Sealed] = field(default_factory=dict)
+    fetched: list[Sealed] = field(default_factory=list)
 
 
 class Task(Protocol):

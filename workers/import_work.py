@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.db import EventRow, Import
 from app.db.base import utc_now
@@ -13,11 +12,10 @@ from app.db.session import after_commit, reading
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Invalid
 from app.domain.events import AnyEvent, Finished, Notice, Progress
-from app.domain.ports import Sealed
 from app.domain.runs import RunStatus
 from workers.child import Child
 from workers.curation.child import remove
-from workers.dataset_tasks import TASKS, task_of
+from workers.dataset_tasks import TASKS, Made, task_of
 from workers.packing import withdraw
 
 if TYPE_CHECKING:
@@ -29,16 +27,6 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 OUTPUTS = ("rows", "findings", "aside", "mask_map")
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a child has made: what it reports, and the files that wait to be moved into the store, by what they are."""
-
-    report: dict[str, Any]
-    reason: str = ""
-    files: dict[str, Sealed] = field(default_factory=dict)
-    fetched: list[Sealed] = field(default_factory=list)
 
 
 class ImportWork:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.db import EventRow, Import, Run
+from app.db.audit import OUTSIDE_CONTACTED, note
 from app.db.base import utc_now
 from app.db.holds import end_hold
 from app.domain.diagnosis import FAILURE, RESUMABLE
@@ -82,6 +83,8 @@ def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, rea
     row.error_code = code
     if isinstance(row, Run):
         row.facts = row.facts | {FAILURE: data}
+    elif data.get("contacted"):
+        note(session, row.project_id, row.created_by, OUTSIDE_CONTACTED, row.dataset_id, hosts=data["contacted"], why="a dataset, in vain")
     end = RunStatus.FAILED
     if row.status == RunStatus.CANCELLING:
         end, reason, row.error_code = RunStatus.CANCELLED, "", None

@@ -24,8 +24,8 @@ from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.desk import Desk
 from tests.databases import add_run
-from workers.dataset_tasks import KEPT_STEPS, TASKS, task_of
-from workers.import_work import ImportWork, Made
+from workers.dataset_tasks import KEPT_STEPS, TASKS, Made, task_of
+from workers.import_work import ImportWork
 from workers.worker import Worker
 
 DROP = Drop(problem=Trouble.PLACEHOLDER)

@@ -25,7 +25,8 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_import, add_run
 from workers.claim import Hold
-from workers.import_work import ImportWork, Made, out_file
+from workers.dataset_tasks import Made
+from workers.import_work import ImportWork, out_file
 from workers.packing import PackedCheckpoint
 from workers.run_checkpoints import newest_good_checkpoint, run_folder
 from workers.run_log import LogTail

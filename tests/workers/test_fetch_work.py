@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from app.config import Settings
-from app.db import Dataset
+from app.db import AuditEntry, Dataset
 from app.db.session import reading, unit_of_work
 from app.domain.sources import HubSource, S3Source, Source, UrlSource
 from app.gateways.queue import SilentQueue
@@ -68,6 +68,10 @@ def test_an_address_that_gives_nothing_leaves_a_reason_and_no_file(worker: Worke
         status, reason, _, _ = brought(worker, owner, UrlSource(url=server.address))
     assert (status, "There is nothing at this address" in reason) == ("failed", True)
     assert left(worker) == []
+    with reading(worker.engine) as session:
+        noted = {entry.action: entry.details for entry in session.scalars(select(AuditEntry))}
+    assert noted["outside.asked"]["source"] == server.address
+    assert noted["outside.contacted"]["hosts"] == ["127.0.0.1"]
 
 
 def test_a_private_dataset_of_the_hub_becomes_one_here(

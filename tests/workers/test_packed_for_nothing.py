@@ -15,7 +15,8 @@ from app.domain.ports import Sealed
 from app.services.accounts import Identity
 from tests.workers.packing_scenes import blobs, uploading
 from tests.workers.scenes import Play, Scripted, ask, play, run_id, state, worker
-from workers.import_work import ImportWork, Made
+from workers.dataset_tasks import Made
+from workers.import_work import ImportWork
 from workers.training_work import PackedAdapter, TrainingWork
 from workers.worker import Worker
 
