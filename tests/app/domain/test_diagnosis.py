@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.diagnosis import KNOWN, LOADING, Case, Diagnosis, diagnose, what_happened
+from app.domain.diagnosis import KNOWN, LOADING, WHAT_WOULD_BE_LEARNT, Case, Diagnosis, diagnose, what_happened
 from app.domain.specs import TrainingSettings
 
 OWN_WORDS = {"internal", "unusable_spec"}
@@ -92,3 +92,12 @@ def test_lists_say_it_in_a_few_words() -> None:
     assert what_happened("diverged", "Since step 9 …") == "The training lost its way."
     assert what_happened("internal", "KeyError: 'x'") == "KeyError: 'x'"
     assert what_happened(None, "") == ""
+
+
+@pytest.mark.parametrize("code", WHAT_WOULD_BE_LEARNT)
+def test_what_a_preflight_would_have_said_is_said_of_a_run_with_its_fixes(code: str) -> None:
+    longer = {"id": "longer", "label": "Read 90 tokens", "help": "More.", "settings": {"max_length": 90}, "data": None}
+    fault = {"code": code, "sentence": "All rows are so.", "why": "It matters.", "fixes": [longer]}
+    facts = {"failure": {"faults": [fault], "rows": [4]}}
+    assert explain(code, facts=facts).why == "All rows are so. It matters."
+    assert fixes(code, facts=facts) == {"longer": {"max_length": 90}}

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from app.domain.errors import Invalid, StudioError, Unavailable
-from app.gateways.inference import Inference
+from app.domain.preflight import Preflight, template_fault
+from app.gateways.inference import Inference, PreflightServer
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -117,3 +118,53 @@ def test_a_model_is_answering_from_the_question_to_the_end_however_that_comes() 
 
     with serving(chunk(0, "a"), "[DONE]") as (address, _):
         assert asyncio.run(look()) == [False, True, False, False, False]
+
+
+@contextmanager
+def answering(status: int, said: bytes) -> Generator[str]:
+    """A server that answers this to whatever is sent."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_what_was_found_in_rows_comes_back_as_it_was() -> None:
+    found = Preflight.of_no_row(template_fault("No."), total=7, max_length=16)
+    with answering(200, found.model_dump_json().encode()) as url:
+        assert PreflightServer(url, "key").look(b"{}") == found
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (400, json.dumps(failure("invalid_request_error", "unknown_model")).encode(), Invalid),
+        (200, b'{"of": "another version"}', Unavailable),
+        (200, b"no JSON", Unavailable),
+        (503, json.dumps(failure("server_error", "unavailable")).encode(), Unavailable),
+    ],
+)
+def test_rows_that_could_not_be_looked_at_are_told(status: int, said: bytes, kind: type[StudioError]) -> None:
+    with answering(status, said) as url, pytest.raises(kind):
+        PreflightServer(url, "key").look(b"{}")
+
+
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:1"])
+def test_without_a_server_nobody_looks(url: str | None) -> None:
+    with pytest.raises(Unavailable):
+        PreflightServer(url, "key").look(b"{}")
