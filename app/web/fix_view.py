@@ -15,7 +15,7 @@ from app.domain.problems import EXPLAINED, Trouble
 from app.web import words
 from app.web.desk_view import Asked
 from app.web.rows_view import Note, Piece, notes_of, said
-from app.web.word_diff import differences
+from app.web.word_diff import differences, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,7 +159,7 @@ def changed_of(change: Change, max_tokens: int) -> Changed:
         ]
         return Changed(row.row, sides, is_left_out=True, notes=notes_of(finding, max_tokens))
     pairs = zip(_turns(row), _turns(after), strict=True)
-    sides = [Side(role, *differences(old, new)) for (_, role, old), (_, _, new) in pairs if old != new]
+    sides = [Side(role, *map(shortened, differences(old, new))) for (_, role, old), (_, _, new) in pairs if old != new]
     return Changed(row.row, sides, is_left_out=False, notes=[])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.domain.problems import Trouble
 from app.services.desk_rows import LEAKS
 from app.web.rows_view import MOST, Piece
-from app.web.word_diff import merged
+from app.web.word_diff import merged, shortened
 
 if TYPE_CHECKING:
     from app.domain.datasets import Row
@@ -51,7 +51,7 @@ def _turns(row: Row, first: Row) -> list[tuple[str, list[Piece]]]:
     texts = [text[:MOST] for text in row.texts]
     roles = [message.role for message in row.messages] + ["worse answer" for _ in row.rejected or ()]
     if row.row == first.row:
-        return [(role, [Piece(text)]) for role, text in zip(roles, texts, strict=True) if role != "system"]
+        return [(role, shortened([Piece(text)])) for role, text in zip(roles, texts, strict=True) if role != "system"]
     others = [*first.texts, *[""] * len(texts)]
     pairs = zip(roles, others, texts, strict=False)
-    return [(role, merged(other, text)) for role, other, text in pairs if role != "system"]
+    return [(role, shortened(merged(other, text))) for role, other, text in pairs if role != "system"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.domain.problems import Finding, Mark
     from app.services.desk_rows import Looked
 
-CUT, CUT_TURN, MOST = 600, 240, 4_000
+CUT, CUT_TURN, MOST, MOST_TURN = 600, 240, 4_000, 1_200
 """A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is on the page at all."""
 TURNS = 4
 """Further turns of a conversation are folded."""
@@ -166,7 +166,8 @@ def _tools(row: Row) -> list[tuple[str, str]]:
 
 def said(text: str, marks: Sequence[Mark] = (), cut: int = CUT) -> Said:
     """Return a text as it is shown, with its marks, cut where it is long."""
-    pieces = _pieces(text[:MOST], marks)
+    most = MOST if cut >= CUT else MOST_TURN
+    pieces = _pieces(text[:most], marks)
     shown: list[Piece] = []
     room = cut
     while pieces and room > 0:
@@ -178,7 +179,7 @@ def said(text: str, marks: Sequence[Mark] = (), cut: int = CUT) -> Said:
         shown.append(piece)
         room -= len(piece.text)
     length = sum(len(piece.text) for piece in shown)
-    return Said(shown, pieces, len(text) - length, max(0, len(text) - MOST))
+    return Said(shown, pieces, len(text) - length, max(0, len(text) - most))
 
 
 def _pieces(text: str, marks: Sequence[Mark]) -> list[Piece]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-from app.web.rows_view import MOST, Piece
+from app.web.rows_view import Piece
 
 WORD = re.compile(r"\s+|\w+|[^\w\s]")
+MOST_CHARACTERS = 20_000
 MOST_WORDS = 1_500
 """Comparing takes time by the square of this; longer texts are compared up to here."""
 GONE, NEW = "gone", "new"
+AROUND = 160
+"""What two texts share is shown up to so many characters on each side of a difference."""
 TITLES = {GONE: "only in the first", NEW: "only in the second"}
 
 
@@ -22,7 +25,7 @@ def differences(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
 
 def merged(before: str, after: str) -> list[Piece]:
     """Return both texts as one: what they share, what only the first has, and what only the second has."""
-    old, new = WORD.findall(before[:MOST]), WORD.findall(after[:MOST])
+    old, new = WORD.findall(before[:MOST_CHARACTERS]), WORD.findall(after[:MOST_CHARACTERS])
     pieces: list[Piece] = []
     matcher = SequenceMatcher(None, old[:MOST_WORDS], new[:MOST_WORDS], autojunk=False)
     for tag, low, high, start, end in matcher.get_opcodes():
@@ -36,6 +39,15 @@ def merged(before: str, after: str) -> list[Piece]:
         _add(pieces, "".join(old[MOST_WORDS:]), GONE)
     _add(pieces, rest, "" if rest == "".join(old[MOST_WORDS:]) else NEW)
     return pieces
+
+
+def shortened(pieces: list[Piece]) -> list[Piece]:
+    """Return pieces whose shared parts are cut in their middle where they are long."""
+    return [piece if piece.kind or len(piece.text) <= 3 * AROUND else _cut(piece.text) for piece in pieces]
+
+
+def _cut(text: str) -> Piece:
+    return Piece(f"{text[:AROUND]} … {text[-AROUND:]}")
 
 
 def _add(pieces: list[Piece], text: str, kind: str) -> None:

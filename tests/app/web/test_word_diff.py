@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from app.web.word_diff import GONE, MOST_WORDS, NEW, differences, merged
+from app.web.word_diff import GONE, MOST_WORDS, NEW, differences, merged, shortened
 
 
 def test_words_that_only_one_text_has_are_marked() -> None:
@@ -25,3 +25,11 @@ def test_long_texts_are_compared_up_to_a_point_and_shown_beyond_it(end: str) -> 
     before, after = "word " * MOST_WORDS + "same", "word " * MOST_WORDS + end
     left, right = differences(before, after)
     assert ("".join(piece.text for piece in left), "".join(piece.text for piece in right)) == (before, after)
+
+
+def test_what_texts_share_is_shown_around_their_differences() -> None:
+    shared = "word " * 200
+    pieces = shortened(merged(f"{shared}old {shared}", f"{shared}new {shared}"))
+    assert [piece.text for piece in pieces if piece.kind] == ["old", "new"]
+    assert all(len(piece.text) < 400 for piece in pieces)
+    assert [" … " in piece.text for piece in pieces] == [True, False, False, True]
