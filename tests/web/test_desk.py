@@ -148,6 +148,9 @@ def test_twins_stand_side_by_side_with_their_differences_marked(browser: TestCli
     assert page.count('<article class="member') == 2
     assert page.count('class="member kept"') == 1
     assert "<del>!</del>" in page
+    one = re.search(r'href="([^"]*op=keep_best[^"]*rows=[^"]*)">Keep only the best of this group', page)
+    assert one
+    assert "1 row would be left out." in browser.get(one[1].replace("&amp;", "&")).text
     leak = browser.get(f"{desk}/groups?problem=leak").text
     assert ("in training" in leak, "held out" in leak) == (True, True)
     assert browser.get(f"{desk}/groups?problem=pii").status_code == 422

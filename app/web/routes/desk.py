@@ -78,6 +78,7 @@ def show_groups(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Quer
     return visit.page(
         "datasets/groups.html", dataset=dataset, head=head, asked=asked, title=EXPLAINED[problem].title, bold=bold, why=why,
         weight=EXPLAINED[problem].weight, groups=[group_of(group, problem) for group in found], next_after=next_after,
+        can_keep=problem in desk_view.GROUP_NAMES,
         offers=[(offer, fix_view.address_of(head.here, offer, asked)) for offer in offers(problem, head.summary)] if count else [],
     )  # fmt: skip
 
