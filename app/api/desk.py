@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from app.api.datasets import FORM, DatasetOut, present
@@ -19,6 +19,7 @@ from app.domain.errors import Invalid
 from app.domain.fixes import Fix
 from app.domain.preflight import Preflight
 from app.domain.problems import ALONE, Trouble
+from app.domain.sources import HubSource
 from app.domain.specs import RunRequest, parse_settings
 from app.domain.text import Text
 from app.gateways.hub import HubDatasets
@@ -103,7 +104,12 @@ def look_at_hub_dataset(
     revision: Annotated[Text | None, Query(max_length=200)] = None,
 ) -> HubOut:
     """Ask the Hub what a dataset consists of, so that one can choose; the only thing that this contacts."""
-    found = HubDatasets.from_environment().look(repo, revision)
+    try:
+        asked = HubSource(repo=repo, revision=revision)
+    except ValidationError as error:
+        message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise Invalid(message, param=str(error.errors()[0]["loc"][0])) from None
+    found = HubDatasets.from_environment().look(asked.repo, asked.revision)
     configs = {
         config: {split: sum(file.size for file in files) for split, files in splits.items()} for config, splits in found.configs.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.domain.sources import Source
     from app.gateways.hub import HubListing
 
+Made = TypeVar("Made", UrlSource, HubSource, S3Source)
 ALL = ""
 BETWEEN = "\N{INFORMATION SEPARATOR ONE}"
 """Parts a configuration from its split in a menu's value: no name holds it."""
@@ -35,7 +36,7 @@ def source_at(place: str) -> Source:
         return checked(lambda: UrlSource(url=place))
 
 
-def checked(make: Callable[[], Source]) -> Source:
+def checked(make: Callable[[], Made]) -> Made:
     """Return a source, or raise Invalid with the sentence that says what is wrong with it."""
     try:
         return make()
@@ -55,7 +56,7 @@ def choices_of(listing: HubListing) -> list[tuple[str, str]]:
     return found
 
 
-def chosen(repo: str, revision: str, choice: str) -> Source:
+def chosen(repo: str, revision: str, choice: str) -> HubSource:
     """Return the part of a dataset that was chosen."""
     config, _, split = choice.partition(BETWEEN)
     return checked(lambda: HubSource(repo=repo, revision=revision or None, config=config or None, split=split or None))

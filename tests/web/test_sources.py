@@ -66,5 +66,6 @@ def test_of_a_dataset_on_the_hub_one_chooses_parts(browser: TestClient, studio: 
 
 def test_a_hub_that_cannot_be_asked_is_told_of_on_the_page(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert browser.get("/datasets/from?repo=../../admin").status_code == 422
     page = browser.get("/datasets/from?repo=org/name")
     assert (page.status_code, "This studio is offline" in page.text) == (503, True)

@@ -30,7 +30,8 @@ def show_choices(
     # The Hub may take its time.
     pause(visit.session)
     try:
-        listing = HubDatasets.from_environment().look(repo, revision or None)
+        source = sources_view.chosen(repo, revision, "")
+        listing = HubDatasets.from_environment().look(source.repo, source.revision)
     except StudioError as error:
         return _page(visit, repo, wrong=error.message, status=error.status)
     return visit.page("datasets/from.html", place=repo, wrong="", listing=listing, choices=sources_view.choices_of(listing))

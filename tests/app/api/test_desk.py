@@ -150,6 +150,11 @@ def test_the_hub_says_what_there_is_to_choose(client: TestClient, monkeypatch: p
     assert (told["configs"], told["licence"]) == ({"default": {"train": 240}}, "apache-2.0")
 
 
+@pytest.mark.parametrize("asked", [{"repo": "../../admin"}, {"repo": "a/b/c"}, {"repo": "org/name", "revision": "../main"}])
+def test_the_hub_is_asked_for_names_alone(client: TestClient, asked: dict[str, str]) -> None:
+    assert client.get("/api/v1/datasets/hub", params=asked).status_code == 422
+
+
 def test_a_hub_that_is_switched_off_is_not_asked(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert error_of(client.get("/api/v1/datasets/hub", params={"repo": "org/name"})) == (503, "offline")
