@@ -10,8 +10,9 @@ from app.db import Dataset, DatasetFile, DatasetVersion, EventRow, Import, Versi
 from app.db.artifacts import drop, keep
 from app.db.audit import OUTSIDE_CONTACTED
 from app.db.audit import note as audit
-from app.db.datasets import drop_uploads, drop_version, next_number
+from app.db.datasets import drop_uploads, drop_version, next_number, take_back_files
 from app.domain.datasets import DatasetStatus, ImportReport
+from app.domain.errors import Invalid
 from app.domain.ports import Sealed
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class Made:
     fetched: list[Sealed] = field(default_factory=list)
 
 
+CHANGING = ("rows", "train_rows", "test_rows", "problem_count", "problems", "aside")
+"""What of a dataset's report a change of its rows changes, and undoing it brings back."""
+
+
 class Task(Protocol):
     """One kind of work on a dataset."""
 
@@ -47,9 +52,6 @@ class Task(Protocol):
 
     def keep(self, session: Session, worker: Worker, row: Import, made: Made, /) -> None:
         """Enter what the child has made; the lease is held."""
-
-    def came_to_nothing(self, session: Session, worker: Worker, row: Import, /) -> None:
-        """Undo what was entered in the hope of its success."""
 
 
 def task_of(row: Import) -> str:
@@ -63,15 +65,18 @@ class ReadFiles:
     def needs(self, session: Session, row: Import) -> Needed:  # noqa: ARG002 - the protocol's
         """Tell of every file, and how columns are understood."""
         dataset = row.dataset
-        return partial(_reading, self._files(row), None, {"mapping": dataset.mapping, "system": dataset.system})
+        return partial(_reading, self._files(row), {}, {"mapping": dataset.mapping, "system": dataset.system})
 
     def keep(self, session: Session, worker: Worker, row: Import, made: Made) -> None:
         """Enter the report, and the rows as the dataset's version; an older version that no run froze makes room."""
         report, dataset = ImportReport.model_validate(made.report), row.dataset
+        earlier = session.get(DatasetVersion, dataset.version_id) if dataset.version_id else None
+        if earlier and report.status != DatasetStatus.READY:
+            self._leave(session, row, made.reason)
+            return
         dataset.report = report.model_dump(mode="json")
         dataset.status, dataset.reason, dataset.format = report.status, made.reason[:2000], report.format
         row.rows_read = report.rows
-        earlier = session.get(DatasetVersion, dataset.version_id) if dataset.version_id else None
         dataset.version_id = None
         if report.status == DatasetStatus.READY:
             add_version(session, worker, row, made, {"kind": "import", "words": f"{report.rows:,} rows were read."})
@@ -84,8 +89,13 @@ class ReadFiles:
         for note in report.notes:
             tell(session, row, "notice", note)
 
-    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
-        """Leave the files: they may be read again."""
+    def _leave(self, session: Session, row: Import, why: str) -> None:
+        """Leave the rows there are, and what they were mapped by: read in another way the files would give none."""
+        dataset, before = row.dataset, row.task.get("before", {})
+        dataset.mapping, dataset.system = before.get("mapping"), before.get("system")
+        dataset.status = DatasetStatus.READY
+        dataset.reason = f"Read in this way the files give no usable row, so the rows stay as they were. {why}"[:2000]
+        tell(session, row, "failed", dataset.reason)
 
     def _files(self, row: Import) -> list[tuple[str, str]]:
         return [(file.upload.sha256, file.filename) for file in row.dataset.files if file.upload]
@@ -99,7 +109,10 @@ class AppendFiles(ReadFiles):
         dataset = row.dataset
         assert dataset.version  # noqa: S101 - asked for only where there are rows
         more = {"mapping": dataset.mapping, "system": dataset.system, "first_file": row.task["first"]}
-        return partial(_reading, self._files(row), dataset.version.artifact.sha256, more)
+        base = {"base": dataset.version.artifact.sha256}
+        if aside := dataset.version.file("aside"):
+            base["aside_base"] = aside.sha256
+        return partial(_reading, self._files(row), base, more)
 
     def keep(self, session: Session, worker: Worker, row: Import, made: Made) -> None:
         """Enter all rows as the next version; files of which no row can be used leave everything as it was, and say why."""
@@ -108,10 +121,10 @@ class AppendFiles(ReadFiles):
         added = report.rows - before
         if report.status != DatasetStatus.READY or added <= 0:
             tell(session, row, "failed", made.reason or "The files that were added hold no usable row.")
-            self.came_to_nothing(session, worker, row)
+            take_back_files(session, dataset, row.task["first"], worker.storage)
             return
         words = f"{added:,} rows were added."
-        add_version(session, worker, row, made, {"kind": "append", "words": words})
+        add_version(session, worker, row, made, {"kind": "append", "words": words, "first": row.task["first"]})
         first = ImportReport.model_validate(dataset.report)
         together = first.model_copy(
             update={
@@ -123,15 +136,6 @@ class AppendFiles(ReadFiles):
         dataset.report = together.model_dump(mode="json")
         tell(session, row, "appended", words)
 
-    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
-        """Take the files off the dataset again."""
-        for file in [file for file in row.dataset.files if file.position >= row.task["first"]]:
-            row.dataset.files.remove(file)
-            upload = file.upload
-            session.flush()
-            if upload:
-                drop(session, upload, worker.storage)
-
     def _files(self, row: Import) -> list[tuple[str, str]]:
         new = [file for file in row.dataset.files if file.position >= row.task["first"]]
         return [(file.upload.sha256, file.filename) for file in new if file.upload]
@@ -142,7 +146,7 @@ class LookAtRows:
 
     def needs(self, session: Session, row: Import) -> Needed:
         """Tell of the rows."""
-        sha256 = session.get_one(DatasetVersion, row.task["version_id"]).artifact.sha256
+        sha256 = _version(session, row).artifact.sha256
         return lambda worker, out: {"task": "check", "rows": str(worker.storage.path(sha256)), "out": str(out("findings"))}
 
     def keep(self, session: Session, worker: Worker, row: Import, made: Made) -> None:
@@ -159,16 +163,13 @@ class LookAtRows:
         version.findings = made.report
         tell(session, row, "checked", "The rows were looked at for problems.")
 
-    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
-        """Leave the rows as they are: without findings, which can be asked for again."""
-
 
 class ChangeRows:
     """Changes the rows of a version into the next."""
 
     def needs(self, session: Session, row: Import) -> Needed:
         """Tell of the rows, of what was found in them, and of what is to be done."""
-        version, dataset = session.get_one(DatasetVersion, row.task["version_id"]), row.dataset
+        version, dataset = _version(session, row), row.dataset
         kinds = {"rows": version.artifact.sha256} | {each.kind: each.artifact.sha256 for each in version.files}
         how = {"mapping": dataset.mapping, "system": dataset.system, "filename": dataset.filename}
         how["columns"] = dataset.report.get("columns", [])
@@ -188,15 +189,8 @@ class ChangeRows:
             tell(session, row, "failed", made.reason or "Nothing was changed.")
             return
         add_version(session, worker, row, made, {"kind": "fix", "words": words, "fix": row.task["fix"]})
-        dataset.report = dataset.report | {
-            name: made.report[name]
-            for name in ("rows", "train_rows", "test_rows", "problem_count", "problems", "aside")
-            if name in made.report
-        }
+        dataset.report = dataset.report | {name: made.report[name] for name in CHANGING if name in made.report} | _taken(dataset, made)
         tell(session, row, "changed", words)
-
-    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
-        """Leave the rows as they are."""
 
 
 class FetchFiles:
@@ -235,13 +229,24 @@ class FetchFiles:
         audit(session, row.project_id, row.created_by, OUTSIDE_CONTACTED, dataset.id, hosts=made.report["contacted"], why="a dataset")
         _next(session, row, {"kind": "import"}, size)
 
-    def came_to_nothing(self, session: Session, worker: Worker, row: Import) -> None:
-        """Leave the dataset with its reason: nothing was entered yet."""
-
 
 TASKS: dict[str, Task] = {
     "import": ReadFiles(), "append": AppendFiles(), "check": LookAtRows(), "fix": ChangeRows(), "fetch": FetchFiles()
 }  # fmt: skip
+
+
+def _taken(dataset: Dataset, made: Made) -> dict[str, Any]:
+    """Return how many rows are still set aside once some were taken in; of more than are kept with their text the others still count."""
+    taken = made.report.get("taken", {})
+    aside = {code: many - taken.get(code, 0) for code, many in dataset.report.get("aside", {}).items()}
+    return {"aside": {code: many for code, many in aside.items() if many > 0}, "problem_count": sum(aside.values())} if taken else {}
+
+
+def _version(session: Session, row: Import) -> DatasetVersion:
+    version = session.get(DatasetVersion, row.task["version_id"])
+    if version is None:
+        raise Invalid("The rows that this was asked of have gone.", code="rows_gone")
+    return version
 
 
 def tell(session: Session, row: Import, kind: str, message: str) -> None:
@@ -256,7 +261,7 @@ def add_version(session: Session, worker: Worker, row: Import, made: Made, step:
     version = DatasetVersion(
         project_id=row.project_id, created_by=row.created_by, dataset_id=dataset.id, number=next_number(session, dataset.id), artifact=rows,
         rows=made.report["rows"], train_rows=made.report["train_rows"], test_rows=made.report["test_rows"], parent_id=dataset.version_id,
-        step=step,
+        step=step | {"before": {name: dataset.report.get(name) for name in CHANGING if name in dataset.report}},
     )  # fmt: skip
     session.add(version)
     session.flush()
@@ -309,10 +314,10 @@ def _ancestors(session: Session, version: DatasetVersion) -> list[DatasetVersion
     return found
 
 
-def _reading(files: list[tuple[str, str]], base: str | None, more: dict[str, Any], worker: Worker, out: Out) -> dict[str, Any]:
+def _reading(files: list[tuple[str, str]], base: dict[str, str], more: dict[str, Any], worker: Worker, out: Out) -> dict[str, Any]:
     return {
         "task": "import",
         "files": [{"path": str(worker.storage.path(sha256)), "filename": filename} for sha256, filename in files],
-        "out": str(out("rows")), "aside": str(out("aside")), "base": str(worker.storage.path(base)) if base else None,
-        "max_bytes": worker.settings.max_upload_bytes, **more,
+        "out": str(out("rows")), "aside": str(out("aside")), "max_bytes": worker.settings.max_upload_bytes,
+        **{name: str(worker.storage.path(sha256)) for name, sha256 in base.items()}, **more,
     }  # fmt: skip

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING
 
 from app.db import EventRow, Import
 from app.db.base import utc_now
+from app.db.datasets import came_to_nothing
 from app.db.session import after_commit, reading
-from app.domain.datasets import DatasetStatus
 from app.domain.errors import Invalid
 from app.domain.events import AnyEvent, Finished, Notice, Progress
 from app.domain.runs import RunStatus
+from app.domain.sources import shown
 from workers.child import Child
 from workers.curation.child import remove
 from workers.dataset_tasks import TASKS, Made, task_of
@@ -78,6 +78,7 @@ class ImportWork:
         """Enter what was made."""
         row.done_bytes = row.total_bytes
         TASKS[task_of(row)].keep(session, worker, row, package)
+        _forget_address(row)
         _clean_up(session, worker, row.id, log_too=True)
 
     def discard(self, worker: Worker, package: Made) -> None:
@@ -86,13 +87,10 @@ class ImportWork:
             withdraw(worker, sealed)
 
     def ended(self, session: Session, worker: Worker, row: Import) -> None:
-        """Tell the dataset that work on it came to nothing: it is lost only where it had no rows before."""
-        dataset = row.dataset
-        if row.status in {RunStatus.FAILED, RunStatus.CANCELLED} and dataset.status == DatasetStatus.IMPORTING:
-            dataset.status = DatasetStatus.READY if dataset.version_id else DatasetStatus.FAILED
-            dataset.reason = (row.reason or "Reading was called off.") if dataset.status == DatasetStatus.FAILED else ""
+        """Tell the dataset that work on it came to nothing."""
         if row.status in {RunStatus.FAILED, RunStatus.CANCELLED}:
-            TASKS[task_of(row)].came_to_nothing(session, worker, row)
+            came_to_nothing(session, row, worker.storage)
+            _forget_address(row)
             _clean_up(session, worker, row.id, log_too=row.status == RunStatus.CANCELLED)
 
 
@@ -106,14 +104,21 @@ def out_file(worker: Worker, work_id: str, token: int, name: str) -> Path:
     return worker.storage.incoming / f"import-{work_id}-t{token}.{name}"
 
 
+def _forget_address(row: Import) -> None:
+    """Keep of an address from outside only what may be shown: behind its question mark may stand a key."""
+    url = row.task.get("source", {}).get("url")
+    if url:
+        row.task = row.task | {"source": row.task["source"] | {"url": shown(url)}}
+
+
 def _folder(worker: Worker, work_id: str) -> Path:
     return worker.settings.home.resolve() / "imports" / work_id
 
 
 def _clean_up(session: Session, worker: Worker, work_id: str, *, log_too: bool) -> None:
     def clean() -> None:
-        if log_too:
-            shutil.rmtree(_folder(worker, work_id), ignore_errors=True)
+        folder = _folder(worker, work_id)
+        remove([folder] if log_too else folder.glob("spec-t*"))
         remove(worker.storage.incoming.glob(f"import-{work_id}-*"))
 
     after_commit(session, clean)

@@ -139,3 +139,23 @@ def drop_uploads(session: Session, dataset: Dataset, storage: Storage) -> None:
         if upload:
             session.flush()
             drop(session, upload, storage)
+
+
+def take_back_files(session: Session, dataset: Dataset, first: int, storage: Storage) -> None:
+    """Take the files from the `first` on off a dataset again: their rows are not in it."""
+    for file in [file for file in dataset.files if file.position >= first]:
+        dataset.files.remove(file)
+        upload = file.upload
+        session.flush()
+        if upload:
+            drop(session, upload, storage)
+
+
+def came_to_nothing(session: Session, work: Import, storage: Storage) -> None:
+    """Do what belongs to work on a dataset that failed or was called off: a dataset is lost only where it had no rows before."""
+    dataset = work.dataset
+    if dataset.status == DatasetStatus.IMPORTING:
+        dataset.status = DatasetStatus.READY if dataset.version_id else DatasetStatus.FAILED
+        dataset.reason = (work.reason or "Reading was called off.") if dataset.status == DatasetStatus.FAILED else ""
+    if work.task.get("kind") == "append":
+        take_back_files(session, dataset, work.task["first"], storage)

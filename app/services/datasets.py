@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from app.domain.datasets import Row
-    from app.domain.ports import Brought, Queue, RowFile, Storage
+    from app.domain.ports import Brought, Queue, RowFile, Sealed, Storage
     from app.domain.sources import Source
     from app.services.accounts import Identity
 
@@ -50,10 +50,11 @@ class Datasets:
 
     def create(self, by: Identity, *, name: str, files: Sequence[Brought]) -> Dataset:
         """Keep finished uploads and have them read as one dataset; the files are moved into the store."""
+        sealed = self._seal(files)
         dataset = Dataset(project_id=by.project_id, created_by=by.user_id, name=name[:200], filename=files[0].filename[-255:])
         self.session.add(dataset)
         self.session.flush()
-        kept = self._keep(by, dataset, files)
+        kept = self._keep(by, dataset, sealed)
         self.work(by, dataset, {"kind": "import"}, kept)
         return dataset
 
@@ -69,19 +70,23 @@ class Datasets:
 
     def append(self, by: Identity, dataset_id: str, files: Sequence[Brought]) -> Dataset:
         """Have the rows of more files put behind those there are, as a new version; Conflict while there are none or work goes on."""
+        sealed = self._seal(files)
         dataset = self.get(by, dataset_id, to_change=True)
         self.require_idle(dataset)
         if dataset.version is None:
             message = "This dataset has no rows to add others to. Map its columns, or upload the files as a new dataset."
             raise Conflict(message, code="dataset_not_ready")
         first = len(dataset.files)
-        kept = self._keep(by, dataset, files)
+        kept = self._keep(by, dataset, sealed)
         self.work(by, dataset, {"kind": "append", "first": first}, kept)
         return dataset
 
     def get(self, by: Identity, dataset_id: str, *, to_change: bool = False) -> Dataset:
         """Return a dataset of the project, locked if something is to be decided by its state, or NotFound."""
         query = self._mine(by).where(Dataset.id == dataset_id)
+        if to_change:
+            # Work first, as a worker locks them: in the other order the two would wait for each other.
+            self.session.scalars(self._live(dataset_id).with_for_update().execution_options(populate_existing=True)).all()
         dataset = self.session.scalar(query.with_for_update(of=Dataset) if to_change else query)
         if dataset is None:
             message = "There is no such dataset."
@@ -110,11 +115,12 @@ class Datasets:
             raise Conflict(message, code="upload_gone")
         if mapping:
             check_columns(mapping, dataset.report.get("columns", []))
+        before = {"mapping": dataset.mapping, "system": dataset.system}
         dataset.mapping = mapping.model_dump(exclude_none=True) if mapping else dataset.mapping
         dataset.system = system if system is not None else dataset.system
         dataset.status, dataset.reason = DatasetStatus.IMPORTING, ""
         self._tell(dataset, "mapped", "Columns were mapped.")
-        self.work(by, dataset, {"kind": "import"}, sum(file.upload.size_bytes for file in dataset.files if file.upload))
+        self.work(by, dataset, {"kind": "import", "before": before}, sum(file.upload.size_bytes for file in dataset.files if file.upload))
         return dataset
 
     def rows(self, by: Identity, dataset_id: str, *, limit: int = 50, after: int = -1) -> Page[Row]:
@@ -143,9 +149,9 @@ class Datasets:
             raise Conflict(message, code="dataset_in_use")
         dataset.deleted_at = utc_now()
         note(self.session, by.project_id, by.user_id, DATASET_DELETED, dataset.id, blobs=[])
-        live = select(Import).where(Import.dataset_id == dataset.id, Import.status.not_in(ENDED))
-        for reading in self.session.scalars(live.with_for_update()):
-            reading.move_to(after_request("cancel", RunStatus(reading.status)), "The dataset was deleted.")
+        for work in self.session.scalars(self._live(dataset.id)):
+            if work.status != RunStatus.CANCELLING:
+                work.move_to(after_request("cancel", RunStatus(work.status)), "The dataset was deleted.")
         drop_uploads(self.session, dataset, self.storage)
         self.session.flush()
         for version_id in self.session.scalars(versions.order_by(DatasetVersion.id)).all():
@@ -157,8 +163,7 @@ class Datasets:
 
     def require_idle(self, dataset: Dataset) -> None:
         """Raise Conflict while a worker is at this dataset, or is to be; a mere look at its rows is called off instead."""
-        live = select(Import).where(Import.dataset_id == dataset.id, Import.status.not_in(ENDED)).with_for_update()
-        for work in self.session.scalars(live):
+        for work in self.session.scalars(self._live(dataset.id)):
             if work.task.get("kind") != "check":
                 message = "A worker is still busy with these rows; wait until that has ended, or cancel it."
                 raise Conflict(message, code="dataset_importing")
@@ -182,6 +187,9 @@ class Datasets:
         """Return what happened to a dataset, oldest first."""
         return list(self.session.scalars(select(EventRow).where(EventRow.subject_id == dataset.id).order_by(EventRow.id).limit(200)))
 
+    def _live(self, dataset_id: str) -> Select[Import]:
+        return select(Import).where(Import.dataset_id == dataset_id, Import.status.not_in(ENDED)).order_by(Import.id)
+
     def _mine(self, by: Identity) -> Select[Dataset]:
         return select(Dataset).where(Dataset.project_id == by.project_id, Dataset.deleted_at.is_(None))
 
@@ -201,18 +209,19 @@ class Datasets:
         )  # fmt: skip
         after_commit(self.session, lambda: self.queue.ring(IMPORT_QUEUE))
 
-    def _keep(self, by: Identity, dataset: Dataset, files: Sequence[Brought]) -> int:
+    def _seal(self, files: Sequence[Brought]) -> list[tuple[str, Sealed]]:
+        """Hash finished files, and send them where the store is remote: before anything is locked, since it may take minutes."""
+        return [(file.filename, self.storage.seal(file.path)) for file in files]
+
+    def _keep(self, by: Identity, dataset: Dataset, files: Sequence[tuple[str, Sealed]]) -> int:
         """Move files into the store and enter them behind those there are; return how many bytes they have."""
-        size = 0
-        for place, file in enumerate(files, len(dataset.files)):
-            sealed = self.storage.seal(file.path)
-            entered = DatasetFile(project_id=by.project_id, created_by=by.user_id, position=place, filename=file.filename[-255:])
-            entered.upload = keep(self.session, self.storage, sealed, kind="upload", filename=file.filename, owner=dataset)
+        for place, (filename, sealed) in enumerate(files, len(dataset.files)):
+            entered = DatasetFile(project_id=by.project_id, created_by=by.user_id, position=place, filename=filename[-255:])
+            entered.upload = keep(self.session, self.storage, sealed, kind="upload", filename=filename, owner=dataset)
             dataset.files.append(entered)
-            size += sealed.size_bytes
-            self._tell(dataset, "uploaded", f"{file.filename} was uploaded ({sealed.size_bytes:,} bytes).")
+            self._tell(dataset, "uploaded", f"{filename} was uploaded ({sealed.size_bytes:,} bytes).")
         self.session.flush()
-        return size
+        return sum(sealed.size_bytes for _, sealed in files)
 
     def _tell(self, dataset: Dataset, kind: str, message: str) -> None:
         self.session.add(EventRow(project_id=dataset.project_id, subject_id=dataset.id, type=kind, message=message))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, or_, select
 
 from app.db import DatasetVersion, EventRow, Run
-from app.db.datasets import drop_version
+from app.db.datasets import came_to_nothing, drop_version, take_back_files
 from app.db.session import pause
 from app.domain.errors import Conflict, NotFound
 from app.domain.runs import ENDED, RunStatus, after_request
@@ -57,7 +57,9 @@ class Desk:
             raise Conflict(message, code="nothing_to_undo")
         words = version.step.get("words", "")
         dataset.version_id = before.id
-        dataset.report = dataset.report | {"rows": before.rows, "train_rows": before.train_rows, "test_rows": before.test_rows}
+        dataset.report = dataset.report | version.step.get("before", {})
+        if version.step.get("kind") == "append":
+            take_back_files(self.session, dataset, version.step["first"], self.storage)
         self.session.flush()
         used = or_(Run.version_id == version.id, Run.eval_version_id == version.id)
         if not self.session.scalar(select(func.count(Run.id)).where(used)):
@@ -74,6 +76,8 @@ class Desk:
             raise Conflict(message, code="illegal_state")
         if work.status != RunStatus.CANCELLING:
             work.move_to(after_request("cancel", RunStatus(work.status)), "Somebody called it off.")
+        if work.status == RunStatus.CANCELLED:  # no worker had it yet, so none will see to its end
+            came_to_nothing(self.session, work, self.storage)
         return dataset
 
     def work(self, dataset: Dataset) -> Import | None:
@@ -97,11 +101,21 @@ class Desk:
     def mask_map(self, by: Identity, dataset_id: str) -> tuple[str, str]:
         """Return the content's hash and a name for the file that says what the masks of the last masking stand for."""
         dataset = self.datasets.get(by, dataset_id)
-        sha256 = self._sha256(dataset, "mask_map")
+        sha256 = self._newest_map(dataset)
         if sha256 is None:
             message = "No map was kept for these rows: what the masks stand for is not known to anybody."
             raise NotFound(message, code="no_mask_map")
         return sha256, f"{dataset.name}-mask-map.jsonl"
+
+    def _newest_map(self, dataset: Dataset) -> str | None:
+        """Return the file of the last masking that kept one: later changes leave its masks as they are."""
+        version = dataset.version
+        while version is not None:
+            kept = version.file("mask_map")
+            if kept:
+                return kept.sha256
+            version = self.session.get(DatasetVersion, version.parent_id) if version.parent_id else None
+        return None
 
     def _sha256(self, dataset: Dataset, kind: FileKind) -> str | None:
         artifact = dataset.version.file(kind) if dataset.version else None

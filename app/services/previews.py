@@ -11,8 +11,8 @@ from app.domain.fixes import Mend, TrimEnd
 if TYPE_CHECKING:
     from app.domain.datasets import Row
     from app.domain.fixes import Fix
-    from app.domain.problems import Finding
     from app.domain.ports import Selection
+    from app.domain.problems import Finding
     from app.services.desk_rows import DeskRows
 
 SHOWN = 20

@@ -14,9 +14,9 @@ from app.config import Settings
 from app.db import Dataset, DatasetVersion, EventRow, Import
 from app.db.session import reading, unit_of_work
 from app.domain.datasets import DatasetStatus, ImportReport
-from app.domain.errors import Conflict, NotFound
-from app.domain.fixes import Drop, TrimEnd
-from app.domain.ports import Brought
+from app.domain.errors import Conflict, Invalid, NotFound
+from app.domain.fixes import Drop, Mask, TrimEnd
+from app.domain.ports import Brought, Sealed
 from app.domain.problems import Trouble
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
@@ -46,6 +46,8 @@ def services(worker: Worker, session: Session) -> tuple[Datasets, Desk]:
 class Play:
     """A dataset, what is asked of it, and a worker whose children make what the test says."""
 
+    session: Session
+
     def __init__(self, worker: Worker, by: Identity) -> None:
         self.worker, self.by, self.made = worker, by, 0
         with unit_of_work(worker.engine) as session:
@@ -68,7 +70,9 @@ class Play:
                 row.move_to(state)  # type: ignore[arg-type]
             task = task_of(row)
             report = ImportReport(status=status, format="chat", rows=rows, train_rows=rows - 1, test_rows=1).model_dump(mode="json")
-            kinds = {"check": ["findings"], "fix": ["rows", "aside"]}.get(task, ["rows", "aside"] if status == DatasetStatus.READY else [])
+            kinds = {"check": ["findings"], "fix": ["rows", "aside", *more.pop("also", [])]}.get(
+                task, ["rows", "aside"] if status == DatasetStatus.READY else []
+            )
             files = {kind: self.worker.storage.seal(self._file(kind)) for kind in kinds}
             ImportWork().keep(session, self.worker, row, Made(report | more, more.get("reason", ""), files))
             row.move_to("succeeded")  # type: ignore[arg-type]
@@ -88,6 +92,14 @@ class Play:
 
     def blobs(self) -> int:
         return sum(path.is_file() for path in (self.worker.storage.folder / "blobs").rglob("*"))
+
+    def files(self) -> list[str]:
+        with reading(self.worker.engine) as session:
+            return [file.filename for file in session.get_one(Dataset, self.dataset_id).files]
+
+    def report(self) -> dict[str, Any]:
+        with reading(self.worker.engine) as session:
+            return session.get_one(Dataset, self.dataset_id).report
 
     def told(self) -> list[str]:
         with reading(self.worker.engine) as session:
@@ -213,6 +225,85 @@ def test_what_is_called_off_leaves_the_rows_there_were(play: Play) -> None:
     assert play.state() == (1, "ready", 10)
     with pytest.raises(Conflict, match="Nothing is being done"):
         play.ask(lambda _, desk: desk.cancel(play.by, play.dataset_id))
+
+
+def test_what_no_worker_had_yet_is_called_off_whole(play: Play) -> None:
+    play.ask(lambda _, desk: desk.cancel(play.by, play.dataset_id))
+    assert play.state() == (None, "failed", 0)
+    play.ask(lambda datasets, _: datasets.remap(play.by, play.dataset_id, None, None))
+    checked(play)
+    before = play.blobs()
+    play.ask(lambda datasets, _: datasets.append(play.by, play.dataset_id, [play.brought("b.jsonl")]))
+    play.ask(lambda _, desk: desk.cancel(play.by, play.dataset_id))
+    assert (play.state(), play.blobs(), play.files()) == ((1, "ready", 10), before, ["a.jsonl"])
+
+
+def test_undoing_brings_back_what_was_set_aside_and_takes_added_files_off(play: Play) -> None:
+    problems = [{"line": 3, "reason": "broken", "code": "broken"}]
+    assert play.do(problem_count=2, problems=problems, aside={"broken": 1, "no_answer": 1}) == "import"
+    play.do()
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, TrimEnd()))
+    play.do(rows=11, taken={"no_answer": 1}, problems=problems)
+    assert (play.report()["aside"], play.report()["problem_count"]) == ({"broken": 1}, 1)
+    play.do(rows=11)
+    play.ask(lambda datasets, _: datasets.append(play.by, play.dataset_id, [play.brought("b.jsonl")]))
+    play.do(rows=15, problem_count=1, aside={"broken": 1})
+    play.do(rows=15)
+    assert (play.report()["aside"], play.report()["problem_count"], play.files()) == ({"broken": 2}, 2, ["a.jsonl", "b.jsonl"])
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    assert (play.report()["aside"], play.report()["rows"], play.files()) == ({"broken": 1}, 11, ["a.jsonl"])
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    assert (play.report()["aside"], play.report()["problem_count"], play.state()) == ({"broken": 1, "no_answer": 1}, 2, (1, "ready", 10))
+
+
+@pytest.mark.parametrize("status", [DatasetStatus.FAILED, DatasetStatus.NEEDS_MAPPING])
+def test_files_that_read_in_another_way_give_nothing_leave_the_rows_there_were(play: Play, status: DatasetStatus) -> None:
+    checked(play)
+    before = play.blobs()
+    play.ask(lambda datasets, _: datasets.remap(play.by, play.dataset_id, None, "Be brief."))
+    assert play.do(rows=0, status=status, reason="No row can be used.") == "import"
+    assert (play.state(), play.blobs()) == ((1, "ready", 10), before)
+    with reading(play.worker.engine) as session:
+        dataset = session.get_one(Dataset, play.dataset_id)
+        assert (dataset.system, "the rows stay as they were" in dataset.reason) == (None, True)
+
+
+def test_the_map_of_a_masking_is_there_after_later_changes(play: Play) -> None:
+    checked(play)
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, Mask(problem=Trouble.PII, keep_map=True)))
+    play.do(also=["mask_map"])
+    play.do()
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+    play.do(rows=7)
+    found: list[tuple[str, str]] = []
+    play.ask(lambda _, desk: found.append(desk.mask_map(play.by, play.dataset_id)))
+    assert play.worker.storage.path(found[0][0]).read_text().startswith("mask_map")
+
+
+def test_rows_that_have_gone_are_a_reason_and_no_crash(play: Play) -> None:
+    checked(play)
+    play.ask(lambda _, desk: desk.check(play.by, play.dataset_id))
+    with unit_of_work(play.worker.engine) as session:
+        row = session.scalars(select(Import).where(Import.status == "queued")).one()
+        row.task = row.task | {"version_id": "gone"}
+        with pytest.raises(Invalid, match="have gone"):
+            TASKS["check"].needs(session, row)
+
+
+def test_files_are_hashed_before_anything_is_locked(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked(play)
+    locked: list[bool] = []
+    seal = LocalStorage.seal
+
+    def note(self: LocalStorage, source: Path) -> Sealed:
+        locked.append(play.session.in_transaction() and bool(play.session.connection().connection.dbapi_connection))
+        return seal(self, source)
+
+    monkeypatch.setattr(LocalStorage, "seal", note)
+    with Session(play.worker.engine) as play.session:
+        services(play.worker, play.session)[0].append(play.by, play.dataset_id, [play.brought("b.jsonl")])
+        play.session.rollback()
+    assert locked == [False]
 
 
 def test_without_a_map_nobody_can_tell_what_masks_stand_for(play: Play) -> None:

@@ -8,11 +8,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from app.db.session import pause, unit_of_work
 from app.domain.errors import StudioError
 from app.domain.preflight import PreflightFailed
 from app.domain.specs import PRESETS
 from app.web import looks, new_run, preflight_view
-from app.web.dependencies import Act, Look, Posted
+from app.web.dependencies import Look, Posted
 from app.web.new_run import Draft
 from app.web.visit import Visit
 
@@ -34,13 +35,16 @@ def show_form(visit: Look, origin: Annotated[str | None, Query(alias="from", max
 
 
 @router.post("/runs")
-def launch(visit: Act, fields: Posted) -> Response:
+def launch(visit: Look, fields: Posted) -> Response:
     """Launch the run; or show the form again, as it was typed, with the errors beside the fields."""
     draft = new_run.draft(visit, fields)
     if draft.request is None:
         return _page(visit, draft, status=422)
+    pause(visit.session)
     try:
-        run = visit.runs.launch(visit.identity, draft.request)
+        # The look at the rows comes first and takes a moment: until it is over this unit of work has locked nothing.
+        with unit_of_work(visit.studio.engine) as session:
+            run = visit.studio.runs(session).launch(visit.identity, draft.request)
     except PreflightFailed as error:
         cards = preflight_view.cards_of(error.faults, draft.request.dataset_id, draft.form.values)
         return _page(visit, draft, status=error.status, looked=fields.get("looked", ""), refused=cards)
