@@ -74,7 +74,8 @@ class Play:
                 task, ["rows", "aside"] if status == DatasetStatus.READY else []
             )
             files = {kind: self.worker.storage.seal(self._file(kind)) for kind in kinds}
-            ImportWork().keep(session, self.worker, row, Made(report | more, more.get("reason", ""), files))
+            why = more.pop("reason", "")
+            ImportWork().keep(session, self.worker, row, Made(report | more, why, files))
             row.move_to("succeeded")  # type: ignore[arg-type]
         return task
 
