@@ -44,18 +44,31 @@ class Span(NamedTuple):
 def mask(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> tuple[list[str], dict[str, str]]:
     """Return a row's texts with a mask in place of each span, and what each mask stands for."""
     kept = [_maskable(text, found) for text, found in zip(texts, spans, strict=True)]
+    masks, meaning = _named(texts, kept)
+    return [_replace(text, found, masks) for text, found in zip(texts, kept, strict=True)], meaning
+
+
+def spellings(texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> dict[str, str]:
+    """Return the mask of each spelling that a row's spans have."""
+    masks, _ = _named(texts, [_maskable(text, found) for text, found in zip(texts, spans, strict=True)])
+    return {spelling: name for named in masks.values() for spelling, name in named.items()}
+
+
+def _named(texts: Sequence[str], kept: Sequence[Sequence[Span]]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Return kind → spelling → mask, and what each mask stands for."""
     values = defaultdict[str, list[str]](list)
     for text, found in zip(texts, kept, strict=True):
         for span in found:
             values[span.kind].append(text[span.start : span.end])
     standing = {mark for text in texts for mark in STANDING_MASK.findall(text)}
-    masks, meaning = {}, {}
+    masks = dict[str, dict[str, str]]()
+    meaning = dict[str, str]()
     for kind, spelt in values.items():
         fullest = _same_values(kind, spelt)
         named = _name_values(kind, list(dict.fromkeys(fullest.values())), standing)
         masks[kind] = {spelling: named[value] for spelling, value in fullest.items()}
         meaning.update({name: value for value, name in named.items()})
-    return [_replace(text, found, masks) for text, found in zip(texts, kept, strict=True)], meaning
+    return masks, meaning
 
 
 def unmask(text: str, meaning: Mapping[str, str]) -> str:

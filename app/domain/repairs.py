@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.domain.datasets import Message, Row
 from app.domain.fixes import Fill, Fix, Mask, Repair
-from app.domain.masking import MASKED_UNASKED, Span, mask
+from app.domain.masking import MASKED_UNASKED, Span, mask, spellings
 from app.domain.problems import PLACEHOLDER_MARK, SECRET_MARK, Finding, Trouble
 
 CONTROL_TOKEN = re.compile(
@@ -28,7 +28,20 @@ LONGEST_UNSCRAMBLED = 100_000
 LONE_ACCENT = re.compile(r"(?:\A|[\W\d_])[\u0300-\u036f]")
 """An accent on nothing: whoever reads one has not found what was meant."""
 SHORTEST_IN_ARGUMENTS = 3
-"""Shorter values would be found inside other words of a tool call."""
+"""Shorter values mean something else inside a longer text of a tool call; alone they are the value."""
+JSON_VALUE = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)(?P<key>\s*:)?|(?<![\w.+-])\d+(?![\w.])', re.DOTALL)
+"""The texts and whole numbers of JSON, so that all else stays as it is written; a text before a colon is a name."""
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+MOST_PASSES = 16
+"""Taking a control token out can make another of what stood around it; nobody nests them deeper by accident."""
+
+
+class Changed(NamedTuple):
+    """The texts of a row as a fix leaves them, what each mask stands for, and the mask of each spelling that has one."""
+
+    texts: list[str]
+    meaning: Mapping[str, str] = {}
+    masks: Mapping[str, str] = {}
 
 
 def control_tokens(text: str) -> list[tuple[int, int]]:
@@ -38,7 +51,11 @@ def control_tokens(text: str) -> list[tuple[int, int]]:
 
 def without_control_tokens(text: str) -> str:
     """Return the text without control tokens, and without the role that a turn's opening token names."""
-    plain = CONTROL_TOKEN.sub("", ROLE_OF_A_TURN.sub("", text))
+    plain = text
+    for _ in range(MOST_PASSES):
+        before, plain = plain, CONTROL_TOKEN.sub("", ROLE_OF_A_TURN.sub("", plain))
+        if plain == before:
+            break
     return text if plain == text else plain.strip()
 
 
@@ -66,17 +83,20 @@ def changed(fix: Fix, row: Row, finding: Finding) -> Row | None:
 
 
 def changed_with_map(fix: Fix, row: Row, finding: Finding) -> tuple[Row | None, dict[str, str]]:
-    """Return the same, and what each mask that was written stands for."""
+    """Return the same, and what each mask that was written stands for.
+
+    Of the arguments of tool calls only what was also found in the row's texts is masked: nobody has looked into them.
+    """
     change = CHANGES.get(type(fix))
-    texts, meaning = change(fix, row.texts, finding) if change else (row.texts, {})
+    texts, meaning, masks = change(fix, row.texts, finding) if change else Changed(row.texts)
     if texts == row.texts:
         return row, {}
     if any(old.strip() and not new.strip() for old, new in zip(row.texts, texts, strict=True)):
         return None, {}
     spoken = len(row.messages)
-    messages = _with_texts(row.messages, texts[:spoken], meaning)
-    rejected = None if row.rejected is None else _with_texts(row.rejected, texts[spoken:], meaning)
-    return row.model_copy(update={"messages": messages, "rejected": rejected}), meaning
+    messages = _with_texts(row.messages, texts[:spoken], masks)
+    rejected = None if row.rejected is None else _with_texts(row.rejected, texts[spoken:], masks)
+    return row.model_copy(update={"messages": messages, "rejected": rejected}), dict(meaning)
 
 
 def masked_kinds(fix: Mask) -> frozenset[str]:
@@ -86,56 +106,71 @@ def masked_kinds(fix: Mask) -> frozenset[str]:
     return (frozenset(fix.kinds) if fix.kinds is not None else MASKED_UNASKED) - {SECRET_MARK}
 
 
-def _mask(fix: Any, texts: Sequence[str], finding: Finding) -> tuple[list[str], dict[str, str]]:
+def _mask(fix: Any, texts: Sequence[str], finding: Finding) -> Changed:
     wanted = masked_kinds(fix)
     spans: list[list[Span]] = [[] for _ in texts]
     for turn, start, end, kind in finding.marks:
         if kind in wanted:
             spans[turn].append(Span(start, end, kind))
-    return mask(texts, spans)
+    return Changed(*mask(texts, spans), spellings(texts, spans))
 
 
-def _repair(fix: Any, texts: Sequence[str], _finding: Finding) -> tuple[list[str], dict[str, str]]:
+def _repair(fix: Any, texts: Sequence[str], _finding: Finding) -> Changed:
     repair = unscrambled if fix.problem is Trouble.MOJIBAKE else without_control_tokens
-    return [repair(text) for text in texts], {}
+    return Changed([repair(text) for text in texts])
 
 
-def _fill(fix: Any, texts: Sequence[str], finding: Finding) -> tuple[list[str], dict[str, str]]:
+def _fill(fix: Any, texts: Sequence[str], finding: Finding) -> Changed:
     filled = list(texts)
     # From behind, so that places before a text that has been put in still hold.
     for turn, start, end, kind in reversed(finding.marks):
         value = fix.values.get(texts[turn][start:end]) if kind == PLACEHOLDER_MARK else None
         if value:  # a placeholder without a text stays
             filled[turn] = filled[turn][:start] + value + filled[turn][end:]
-    return filled, {}
+    return Changed(filled)
 
 
-CHANGES: dict[type, Callable[[Any, Sequence[str], Finding], tuple[list[str], dict[str, str]]]] = {Mask: _mask, Repair: _repair, Fill: _fill}
+CHANGES: dict[type, Callable[[Any, Sequence[str], Finding], Changed]] = {Mask: _mask, Repair: _repair, Fill: _fill}
 """How fixes change texts; the others only leave rows out or take rows in."""
 
 
-def _with_texts(messages: Sequence[Message], texts: Sequence[str], meaning: Mapping[str, str]) -> list[Message]:
+def _with_texts(messages: Sequence[Message], texts: Sequence[str], masks: Mapping[str, str]) -> list[Message]:
     return [
-        message.model_copy(update={"content": text, "tool_calls": _masked_calls(message.tool_calls, meaning)})
+        message.model_copy(update={"content": text, "tool_calls": _masked_calls(message.tool_calls, masks)})
         for message, text in zip(messages, texts, strict=True)
     ]
 
 
-def _masked_calls(calls: list[dict[str, Any]] | None, meaning: Mapping[str, str]) -> list[dict[str, Any]] | None:
+def _masked_calls(calls: list[dict[str, Any]] | None, masks: Mapping[str, str]) -> list[dict[str, Any]] | None:
     """Return tool calls whose arguments say the masks for what was masked in the row's texts."""
-    if not calls or not meaning:
+    if not calls or not masks:
         return calls
-    called = [(call, call.get("function", {})) for call in calls]
+    longest_first = sorted((each for each in masks if len(each) >= SHORTEST_IN_ARGUMENTS), key=len, reverse=True)
+    inside = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)" if longest_first else r"(?!)")
+
+    def masked(text: str) -> str:
+        return masks.get(text) or inside.sub(lambda found: masks[found[0]], text)
+
+    called = [(call, call.get("function") or {}) for call in calls]
     return [
-        call | {"function": function | {"arguments": _masked_json(function["arguments"], meaning)}} if "arguments" in function else call
+        call | {"function": function | {"arguments": _masked_json(function["arguments"], masked)}} if "arguments" in function else call
         for call, function in called
     ]
 
 
-def _masked_json(written: str, meaning: Mapping[str, str]) -> str:
-    """Return JSON with each value's mask in place of it, the longest values first."""
-    for mark, original in sorted(meaning.items(), key=lambda each: -len(each[1])):
-        escaped = json.dumps(original, ensure_ascii=False)[1:-1]
-        if len(original) >= SHORTEST_IN_ARGUMENTS:
-            written = re.sub(rf"(?<!\w){re.escape(escaped)}(?!\w)", mark, written)
-    return written
+def _masked_json(written: Any, masked: Callable[[str], str]) -> Any:
+    """Return JSON with its values masked, whatever way they are escaped."""
+    if not isinstance(written, str):
+        return json.loads(_masked_json(json.dumps(written), masked))
+
+    def value(found: re.Match[str]) -> str:
+        if found["key"]:
+            return found[0]
+        try:
+            meant = json.loads(found[0]) if found[0].startswith('"') else found[0]
+        except ValueError:  # broken JSON: as it stands
+            return masked(found[0])
+        said = masked(meant)
+        return found[0] if said == meant else json.dumps(said, ensure_ascii=bool(LONE_SURROGATE.search(said)))
+
+    return JSON_VALUE.sub(value, written)

@@ -32,6 +32,8 @@ def marks(*given: tuple[int, int, int, str]) -> Finding:
         ("<start_of_turn>model\nYes.<end_of_turn>", "Yes."),
         ("<s>[INST] Hi [/INST] Hello </s>", "Hi  Hello"),
         ("The end.<|endoftext|>", "The end."),
+        ("<|im_<|im_end|>start|>Hi", "Hi"),
+        ("<|im_<|im_<|im_end|>end|>start|>user\nHi", "Hi"),
     ],
 )
 def test_control_tokens_are_taken_out_with_the_role_they_name(text: str, plain: str) -> None:
@@ -88,6 +90,37 @@ def test_masks_stand_in_the_arguments_of_tools_too() -> None:
     function = after.messages[1].tool_calls[0]["function"]
     assert json.loads(function["arguments"]) == {"who": "[NAME]", "of": "Johnson"}
     assert function["name"] == "John"
+
+
+def called_with(given: Row, arguments: str, finding: Finding) -> str:
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": arguments}}
+    messages = [*given.messages[:-1], given.messages[-1].model_copy(update={"tool_calls": [call]})]
+    after = changed(Mask(problem=Trouble.PII), given.model_copy(update={"messages": messages}), finding)
+    assert after is not None
+    assert after.messages[-1].tool_calls is not None
+    return str(after.messages[-1].tool_calls[0]["function"]["arguments"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "masked"),
+    [
+        (r'{"who": "Ren\u00e9e Roux", "in": ["for Ren\u00e9e."]}', '{"who": "[NAME]", "in": ["for [NAME]."]}'),
+        ('{"who":"RENÉE ROUX","Renée":1,"n":1.10}', '{"who":"[NAME]","Renée":1,"n":1.10}'),
+        ('{"pin": 4711, "port": 47110, "say": "pin \\"4711\\""}', '{"pin": "[ID]", "port": 47110, "say": "pin \\"[ID]\\""}'),
+        (r'{"who": "\ud83d Ren\u00e9e"}', r'{"who": "\ud83d [NAME]"}'),
+        ('{"who": "Renée', '{"who": "[NAME]'),
+        ('{"as": "said \\"Renée Roux\\" twice", "ok": true}', '{"as": "said \\"[NAME]\\" twice", "ok": true}'),
+    ],
+)
+def test_arguments_of_tools_are_masked_in_each_spelling_and_however_they_are_escaped(arguments: str, masked: str) -> None:
+    given = row("I am Renée Roux, RENÉE ROUX, id 4711.", "Hello Renée.")
+    finding = marks((0, 5, 15, "NAME"), (0, 17, 27, "NAME"), (0, 32, 36, "ID"), (1, 6, 11, "NAME"))
+    assert called_with(given, arguments, finding) == masked
+
+
+def test_long_broken_arguments_take_time_by_their_length_alone() -> None:
+    given, broken = row("I am John.", "Hello."), r'"' + r"\"" * 300_000
+    assert called_with(given, broken, marks((0, 5, 9, "NAME"))) == broken
 
 
 def test_only_the_kinds_that_were_asked_for_are_masked() -> None:
