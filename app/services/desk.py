@@ -57,7 +57,8 @@ class Desk:
             raise Conflict(message, code="nothing_to_undo")
         words = version.step.get("words", "")
         dataset.version_id = before.id
-        dataset.report = dataset.report | version.step.get("before", {})
+        rows = {"rows": before.rows, "train_rows": before.train_rows, "test_rows": before.test_rows}
+        dataset.report = dataset.report | rows | version.step.get("before", {})
         if version.step.get("kind") == "append":
             take_back_files(self.session, dataset, version.step["first"], self.storage)
         self.session.flush()

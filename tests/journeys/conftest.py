@@ -49,5 +49,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dataset_id(studio: RunningStudio, examples: Path) -> str:
-    """A ready dataset."""
-    return str(studio.upload(examples)["id"])
+    """A ready dataset, of which all is found that there is to find."""
+    made = str(studio.upload(examples)["id"])
+    studio.wait_for(f"/api/v1/datasets/{made}", lambda dataset: dataset["work"] is None)
+    return made

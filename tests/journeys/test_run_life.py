@@ -11,7 +11,8 @@ from tools.running import RunningStudio
 
 
 def files_under(home: Path, *parts: str) -> set[Path]:
-    return {path for path in home.joinpath(*parts).rglob("*") if path.is_file()}
+    """Return what lies there, but for what a machine makes of a dataset's rows when it first shows them."""
+    return {path for path in home.joinpath(*parts).rglob("*") if path.is_file() and path.parent.name != "pages"}
 
 
 def ended(run: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from tools.scenes import PAGES, README, TEAM, scenes_of
 from tools.screenshots import README_BYTES, SCHEMES
 
 STATES = {
-    "datasets": dict.fromkeys(("ready", "unmapped", "failed", "importing"), "1"),
+    "datasets": dict.fromkeys(("ready", "unmapped", "failed", "importing", "desk"), "1"),
     "runs": dict.fromkeys(("done", "failed", "paused", "running", "queued", "cancelled"), "2"),
 }
 

@@ -102,7 +102,7 @@ def test_a_ring_starts_the_work_and_a_doubled_one_does_no_harm(home: Path, redis
     queue.ring("cpu")
     wait_until_read(engine)
     with reading(engine) as session:
-        done = session.query(Import).one()
+        [done] = [work for work in session.query(Import) if work.task["kind"] == "import"]
         assert (done.status, done.attempt) == ("succeeded", 1)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0

@@ -198,9 +198,18 @@ def test_a_worker_starts_without_the_store_and_clears_it_once_it_is_back(
 ) -> None:
     worker = make_worker(engine, tmp_path / "one", "cpu")
     dataset = bring(engine, owner, web, worker)
-    with monkeypatch.context() as dying, unit_of_work(engine) as session:
-        dying.setattr(web, "remove", lambda _: None)  # as a process that dies right after its commit
-        Datasets(session, web, SilentQueue()).delete(owner, dataset)
+
+    def dies(_: object) -> None:
+        raise KeyboardInterrupt  # as a process that ends right after its commit
+
+    def delete() -> None:
+        with unit_of_work(engine) as session:
+            Datasets(session, web, SilentQueue()).delete(owner, dataset)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(web, "remove", dies)
+        with pytest.raises(KeyboardInterrupt):
+            delete()
     s3.stop()
     clear_leftovers(worker)
     s3.start()
