@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,21 @@ def test_a_dataset_deleted_before_it_was_read_leaves_nothing(worker: Worker, own
         datasets.delete(owner, datasets.create(owner, name="x", files=[Brought("x.jsonl", upload)]).id)
     assert not claim_and_run(worker)
     assert blobs(worker) == 0
+
+
+def test_rows_that_are_added_leave_what_was_set_aside_before_to_be_mended(worker: Worker, owner: Identity) -> None:
+    dataset_id = bring(worker, owner, ROWS + "not json\n")
+    finish(worker)
+    more = worker.storage.incoming / "more"
+    more.write_text('{"prompt": "e", "completion": "f"}\n{"prompt": "g"}\n')
+    with unit_of_work(worker.engine) as session:
+        Datasets(session, worker.storage, SilentQueue()).append(owner, dataset_id, [Brought("more.jsonl", more)])
+    finish(worker)
+    with reading(worker.engine) as session:
+        dataset = session.get_one(Dataset, dataset_id)
+        assert dataset.version is not None
+        aside = dataset.version.file("aside")
+        assert aside is not None
+        kept = [json.loads(line) for line in worker.storage.path(aside.sha256).read_text().splitlines()]
+        assert (dataset.version.rows, dataset.report["problem_count"]) == (3, 2)
+    assert [(row["file"], row["line"], row["text"]) for row in kept] == [(0, 3, "not json"), (1, 2, kept[1]["text"])]

@@ -36,14 +36,24 @@ class AsideWriter:
         """Whether another row would be kept."""
         return self.path is not None and self._rows < MAX_ROWS
 
+    def copy(self, base: Path | None) -> None:
+        """Keep what an earlier version had set aside, if anything, before anything else."""
+        for line in base.read_text(encoding="utf-8").splitlines(keepends=True) if base else ():
+            self._write(line)
+
     def add(self, problem: Problem, text: str) -> None:
         """Keep a row, while there is room."""
         if self.path is None or not self.has_room:
             return
+        self._write(json.dumps(problem.model_dump(mode="json") | {"text": text.replace("\0", "\\0")}) + "\n")
+
+    def _write(self, line: str) -> None:
+        if self.path is None:
+            return
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part(self.path).open("w", encoding="utf-8")
-        self._file.write(json.dumps(problem.model_dump(mode="json") | {"text": text.replace("\0", "\\0")}) + "\n")
+        self._file.write(line)
         self._rows += 1
 
     def finish(self) -> None:

@@ -49,6 +49,7 @@ class ImportSpec(BaseModel):
     mapping: Mapping | None = None
     system: str | None = None
     base: Path | None = Field(None, description="The rows of an earlier version, to stand unchanged before the new ones.")
+    aside_base: Path | None = Field(None, description="What was set aside of these.")
     first_file: int = Field(0, ge=0, description="The number of the first file, when earlier ones stand in the base.")
     max_bytes: int = Field(MAX_BYTES, gt=0, description="How much the files may unpack to.")
 
@@ -125,6 +126,7 @@ def _import(spec: ImportSpec, tell: Progress, *, presumes_utf8: bool) -> tuple[I
     reading = Reading(files, spec.scratch, mapping=spec.mapping, system=spec.system, max_bytes=spec.max_bytes, presumes_utf8=presumes_utf8)
     sides = Sides()
     with RowWriter(spec.out) as writer, AsideWriter(spec.aside) as aside:
+        aside.copy(spec.aside_base)
         findings = Findings(spec.first_file, aside)
         try:
             if spec.base:
