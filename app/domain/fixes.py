@@ -167,7 +167,7 @@ OFFERED: dict[Trouble, Callable[[Mapping[str, Any]], Sequence[Offer]]] = {
         Offer("Keep the best of each group", "The most complete row of each group stays.", KeepBest(problem=Trouble.NEAR_DUPLICATE))
     ],
     Trouble.PII: lambda _: [
-        Offer("Mask them", "Names become [NAME], addresses [EMAIL] and so on, for good.", Mask(problem=Trouble.PII)),
+        Offer("Mask them", "Names become [NAME], addresses [EMAIL] and so on.", Mask(problem=Trouble.PII)),
         Offer(
             "Mask them and keep the map",
             "The same, and a file you can take away says what each mask stands for.",

@@ -95,7 +95,7 @@ def _change(spec: FixSpec, writer: VersionWriter, tell: Tell) -> Outcome:
             if file.metadata.num_rows != findings.rows:
                 raise Invalid("What was found belongs to other rows; look at these again first.", param="fix", code="not_checked")
             for group in range(file.metadata.num_row_groups):
-                writer.write(change.of(in_schema(file.read_row_group(group)), map_file))
+                writer.write(change.of(in_schema(file.read_row_group(group)), map_file, writer.rows))
                 tell(change.done, findings.rows, writer.rows)
     finally:
         if map_file:
@@ -110,11 +110,12 @@ class _Change:
         self._selection, self._findings, self._unread = selection, findings, findings.unread
         self.done = self.changed = 0
 
-    def of(self, table: Any, map_file: IO[str] | None) -> Any:
-        """Return the part as the fix leaves it."""
+    def of(self, table: Any, map_file: IO[str] | None, written: int) -> Any:
+        """Return the part as the fix leaves it, `written` rows having come before it; their masks go into the map."""
         here = slice(self.done, self.done + table.num_rows)
         stays = ~self._selection.drop[here]
         new: dict[int, dict[str, Any]] = {}
+        masks: dict[int, dict[str, str]] = {}
         places = np.flatnonzero(self._selection.touch[here] & stays)
         raws = table.take(pa.array(places)).to_pylist()
         for place, raw, found in zip(places.tolist(), raws, self._findings.of((places + self.done).tolist()), strict=True):
@@ -124,11 +125,19 @@ class _Change:
             stays[place] = after is not None
             if after is not None and after is not row:
                 new[place] = stored_example(after, raw)
-                if map_file and meaning:
-                    map_file.write(json.dumps({"row": row.row, "masks": meaning}, ensure_ascii=False) + "\n")
+                if meaning:
+                    masks[place] = meaning
+        if map_file:
+            numbers = written + np.cumsum(stays)  # from 1, as people count
+            map_file.writelines(_map_line(new[place]["hash"], int(numbers[place]), meaning) for place, meaning in masks.items())
         self.done += table.num_rows
         self.changed += len(new)
         return _with(table, new).filter(pa.array(stays))
+
+
+def _map_line(hashed: str, number: int, masks: dict[str, str]) -> str:
+    """Return a line of the map: the hash still finds the row when later versions have left others out."""
+    return json.dumps({"hash": hashed, "row": number, "masks": masks}, ensure_ascii=False) + "\n"
 
 
 def _looked_through(found: Finding, row: Row) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +27,7 @@ from tests.workers.curation import checked
 from tests.workers.curation.checked import asked, looked_at, raw_rows, read_rows
 from workers.curation import checking, fixing
 from workers.curation.fixing import FixSpec, apply_fix
+from workers.curation.stored import in_schema
 
 ROOT = Path(__file__).parents[3]
 WORDS = ["Ada", "John", "key-1", "{{name}}", "<|im_end|>", "schÃ¶n", "schön", "Hello there", "Who are you, and what do you do?", "TODO"]
@@ -118,10 +121,22 @@ def test_the_map_alone_turns_masks_back(tmp_path: Path) -> None:
     before, _, _ = looked_at(tmp_path, [asked("Is it John or Ada?", "Ada."), asked("Who?", "Nobody."), asked("Zoë?", "Yes, Zoë.")])
     fixed(tmp_path, Mask(problem=Trouble.PII, keep_map=True), mask_map=tmp_path / "map.jsonl")
     kept = [json.loads(line) for line in (tmp_path / "map.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [each["row"] for each in kept] == [0, 2]
-    after = read_rows(tmp_path / "out.parquet")
+    assert [each["row"] for each in kept] == [1, 3]
+    after, hashes = read_rows(tmp_path / "out.parquet"), [row["hash"] for row in raw_rows(tmp_path / "out.parquet")]
     for each in kept:
-        assert [unmask(text, each["masks"]) for text in after[each["row"]].texts] == read_rows(before)[each["row"]].texts
+        place = hashes.index(each["hash"])
+        assert place == each["row"] - 1
+        assert [unmask(text, each["masks"]) for text in after[place].texts] == read_rows(before)[place].texts
+
+
+def test_the_map_counts_rows_as_they_are_once_others_are_left_out(tmp_path: Path) -> None:
+    looked_at(tmp_path, [asked("Ada?", "Ada"), asked("Who?", "Nobody."), asked("Is it Ada?", "Yes.")])
+    findings, map_file = Findings(tmp_path / "findings.arrow"), io.StringIO()
+    selection = findings.select(Mask(problem=Trouble.PII))
+    table = pq.read_table(tmp_path / "rows.parquet")
+    change = fixing._Change(selection._replace(drop=np.array([True, False, False])), findings)
+    assert change.of(in_schema(table), map_file, 10).num_rows == 2
+    assert [json.loads(line)["row"] for line in map_file.getvalue().splitlines()] == [12]
 
 
 def test_no_map_is_written_unless_it_is_asked_for(tmp_path: Path) -> None:
