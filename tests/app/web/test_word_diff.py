@@ -30,6 +30,6 @@ def test_long_texts_are_compared_up_to_a_point_and_shown_beyond_it(end: str) -> 
 def test_what_texts_share_is_shown_around_their_differences() -> None:
     shared = "word " * 200
     pieces = shortened(merged(f"{shared}old {shared}", f"{shared}new {shared}"))
-    assert [piece.text for piece in pieces if piece.kind] == ["old", "new"]
+    assert [piece.text for piece in pieces if piece.kind] == ["old ", "new "]
     assert all(len(piece.text) < 400 for piece in pieces)
     assert [" … " in piece.text for piece in pieces] == [True, False, False, True]
