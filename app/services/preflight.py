@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyarrow import ArrowInvalid
 from sqlalchemy import select
 
 from app.db import Run
@@ -104,13 +105,14 @@ class Preflights:
     def require(self, by: Identity, request: RunRequest) -> None:
         """Raise PreflightFailed when a run would learn nothing, or the wrong thing.
 
-        When that cannot be told here, or the request is wrong in another way, the launch or the trainer tells.
+        When that cannot be told here, or the request is wrong in another way, the launch or the trainer tells; so it is with a file of
+        rows that Arrow calls invalid, which the trainer names with what to do.
         """
         try:
             settings = parse_settings(request)
             all_train = request.eval_dataset_id is not None
             found = self.look(by, request.dataset_id, request.base_model, settings, all_train=all_train)
-        except StudioError:
+        except (StudioError, ArrowInvalid):
             return
         if found.blocking:
             raise PreflightFailed(found.blocking)
