@@ -44,6 +44,7 @@ class Explained(NamedTuple):
     weight: Weight
 
 
+LEAKS = frozenset({Trouble.LEAK, Trouble.NEAR_LEAK})
 ASIDE = frozenset({Trouble.BROKEN, Trouble.EMPTY_ANSWER, Trouble.NO_ANSWER})
 EXPLAINED: dict[Trouble, Explained] = {
     Trouble.BROKEN: Explained("Broken rows", "These rows could not be read, so the model would never see them.", "bad"),

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from app.domain.errors import Invalid
 from app.domain.fixes import Balance, Drop, DropLonger, Fill, KeepBest, Mask, Repair
-from app.domain.problems import ALONE, BITS, EXPLAINED, PLACEHOLDER_MARK, Finding, Mark, Trouble, troubles_of
+from app.domain.problems import ALONE, BITS, EXPLAINED, LEAKS, PLACEHOLDER_MARK, Finding, Mark, Trouble, troubles_of
 from app.domain.repairs import changed, masked_kinds
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ GROUPS = {Trouble.EXACT_DUPLICATE: "exact", Trouble.NEAR_DUPLICATE: "near", Trou
 """Problems of rows that belong together, and the column that says which do."""
 LOOKED_THROUGH_BELOW = b"looked_through_below"
 """In the file's metadata: rows that chance gave a lower number were looked through for personal data. Of a million rows not all are."""
-LEAKS = frozenset({Trouble.LEAK, Trouble.NEAR_LEAK})
 
 
 class Selection(NamedTuple):

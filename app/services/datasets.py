@@ -148,7 +148,7 @@ class Datasets:
             message = f"The run {in_use!r} still uses this dataset. Cancel it, or wait until it has ended."
             raise Conflict(message, code="dataset_in_use")
         dataset.deleted_at = utc_now()
-        note(self.session, by.project_id, by.user_id, DATASET_DELETED, dataset.id, blobs=[])
+        note(self.session, by.project_id, by.user_id, DATASET_DELETED, dataset.id)
         for work in self.session.scalars(self._live(dataset.id)):
             if work.status != RunStatus.CANCELLING:
                 work.move_to(after_request("cancel", RunStatus(work.status)), "The dataset was deleted.")

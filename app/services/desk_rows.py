@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.db.session import pause
 from app.domain.datasets import Split
-from app.domain.problems import Trouble
+from app.domain.problems import LEAKS, Trouble
 from app.domain.text import Text
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from app.services.desk import Desk
 
 CHUNK_ROWS = 400
-LEAKS = frozenset({Trouble.LEAK, Trouble.NEAR_LEAK})
 LOOKED_THROUGH_AT_MOST = 20_000
 """Filters that no index knows look through so many rows for one page; the next page goes on from there."""
-MAX_ASIDE_TEXT = 64 * 1024
 
 
 class Wanted(BaseModel):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.domain.problems import Trouble
-from app.services.desk_rows import LEAKS
+from app.domain.problems import LEAKS, Trouble
 from app.web.rows_view import MOST, Piece
 from app.web.word_diff import merged, shortened
 

@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -59,24 +60,18 @@ class Part:
     """How many bytes of the upload it makes up, packed as they are."""
 
 
-def _zstandard(file: IO[bytes]) -> Any:
+def _by_arrow(file: IO[bytes], packing: str) -> Any:
     import pyarrow as pa
 
-    return pa.CompressedInputStream(pa.PythonFile(file), "zstd")
-
-
-def _lz4(file: IO[bytes]) -> Any:
-    import pyarrow as pa
-
-    return pa.CompressedInputStream(pa.PythonFile(file), "lz4")
+    return pa.CompressedInputStream(pa.PythonFile(file), packing)
 
 
 PACKINGS: tuple[tuple[bytes, Callable[[IO[bytes]], Any]], ...] = (
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
-    (b"\x28\xb5\x2f\xfd", _zstandard),
+    (b"\x28\xb5\x2f\xfd", partial(_by_arrow, packing="zstd")),
     (b"BZh", bz2.BZ2File),
     (b"\xfd7zXZ\x00", lzma.LZMAFile),
-    (b"\x04\x22\x4d\x18", _lz4),
+    (b"\x04\x22\x4d\x18", partial(_by_arrow, packing="lz4")),
 )
 ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 

@@ -24,7 +24,8 @@ from app.domain.fixes import Fix, Mask, Mend, Outcome, TrimEnd, told
 from app.domain.problems import Mark
 from app.domain.repairs import changed_with_map
 from app.gateways.findings import Findings
-from workers.curation.stored import VersionWriter, in_schema, stored_example, stored_row
+from workers.curation.parquet import in_schema
+from workers.curation.stored import VersionWriter, stored_example, stored_row
 from workers.curation.taking_in import leave_behind, taken_in
 
 if TYPE_CHECKING:

@@ -128,7 +128,7 @@ class RowWriter:
         """Take all rows of an earlier version as they are, before any other."""
         with pq.ParquetFile(base) as file:
             for group in range(file.metadata.num_row_groups):
-                table = _in_schema(file.read_row_group(group))
+                table = in_schema(file.read_row_group(group))
                 self._opened().write(table)
                 for split in table.column("split").to_pylist():
                     self.counts[Split(split)] += 1
@@ -268,7 +268,7 @@ class _Behind:
             self._file.close()
 
 
-def _in_schema(table: Any) -> Any:
+def in_schema(table: Any) -> Any:
     """Return rows of an earlier version with the columns that have come since, which are empty."""
     names = set(table.column_names)
     columns = [

@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from app.domain.datasets import Message, Turn
 
 
-def in_schema(table: Any) -> Any:
-    """Return rows in today's columns; those from before a column came have nothing in it."""
-    return table if table.schema.equals(SCHEMA) else pa.Table.from_pylist(table.to_pylist(), schema=SCHEMA)
-
-
 def stored_row(raw: dict[str, Any]) -> Row:
     """Return the row of a line of the file."""
     return row_from({name: raw[name] for name in ("row", "split", "messages", "rejected", "label", "tools")})

@@ -27,7 +27,7 @@ from tests.workers.curation import checked
 from tests.workers.curation.checked import asked, looked_at, raw_rows, read_rows
 from workers.curation import checking, fixing
 from workers.curation.fixing import FixSpec, apply_fix
-from workers.curation.stored import in_schema
+from workers.curation.parquet import in_schema
 
 ROOT = Path(__file__).parents[3]
 WORDS = ["Ada", "John", "key-1", "{{name}}", "<|im_end|>", "schÃ¶n", "schön", "Hello there", "Who are you, and what do you do?", "TODO"]
