@@ -240,3 +240,8 @@ def test_rows_can_be_taken_away_as_a_table_that_runs_nothing(browser: TestClient
     assert browser.get(f"{desk}/export?format=exe").status_code == 422
     talks = browser.get(f"/datasets/{sample.datasets['talks']}/export?format=csv").content.decode("utf-8-sig")
     assert ("I cannot know that." in talks, "find_parcel" in talks, "false" in talks) == (True, True, True)
+
+
+@pytest.mark.parametrize("tokens", ["9" * 5_000, "0", "-1", "x"])
+def test_a_context_that_is_none_is_the_usual_one(browser: TestClient, desk: str, tokens: str) -> None:
+    assert browser.get(f"{desk}/fix?op=mask&problem=pii&max_tokens={tokens}").status_code == 200

@@ -38,8 +38,10 @@ class AsideWriter:
 
     def copy(self, base: Path | None) -> None:
         """Keep what an earlier version had set aside, if anything, before anything else."""
-        for line in base.read_text(encoding="utf-8").splitlines(keepends=True) if base else ():
-            self._write(line)
+        if base:
+            with base.open(encoding="utf-8") as file:
+                for line in file:
+                    self._write(line)
 
     def add(self, problem: Problem, text: str) -> None:
         """Keep a row, while there is room."""

@@ -47,7 +47,7 @@ def leave_behind(aside: Path, out: Path, taken: list[TakenIn]) -> list[dict[str,
     places = {(each.file, each.line) for each in taken}
     left = [row for row in set_aside(aside) if (row["file"], row["line"]) not in places]
     if left:
-        out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in left), encoding="utf-8", errors="surrogatepass")
+        out.write_text("".join(json.dumps(row) + "\n" for row in left), encoding="utf-8")  # as AsideWriter does: ASCII, so always UTF-8
     return left
 
 

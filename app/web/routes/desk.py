@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import ValidationError
 from starlette.responses import FileResponse, Response
 
 from app.domain.errors import Invalid
@@ -90,11 +91,19 @@ def mask_map(visit: Look, dataset_id: DatasetId) -> FileResponse:
     return FileResponse(visit.studio.storage.path(sha256), media_type="application/jsonl", filename=name)
 
 
+def _context(fields: dict[str, str]) -> int:
+    """Return the context that the page was asked for, under the bounds that the rows' page has; the usual one without such a number."""
+    try:
+        return Asked.model_validate({"max_tokens": fields["max_tokens"]}).max_tokens
+    except (KeyError, ValidationError):
+        return desk_view.MAX_LENGTH
+
+
 def _fix_page(visit: Visit, dataset_id: str, fields: dict[str, str], fix: Fix | None, wrong: str) -> Response:
     dataset = visit.datasets.get(visit.identity, dataset_id)
     head = desk_view.head_of(visit.desk, dataset, "")
     seen = preview(DeskRows(visit.desk, dataset), fix) if fix else None
-    max_tokens = int(fields["max_tokens"]) if fields.get("max_tokens", "").isdecimal() else desk_view.MAX_LENGTH
+    max_tokens = _context(fields)
     problem = getattr(fix, "problem", None)
     back = f"{head.here}?problem={problem}" if problem else head.here
     return visit.page(

@@ -11,9 +11,10 @@ import pytest
 from app.domain.errors import Invalid, NotFound
 from app.domain.fixes import Fix, Mend, TrimEnd
 from tests.workers.curation.checked import asked, raw_rows, read_rows
+from workers.curation.aside import AsideWriter
 from workers.curation.fixing import FixSpec, apply_fix
 from workers.curation.parquet import RowWriter
-from workers.curation.taking_in import without_unanswered_end
+from workers.curation.taking_in import TakenIn, leave_behind, without_unanswered_end
 
 ASKED = {"role": "user", "content": "And now?"}
 ANSWERED = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Hello."}]
@@ -92,3 +93,14 @@ def test_nothing_to_take_in_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["no JSON", "[1, 2]", '{"messages": "text"}', '{"messages": [{"role": "user", "content": "Hi"}]}', "7"])
 def test_what_has_no_answer_to_end_with_stays_set_aside(text: str) -> None:
     assert without_unanswered_end(text) is None
+
+
+def test_half_a_character_that_stays_behind_can_be_read_and_added_to(tmp_path: Path) -> None:
+    half, line = aside_row(4, "broken", "x") | {"text": "half \ud800 and a line\u2028break"}, aside_row(2, "no_answer", {})
+    (tmp_path / "aside").write_text("".join(json.dumps(row) + "\n" for row in (line, half)))
+    example = asked("Hi?", "Hello.")
+    assert leave_behind(tmp_path / "aside", tmp_path / "left", [TakenIn(0, 2, example)]) == [half]
+    with AsideWriter(tmp_path / "copied") as writer:
+        writer.copy(tmp_path / "left")
+        writer.finish()
+    assert [json.loads(row) for row in (tmp_path / "copied").read_text().splitlines()] == [half]
