@@ -197,9 +197,9 @@ def move_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, ru
 
 
 @router.post("/{run_id}/clone", status_code=201, operation_id="clone_run")
-def clone_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: RunAgain) -> RunCreated:
+def clone_run(studio: StudioDep, identity: IdentityDep, run_id: Id, body: RunAgain) -> RunCreated:
     """Launch a run like this one, with a fix of its diagnosis; 422 when there is no such fix, or its dataset is gone."""
-    run = clone(studio.runs(session), identity, run_id, fix=body.fix, name=body.name)
+    run = clone(studio, identity, run_id, fix=body.fix, name=body.name)
     return RunCreated(id=run.id, status=RunStatus(run.status))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from app.db.session import reading, unit_of_work
 from app.domain.diagnosis import RESUMABLE, Case, Diagnosis, diagnose
 from app.domain.differences import chosen
 from app.domain.errors import Invalid, StudioError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from app.domain.ports import BaseModels
     from app.services.accounts import Identity
     from app.services.runs import Runs
+    from app.services.studio import Studio
 
 
 def needs_a_person(run: Run) -> bool:
@@ -57,20 +59,29 @@ def dataset_of(version: DatasetVersion | None) -> str | None:
     return version.dataset_id if version and not version.dataset.deleted_at else None
 
 
-def clone(runs: Runs, by: Identity, run_id: str, *, fix: str | None = None, name: str | None = None) -> Run:
-    """Launch a run like another one, with the fix of that id from its diagnosis."""
+def clone(studio: Studio, by: Identity, run_id: str, *, fix: str | None = None, name: str | None = None) -> Run:
+    """Launch a run like another one, with the fix of that id from its diagnosis, in a unit of work of its own.
+
+    The other run is read before, or the database would be locked while a launch looks at the rows.
+    """
+    with reading(studio.engine) as session:
+        request = _like(studio.runs(session), by, run_id, fix=fix, name=name)
+    with unit_of_work(studio.engine) as session:
+        return studio.runs(session).launch(by, request)
+
+
+def _like(runs: Runs, by: Identity, run_id: str, *, fix: str | None, name: str | None) -> RunRequest:
     origin = runs.get(by, run_id)
     dataset_id, held_out_id = dataset_of(origin.version), dataset_of(origin.eval_version)
     if dataset_id is None or (origin.eval_version and held_out_id is None):
         message = "Its dataset was deleted since. Start a new run with another one."
         raise Invalid(message, param="dataset_id", code="dataset_not_found")
     settings = own_settings(origin, runs.models) | (_fix(origin, fix) if fix else {})
-    request = RunRequest(
+    return RunRequest(
         name=name or runs.free_name(by, origin.name), base_model=origin.base_model, dataset_id=dataset_id, eval_dataset_id=held_out_id,
         preset=preset_of(origin), settings=settings, tags=origin.tags, priority=priority_of(origin.priority),
         cloned_from=origin.id,
     )  # fmt: skip
-    return runs.launch(by, request)
 
 
 def _fix(run: Run, wanted: str) -> dict[str, Any]:

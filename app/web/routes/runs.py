@@ -69,9 +69,10 @@ def delete_checkpoints(visit: Act, run_id: Id) -> Response:
 
 
 @router.post("/runs/{run_id}/clone")
-def clone_run(visit: Act, run_id: Id, fields: Posted) -> Response:
+def clone_run(visit: Look, run_id: Id, fields: Posted) -> Response:
     """Launch a run like this one, with a fix of its diagnosis."""
-    run = clone(visit.runs, visit.identity, run_id, fix=fields.get("fix") or None)
+    pause(visit.session)
+    run = clone(visit.studio, visit.identity, run_id, fix=fields.get("fix") or None)
     return visit.go(f"/runs/{run.id}")
 
 

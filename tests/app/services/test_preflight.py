@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from app.config import Settings
-from app.db import Dataset
+from app.db import Dataset, Run
 from app.db.session import unit_of_work
 from app.domain.datasets import Message, Row, Split
 from app.domain.errors import Conflict, Invalid, Unavailable
@@ -38,9 +39,11 @@ class Looking:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.answer: Preflight | Exception = found()
+        self.meanwhile: Callable[[], object] = int
 
     def look(self, body: bytes) -> Preflight:
         self.asked.append(json.loads(body))
+        self.meanwhile()
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -214,6 +217,35 @@ def test_a_clone_is_looked_at_as_well(client: TestClient, looking: Looking, data
     looking.answer = found(FAULT)
     answer = client.post(f"/api/v1/runs/{run}/clone", json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "preflight_failed")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda client, dataset, _: client.post("/api/v1/runs", json=wanted(dataset)),
+        lambda client, _, run: client.post(f"/api/v1/runs/{run}/clone", json={}),
+        lambda client, dataset, _: client.post(f"/api/v1/datasets/{dataset}/preflight", json={"base_model": STARTER}),
+        lambda client, dataset, _: client.post("/runs", data=wanted(dataset), follow_redirects=False),
+        lambda client, _, run: client.post(f"/runs/{run}/clone", follow_redirects=False),
+        lambda client, dataset, _: client.get("/runs/new", params=wanted(dataset, look=1)),
+        lambda client, dataset, _: client.get(f"/datasets/{dataset}/preflight", params={"look": 1}),
+    ],
+)
+def test_while_rows_are_looked_at_others_can_write(
+    client: TestClient, studio: Studio, owner: Identity, looking: Looking, dataset_id: str, asked: Callable[..., Response]
+) -> None:
+    run = add_run(studio.engine, owner, dataset_id, spec={"settings": {}})
+
+    def rename() -> None:
+        with unit_of_work(studio.engine) as session:
+            session.get_one(Run, run).name = "meanwhile"
+
+    looking.meanwhile = rename
+    answer = asked(client, dataset_id, run)
+    assert answer.status_code in {200, 201, 303}, answer.text
+    assert len(looking.asked) == 1
+    with unit_of_work(studio.engine) as session:
+        assert session.get_one(Run, run).name == "meanwhile"
 
 
 def test_a_base_from_the_hub_is_looked_at_once_a_run_has_fetched_it(
