@@ -67,6 +67,7 @@ class DatasetOut(DatasetCreated):
     problems: Problems
     files: list[FileOut] = Field(default_factory=list)
     version: int | None = Field(None, description="The number of the present state of its rows.")
+    version_id: str | None = Field(None, description="What alone names that state: the number of one that was undone is given again.")
     step: str = Field("", description="What was done to the rows last.")
     can_undo: bool = False
     work: WorkOut | None = None
@@ -95,7 +96,7 @@ def present(dataset: Dataset, desk: Desk) -> DatasetOut:
         id=dataset.id, name=dataset.name, status=DatasetStatus(dataset.status), reason=dataset.reason, rows=report.get("rows", 0),
         format=report.get("format"), columns=report.get("columns", []),
         problems=Problems(count=report.get("problem_count", 0), first=report.get("problems", [])),
-        files=[_file(file) for file in dataset.files], version=version.number if version else None,
+        files=[_file(file) for file in dataset.files], version=version.number if version else None, version_id=dataset.version_id,
         step=str(version.step.get("words", "")) if version else "", can_undo=desk.can_undo(dataset),
         work=WorkOut(task=str(work.task.get("kind", "import")), status=work.status, done=work.done_bytes, total=work.total_bytes)
         if work else None,

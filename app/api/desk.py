@@ -29,6 +29,10 @@ from app.services.exports import export
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
 RowAfter = Annotated[int, Query(ge=-1, le=2**53, description="The last row number one has seen.")]
+Seen = Annotated[
+    Text | None,
+    Query(max_length=64, description="The `version_id` of the rows one has looked at; 409 `rows_changed` when they are others by now."),
+]
 
 
 class MarkOut(BaseModel):
@@ -137,17 +141,19 @@ def check_dataset(studio: StudioDep, session: WriteSession, identity: IdentityDe
 
 
 @router.post("/{dataset_id}/fix", status_code=202, operation_id="fix_dataset")
-def fix_dataset(studio: StudioDep, session: WriteSession, identity: IdentityDep, dataset_id: Id, body: Fix) -> DatasetOut:
+def fix_dataset(
+    studio: StudioDep, session: WriteSession, identity: IdentityDep, dataset_id: Id, body: Fix, version_id: Seen = None
+) -> DatasetOut:
     """Have the rows changed, as a new version that can be undone; 409 before they were looked at for problems."""
     desk = studio.desk(session)
-    return present(desk.fix(identity, dataset_id, body), desk)
+    return present(desk.fix(identity, dataset_id, body, version_id), desk)
 
 
 @router.post("/{dataset_id}/undo", operation_id="undo_dataset")
-def undo_dataset(studio: StudioDep, session: WriteSession, identity: IdentityDep, dataset_id: Id) -> DatasetOut:
+def undo_dataset(studio: StudioDep, session: WriteSession, identity: IdentityDep, dataset_id: Id, version_id: Seen = None) -> DatasetOut:
     """Go back to the rows before the last change; 409 when there are none."""
     desk = studio.desk(session)
-    return present(desk.undo(identity, dataset_id), desk)
+    return present(desk.undo(identity, dataset_id, version_id), desk)
 
 
 @router.post("/{dataset_id}/cancel", status_code=202, operation_id="cancel_dataset_work")

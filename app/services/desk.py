@@ -38,33 +38,33 @@ class Desk:
         self.datasets.work(by, dataset, {"kind": "check", "version_id": version.id})
         return dataset
 
-    def fix(self, by: Identity, dataset_id: str, fix: Fix) -> Dataset:
-        """Have the rows changed, as a new version; Conflict before they were looked at for problems."""
-        dataset, version = self._changeable(by, dataset_id)
-        if fix.op not in TAKE_ROWS_IN and version.file("findings") is None:
+    def fix(self, by: Identity, dataset_id: str, fix: Fix, version: str | None = None) -> Dataset:
+        """Have the rows changed, as a new version; Conflict before they were looked at for problems, or when they are not that version."""
+        dataset, present = self._changeable(by, dataset_id, version)
+        if fix.op not in TAKE_ROWS_IN and present.file("findings") is None:
             message = "These rows were not looked at for problems yet; wait until that has ended, or ask for it."
             raise Conflict(message, code="not_checked")
-        task = {"kind": "fix", "version_id": version.id, "fix": fix.model_dump(mode="json")}
-        self.datasets.work(by, dataset, task, version.artifact.size_bytes)
+        task = {"kind": "fix", "version_id": present.id, "fix": fix.model_dump(mode="json")}
+        self.datasets.work(by, dataset, task, present.artifact.size_bytes)
         return dataset
 
-    def undo(self, by: Identity, dataset_id: str) -> Dataset:
-        """Go back to the rows before the last change; they come back as they were, with what was found in them."""
-        dataset, version = self._changeable(by, dataset_id)
-        before = self.session.get(DatasetVersion, version.parent_id) if version.parent_id else None
+    def undo(self, by: Identity, dataset_id: str, version: str | None = None) -> Dataset:
+        """Go back to the rows before the last change, with what was found in them; Conflict when the present ones are not that version."""
+        dataset, present = self._changeable(by, dataset_id, version)
+        before = self.session.get(DatasetVersion, present.parent_id) if present.parent_id else None
         if before is None:
             message = "There is no earlier state of these rows to go back to."
             raise Conflict(message, code="nothing_to_undo")
-        words = version.step.get("words", "")
+        words = present.step.get("words", "")
         dataset.version_id = before.id
         rows = {"rows": before.rows, "train_rows": before.train_rows, "test_rows": before.test_rows}
-        dataset.report = dataset.report | rows | version.step.get("before", {})
-        if version.step.get("kind") == "append":
-            take_back_files(self.session, dataset, version.step["first"], self.storage)
+        dataset.report = dataset.report | rows | present.step.get("before", {})
+        if present.step.get("kind") == "append":
+            take_back_files(self.session, dataset, present.step["first"], self.storage)
         self.session.flush()
-        used = or_(Run.version_id == version.id, Run.eval_version_id == version.id)
+        used = or_(Run.version_id == present.id, Run.eval_version_id == present.id)
         if not self.session.scalar(select(func.count(Run.id)).where(used)):
-            drop_version(self.session, version, self.storage)
+            drop_version(self.session, present, self.storage)
         self._tell(dataset, "undone", f"Undone: {words}" if words else "The last change was undone.")
         return dataset
 
@@ -85,6 +85,12 @@ class Desk:
         """Return what a worker is doing with a dataset, or is to do."""
         newest = self.datasets.reading(dataset)
         return newest if newest is not None and newest.status not in ENDED else None
+
+    def require_same(self, dataset: Dataset, version: str | None) -> None:
+        """Raise Conflict when the rows are not the version that somebody has looked at; None is whichever there is."""
+        if version is not None and version != dataset.version_id:
+            message = "The rows have changed meanwhile: look at them again."
+            raise Conflict(message, code="rows_changed")
 
     def can_undo(self, dataset: Dataset) -> bool:
         """Return whether there is an earlier state of the rows."""
@@ -122,8 +128,9 @@ class Desk:
         artifact = dataset.version.file(kind) if dataset.version else None
         return artifact.sha256 if artifact else None
 
-    def _changeable(self, by: Identity, dataset_id: str) -> tuple[Dataset, DatasetVersion]:
+    def _changeable(self, by: Identity, dataset_id: str, version: str | None = None) -> tuple[Dataset, DatasetVersion]:
         dataset = self.datasets.get(by, dataset_id, to_change=True)
+        self.require_same(dataset, version)
         self.datasets.require_idle(dataset)
         if dataset.version is None:
             message = "This dataset has no rows yet."

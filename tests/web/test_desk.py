@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from app.db import Dataset, Import
+from app.db import Dataset, DatasetVersion, Import
 from app.db.session import reading, unit_of_work
 from app.services.studio import Studio
 from tests.web.walk import part
@@ -128,6 +128,36 @@ def test_the_last_change_is_told_and_undone(browser: TestClient, studio: Studio,
     assert 'id="undo"' not in page
     with reading(studio.engine) as session:
         assert session.get_one(Dataset, sample.datasets["desk"]).report["rows"] == 17
+
+
+def hidden(page: str, name: str) -> str:
+    found = re.search(f'<input type="hidden" name="{name}" value="([^"]+)">', page)
+    assert found
+    return found[1]
+
+
+def test_pressing_undo_twice_goes_back_once(browser: TestClient, studio: Studio, sample: Sample, desk: str) -> None:
+    with unit_of_work(studio.engine) as session:
+        # One more state behind, which the second press would bring back.
+        first = session.get_one(DatasetVersion, session.get_one(Dataset, sample.datasets["desk"]).version.parent_id)  # type: ignore[union-attr]
+        first.parent_id = session.get_one(Dataset, sample.datasets["ready"]).version_id
+    seen = {"version": hidden(browser.get(desk).text, "version")}
+    assert browser.post(f"{desk}/undo", data=seen).status_code == 303
+    again = browser.post(f"{desk}/undo", data=seen)
+    assert (again.status_code, "The rows have changed meanwhile: look at them again." in again.text) == (409, True)
+    assert "17 rows from emails-march.csv" in browser.get(desk).text
+
+
+def test_what_is_applied_is_what_was_previewed(browser: TestClient, studio: Studio, sample: Sample, desk: str) -> None:
+    preview = browser.get(f"{desk}/fix?op=keep_best&problem=near_duplicate").text
+    twins = browser.get(f"{desk}/groups?problem=near_duplicate").text
+    one = re.search(r'href="([^"]*op=keep_best[^"]*rows=[^"]*)"', twins)
+    assert one
+    browser.post(f"{desk}/undo")
+    asked = {"op": "keep_best", "problem": "near_duplicate", "version": hidden(preview, "version")}
+    for answer in (browser.post(f"{desk}/fix", data=asked), browser.get(one[1].replace("&amp;", "&"))):
+        assert (answer.status_code, "The rows have changed meanwhile: look at them again." in answer.text) == (409, True)
+    assert task_of(studio, sample.datasets["desk"]) == {}
 
 
 def test_rows_nobody_has_looked_at_offer_a_look(browser: TestClient, studio: Studio, sample: Sample) -> None:

@@ -31,9 +31,9 @@ def check(visit: Act, dataset_id: DatasetId) -> Response:
 
 
 @router.post("/datasets/{dataset_id}/undo")
-def undo(visit: Act, dataset_id: DatasetId) -> Response:
+def undo(visit: Act, dataset_id: DatasetId, fields: Posted) -> Response:
     """Go back to the rows before the last change."""
-    visit.desk.undo(visit.identity, dataset_id)
+    visit.desk.undo(visit.identity, dataset_id, fields.get("version") or None)
     return visit.go(f"/datasets/{dataset_id}")
 
 
@@ -61,7 +61,7 @@ def preview_fix(visit: Look, dataset_id: DatasetId) -> Response:
 @router.post("/datasets/{dataset_id}/fix")
 def apply_fix(visit: Act, dataset_id: DatasetId, fields: Posted) -> Response:
     """Have the rows changed."""
-    visit.desk.fix(visit.identity, dataset_id, fix_view.fix_from(fields))
+    visit.desk.fix(visit.identity, dataset_id, fix_view.fix_from(fields), fields.get("version") or None)
     return visit.go(f"/datasets/{dataset_id}")
 
 
@@ -101,6 +101,7 @@ def _context(fields: dict[str, str]) -> int:
 
 def _fix_page(visit: Visit, dataset_id: str, fields: dict[str, str], fix: Fix | None, wrong: str) -> Response:
     dataset = visit.datasets.get(visit.identity, dataset_id)
+    visit.desk.require_same(dataset, fields.get("version") or None)
     head = desk_view.head_of(visit.desk, dataset, "")
     seen = preview(DeskRows(visit.desk, dataset), fix) if fix else None
     max_tokens = _context(fields)

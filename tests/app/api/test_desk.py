@@ -113,6 +113,17 @@ def test_undo_goes_back_once(client: TestClient, desk: str) -> None:
     assert error_of(client.post(f"{desk}/undo")) == (409, "nothing_to_undo")
 
 
+def test_what_is_asked_of_rows_that_have_changed_meanwhile_is_refused(client: TestClient, desk: str) -> None:
+    seen = {"version_id": client.get(desk).json()["version_id"]}
+    assert client.post(f"{desk}/undo", params=seen).status_code == 200
+    assert error_of(client.post(f"{desk}/undo", params=seen)) == (409, "rows_changed")
+    assert error_of(client.post(f"{desk}/fix", params=seen, json={"op": "keep_best", "problem": "near_duplicate"})) == (409, "rows_changed")
+    now = client.get(desk).json()
+    assert (now["rows"], now["work"]) == (17, None)
+    asked = client.post(f"{desk}/fix", params={"version_id": now["version_id"]}, json={"op": "trim_end"})
+    assert (asked.status_code, asked.json()["work"]["task"]) == (202, "fix")
+
+
 def test_files_are_added_whatever_their_size(client: TestClient, desk: str) -> None:
     answer = client.post(f"{desk}/files", files=[("file", ("a.jsonl", LINE * 300_000)), ("file", ("b.jsonl", LINE))])
     assert (answer.status_code, answer.json()["work"]["task"]) == (202, "append")
