@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from app.domain.datasets import Mapping
-from app.domain.errors import Invalid
 from app.domain.examples import SetAside, with_system
 from app.domain.guessing import guesses
-from app.domain.mapping import apply, check_columns, placeholders
+from app.domain.mapping import absent, apply, no_such_column, placeholders
 from app.web.forms import Form
 from app.web.rows_view import Turn, said
 
@@ -92,38 +91,38 @@ def mapped_from(columns: Sequence[Column], fields: Fields[str, str]) -> Mapped:
         return Mapped(None, form)
     chosen, errors = _chosen(columns, fields)
     missing = [] if "text" in chosen else [WORDS[role] for role in ("user", "assistant") if role not in chosen]
-    general = f"Say which column is the {' and which the '.join(missing)}." if missing else ""
+    # What is wrong in a field is told first: mended, it may be what is missing.
+    general = f"Say which column is the {' and which the '.join(missing)}." if missing and not errors else ""
     if errors or general:
         return Mapped(None, Form(form.values, errors, general))
     try:
-        mapping = Mapping(**chosen)
-        check_columns(mapping, [column.name for column in columns])
+        return Mapped(Mapping(**chosen), form)
     except ValidationError as error:
         return Mapped(None, Form(form.values, {}, _sentence(str(error.errors()[0]["msg"]))))
-    except Invalid as error:
-        role = (error.param or "").removeprefix("mapping.")
-        return Mapped(None, Form(form.values, {f"join-{role}": error.message}))
-    return Mapped(mapping, form)
 
 
 def _chosen(columns: Sequence[Column], fields: Fields[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what each role is, and what is wrong by field; a role that is joined of columns goes before the menus that name it."""
+    joined = {role: text for role in JOINED if (text := fields.get(f"join-{role}", "").strip())}
+    names = [column.name for column in columns]
+    errors = {f"join-{role}": wrong for role, text in joined.items() if (wrong := _wrong_join(text, names))}
     chosen: dict[str, str] = {}
-    errors: dict[str, str] = {}
-    for role in JOINED:
-        text = fields.get(f"join-{role}", "").strip()
-        if text and (len(text) > MAX_JOIN or not placeholders(text)):
-            errors[f"join-{role}"] = f"Name columns in braces, in at most {MAX_JOIN:,} characters."
-        elif text:
-            chosen[role] = text
     for column in columns:
         role = fields.get(column.field, "")
         if role and role not in WORDS:
             errors[column.field] = "Choose one of the menu."
         elif role in chosen:
             errors[column.field] = f"{chosen[role][:60]} is the {WORDS[role]} already. Choose one of the two."
-        elif role:
+        elif role and role not in joined:
             chosen[role] = column.name
-    return chosen, errors
+    return chosen | joined, errors
+
+
+def _wrong_join(text: str, names: Sequence[str]) -> str:
+    if len(text) > MAX_JOIN or not placeholders(text):
+        return f"Name columns in braces, in at most {MAX_JOIN:,} characters."
+    unknown = absent(dict.fromkeys(names), text)
+    return no_such_column(unknown[0], names).message if unknown else ""
 
 
 def _sentence(message: str) -> str:

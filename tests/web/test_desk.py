@@ -254,7 +254,20 @@ def test_columns_are_joined_by_a_text_with_their_names(browser: TestClient, samp
     assert "ORDER: can uhelp me finding information about my order?" in shown
     wrong = browser.post(f"{address}/mapping/preview", data=joined | {"join-user": "{nothing}"}, headers=part("mapping_preview")).text
     assert "There is no column &#39;nothing&#39;; there are: flags, instruction" in wrong
+    alone = browser.post(f"{address}/mapping/preview", data={"join-user": "{nothing}", "role-0": ""}, headers=part("mapping_preview")).text
+    assert ("There is no column &#39;nothing&#39;" in alone, "Say which column" in alone) == (True, False)
     assert browser.post(f"{address}/mapping", data=joined).status_code == 303
+
+
+def test_a_role_that_is_joined_goes_before_the_menus_that_name_it(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    address = f"/datasets/{sample.datasets['unmapped']}"
+    asked = {"join-user": "{category}: {instruction}", "role-0": "user", "role-1": "user", "role-3": "assistant"}
+    shown = browser.post(f"{address}/mapping/preview", data=asked, headers=part("mapping_preview")).text
+    assert ("ORDER: can uhelp me" in shown, "already" in shown) == (True, False)
+    assert browser.post(f"{address}/mapping", data=asked).status_code == 303
+    with reading(studio.engine) as session:
+        mapping = session.get_one(Dataset, sample.datasets["unmapped"]).mapping
+        assert mapping == {"user": "{category}: {instruction}", "assistant": "intent"}
 
 
 def test_how_sure_the_guess_is_stands_in_the_header(browser: TestClient, sample: Sample) -> None:
