@@ -15,7 +15,7 @@ from app.domain.problems import EXPLAINED, Trouble
 from app.web import words
 from app.web.desk_view import Asked
 from app.web.rows_view import Note, Piece, notes_of, said
-from app.web.word_diff import differences, shortened
+from app.web.word_diff import Comparing, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,7 +150,7 @@ def told(preview: Preview, total: int) -> str:
     return f"{', '.join(parts)[0].upper()}{', '.join(parts)[1:]}.{rest}"
 
 
-def changed_of(change: Change, max_tokens: int) -> Changed:
+def changed_of(change: Change, max_tokens: int, comparing: Comparing) -> Changed:
     """Return a row of a preview as it is shown."""
     row, finding, after = change
     if after is None:
@@ -159,7 +159,7 @@ def changed_of(change: Change, max_tokens: int) -> Changed:
         ]
         return Changed(row.row, sides, is_left_out=True, notes=notes_of(finding, max_tokens))
     pairs = zip(_turns(row), _turns(after), strict=True)
-    sides = [Side(role, *map(shortened, differences(old, new))) for (_, role, old), (_, _, new) in pairs if old != new]
+    sides = [Side(role, *map(shortened, comparing.differences(old, new))) for (_, role, old), (_, _, new) in pairs if old != new]
     return Changed(row.row, sides, is_left_out=False, notes=[])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.domain.problems import LEAKS, Trouble
 from app.web.rows_view import MOST, Piece
-from app.web.word_diff import merged, shortened
+from app.web.word_diff import Comparing, shortened
 
 if TYPE_CHECKING:
     from app.domain.datasets import Row
@@ -33,24 +33,24 @@ class Shown:
     rows: str
 
 
-def group_of(group: Group, problem: Trouble) -> Shown:
+def group_of(group: Group, problem: Trouble, comparing: Comparing) -> Shown:
     """Return a group as it is shown, the row that would be kept first."""
     first = group.rows[0].row if group.rows else None
-    members = [_member(each.row, first, group.kept, problem) for each in group.rows if first is not None]
+    members = [_member(each.row, first, group.kept, problem, comparing) for each in group.rows if first is not None]
     return Shown(members, group.size - len(members), ",".join(str(each.row.row) for each in group.rows))
 
 
-def _member(row: Row, first: Row, kept: int, problem: Trouble) -> Member:
+def _member(row: Row, first: Row, kept: int, problem: Trouble, comparing: Comparing) -> Member:
     is_kept = row.row == kept
     first_word, other_word = ("in training", "held out") if problem in LEAKS else ("kept", "left out")
-    return Member(row, first_word if is_kept else other_word, is_kept, _turns(row, first))
+    return Member(row, first_word if is_kept else other_word, is_kept, _turns(row, first, comparing))
 
 
-def _turns(row: Row, first: Row) -> list[tuple[str, list[Piece]]]:
+def _turns(row: Row, first: Row, comparing: Comparing) -> list[tuple[str, list[Piece]]]:
     texts = [text[:MOST] for text in row.texts]
     roles = [message.role for message in row.messages] + ["worse answer" for _ in row.rejected or ()]
     if row.row == first.row:
         return [(role, shortened([Piece(text)])) for role, text in zip(roles, texts, strict=True) if role != "system"]
-    others = [*first.texts, *[""] * len(texts)]
+    others = [*(text[:MOST] for text in first.texts), *[""] * len(texts)]
     pairs = zip(roles, others, texts, strict=False)
-    return [(role, shortened(merged(other, text))) for role, other, text in pairs if role != "system"]
+    return [(role, shortened(comparing.merged(other, text))) for role, other, text in pairs if role != "system"]

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
+
+from rapidfuzz.distance import Indel
 
 from app.web.rows_view import Piece
 
 WORD = re.compile(r"\s+|\w+\s*|[^\w\s]\s*")
 MOST_CHARACTERS = 20_000
-MOST_WORDS = 300
-"""Comparing takes time by the cube of this at worst; behind a common beginning and before a common end, texts are compared up to here."""
+MOST_WORDS = 2_000
+"""Behind a common beginning and before a common end, texts are compared up to here: time and memory go by the square of this."""
+PAGE_CHARACTERS = 400_000
+"""What one page compares at most; texts beyond are shown without marks."""
 GONE, NEW = "gone", "new"
 AROUND = 160
 """What two texts share is shown up to so many characters on each side of a difference."""
 TITLES = {GONE: "only in the first", NEW: "only in the second"}
 
 
-def differences(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
-    """Return both texts in pieces, those marked that the other does not have."""
-    both = merged(before, after)
-    return [piece for piece in both if piece.kind != NEW], [piece for piece in both if piece.kind != GONE]
+class Comparing:
+    """Compares the texts of one page, as many as there is time for; `gave_up` once some are shown without marks."""
+
+    def __init__(self, most: int = PAGE_CHARACTERS) -> None:
+        self.left, self.gave_up = most, False
+
+    def differences(self, before: str, after: str) -> tuple[list[Piece], list[Piece]]:
+        """Return both texts in pieces, those marked that the other does not have."""
+        if not self._has_time(before, after):
+            return [Piece(before)], [Piece(after)]
+        both = merged(before, after)
+        return [piece for piece in both if piece.kind != NEW], [piece for piece in both if piece.kind != GONE]
+
+    def merged(self, before: str, after: str) -> list[Piece]:
+        """Return both texts as one: what they share, what only the first has, and what only the second has; else the second alone."""
+        return merged(before, after) if before != after and self._has_time(before, after) else [Piece(after)]
+
+    def _has_time(self, before: str, after: str) -> bool:
+        self.left -= min(len(before), MOST_CHARACTERS) + min(len(after), MOST_CHARACTERS)
+        self.gave_up = self.gave_up or self.left < 0
+        return not self.gave_up
 
 
 def merged(before: str, after: str) -> list[Piece]:
@@ -29,9 +49,9 @@ def merged(before: str, after: str) -> list[Piece]:
     begin = _alike(old, new)
     end = _alike(old[begin:][::-1], new[begin:][::-1])
     pieces: list[Piece] = []
-    _add(pieces, "".join(old[:begin]), "")
+    _add(pieces, old[:begin], "")
     _compare(pieces, old[begin : len(old) - end], new[begin : len(new) - end])
-    _add(pieces, "".join(old[len(old) - end :]), "")
+    _add(pieces, old[len(old) - end :], "")
     return pieces
 
 
@@ -42,15 +62,16 @@ def _alike(old: list[str], new: list[str]) -> int:
 
 
 def _compare(pieces: list[Piece], old: list[str], new: list[str]) -> None:
-    matcher = SequenceMatcher(None, old[:MOST_WORDS], new[:MOST_WORDS], autojunk=False)
-    for tag, low, high, start, end in matcher.get_opcodes():
-        if tag == "equal":
-            _add(pieces, "".join(old[low:high]), "")
-        else:
-            _add(pieces, "".join(old[low:high]), GONE)
-            _add(pieces, "".join(new[start:end]), NEW)
-    _add(pieces, "".join(old[MOST_WORDS:]), GONE)
-    _add(pieces, "".join(new[MOST_WORDS:]), NEW)
+    gone = added = 0  # where the words begin that neither shares nor were shown yet
+    for each in Indel.opcodes(old[:MOST_WORDS], new[:MOST_WORDS]):
+        if each.tag != "equal":
+            continue
+        _add(pieces, old[gone : each.src_start], GONE)
+        _add(pieces, new[added : each.dest_start], NEW)
+        _add(pieces, old[each.src_start : each.src_end], "")
+        gone, added = each.src_end, each.dest_end
+    _add(pieces, old[gone:], GONE)
+    _add(pieces, new[added:], NEW)
 
 
 def shortened(pieces: list[Piece]) -> list[Piece]:
@@ -62,6 +83,6 @@ def _cut(text: str) -> Piece:
     return Piece(f"{text[:AROUND]} … {text[-AROUND:]}")
 
 
-def _add(pieces: list[Piece], text: str, kind: str) -> None:
-    if text:
-        pieces.append(Piece(text, kind, TITLES.get(kind, "")))
+def _add(pieces: list[Piece], words: list[str], kind: str) -> None:
+    if words:
+        pieces.append(Piece("".join(words), kind, TITLES.get(kind, "")))

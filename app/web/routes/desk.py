@@ -18,6 +18,7 @@ from app.web.dependencies import Act, Look, Posted
 from app.web.desk_view import Asked, DatasetId
 from app.web.groups_view import group_of
 from app.web.visit import Visit
+from app.web.word_diff import Comparing
 
 router = APIRouter(include_in_schema=False)
 GROUPS, ROWS_OF_A_GROUP = 10, 6
@@ -76,10 +77,11 @@ def show_groups(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Quer
     count = rows.counts(asked.max_tokens)[problem]
     found, next_after = rows.groups(problem, after=asked.after, limit=GROUPS, most_rows=ROWS_OF_A_GROUP)
     bold, why = desk_view.explained(problem, count, head.summary)
+    comparing = Comparing()
     return visit.page(
         "datasets/groups.html", dataset=dataset, head=head, asked=asked, title=EXPLAINED[problem].title, bold=bold, why=why,
-        weight=EXPLAINED[problem].weight, groups=[group_of(group, problem) for group in found], next_after=next_after,
-        can_keep=problem in desk_view.GROUP_NAMES,
+        weight=EXPLAINED[problem].weight, groups=[group_of(group, problem, comparing) for group in found], comparing=comparing,
+        next_after=next_after, can_keep=problem in desk_view.GROUP_NAMES,
         offers=[(offer, fix_view.address_of(head.here, offer, asked)) for offer in offers(problem, head.summary)] if count else [],
     )  # fmt: skip
 
@@ -104,14 +106,14 @@ def _fix_page(visit: Visit, dataset_id: str, fields: dict[str, str], fix: Fix | 
     visit.desk.require_same(dataset, fields.get("version") or None)
     head = desk_view.head_of(visit.desk, dataset, "")
     seen = preview(DeskRows(visit.desk, dataset), fix) if fix else None
-    max_tokens = _context(fields)
+    max_tokens, comparing = _context(fields), Comparing()
     problem = getattr(fix, "problem", None)
     back = f"{head.here}?problem={problem}" if problem else head.here
     return visit.page(
         "datasets/fix.html", dataset=dataset, head=head, fix=fix, fields=fields, wrong=wrong, back=back, preview=seen,
         title=fix_view.title_of(fix, fields.get("op", "")),
         told=fix_view.told(seen, dataset.version.rows) if seen and dataset.version else "",
-        changes=[fix_view.changed_of(change, max_tokens) for change in seen.changes] if seen else [],
+        changes=[fix_view.changed_of(change, max_tokens, comparing) for change in seen.changes] if seen else [], comparing=comparing,
         plain={name: value for name, value in fields.items() if name in fix_view.PLAIN and name not in {"most", "tokens"}} | _rows(fields),
         blanks=fix_view.blanks_of(fields, head.summary) if isinstance(fix, Fill) or fields.get("op") == "fill" else [],
         ticks=fix_view.ticks_of(fix, head.summary) if isinstance(fix, Mask) and problem == "pii" else [],

@@ -1,21 +1,46 @@
+"""Two texts word by word: what is marked, and how much of them is compared at most."""
+
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from rapidfuzz.distance import Indel
 
-from app.web.word_diff import GONE, MOST_WORDS, NEW, differences, merged, shortened
+from app.web.rows_view import Piece
+from app.web.word_diff import GONE, MOST_WORDS, NEW, Comparing, merged, shortened
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """How many words of both sides reach the matcher, each time."""
+    seen: list[tuple[int, int]] = []
+    opcodes = Indel.opcodes
+
+    def counted(old: Sequence[str], new: Sequence[str]) -> object:
+        seen.append((len(old), len(new)))
+        return opcodes(old, new)
+
+    monkeypatch.setattr(Indel, "opcodes", counted)
+    return seen
+
+
+def texts(sides: tuple[list[Piece], list[Piece]]) -> tuple[str, str]:
+    before, after = ("".join(piece.text for piece in side) for side in sides)
+    return before, after
 
 
 def test_words_that_only_one_text_has_are_marked() -> None:
-    left, right = differences("My name is John Smith.", "My name is [NAME].")
+    left, right = Comparing().differences("My name is John Smith.", "My name is [NAME].")
     assert "".join(piece.text for piece in left if piece.kind) == "John Smith"
     assert "".join(piece.text for piece in right if piece.kind) == "[NAME]"
 
 
 @given(some.text(max_size=60), some.text(max_size=60))
 def test_both_texts_are_whole(before: str, after: str) -> None:
-    left, right = differences(before, after)
+    left, right = Comparing().differences(before, after)
     assert ("".join(piece.text for piece in left), "".join(piece.text for piece in right)) == (before, after)
     assert {piece.kind for piece in merged(before, after)} <= {"", GONE, NEW}
 
@@ -23,7 +48,7 @@ def test_both_texts_are_whole(before: str, after: str) -> None:
 @pytest.mark.parametrize("end", ["same", "other"])
 def test_long_texts_are_compared_up_to_a_point_and_shown_beyond_it(end: str) -> None:
     before, after = "word " * MOST_WORDS + "same", "word " * MOST_WORDS + end
-    left, right = differences(before, after)
+    left, right = Comparing().differences(before, after)
     assert ("".join(piece.text for piece in left), "".join(piece.text for piece in right)) == (before, after)
 
 
@@ -33,3 +58,30 @@ def test_what_texts_share_is_shown_around_their_differences() -> None:
     assert [piece.text for piece in pieces if piece.kind] == ["old ", "new "]
     assert all(len(piece.text) < 400 for piece in pieces)
     assert [" … " in piece.text for piece in pieces] == [True, False, False, True]
+
+
+def test_only_what_lies_between_a_common_beginning_and_end_is_compared(compared: list[tuple[int, int]]) -> None:
+    merged("same " * 900 + "one " + "end " * 900, "same " * 900 + "other " + "end " * 900)
+    assert compared == [(1, 1)]
+
+
+def test_no_more_words_than_the_limit_reach_the_matcher(compared: list[tuple[int, int]]) -> None:
+    before, after = "a " * 5_000, "b " * 5_000
+    assert texts(Comparing().differences(before, after)) == (before, after)
+    assert compared == [(MOST_WORDS, MOST_WORDS)]
+
+
+def test_a_page_compares_so_much_and_shows_the_rest_without_marks(compared: list[tuple[int, int]]) -> None:
+    comparing = Comparing(most=100)
+    pair = "a " * 20, "b " * 20
+    assert comparing.differences(*pair)[0][0].kind == GONE
+    assert not comparing.gave_up
+    assert comparing.differences(*pair) == ([Piece(pair[0])], [Piece(pair[1])])
+    assert comparing.merged(*pair) == [Piece(pair[1])]
+    assert (comparing.gave_up, len(compared)) == (True, 1)
+
+
+def test_what_is_the_same_costs_nothing(compared: list[tuple[int, int]]) -> None:
+    comparing = Comparing(most=10)
+    assert comparing.merged("same " * 900, "same " * 900) == [Piece("same " * 900)]
+    assert (comparing.gave_up, compared) == (False, [])
