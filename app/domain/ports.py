@@ -97,8 +97,8 @@ class RowFile(Protocol):
     def search(self, text: str, after: int, limit: int) -> tuple[Sequence[int], bool]:
         """Return up to `limit` numbers above `after` of rows in which `text` is said, in any case, and whether there are more."""
 
-    def jsonl(self) -> Iterator[bytes]:
-        """Yield all rows as OpenAI chat JSONL."""
+    def jsonl(self, *, every_side: bool = False) -> Iterator[bytes]:
+        """Yield all rows as OpenAI chat JSONL; a row says which side it is on where nothing else tells, or `every_side` is asked for."""
 
 
 class Looker(Protocol):

@@ -17,6 +17,11 @@ def csv_safe(cell: str) -> str:
     return "'" + cell if cell.startswith(FORMULA_STARTS) else cell
 
 
+def csv_meant(cell: str) -> str:
+    """Return what a cell said before it was made safe; a text that began so by itself cannot be told from one."""
+    return cell[1:] if cell.startswith("'") and cell.startswith(FORMULA_STARTS, 1) else cell
+
+
 def csv_line(cells: Iterable[str]) -> str:
     """Return one row as RFC 4180 has it, its cells made safe and its end included."""
     buffer = io.StringIO(newline="")

@@ -96,11 +96,11 @@ class RowPages:
                     break
         return found[:limit], len(found) > limit
 
-    def jsonl(self) -> Iterator[bytes]:
+    def jsonl(self, *, every_side: bool = False) -> Iterator[bytes]:
         """Yield the rows as JSONL in OpenAI's shapes, one line each; a row whose side its hash does not tell says it itself."""
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(batch_size=500, columns=[*_there(file), "hash"]):
-                yield "".join(f"{_line(raw)}\n" for raw in batch.to_pylist()).encode("utf-8", "surrogatepass")
+                yield "".join(f"{_line(raw, every_side=every_side)}\n" for raw in batch.to_pylist()).encode("utf-8", "surrogatepass")
 
     @contextmanager
     def _opened(self) -> Iterator[_Opened]:
@@ -168,9 +168,9 @@ def _starts(sizes: Sequence[int]) -> list[int]:
     return [*accumulate(sizes, initial=0)]
 
 
-def _line(raw: dict[str, Any]) -> str:
+def _line(raw: dict[str, Any], *, every_side: bool) -> str:
     row = row_from(raw)
-    own_side = {} if row.split == side_by_hash(raw["hash"]) else {"split": str(row.split)}
+    own_side = {"split": str(row.split)} if every_side or row.split != side_by_hash(raw["hash"]) else {}
     return json.dumps(in_openai_shape(row) | own_side, ensure_ascii=False)
 
 

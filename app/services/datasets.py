@@ -130,13 +130,13 @@ class Datasets:
             return Page([], has_more=False)
         return Page(*file.page(after, limit))
 
-    def export(self, by: Identity, dataset_id: str) -> Iterator[bytes]:
-        """Yield all rows as chat JSONL; Conflict while there are none."""
+    def export(self, by: Identity, dataset_id: str, *, every_side: bool = False) -> Iterator[bytes]:
+        """Yield all rows as chat JSONL; Conflict while there are none. `every_side`: each row says which side it is on."""
         file = self._file(self.get(by, dataset_id))
         if file is None:
             message = "This dataset has no rows to export yet."
             raise Conflict(message, code="dataset_not_ready")
-        return file.jsonl()
+        return file.jsonl(every_side=every_side)
 
     def delete(self, by: Identity, dataset_id: str) -> None:
         """Drop a dataset; Conflict while a run that has not ended uses it. Its rows stay while a run's record names them."""

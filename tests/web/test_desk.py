@@ -278,7 +278,7 @@ def test_how_sure_the_guess_is_stands_in_the_header(browser: TestClient, sample:
 def test_rows_can_be_taken_away_as_a_table_that_runs_nothing(browser: TestClient, desk: str, sample: Sample) -> None:
     answer = browser.get(f"{desk}/export?format=csv")
     lines = answer.content.decode("utf-8-sig").split("\r\n")
-    assert lines[0] == "system,user,assistant,worse_answer,liked,conversation"
+    assert lines[0] == "system,user,assistant,worse_answer,liked,text,conversation,split"
     assert "support-march.csv" in answer.headers["Content-Disposition"]
     assert browser.get(f"{desk}/export?format=exe").status_code == 422
     talks = browser.get(f"/datasets/{sample.datasets['talks']}/export?format=csv").content.decode("utf-8-sig")

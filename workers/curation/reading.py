@@ -11,6 +11,7 @@ from typing import Any
 from app.domain.datasets import DatasetFormat, Example, Mapping
 from app.domain.errors import StudioError
 from app.domain.examples import SetAside, with_system
+from app.domain.exported import is_exported
 from app.domain.mapping import absent, apply, has_columns, no_such_column, values_of
 from workers.curation.arrow_rows import arrow_rows, parquet_rows
 from workers.curation.columns import SAMPLE_ROWS, Columns
@@ -213,7 +214,8 @@ class Reading:
         rest = iter(rows)
         head = list(islice(rest, ROWS_BEFORE_A_SHAPE))
         first = next((row.cells for row in head if isinstance(row, RawRow)), dict.fromkeys(columns, ""))
-        if shape_of({folded[name]: cell for name, cell in first.items()}):
+        head_row = {folded[name]: cell for name, cell in first.items()}
+        if is_exported(head_row) or shape_of(head_row):
             yield from (_renamed(row, folded) for row in chain(head, rest))
         elif self._is_alone:
             yield from islice((row for row in chain(head, rest) if isinstance(row, RawRow)), SAMPLE_ROWS)

@@ -9,8 +9,10 @@ from typing import Any
 
 from app.domain.datasets import DatasetFormat, Example, Role, Turn
 from app.domain.examples import SetAside, finish, judged, with_system
+from app.domain.exported import is_exported, row_of
 from workers.curation.messages import message_list, parsed, tools_as_json
 
+NO_CONVERSATION = "column 'conversation' holds no JSON"
 NO_HISTORY = "'history' is no list of question and answer pairs"
 TWO_CONVERSATIONS = "the chosen and the rejected conversation differ before their last answers"
 BESIDE_A_TEXT = frozenset(
@@ -54,6 +56,8 @@ def shape_of(row: Row) -> tuple[DatasetFormat, Converter] | None:
 
 def to_example(row: Row) -> tuple[DatasetFormat, Example]:
     """Return a row's shape and its example; SetAside or UnknownShape where there is none."""
+    if is_exported(row):
+        row = row_of(row, lambda text: parsed(text, NO_CONVERSATION))
     known = shape_of(row)
     if known is None:
         raise UnknownShape

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from app.domain.errors import UnsupportedType
+from app.domain.exported import HEADER
 from app.domain.uploads import HEAD_BYTES, check_first_bytes, encoding_by_zeros
 from workers.curation.dialects import Dialect, find_dialect
 from workers.curation.encodings import guess_encoding
@@ -101,6 +102,8 @@ def sniff(path: Path, filename: str, presumed: str | None = None) -> Sniffed:
     source = Source(path, encoding)
     head = b"".join(islice(source.blocks(), 2)).decode("utf-8", "replace")[:HEAD_CHARACTERS].replace("\r\n", "\n").replace("\r", "\n")
     whole = source.done >= source.size and len(head) < HEAD_CHARACTERS
+    if head.startswith(HEADER + "\n"):
+        return Sniffed(Kind.TABLE, encoding, Dialect())
     _refuse_programs(head, filename)
     kind = _kind_of_json(head, whole=whole, single_line="\n" not in head.strip() and _has_one_line(path, encoding))
     if kind:

@@ -7,17 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.spreadsheets import FORMULA_STARTS, csv_line, csv_safe
+from app.domain.spreadsheets import FORMULA_STARTS, csv_line, csv_meant, csv_safe
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1", "=cmd|' /C calc'!A0"])
 def test_a_cell_that_begins_as_a_formula_does_gets_an_apostrophe(cell: str) -> None:
     assert csv_safe(cell) == "'" + cell
+    assert csv_meant(csv_safe(cell)) == cell
 
 
-@pytest.mark.parametrize("cell", ["", "a=b", "'=x", "3-1", "Größe", "1,2"])
+@pytest.mark.parametrize("cell", ["", "a=b", "'x", "3-1", "Größe", "1,2"])
 def test_other_cells_stay_as_they_are(cell: str) -> None:
-    assert csv_safe(cell) == cell
+    assert csv_safe(cell) == csv_meant(cell) == cell
+
+
+def test_an_apostrophe_before_a_formula_stays_and_is_not_told_from_one_that_was_put_there() -> None:
+    assert (csv_safe("'=x"), csv_meant("'=x")) == ("'=x", "=x")
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2))

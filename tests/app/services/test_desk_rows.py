@@ -102,8 +102,8 @@ def test_rows_with_a_problem_are_not_known_before_somebody_looked() -> None:
 def test_a_line_of_a_table_ends_only_where_the_row_ends() -> None:
     strange = "one\u2028two\x85three"
     line = json.dumps({"messages": [{"role": "user", "content": "=1+1"}, {"role": "assistant", "content": strange}]}, ensure_ascii=False)
-    datasets = SimpleNamespace(get=lambda *_: SimpleNamespace(name="rows"), export=lambda *_: iter([f"{line}\n".encode() * 2]))
+    datasets = SimpleNamespace(get=lambda *_: SimpleNamespace(name="rows"), export=lambda *_, **__: iter([f"{line}\n".encode() * 2]))
     made = exports.export(cast("Any", datasets), cast("Any", None), "x", "csv")
     table = b"".join(made.content).decode("utf-8-sig").split("\r\n")
     assert (made.filename, len(table)) == ("rows.csv", 4)
-    assert table[1] == f",'=1+1,{strange},,,"
+    assert table[1] == f",'=1+1,{strange},,,,,"
