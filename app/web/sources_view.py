@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
@@ -21,12 +22,18 @@ ALL = ""
 BETWEEN = "\N{INFORMATION SEPARATOR ONE}"
 """Parts a configuration from its split in a menu's value: no name holds it."""
 
+ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)*(\.[a-z]{2,}(:\d+)?|:\d+)/([^/]+[/?]|[^/]+\.)", re.ASCII)
+"""A host and a path, or a file: nothing that is only a name on the Hub, where a dot may be in both of its parts."""
+
 
 def source_at(place: str) -> Source:
     """Return what a person means by an address, a place on S3 or a name; Invalid in words when it is none."""
     place = place.strip()
     if place.startswith("s3://"):
         return checked(lambda: S3Source(url=place))
+    if ADDRESS.match(place):
+        message = f"This looks like an address: write https:// before it, so https://{place[:200]}."
+        raise Invalid(message, param="place")
     if "://" not in place:
         return checked(lambda: HubSource(repo=place))
     try:
@@ -34,6 +41,12 @@ def source_at(place: str) -> Source:
         return HubSource(repo=place)
     except ValidationError:
         return checked(lambda: UrlSource(url=place))
+
+
+def name_of(source: Source) -> str:
+    """Return a short name: a dataset's own, or the last part of an address."""
+    place = source.repo if isinstance(source, HubSource) else source.describe()
+    return place.rstrip("/?…").rpartition("/")[2] or place
 
 
 def checked(make: Callable[[], Made]) -> Made:

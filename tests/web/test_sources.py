@@ -9,10 +9,10 @@ from sqlalchemy import select
 from app.db import Import
 from app.db.session import reading
 from app.domain.errors import Invalid
-from app.domain.sources import HubSource, S3Source, UrlSource
+from app.domain.sources import HubSource, S3Source, Source, UrlSource
 from app.gateways.hub import HubDatasets, HubFile, HubListing
 from app.services.studio import Studio
-from app.web.sources_view import BETWEEN, source_at
+from app.web.sources_view import BETWEEN, name_of, source_at
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,31 @@ def test_what_is_no_place_is_refused_in_words(browser: TestClient, place: str) -
     page = browser.post("/datasets/from", data={"place": place})
     assert page.status_code == 422
     assert refused.value.message.split("'")[0][:30] in page.text
+
+
+@pytest.mark.parametrize(
+    "place", ["example.com/rows.jsonl", "data.example.org/a/b", "localhost:8000/rows.jsonl", "huggingface.co/datasets/org/name"]
+)
+def test_an_address_without_its_beginning_is_not_asked_of_the_hub(browser: TestClient, place: str) -> None:
+    page = browser.post("/datasets/from", data={"place": place})
+    assert (page.status_code, f"write https:// before it, so https://{place}." in page.text) == (422, True)
+
+
+@pytest.mark.parametrize("place", ["org.name/rows", "org/rows.v1.5", "org.name/rows-v2", "squad"])
+def test_a_name_on_the_hub_may_have_dots(place: str) -> None:
+    assert isinstance(source_at(place), HubSource)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (HubSource(repo="org/rows", config="default", split="train", revision="a" * 40), "rows"),
+        (HubSource(repo="squad", revision="a" * 40), "squad"), (UrlSource(url="https://example.com/rows.jsonl?key=1"), "rows.jsonl"),
+        (S3Source(url="s3://bucket/exports/"), "exports"),
+    ],
+)  # fmt: skip
+def test_what_is_fetched_is_named_by_the_last_part_of_its_place(source: Source, name: str) -> None:
+    assert name_of(source) == name
 
 
 def test_an_address_is_fetched_by_a_worker(browser: TestClient, studio: Studio) -> None:

@@ -47,19 +47,13 @@ def fetch(visit: Act, fields: Posted) -> Response:
             if "choice" not in fields:
                 return visit.go(f"/datasets/from?{urlencode({'repo': source.repo})}")
             source = sources_view.chosen(source.repo, fields.get("revision", ""), fields["choice"])
-        dataset = visit.datasets.create_from(
-            visit.identity, name=fields.get("name", "").strip() or _name_of(source.describe()), source=source
-        )
+        name = fields.get("name", "").strip() or sources_view.name_of(source)
+        dataset = visit.datasets.create_from(visit.identity, name=name, source=source)
     except StudioError as error:
         if error.status >= 500:  # noqa: PLR2004 - a failure of ours is no fault of the form
             raise
         return _page(visit, place, wrong=error.message, status=error.status)
     return visit.go(f"/datasets/{dataset.id}")
-
-
-def _name_of(described: str) -> str:
-    """Return a short name: the last part of an address, or a dataset's own."""
-    return described.removesuffix(" on the Hugging Face Hub").partition(" (")[0].rstrip("/?…").rpartition("/")[2] or described
 
 
 def _page(visit: Visit, place: str, *, wrong: str = "", status: int = 200) -> Response:
