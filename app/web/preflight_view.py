@@ -149,12 +149,15 @@ def _kind(piece: Piece, place: int, cut: int | None) -> str:
 def sentence_of(found: Preflight) -> str:
     """Return what the model would learn, in a sentence."""
     counts, learnt = found.counts, found.answers.sum if found.answers else 0
-    of_all = f" in the {counts.rows:,} of {counts.total:,} rows that were looked at" if counts.rows < counts.total else ""
     if not learnt:
         return "The model would learn nothing."
-    answers = counts.rows - counts.silent - counts.answers_cut - counts.refused
-    ends = f", each ends with {end_of(found)}" if counts.ends_learnt >= answers and end_of(found) else ""
-    return f"The model would learn {words.plural(learnt, 'token')} in {words.plural(answers, 'answer')}{of_all}{ends}."
+    rows = counts.rows - counts.silent - counts.answers_cut - counts.refused
+    of_them = "" if rows == counts.rows else f"{rows:,} of "
+    is_part = counts.rows < counts.total
+    where = f"{of_them}the {words.plural(counts.rows, 'row')} that were looked at" if is_part else words.plural(rows, "row")
+    ends = f"; each ends with {end_of(found)}" if counts.ends_learnt >= rows and end_of(found) else ""
+    in_all = f" There are {counts.total:,} in all." if is_part else ""
+    return f"The model would learn {words.plural(learnt, 'token')} in {where}{ends}.{in_all}"
 
 
 def end_of(found: Preflight) -> str:

@@ -107,7 +107,7 @@ def test_what_would_be_learnt_comes_by_itself_and_again_when_another_length_is_c
 
     monkeypatch.setattr(Preflights, "look", look)
     page.goto(f"{desk}/preflight")
-    expect(page.locator("#preflight-seen")).to_contain_text("The model would learn 1,366 tokens in 683 answers, each ends with <|im_end|>.")
+    expect(page.locator("#preflight-seen")).to_contain_text("The model would learn 1,366 tokens in 683 rows; each ends with <|im_end|>.")
     expect(page.locator(".tokens u")).to_have_count(2)
     page.get_by_label("Longest row, in tokens").fill("64")
     with page.expect_response(re.compile("max_length=64")):

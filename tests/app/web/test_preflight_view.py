@@ -1,0 +1,36 @@
+"""What a preflight comes to in words: rows are counted as rows, however many answers each has."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.preflight import Counts, Piece, Preflight, SharedPrefix, ShownRow, Spread
+from app.web.preflight_view import sentence_of
+
+
+def found(learnt: int = 90, **counts: int) -> Preflight:
+    known = dict.fromkeys(Counts.model_fields, 0) | {"rows": 30, "total": 30, "ends_learnt": 30} | counts
+    spread = Spread(bins=[], min=1, median=3, p95=3, max=3, sum=learnt)
+    end = Piece(2, "<|im_end|>", trained=True, special=True)
+    row = ShownRow(number=1, why="random", tokens=8, trained=3, cut=None, pieces=[end])
+    return Preflight(
+        template="tokenizer", max_length=1024, context=None, counts=Counts(**known), rows=[row], tokens=spread, answers=spread,
+        trained_share=0.3, shared_prefix=SharedPrefix(steps=0.0, all=0.0), steps_per_epoch=4, faults=[], seconds=0.1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (found(), "The model would learn 90 tokens in 30 rows; each ends with <|im_end|>."),
+        (found(silent=2, ends_learnt=27), "The model would learn 90 tokens in 28 rows."),
+        (found(total=1_000, ends_learnt=3), "The model would learn 90 tokens in the 30 rows that were looked at. There are 1,000 in all."),
+        (
+            found(silent=2, total=50),
+            "The model would learn 90 tokens in 28 of the 30 rows that were looked at; each ends with <|im_end|>. There are 50 in all.",
+        ),
+        (found(0), "The model would learn nothing."),
+    ],
+)
+def test_what_would_be_learnt_is_told_in_rows(seen: Preflight, told: str) -> None:
+    assert sentence_of(seen) == told
