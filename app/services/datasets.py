@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.services.accounts import Identity
 
 IMPORT_QUEUE = "cpu"
+EVENTS_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,9 @@ class Datasets:
         return dict(self.session.execute(mine).all())
 
     def events(self, dataset: Dataset) -> list[EventRow]:
-        """Return what happened to a dataset, oldest first."""
-        return list(self.session.scalars(select(EventRow).where(EventRow.subject_id == dataset.id).order_by(EventRow.id).limit(200)))
+        """Return the last of what happened to a dataset, newest first."""
+        newest = select(EventRow).where(EventRow.subject_id == dataset.id).order_by(EventRow.id.desc()).limit(EVENTS_SHOWN)
+        return list(self.session.scalars(newest))
 
     def _live(self, dataset_id: str) -> Select[Import]:
         return select(Import).where(Import.dataset_id == dataset_id, Import.status.not_in(ENDED)).order_by(Import.id)

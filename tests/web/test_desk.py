@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from app.db import Dataset, DatasetVersion, Import
+from app.db import Dataset, DatasetVersion, EventRow, Import
 from app.db.session import reading, unit_of_work
+from app.services.datasets import EVENTS_SHOWN
 from app.services.studio import Studio
 from tests.web.walk import part
 from tools.sample_project import Sample
@@ -192,9 +194,33 @@ def test_rows_that_were_set_aside_can_be_mended(browser: TestClient, studio: Stu
     assert "expected &#39;,&#39; at column 30." in page
     assert "empty_answer" not in browser.get(f"{desk}?problem=broken", headers=part("dataset_rows")).text.split("aside-")[1]
     mended = '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}'
-    answer = browser.post(f"{desk}/fix", data={"op": "mend", "file": "1", "line": "19", "text": mended})
+    assert '<input type="hidden" name="number" value="3">' in page
+    answer = browser.post(f"{desk}/fix", data={"op": "mend", "number": "3", "text": mended})
     assert answer.status_code == 303
-    assert task_of(studio, sample.datasets["desk"])["fix"] == {"op": "mend", "file": 1, "line": 19, "text": mended}
+    assert task_of(studio, sample.datasets["desk"])["fix"] == {"op": "mend", "number": 3, "text": mended}
+
+
+def test_of_a_long_row_that_was_set_aside_the_whole_is_asked_for(browser: TestClient, studio: Studio, sample: Sample, desk: str) -> None:
+    with reading(studio.engine) as session:
+        version = session.get_one(Dataset, sample.datasets["desk"]).version
+        assert version is not None
+        artifact = version.file("aside")
+        assert artifact is not None
+        path = studio.storage.path(artifact.sha256)
+    path.write_text(json.dumps({"line": 7, "code": "broken", "reason": "It is so.", "text": '{"messages": [', "is_cut": True}))
+    page = browser.get(f"{desk}?problem=broken").text
+    assert "Only the beginning of this row was kept" in page
+    assert re.search(r'<textarea id="mend-1"[^>]*></textarea>', page)
+    assert "<pre>{&#34;messages&#34;: […</pre>" in page
+
+
+def test_how_many_rows_set_aside_are_not_kept_is_told(browser: TestClient, studio: Studio, sample: Sample, desk: str) -> None:
+    with unit_of_work(studio.engine) as session:
+        dataset = session.get_one(Dataset, sample.datasets["desk"])
+        dataset.report = dataset.report | {"aside": {"broken": 12, "no_answer": 1}, "not_kept": {"broken": 11}}
+    page = browser.get(f"{desk}?problem=broken").text
+    assert "11 further rows like this were set aside and cannot be shown: only the first 10,000 are kept with their text." in page
+    assert "further row" not in browser.get(f"{desk}?problem=no_answer").text
 
 
 def test_rows_without_a_last_answer_can_all_be_taken_in(browser: TestClient, desk: str) -> None:
@@ -228,6 +254,15 @@ def test_statistics_have_a_table_behind_each_drawing(browser: TestClient, desk: 
 def test_files_and_history_name_each_file(browser: TestClient, desk: str) -> None:
     page = browser.get(f"{desk}/history").text
     assert ("emails-march.csv" in page, "corrections.jsonl" in page, "16 rows were read." in page) == (True, True, True)
+
+
+def test_of_a_long_history_the_newest_is_shown(browser: TestClient, studio: Studio, sample: Sample, desk: str) -> None:
+    with unit_of_work(studio.engine) as session:
+        dataset = session.get_one(Dataset, sample.datasets["desk"])
+        for number in range(EVENTS_SHOWN + 1):
+            session.add(EventRow(project_id=dataset.project_id, subject_id=dataset.id, type="fixed", message=f"Change {number}."))
+    told = re.findall(r"<span>Change (\d+)\.</span>", browser.get(f"{desk}/history").text)
+    assert [int(number) for number in told] == list(range(EVENTS_SHOWN, 0, -1))
 
 
 def test_further_files_are_added_to_the_rows_there_are(browser: TestClient, studio: Studio, sample: Sample, desk: str) -> None:

@@ -70,7 +70,7 @@ def show_history(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Que
     has_map = bool(dataset.version and dataset.version.file("mask_map"))
     return visit.page(
         "datasets/history.html", also=() if head.is_live or not visit.wants("dataset_now") else ("dataset_events", "live"),
-        dataset=dataset, head=head, line=datasets_view.Line(dataset), events=visit.datasets.events(dataset)[::-1],
+        dataset=dataset, head=head, line=datasets_view.Line(dataset), events=visit.datasets.events(dataset),
         used_by=visit.datasets.used_by(dataset), run_look=looks.run_look, has_mask_map=has_map,
     )  # fmt: skip
 
