@@ -31,6 +31,15 @@ def test_what_can_be_read_with_scripts_can_be_read_without(chromium: Browser, ad
         page.close()
 
 
+def test_a_preflight_waits_for_nothing_that_does_not_come(chromium: Browser, address: str, sample: Sample) -> None:
+    page = chromium.new_page(base_url=address, java_script_enabled=False)
+    page.goto(f"/datasets/{sample.datasets['ready']}/preflight")
+    expect(page.get_by_role("progressbar")).to_be_hidden()
+    page.get_by_role("link", name="Look now").click()
+    assert "look=1" in page.url
+    page.close()
+
+
 def test_search_and_the_way_back_work_without_scripts(chromium: Browser, address: str, sample: Sample) -> None:
     page = chromium.new_page(base_url=address, java_script_enabled=False)
     page.goto("/runs")
