@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -40,7 +41,9 @@ class Made:
     fetched: list[Sealed] = field(default_factory=list)
 
 
-CHANGING = ("rows", "train_rows", "test_rows", "problem_count", "problems", "aside")
+TOLD_BY_FIXES = ("rows", "train_rows", "test_rows", "problems")
+"""What a fix counts anew of a dataset's report; of what was set aside it tells how much it took in."""
+CHANGING = (*TOLD_BY_FIXES, "problem_count", "aside", "not_kept")
 """What of a dataset's report a change of its rows changes, and undoing it brings back."""
 
 
@@ -130,7 +133,8 @@ class AppendFiles(ReadFiles):
             update={
                 "rows": report.rows, "train_rows": report.train_rows, "test_rows": report.test_rows,
                 "problem_count": first.problem_count + report.problem_count, "problems": [*first.problems, *report.problems][:100],
-                "aside": {code: first.aside.get(code, 0) + report.aside.get(code, 0) for code in {**first.aside, **report.aside}},
+                "aside": dict(Counter(first.aside) + Counter(report.aside)),
+                "not_kept": dict(Counter(first.not_kept) + Counter(report.not_kept)),
             }
         )  # fmt: skip
         dataset.report = together.model_dump(mode="json")
@@ -189,7 +193,7 @@ class ChangeRows:
             tell(session, row, "failed", made.reason or "Nothing was changed.")
             return
         add_version(session, worker, row, made, {"kind": "fix", "words": words, "fix": row.task["fix"]})
-        dataset.report = dataset.report | {name: made.report[name] for name in CHANGING if name in made.report} | _taken(dataset, made)
+        dataset.report = dataset.report | {name: made.report[name] for name in TOLD_BY_FIXES if name in made.report} | _taken(dataset, made)
         tell(session, row, "changed", words)
 
 
@@ -236,10 +240,10 @@ TASKS: dict[str, Task] = {
 
 
 def _taken(dataset: Dataset, made: Made) -> dict[str, Any]:
-    """Return how many rows are still set aside once some were taken in; of more than are kept with their text the others still count."""
-    taken = made.report.get("taken", {})
-    aside = {code: many - taken.get(code, 0) for code, many in dataset.report.get("aside", {}).items()}
-    return {"aside": {code: many for code, many in aside.items() if many > 0}, "problem_count": sum(aside.values())} if taken else {}
+    """Return how many rows are still set aside once some were taken in; those that are not kept still count."""
+    taken = Counter(made.report.get("taken", {}))
+    left = {"aside": dict(Counter(dataset.report.get("aside", {})) - taken)}
+    return left | {"problem_count": dataset.report.get("problem_count", 0) - taken.total()} if taken else {}
 
 
 def _version(session: Session, row: Import) -> DatasetVersion:

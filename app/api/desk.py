@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.datasets import FORM, DatasetOut, present
 from app.api.dependencies import Id, IdentityDep, Limit, ReadSession, StudioDep, WriteSession
 from app.db.session import reading
+from app.domain.aside import Aside
 from app.domain.datasets import Row
 from app.domain.errors import Invalid
 from app.domain.fixes import Fix
@@ -24,7 +25,7 @@ from app.domain.specs import RunRequest, parse_settings
 from app.domain.text import Text
 from app.gateways.hub import HubDatasets
 from app.gateways.uploads import receive_upload
-from app.services.desk_rows import Aside, DeskRows, Looked, Wanted
+from app.services.desk_rows import DeskRows, Looked, Wanted
 from app.services.exports import export
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
@@ -80,6 +81,9 @@ class AsideList(BaseModel):
 
     data: list[Aside]
     has_more: bool
+    not_kept: dict[str, int] = Field(
+        default_factory=dict, description="Rows set aside beyond the first 10,000, by why: they are counted, but nothing is kept of them."
+    )
 
 
 class PreflightRequest(BaseModel):
@@ -202,7 +206,7 @@ def list_rows_set_aside(
     """List rows that could not be used, with their line, why, and their text, so that they can be mended."""
     dataset = studio.datasets(session).get(identity, dataset_id)
     found, more = DeskRows(studio.desk(session), dataset).aside(Trouble(code) if code else None, after=after, limit=limit)
-    return AsideList(data=found, has_more=more)
+    return AsideList(data=found, has_more=more, not_kept=dataset.report.get("not_kept") or {})
 
 
 @router.get("/{dataset_id}/mask-map", operation_id="get_mask_map", response_class=FileResponse)

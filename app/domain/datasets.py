@@ -204,6 +204,7 @@ class ImportReport(BaseModel):
     confidence: dict[str, float] = Field(default_factory=dict, description="How sure the guess is of each column, from 0 to 1.")
     notes: list[str] = Field(default_factory=list, description="What a person should know about rows that were taken.")
     aside: dict[str, int] = Field(default_factory=dict, description="How many rows were set aside, by the code of why.")
+    not_kept: dict[str, int] = Field(default_factory=dict, description="How many of these were not kept, since there were so many.")
 
 
 def row_hash(

@@ -86,11 +86,10 @@ class TrimEnd(_Fix):
 
 
 class Mend(_Fix):
-    """Take a row that was set aside in, as somebody has rewritten it."""
+    """Take the row that was set aside under this number in, as somebody has rewritten it."""
 
     op: Literal["mend"] = "mend"
-    file: Annotated[int, Field(ge=0)] = 0
-    line: Annotated[int, Field(ge=1)]
+    number: Annotated[int, Field(ge=1)]
     text: Annotated[str, Field(max_length=1024 * 1024)]
 
 

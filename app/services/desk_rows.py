@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.db.session import pause
+from app.domain.aside import Aside, rows_aside
 from app.domain.datasets import Split
 from app.domain.problems import LEAKS, Trouble
 from app.domain.text import Text
@@ -59,18 +59,6 @@ class Group(NamedTuple):
     rows: list[Looked]
     kept: int
     size: int
-
-
-class Aside(BaseModel):
-    """A row that was set aside at reading, as its file has it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    file: int = 0
-    line: int
-    code: str = "broken"
-    reason: str
-    text: str = ""
 
 
 class DeskRows:
@@ -131,16 +119,19 @@ class DeskRows:
                 return found[:limit], True
         return found, False
 
+    def not_kept(self, code: Trouble) -> int:
+        """Return how many rows were set aside with that trouble beyond those that are kept: they cannot be shown or mended."""
+        return int((self.dataset.report.get("not_kept") or {}).get(code, 0))
+
     def _all_aside(self) -> Iterator[Aside]:
         artifact = self.dataset.version.file("aside") if self.dataset.version else None
         if artifact is None:
-            for problem in self.dataset.report.get("problems", []):
-                yield Aside.model_validate(problem)
+            for place, problem in enumerate(self.dataset.report.get("problems", []), 1):
+                yield Aside(number=place, **problem)
             return
         sha256 = artifact.sha256
         with self.desk.storage.path(sha256).open(encoding="utf-8") as lines:
-            for line in lines:
-                yield Aside.model_validate(json.loads(line))
+            yield from rows_aside(lines)
 
     def _candidates(self, wanted: Wanted, after: int, limit: int) -> Iterator[tuple[Sequence[Row], bool]]:
         """Yield rows that may be wanted, in order, by what narrows them most."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.domain.errors import Conflict
 from app.domain.fixes import Mend, TrimEnd
+from app.domain.problems import Trouble
 
 if TYPE_CHECKING:
     from app.domain.datasets import Row
@@ -50,7 +51,8 @@ def preview(rows: DeskRows, fix: Fix) -> Preview:
     """Return what a fix would do; Conflict before the rows were looked at."""
     if isinstance(fix, TrimEnd | Mend):
         aside = rows.dataset.report.get("aside") or {}
-        return Preview(fix, 0, 0, aside.get("no_answer", 0) if isinstance(fix, TrimEnd) else 1, is_exact=False, changes=[])
+        kept = aside.get(Trouble.NO_ANSWER, 0) - rows.not_kept(Trouble.NO_ANSWER)
+        return Preview(fix, 0, 0, kept if isinstance(fix, TrimEnd) else 1, is_exact=False, changes=[])
     if rows.findings is None:
         message = "These rows were not looked at for problems yet; wait until that has ended, or ask for it."
         raise Conflict(message, code="not_checked")

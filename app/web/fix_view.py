@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from app.services.previews import Change, Preview
 
 FIX: TypeAdapter[Fix] = TypeAdapter(Fix)
-PLAIN = ("op", "problem", "most", "tokens", "file", "line", "text")
+PLAIN = ("op", "problem", "most", "tokens", "number", "text")
 TITLES = {
     "drop": "Leave rows out", "keep_best": "Keep one of each group", "mask": "Mask what was found", "repair": "Repair the texts",
     "fill": "Fill the placeholders", "balance": "Keep at most so many of each label", "drop_longer": "Leave longer rows out",

@@ -257,6 +257,22 @@ def test_undoing_brings_back_what_was_set_aside_and_takes_added_files_off(play: 
     assert (play.report()["aside"], play.report()["problem_count"], play.state()) == ({"broken": 1, "no_answer": 1}, 2, (1, "ready", 10))
 
 
+def test_rows_set_aside_that_are_not_kept_still_count_when_all_others_are_taken_in(play: Play) -> None:
+    play.do(problem_count=12_001, aside={"no_answer": 12_000, "broken": 1}, not_kept={"no_answer": 2_000, "broken": 1})
+    play.do()
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, TrimEnd()))
+    play.do(rows=20, taken={"no_answer": 10_000}, problems=[])
+    counts = [play.report()[name] for name in ("aside", "problem_count", "not_kept", "problems")]
+    assert counts == [{"no_answer": 2_000, "broken": 1}, 2_001, {"no_answer": 2_000, "broken": 1}, []]
+    play.do(rows=20)
+    play.ask(lambda datasets, _: datasets.append(play.by, play.dataset_id, [play.brought("b.jsonl")]))
+    play.do(rows=25, problem_count=3, aside={"broken": 3}, not_kept={"broken": 2})
+    assert (play.report()["aside"], play.report()["not_kept"]) == ({"no_answer": 2_000, "broken": 4}, {"no_answer": 2_000, "broken": 3})
+    play.do(rows=25)
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    assert play.report()["not_kept"] == {"no_answer": 2_000, "broken": 1}
+
+
 @pytest.mark.parametrize("status", [DatasetStatus.FAILED, DatasetStatus.NEEDS_MAPPING])
 def test_files_that_read_in_another_way_give_nothing_leave_the_rows_there_were(play: Play, status: DatasetStatus) -> None:
     checked(play)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from app.db import Dataset
 from app.db.session import reading, unit_of_work
 from app.domain.datasets import Mapping
 from app.domain.errors import StorageUnavailable
+from app.domain.fixes import Mend
 from app.domain.ports import Brought, Sealed
 from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
+from app.services.desk import Desk
 from workers.claim import claim_and_run
 from workers.import_work import ImportWork
 from workers.worker import Worker
@@ -171,3 +174,26 @@ def test_rows_that_are_added_leave_what_was_set_aside_before_to_be_mended(worker
         kept = [json.loads(line) for line in worker.storage.path(aside.sha256).read_text().splitlines()]
         assert (dataset.version.rows, dataset.report["problem_count"]) == (3, 2)
     assert [(row["file"], row["line"], row["text"]) for row in kept] == [(0, 3, "not json"), (1, 2, kept[1]["text"])]
+
+
+def test_of_an_archive_one_row_is_mended_while_those_on_the_same_line_wait(worker: Worker, owner: Identity) -> None:
+    packed = worker.storage.incoming / "packed"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("a", "b"):
+            archive.writestr(f"{name}.jsonl", ROWS.replace("\n", f"\n{{broken {name}\n", 1))
+    with unit_of_work(worker.engine) as session:
+        dataset_id = Datasets(session, worker.storage, SilentQueue()).create(owner, name="x", files=[Brought("x.zip", packed)]).id
+    finish(worker)
+    mended = Mend(number=2, text='{"prompt": "mended", "completion": "b"}')
+    with unit_of_work(worker.engine) as session:
+        Desk(session, worker.storage, Datasets(session, worker.storage, SilentQueue())).fix(owner, dataset_id, mended)
+    finish(worker)
+    with reading(worker.engine) as session:
+        dataset = session.get_one(Dataset, dataset_id)
+        assert dataset.version is not None
+        aside = dataset.version.file("aside")
+        assert aside is not None
+        (left,) = (json.loads(line) for line in worker.storage.path(aside.sha256).read_text().splitlines())
+        assert (dataset.version.rows, dataset.report["aside"], dataset.report["problem_count"]) == (5, {"broken": 1}, 1)
+        assert [problem["reason"][-12:] for problem in dataset.report["problems"]] == ["(in a.jsonl)"]
+    assert (left["number"], left["text"]) == (1, "{broken a")

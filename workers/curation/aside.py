@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
+from app.domain.aside import MAX_ROWS_KEPT, Aside, rows_aside
+
 if TYPE_CHECKING:
     from app.domain.datasets import Problem
 
-MAX_ROWS = 10_000
-
 
 class AsideWriter:
-    """Writes one JSON object a line: {file, line, code, reason, text}; leaves nothing behind unless `finish` was reached."""
+    """Writes rows that were set aside, each under a number of its own; leaves nothing behind unless `finish` was reached."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self.added = Counter[str]()
         self._file: IO[str] | None = None
-        self._rows = 0
+        self._rows = self._last = 0
 
     def __enter__(self) -> Self:
         return self
@@ -34,29 +36,31 @@ class AsideWriter:
     @property
     def has_room(self) -> bool:
         """Whether another row would be kept."""
-        return self.path is not None and self._rows < MAX_ROWS
+        return self.path is not None and self._rows < MAX_ROWS_KEPT
 
     def copy(self, base: Path | None) -> None:
         """Keep what an earlier version had set aside, if anything, before anything else."""
         if base:
             with base.open(encoding="utf-8") as file:
-                for line in file:
-                    self._write(line)
+                for row in rows_aside(file):
+                    self.keep(row)
 
-    def add(self, problem: Problem, text: str) -> None:
-        """Keep a row, while there is room."""
-        if self.path is None or not self.has_room:
-            return
-        self._write(json.dumps(problem.model_dump(mode="json") | {"text": text.replace("\0", "\\0")}) + "\n")
+    def add(self, problem: Problem, text: str, *, is_cut: bool = False) -> None:
+        """Keep a row that was not set aside before, while there is room; its number is the next one."""
+        if self.has_room:
+            self.keep(Aside(number=self._last + 1, **problem.model_dump(), text=text.replace("\0", "\\0"), is_cut=is_cut))
+            self.added[problem.code] += 1
 
-    def _write(self, line: str) -> None:
+    def keep(self, row: Aside) -> None:
+        """Keep a row under the number it has."""
         if self.path is None:
             return
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part(self.path).open("w", encoding="utf-8")
-        self._file.write(line)
+        self._file.write(json.dumps(row.model_dump()) + "\n")
         self._rows += 1
+        self._last = max(self._last, row.number)
 
     def finish(self) -> None:
         """Give the file its name, if there were rows."""

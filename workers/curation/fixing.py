@@ -18,19 +18,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.datasets import MAX_PROBLEMS_LISTED, Mapping
+from app.domain.datasets import Mapping
 from app.domain.errors import Invalid
 from app.domain.fixes import Fix, Mask, Mend, Outcome, TrimEnd, told
 from app.domain.problems import Mark
 from app.domain.repairs import changed_with_map
 from app.gateways.findings import Findings
-from workers.curation.parquet import in_schema
+from workers.curation.parquet import SCHEMA, in_schema
 from workers.curation.stored import VersionWriter, stored_example, stored_row
 from workers.curation.taking_in import leave_behind, taken_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import IO
+
+    from numpy.typing import NDArray
 
     from app.domain.datasets import Row
     from app.domain.problems import Finding
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     Tell = Callable[[int, int, int], None]
 
 FILE_BITS = 32
-"""A row's place among all files in one number: its file's, and below it its line's."""
+"""Where a row stands in one number: its file's, and below it its line's."""
 
 
 class FixSpec(BaseModel):
@@ -170,34 +172,37 @@ def _take_in(spec: FixSpec, writer: VersionWriter, tell: Tell, parse: Parse) -> 
     if spec.aside is None or spec.aside_out is None:
         raise Invalid("No row of this version was set aside.", param="fix", code="nothing_changed")
     taken = taken_in(spec.fix, spec.aside, parse)
-    waiting = list(taken)
     with pq.ParquetFile(spec.rows) as file:
+        places = _places(file, taken)
+        done = 0
         for group in range(file.metadata.num_row_groups):
             table = in_schema(file.read_row_group(group))
-            places = _places(table)
-            ready = [each for each in waiting if _place(each) < places[-1]]
-            waiting = waiting[len(ready) :]
-            writer.write(_inserted(table, places, ready))
+            here = slice(*np.searchsorted(places, [done, done + table.num_rows]).tolist())
+            writer.write(_inserted(table, places[here] - done, taken[here]))
+            done += table.num_rows
             tell(writer.rows, file.metadata.num_rows + len(taken), writer.rows)
-        writer.write(pa.Table.from_pylist([stored_example(each.example, each._asdict()) for each in waiting], schema=writer.schema))
-    left = leave_behind(spec.aside, spec.aside_out, taken)
-    listed = [{name: row[name] for name in ("file", "line", "code", "reason")} for row in left[:MAX_PROBLEMS_LISTED]]
-    report = {"aside": dict(Counter(row["code"] for row in left)), "problem_count": len(left), "problems": listed}
-    return Outcome(added=len(taken)), report
+        writer.write(_as_table(taken[np.searchsorted(places, done) :]))
+    problems = leave_behind(spec.aside, spec.aside_out, taken)
+    return Outcome(added=len(taken)), {"taken": dict(Counter(each.code for each in taken)), "problems": problems}
 
 
-def _place(taken: TakenIn) -> int:
-    return taken.file << FILE_BITS | taken.line
+def _places(file: Any, taken: list[TakenIn]) -> NDArray[np.int64]:
+    """Return before which row each comes in: behind the last one of its file that stands on an earlier line.
+
+    Lines need not rise: each member of an archive begins anew, under the same file.
+    """
+    table = file.read(columns=["file", "line"])
+    stands = {name: table.column(name).fill_null(0).to_numpy().astype(np.int64) for name in table.column_names}
+    lowest_from_here = np.minimum.accumulate((stands.get("file", np.int64(0)) << FILE_BITS | stands["line"])[::-1])[::-1]
+    return np.searchsorted(lowest_from_here, np.array([each.file << FILE_BITS | each.line for each in taken], np.int64))
 
 
-def _places(table: Any) -> Any:
-    file, line = (table.column(name).fill_null(0).to_numpy().astype(np.int64) for name in ("file", "line"))
-    return (file << FILE_BITS) | line
-
-
-def _inserted(table: Any, places: Any, taken: list[TakenIn]) -> Any:
+def _inserted(table: Any, places: NDArray[np.int64], taken: list[TakenIn]) -> Any:
     if not taken:
         return table
-    more = pa.Table.from_pylist([stored_example(each.example, each._asdict()) for each in taken], schema=table.schema)
-    order = np.argsort(np.concatenate([places, [_place(each) for each in taken]]), kind="stable")
-    return pa.concat_tables([table, more]).take(pa.array(order))
+    order = np.insert(np.arange(table.num_rows), places, table.num_rows + np.arange(len(taken)))
+    return pa.concat_tables([table, _as_table(taken)]).take(pa.array(order))
+
+
+def _as_table(taken: list[TakenIn]) -> Any:
+    return pa.Table.from_pylist([stored_example(each.example, each._asdict()) for each in taken], schema=SCHEMA)

@@ -97,7 +97,8 @@ class Findings:
         if len(listed) < MAX_PROBLEMS_LISTED:
             listed.append(problem)
         if self._aside.has_room:
-            self._aside.add(problem, found.text())
+            text, is_cut = found.text()
+            self._aside.add(problem, text, is_cut=is_cut)
 
     def count_unknown_as_problems(self) -> None:
         """List rows of unknown shape among the problems, in the files' order."""
@@ -148,7 +149,11 @@ def _import(spec: ImportSpec, tell: Progress, *, presumes_utf8: bool) -> tuple[I
         report = _report(reading, findings, status, [note for note in [*_notes(reading, findings), sides.note(writer.rows)] if note])
         if status is not DatasetStatus.READY:
             return report, _sentence(reading, findings, report)
-        kept = {"rows": writer.rows, "sha256": writer.finish(sides.is_validation if sides.are_learnt else None)}
+        kept = {
+            "rows": writer.rows,
+            "not_kept": dict(findings.codes - aside.added),
+            "sha256": writer.finish(sides.is_validation if sides.are_learnt else None),
+        }
         return report.model_copy(update=kept | {"train_rows": writer.counts[Split.TRAIN], "test_rows": writer.counts[Split.TEST]}), ""
 
 

@@ -40,15 +40,16 @@ class Aside:
         """Return the problem to list; its reason can be shown, stored and sent anywhere."""
         return Problem(line=self.line, reason=as_plain(self.reason + where), code=self.code, file=file)
 
-    def text(self) -> str:
-        """Return the row as text, within bounds."""
+    def text(self) -> tuple[str, bool]:
+        """Return the row as text, within bounds, and whether that is but its beginning."""
         if isinstance(self.raw, bytes):
-            found = self.raw[:MAX_TEXT_BYTES].decode("utf-8", "replace")
+            found = self.raw[: MAX_TEXT_BYTES + 1].decode("utf-8", "replace")
         elif isinstance(self.raw, str) or self.raw is None:
             found = self.raw or ""
         else:
             found = json.dumps(self.raw, ensure_ascii=False, indent=2)
-        return found.encode("utf-8", "backslashreplace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+        whole = found.encode("utf-8", "backslashreplace")
+        return whole[:MAX_TEXT_BYTES].decode("utf-8", "ignore"), len(whole) > MAX_TEXT_BYTES
 
 
 def as_plain(reason: str) -> str:
@@ -66,7 +67,7 @@ def as_row(line: int, value: Any, doubled: str | None = None, side: str | None =
     if isinstance(value, list) and value and not any(isinstance(cell, list | dict) for cell in value):
         return RawRow(line, {column_name("", place): cell for place, cell in enumerate(value)}, side)
     kind = {list: "a list", bool: "true or false", type(None): "null"}.get(type(value), "a number")
-    return Aside(line, f"{NO_ROW}: {kind}", raw=json.dumps(value, ensure_ascii=False)[:MAX_TEXT_BYTES])
+    return Aside(line, f"{NO_ROW}: {kind}", raw=json.dumps(value, ensure_ascii=False)[: MAX_TEXT_BYTES + 1])
 
 
 def column_name(given: str, place: int) -> str:

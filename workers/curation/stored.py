@@ -50,8 +50,6 @@ def _stored(turn: Message | Turn) -> dict[str, Any]:
 class VersionWriter:
     """Writes rows to `out`, numbered anew; leaves nothing behind unless `finish` was reached."""
 
-    schema = SCHEMA
-
     def __init__(self, out: Path) -> None:
         self._out, self._part = out, part_of(out)
         self.rows, self.sides = 0, Counter[str]()

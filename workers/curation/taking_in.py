@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.domain.datasets import Example, Problem
+from app.domain.aside import rows_aside
+from app.domain.datasets import MAX_PROBLEMS_LISTED, Example, Problem
 from app.domain.errors import Invalid, NotFound
 from app.domain.fixes import Mend, TrimEnd
 from app.domain.problems import Trouble
+from workers.curation.aside import AsideWriter
 from workers.curation.messages import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from app.domain.aside import Aside
 
     Parse = Callable[[str], Example | Problem]
     """Turns the text of a row into an example, or says why it is none."""
@@ -22,8 +26,10 @@ CONVERSATIONS = ("messages", "conversations", "conversation")
 
 
 class TakenIn(NamedTuple):
-    """An example, and where its row stood."""
+    """An example, the number and the code its row was set aside under, and where it stood."""
 
+    number: int
+    code: str
     file: int
     line: int
     example: Example
@@ -35,27 +41,32 @@ def taken_in(fix: Mend | TrimEnd, aside: Path, parse: Parse) -> list[TakenIn]:
         return [_mended(fix, aside, parse)]
     found: list[TakenIn] = []
     for row in set_aside(aside):
-        text = without_unanswered_end(row["text"]) if row["code"] == Trouble.NO_ANSWER else None
+        text = without_unanswered_end(row.text) if row.code == Trouble.NO_ANSWER and not row.is_cut else None
         example = parse(text) if text else None
         if isinstance(example, Example):
-            found.append(TakenIn(row["file"], row["line"], example))
+            found.append(_taken(row, example))
     return sorted(found, key=lambda each: (each.file, each.line))
 
 
 def leave_behind(aside: Path, out: Path, taken: list[TakenIn]) -> list[dict[str, Any]]:
-    """Write the rows that stay set aside, and return them; without any there is no file."""
-    places = {(each.file, each.line) for each in taken}
-    left = [row for row in set_aside(aside) if (row["file"], row["line"]) not in places]
-    if left:
-        out.write_text("".join(json.dumps(row) + "\n" for row in left), encoding="utf-8")  # as AsideWriter does: ASCII, so always UTF-8
-    return left
+    """Write the rows that stay set aside under their numbers, and return the first of them to be listed; without any there is no file."""
+    gone = {each.number for each in taken}
+    listed: list[dict[str, Any]] = []
+    with AsideWriter(out) as writer:
+        for row in set_aside(aside):
+            if row.number in gone:
+                continue
+            writer.keep(row)
+            if len(listed) < MAX_PROBLEMS_LISTED:
+                listed.append(row.model_dump(include=set(Problem.model_fields)))
+        writer.finish()
+    return listed
 
 
-def set_aside(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows that were set aside: file, line, code, reason, text."""
-    with path.open(encoding="utf-8", errors="surrogatepass") as file:
-        for line in file:
-            yield json.loads(line)
+def set_aside(path: Path) -> Iterator[Aside]:
+    """Yield the rows that were set aside."""
+    with path.open(encoding="utf-8") as file:
+        yield from rows_aside(file)
 
 
 def without_unanswered_end(text: str) -> str | None:
@@ -79,9 +90,14 @@ def _is_answer(turn: Any) -> bool:
 
 
 def _mended(fix: Mend, aside: Path, parse: Parse) -> TakenIn:
-    if not any((row["file"], row["line"]) == (fix.file, fix.line) for row in set_aside(aside)):
-        raise NotFound(f"No row was set aside on line {fix.line:,} of that file; it may be mended already.", param="line")
+    row = next((row for row in set_aside(aside) if row.number == fix.number), None)
+    if row is None:
+        raise NotFound(f"No row is set aside under the number {fix.number:,}; it may be mended already.", param="number")
     example = parse(fix.text)
     if isinstance(example, Problem):
         raise Invalid(f"The row cannot be used as it stands now: {example.reason}.", param="text", code=example.code)
-    return TakenIn(fix.file, fix.line, example)
+    return _taken(row, example)
+
+
+def _taken(row: Aside, example: Example) -> TakenIn:
+    return TakenIn(row.number, row.code, row.file, row.line, example)

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app.db import Dataset
+from app.domain.aside import MAX_ROWS_KEPT
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import StudioError
 from app.domain.fixes import offers
@@ -110,5 +111,6 @@ def _rows_page(visit: Visit, dataset: Dataset, asked: Asked) -> Response:
         offers=[(offer, fix_view.address_of(head.here, offer, asked)) for offer in offered], grouped=desk_view.GROUPED,
         grid=grid_of(found.rows, visit.studio.count_tokens, asked.max_tokens), next_after=found.next_after, page_rows=PAGE_ROWS,
         aside=aside, more_aside=more_aside, next_aside=max(0, asked.after) + PAGE_ROWS, lengths=desk_view.lengths_with(asked.max_tokens),
+        not_kept=rows.not_kept(problem) if problem else 0, most_kept=MAX_ROWS_KEPT,
         origin=dataset.mapping or {}, file_name=lambda place: names[place] if place < len(names) else dataset.filename,
     )  # fmt: skip

@@ -86,7 +86,8 @@ def test_problems_are_counted_with_those_set_aside(client: TestClient, desk: str
 
 def test_rows_set_aside_come_with_their_text(client: TestClient, desk: str) -> None:
     told = client.get(f"{desk}/aside", params={"code": "no_answer"}).json()
-    assert [(row["file"], row["line"], "Is anybody there?" in row["text"]) for row in told["data"]] == [(1, 12, True)]
+    assert [(row["number"], row["file"], row["line"], "Is anybody there?" in row["text"]) for row in told["data"]] == [(2, 1, 12, True)]
+    assert (told["data"][0]["is_cut"], told["not_kept"]) == (False, {})
     first = client.get(f"{desk}/aside", params={"limit": 2}).json()
     rest = client.get(f"{desk}/aside", params={"limit": 2, "after": 2}).json()
     assert (len(first["data"]), first["has_more"], len(rest["data"]), rest["has_more"]) == (2, True, 1, False)

@@ -54,7 +54,7 @@ def test_nothing_is_offered_that_the_rows_give_no_reason_for() -> None:
         (Balance(most=200), Outcome(dropped=5), "5 rows left out (frequent labels)"),
         (DropLonger(tokens=2048), Outcome(dropped=5), "5 rows left out (longer than 2,048 tokens)"),
         (TrimEnd(), Outcome(added=3), "3 rows taken in"),
-        (Mend(line=4, text="{}"), Outcome(added=1), "1 row taken in"),
+        (Mend(number=4, text="{}"), Outcome(added=1), "1 row taken in"),
         (Drop(problem=Trouble.PII), Outcome(), "Nothing changed (personal data)"),
     ],
 )

@@ -174,7 +174,7 @@ def test_rows_that_were_set_aside_and_lengths_without_a_limit_are_refused(tmp_pa
         read.select(Drop(problem=Trouble.BROKEN))
     with pytest.raises(Invalid, match="how many tokens"):
         read.select(Drop(problem=Trouble.TOO_LONG))
-    assert touched(read, Mend(line=1, text="{}")) == dropped(read, Mend(line=1, text="{}")) == []
+    assert touched(read, Mend(number=1, text="{}")) == dropped(read, Mend(number=1, text="{}")) == []
 
 
 def test_the_groups_of_the_gateway_are_columns_of_the_file() -> None:

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.domain.aside import MAX_ROWS_KEPT
 from tests.workers.curation.conftest import Imported, Importer, chat_line
-from workers.curation.aside import MAX_ROWS
 from workers.curation.rows import MAX_TEXT_BYTES
 
 TICKETS = "utterance,intent\ncancel it,cancel\nwhere is it?,track\n"
@@ -61,10 +61,13 @@ def test_rows_set_aside_are_kept_as_text_to_be_mended(imported: Importer) -> Non
 
 
 def test_what_is_kept_of_rows_set_aside_is_bounded(imported: Importer) -> None:
-    found = imported(chat_line() + chat_line("x" * 200_000, answer="") + "{]\n" * (MAX_ROWS + 50))
-    assert len(found.aside) == MAX_ROWS
+    found = imported(chat_line() + chat_line("x" * 200_000, answer="") + "{]\n" * (MAX_ROWS_KEPT + 50))
+    assert len(found.aside) == MAX_ROWS_KEPT
+    assert [row["number"] for row in found.aside] == list(range(1, MAX_ROWS_KEPT + 1))
+    assert [row["is_cut"] for row in found.aside[:2]] == [True, False]
     assert max(len(row["text"].encode()) for row in found.aside) <= MAX_TEXT_BYTES
-    assert found.report.problem_count == MAX_ROWS + 51
+    assert found.report.problem_count == MAX_ROWS_KEPT + 51
+    assert found.report.not_kept == {"broken": 51}
 
 
 def test_nothing_is_kept_aside_while_columns_want_to_be_mapped(imported: Importer) -> None:

@@ -1,0 +1,37 @@
+"""Rows that were set aside at reading, as they are kept beside a dataset's rows: one JSON object a line.
+
+Each has a number of its own, since a file and a line are not enough: every member of an archive begins with its first line.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAX_ROWS_KEPT = 10_000
+"""Of more rows the others are but counted."""
+
+
+class Aside(BaseModel):
+    """A row that was set aside at reading, as its file has it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    number: int = Field(description="Which of the rows set aside this is; it stays the same while others are taken in.")
+    file: int = 0
+    line: int
+    code: str = "broken"
+    reason: str
+    text: str = ""
+    is_cut: bool = Field(False, description="Whether the text is but the beginning of a row that is longer than what is kept.")
+
+
+def rows_aside(lines: Iterable[str]) -> Iterator[Aside]:
+    """Read rows that were set aside; those that were kept before they had numbers are numbered by their place."""
+    for place, line in enumerate(lines, 1):
+        yield Aside.model_validate({"number": place} | json.loads(line))
