@@ -88,6 +88,14 @@ class Tab(NamedTuple):
     is_here: bool
 
 
+class GoalLink(NamedTuple):
+    """A goal as a link that shows what it needs."""
+
+    href: str
+    label: str
+    is_chosen: bool
+
+
 @dataclass(frozen=True)
 class Task:
     """What a worker is doing with a dataset, in words, and how far it is; `share` is None while that is not known."""
@@ -113,6 +121,7 @@ class Head:
     can_undo: bool
     is_checked: bool
     is_checking: bool
+    query: Mapping[str, str]
 
     @property
     def here(self) -> str:
@@ -150,13 +159,17 @@ class Head:
         return NEEDED[self.advice.goal].title if self.advice else ""
 
     @property
-    def goals(self) -> list[tuple[str, str]]:
-        """The goals one may have, for a menu."""
-        return [(str(goal), f"{needed.title}: {needed.about}") for goal, needed in NEEDED.items()]
+    def goals(self) -> list[GoalLink]:
+        """The goals one may have, for a menu; the filters of the page stay."""
+        chosen = self.advice.goal if self.advice else None
+        return [
+            GoalLink(f"{self.address}?{urlencode({**self.query, 'goal': goal})}", f"{needed.title}: {needed.about}", goal is chosen)
+            for goal, needed in NEEDED.items()
+        ]
 
 
-def head_of(desk: Desk, dataset: Dataset, tab: str, goal: Goal | None = None) -> Head:
-    """Return the heading of a dataset's page."""
+def head_of(desk: Desk, dataset: Dataset, tab: str, goal: Goal | None = None, *, query: Mapping[str, str] | None = None) -> Head:
+    """Return the heading of a dataset's page; `query` is what the page's address asks for."""
     version = dataset.version
     work = desk.work(dataset)
     ready = dataset.status == DatasetStatus.READY and version is not None
@@ -165,6 +178,7 @@ def head_of(desk: Desk, dataset: Dataset, tab: str, goal: Goal | None = None) ->
         sentence=_sentence(dataset), advice=advise(goal or goal_of(dataset), version.rows) if ready and version else None,
         last_change=str(version.step.get("words", "")) if version and version.parent_id else "", can_undo=desk.can_undo(dataset),
         is_checked=bool(version and version.findings), is_checking=bool(work and work.task.get("kind") == "check"),
+        query=query or {},
     )  # fmt: skip
 
 

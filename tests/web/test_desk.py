@@ -244,6 +244,15 @@ def test_how_many_are_enough_goes_by_the_goal(browser: TestClient, desk: str, sa
     assert "683 of 1,000 to 5,000" in browser.get(f"{ready}?goal=domain").text
 
 
+def test_choosing_a_goal_keeps_what_the_page_shows(browser: TestClient, desk: str) -> None:
+    goals = re.compile(r'href="(/datasets/[^"]*goal=[^"]*)"')
+    for page in (browser.get(f"{desk}?problem=pii&q=parcel"), browser.get(f"{desk}?problem=pii&q=parcel", headers=part("dataset_rows"))):
+        links = [link.replace("&amp;", "&") for link in goals.findall(page.text.split('<details class="menu"><summary>', 1)[1])]
+        assert f"{desk}?problem=pii&q=parcel&goal=format" in links
+    there = browser.get(f"{desk}?problem=pii&goal=format").text
+    assert hidden(there, "goal") == "format"
+
+
 def test_statistics_have_a_table_behind_each_drawing(browser: TestClient, desk: str) -> None:
     page = browser.get(f"{desk}/statistics").text
     assert page.count('<svg class="plot histogram"') == 2

@@ -24,7 +24,7 @@ router = APIRouter(include_in_schema=False)
 def show_statistics(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Query()]) -> Response:
     """Show how long rows and answers are, which labels and languages there are, and what was found."""
     dataset = visit.datasets.get(visit.identity, dataset_id)
-    head = desk_view.head_of(visit.desk, dataset, "statistics", asked.goal)
+    head = desk_view.head_of(visit.desk, dataset, "statistics", asked.goal, query=visit.request.query_params)
     found = head.summary
     tokens = found.get("tokens") or {}
     drawn = [
@@ -44,7 +44,7 @@ def show_statistics(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, 
 def show_preflight(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Query()], *, look: bool = False) -> Response:
     """Show what a run on these rows would learn, token by token; the look itself comes after the page."""
     dataset = visit.datasets.get(visit.identity, dataset_id)
-    head = desk_view.head_of(visit.desk, dataset, "preflight", asked.goal)
+    head = desk_view.head_of(visit.desk, dataset, "preflight", asked.goal, query=visit.request.query_params)
     chosen = preflight_view.chosen(visit.request.query_params, STARTER)
     try:
         settings = settings_for(chosen.preset, chosen.settings)
@@ -66,7 +66,7 @@ def show_preflight(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Q
 def show_history(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Query()]) -> Response:
     """Show the files a dataset was made of, what happened to it, and which runs have used it."""
     dataset = visit.datasets.get(visit.identity, dataset_id)
-    head = desk_view.head_of(visit.desk, dataset, "history", asked.goal)
+    head = desk_view.head_of(visit.desk, dataset, "history", asked.goal, query=visit.request.query_params)
     has_map = bool(dataset.version and dataset.version.file("mask_map"))
     return visit.page(
         "datasets/history.html", also=() if head.is_live or not visit.wants("dataset_now") else ("dataset_events", "live"),

@@ -92,7 +92,7 @@ def export_rows(
 
 
 def _rows_page(visit: Visit, dataset: Dataset, asked: Asked) -> Response:
-    head = desk_view.head_of(visit.desk, dataset, "", asked.goal)
+    head = desk_view.head_of(visit.desk, dataset, "", asked.goal, query=visit.request.query_params)
     rows = DeskRows(visit.desk, dataset)
     counts = rows.counts(asked.max_tokens)
     total = dataset.version.rows if dataset.version else 0
@@ -105,7 +105,7 @@ def _rows_page(visit: Visit, dataset: Dataset, asked: Asked) -> Response:
     names = [file.filename for file in dataset.files] or [dataset.filename]
     return visit.page(
         "datasets/show.html",
-        also=() if head.is_live or not visit.wants("dataset_now") else ("dataset_rows", "live"),
+        also=_beside(visit, head),
         dataset=dataset, head=head, asked=asked, chips=desk_view.chips_of(asked, counts, total, is_checked=head.is_checked),
         bold=bold, why=why, weight=EXPLAINED[problem].weight if problem else "", count=counts.get(problem, 0) if problem else 0,
         offers=[(offer, fix_view.address_of(head.here, offer, asked)) for offer in offered], grouped=desk_view.GROUPED,
@@ -114,3 +114,10 @@ def _rows_page(visit: Visit, dataset: Dataset, asked: Asked) -> Response:
         not_kept=rows.not_kept(problem) if problem else 0, most_kept=MAX_ROWS_KEPT,
         origin=dataset.mapping or {}, file_name=lambda place: names[place] if place < len(names) else dataset.filename,
     )  # fmt: skip
+
+
+def _beside(visit: Visit, head: desk_view.Head) -> tuple[str, ...]:
+    """Return which other parts of the page change: its rows with the end of some work, links that keep the filters with these."""
+    if visit.wants("dataset_rows"):
+        return ("dataset_guide",)
+    return () if head.is_live or not visit.wants("dataset_now") else ("dataset_rows", "live")
