@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MAX_RATIO = 100
 FREE_BYTES = 10 * 1024 * 1024
 """So much may come out of anything, however small it was."""
+OF_ALL_FILES = frozenset({"bomb", "too_large"})
+"""Codes of what is counted over all files of an import, so that it ends with them."""
 MAX_MEMBERS = 1_000
 PIECE_BYTES = 256 * 1024
 HEAD_BYTES = 512
@@ -84,33 +86,28 @@ class Unpacking:
         self.notes: list[str] = []
         self._packed = self._out = 0
 
-    def parts(self, files: list[UploadedFile]) -> Iterator[Part]:
-        """Yield what rows are to be read from; a part's file is there until the next is asked for."""
+    def parts(self, file: UploadedFile, place: int = 0) -> Iterator[Part]:
+        """Yield what rows of an upload are to be read from; a part's file is there until the next is asked for."""
+        size = file.path.stat().st_size
+        self._packed += size
+        kind = _kind(file.path)
         try:
-            for place, file in enumerate(files):
-                size = file.path.stat().st_size
-                self._packed += size
-                kind = _kind(file.path)
-                if kind is zipfile.ZipFile and not is_workbook(file.path, file.filename):
-                    yield from self._members(file, place)
-                elif kind is None or kind is zipfile.ZipFile:
-                    yield Part(file.path, file.filename, place, weight=size)
-                else:
-                    self._unpack(file, kind)
-                    yield Part(self.scratch, without_suffix(file.filename), place, weight=size)
+            if kind is zipfile.ZipFile and not is_workbook(file.path, file.filename):
+                yield from self._members(file, place)
+            elif kind is None or kind is zipfile.ZipFile:
+                yield Part(file.path, file.filename, place, weight=size)
+            else:
+                self._unpack(file, kind)
+                yield Part(self.scratch, without_suffix(file.filename), place, weight=size)
         finally:
             self.scratch.unlink(missing_ok=True)
 
-    def names(self, files: list[UploadedFile]) -> list[str]:
+    def names(self, file: UploadedFile) -> list[str]:
         """Return the names that `parts` will give, without unpacking anything."""
-        found = []
-        for file in files:
-            if _kind(file.path) is zipfile.ZipFile and not is_workbook(file.path, file.filename):
-                with _in_words(file.filename), zipfile.ZipFile(file.path) as archive:
-                    found += [member.filename for member in self._chosen(archive, file.filename)[0]]
-            else:
-                found.append(without_suffix(file.filename))
-        return found
+        if _kind(file.path) is not zipfile.ZipFile or is_workbook(file.path, file.filename):
+            return [without_suffix(file.filename)]
+        with _in_words(file.filename), zipfile.ZipFile(file.path) as archive:
+            return [member.filename for member in self._chosen(archive, file.filename)[0]]
 
     def _unpack(self, file: UploadedFile, opened: Callable[[IO[bytes]], Any]) -> None:
         with _in_words(file.filename), file.path.open("rb") as packed, opened(packed) as stream:

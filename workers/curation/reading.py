@@ -15,7 +15,7 @@ from app.domain.exported import is_exported
 from app.domain.mapping import absent, apply, has_columns, no_such_column, values_of
 from workers.curation.arrow_rows import arrow_rows, parquet_rows
 from workers.curation.columns import SAMPLE_ROWS, Columns
-from workers.curation.containers import Part, Unpacking, UploadedFile
+from workers.curation.containers import OF_ALL_FILES, Part, Unpacking, UploadedFile
 from workers.curation.dialects import Dialect
 from workers.curation.encodings import guess_encoding
 from workers.curation.fast_json import Lines, Understood, begins_plainly, fast_rows
@@ -125,20 +125,41 @@ class Reading:
         return min(self.size, self._before + int(share * (self.parts[-1].part.weight if self.parts else 0)))
 
     def __iter__(self) -> Iterator[tuple[PartCount, Found]]:
-        self.size = sum(file.path.stat().st_size for file in self.files)
         self._missing = set(values_of(self.mapping)) if self.mapping else set()
         unpacking = Unpacking(self.scratch, self.max_bytes)
-        names = unpacking.names(self.files)
-        sides, self._is_alone = by_names(names), len(names) == 1
-        for part in unpacking.parts(self.files):
+        for part, rows in self._unpacked(unpacking):
             count = PartCount(part)
             self.parts.append(count)
             self._source, self._share = None, 0.0
-            for found in self._found(part, sides.get(part.name)):
+            for found in rows:
                 yield count, found
             self._before += part.weight
         self.notes += [*unpacking.notes, *([told] if (told := self.doubled.told()) else [])]
         self._check_missing(self.columns.names)
+
+    def _unpacked(self, unpacking: Unpacking) -> Iterator[tuple[Part, Iterable[Found]]]:
+        """Yield the files there are, one after the other, each with what is in it; of several uploads one may be past unpacking."""
+        sizes = [file.path.stat().st_size for file in self.files]
+        self.size = sum(sizes)
+        names = [name for file in self.files for name in self._names(unpacking, file)]
+        sides, self._is_alone = by_names(names), len(names) == 1
+        for place, file in enumerate(self.files):
+            self._before = sum(sizes[:place])
+            try:
+                for part in unpacking.parts(file, place):
+                    yield part, self._found(part, sides.get(part.name))
+            except StudioError as error:
+                if len(self.files) == 1 or error.code in OF_ALL_FILES:
+                    raise
+                yield Part(file.path, file.filename, place), [_unread(error)]
+
+    def _names(self, unpacking: Unpacking, file: UploadedFile) -> list[str]:
+        try:
+            return unpacking.names(file)
+        except StudioError:
+            if len(self.files) == 1:
+                raise
+            return [file.filename]  # what is wrong with it is told in its place among the others
 
     def _found(self, part: Part, side: Side | None) -> Iterator[Found]:
         try:
@@ -154,7 +175,7 @@ class Reading:
         except StudioError as error:
             if self._is_alone or error.code == "unknown_column":
                 raise
-            yield Aside(1, f"the file cannot be read: {error.message}")
+            yield _unread(error)
 
     def _many_at_a_time(self, part: Part, sniffed: Sniffed, *, is_certain: bool) -> Iterator[Found]:
         """Yield what lines of JSON are, whole blocks at once where their rows are plain."""
@@ -246,6 +267,10 @@ class Reading:
         if self._missing:
             value = min(self._missing)
             raise no_such_column((absent(dict.fromkeys(columns), value) or [value])[0], columns)
+
+
+def _unread(error: StudioError) -> Aside:
+    return Aside(1, f"the file cannot be read: {error.message}")
 
 
 def _in_lower_case(columns: list[str]) -> dict[str, str]:

@@ -68,7 +68,7 @@ def test_what_unpacks_to_far_more_than_it_was_is_stopped_on_the_way(tmp_path: Pa
     bomb, scratch = tmp_path / "bomb", tmp_path / "scratch"
     bomb.write_bytes(PACKERS[suffix](b"\n" * 64 * MEBIBYTE))
     with pytest.raises(Invalid, match="more than 100 times its size") as found:
-        list(Unpacking(scratch, 10**12).parts([UploadedFile(bomb, "rows.jsonl" + suffix)]))
+        list(Unpacking(scratch, 10**12).parts(UploadedFile(bomb, "rows.jsonl" + suffix)))
     assert found.value.code == "bomb"
     assert not scratch.exists()
 
@@ -83,7 +83,7 @@ def test_a_zip_bomb_of_many_members_is_stopped_by_their_sum(tmp_path: Path) -> N
     bomb = tmp_path / "bomb"
     bomb.write_bytes(zipped({f"{number}.jsonl": b"\n" * MEBIBYTE for number in range(64)}))
     with pytest.raises(Invalid, match="more than 100 times"):
-        list(Unpacking(tmp_path / "scratch", 10**12).parts([UploadedFile(bomb, "a.zip")]))
+        list(Unpacking(tmp_path / "scratch", 10**12).parts(UploadedFile(bomb, "a.zip")))
 
 
 def test_files_of_an_archive_are_read_each_by_its_own_shape(imported: Importer) -> None:
@@ -159,3 +159,35 @@ def test_one_file_that_cannot_be_read_does_not_spoil_the_others(imported: Import
     found = imported(zipped({"rows.jsonl": ROWS, "other.json": b"\x89PNG\r\n\x1a\n\0"}), "all.zip")
     assert (found.report.rows, found.report.problem_count) == (30, 1)
     assert "other.json is a PNG picture" in found.problems[0][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("b.zip", zipped({"rows.jsonl": ROWS})[:200], "is damaged"),
+        ("b.zip", locked(), "locked with a password"),
+        ("b.zip", zipped({"word/document.xml": b"<x/>"}), "is a Word document"),
+        ("b.zip", zipped({"inner.zip": zipped({"rows.jsonl": ROWS})}), "packed twice"),
+        ("b.jsonl.gz", gzip.compress(ROWS)[:-20], "is damaged"),
+    ],
+)
+def test_one_upload_that_cannot_be_unpacked_does_not_spoil_the_others(imported: Importer, name: str, content: bytes, why: str) -> None:
+    found = imported({"a.jsonl": ROWS, name: content, "c.jsonl.gz": gzip.compress(chat_line("c").encode())})
+    assert (found.report.status, found.report.rows, found.files) == ("ready", 31, ["rows.parquet"])
+    assert [(each.file, each.line, each.code) for each in found.report.problems] == [(1, 1, "broken")]
+    assert why in found.report.problems[0].reason
+    assert f"{name}: 0 rows were read, 1 set aside." in found.report.notes
+
+
+def test_rows_that_came_out_of_an_archive_before_its_damage_are_read(imported: Importer) -> None:
+    packed = bytearray(zipped({"one.jsonl": ROWS, "two.jsonl": chat_line("two").encode()}))
+    packed[packed.rindex(b"two.jsonl", 0, packed.index(b"PK\x01\x02")) + 12] ^= 0xFF
+    found = imported({"a.jsonl": chat_line("a"), "b.zip": bytes(packed)})
+    assert (found.report.status, found.report.rows, found.report.problem_count) == ("ready", 31, 1)
+    assert "b.zip is damaged" in found.report.problems[0].reason
+
+
+def test_a_bomb_among_other_uploads_ends_the_import(imported: Importer) -> None:
+    found = imported({"a.jsonl": ROWS, "b.jsonl.gz": gzip.compress(b"\n" * 64 * MEBIBYTE)})
+    assert (found.report.status, found.files) == ("failed", [])
+    assert "more than 100 times its size" in found.reason
