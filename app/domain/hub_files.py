@@ -6,15 +6,19 @@ The rules are the Hub's own, so that the splits are those that its viewer shows.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from app.domain.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    Piece = Callable[[str], object] | None
+    """Tells whether a part of a path fits; None where any number of them does."""
     Splits = dict[str, list[str]]
 
 KEYWORDS = {
@@ -26,8 +30,13 @@ PACKED = frozenset({".gz", ".zst", ".zip"})
 KINDS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".xlsx"})
 NOT_ROWS = frozenset({"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "dummy_data.zip"})
 SHARD = re.compile(r"data/(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]+")
-MAX_WORK = 5_000_000
-"""Files times patterns: whoever writes a card decides both, and may not keep a process busy by them."""
+WILD = re.compile(r"[*?\[]")
+MAX_STEPS = 500_000
+"""Each is a few calls, about a microsecond: whoever writes a card decides how many it takes, and may not keep a process busy by them."""
+STEPS_OF_A_LETTER, STEPS_OF_AN_ENTRY, STEPS_OF_A_NAME = 8, 6, 10
+"""What it takes to read a letter of a pattern and an entry of a card, and to tell a file's split by its name."""
+PARTS_OF_A_STEP, LETTERS_OF_A_STEP = 4, 100
+"""How many parts of a path ** goes through, and how many letters are compared, in one step."""
 
 
 def kind_of(path: str) -> str:
@@ -46,11 +55,8 @@ def kind_of(path: str) -> str:
 def sort_files(paths: Sequence[str], card: Any) -> dict[str, Splits]:
     """Return configuration → split → files, given all paths of a dataset and the head of its README."""
     rows = [path for path in paths if kind_of(path)]
-    declared = [entry for entry in _configs_of(card) if isinstance(entry, dict)]
-    patterns = sum(len(wanted) for entry in declared for wanted in _patterns(entry.get("data_files")).values())
-    if patterns * len(rows) > MAX_WORK:
-        raise Invalid("This dataset declares more files than can be looked through. Fetch its files one by one by their address.")
-    found = {str(entry.get("config_name", "default")): _declared(rows, entry) for entry in declared}
+    files = _Files(rows)
+    found = {str(entry.get("config_name", "default")): _declared(files, entry) for entry in _configs_of(card) if isinstance(entry, dict)}
     found = {name: splits for name, splits in found.items() if splits}
     if found:
         return found
@@ -72,18 +78,57 @@ def split_by_name(paths: Sequence[str]) -> Splits:
 
 def matches(path: str, pattern: str) -> bool:
     """Return whether a path fits a pattern: * stays in a folder, ** goes through any number of them."""
-    return _fit(path.split("/"), pattern.removeprefix("./").split("/"))
+    return _fit(path.split("/"), [_piece(piece) for piece in pattern.removeprefix("./").split("/")])
 
 
-def _fit(parts: list[str], wanted: list[str]) -> bool:
+class _Files:
+    """The files there are, in order, found by where they lie; Invalid once that has taken more steps than there may be."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths, self._steps = sorted(paths), 0
+
+    def below(self, start: str) -> list[str]:
+        """Return the files whose paths begin so."""
+        first = bisect_left(self._paths, start)
+        there = (self._paths[place] for place in range(first, len(self._paths)))
+        found = list(takewhile(lambda path: path.startswith(start), there))
+        self.count(STEPS_OF_A_NAME + len(found))
+        return found
+
+    def fitting(self, pattern: str) -> list[str]:
+        """Return the files that a pattern means."""
+        pattern = pattern.removeprefix("./")
+        start = WILD.split(pattern, maxsplit=1)[0]
+        there, known = self.below(start), start.rfind("/") + 1
+        pieces = pattern[known:].split("/")
+        self.count(len(pieces) + STEPS_OF_A_LETTER * sum(len(piece) for piece in pieces if WILD.search(piece)))
+        fits = [_piece(piece) for piece in pieces]
+        parts = PARTS_OF_A_STEP if None in fits else LETTERS_OF_A_STEP
+        self.count(len(pieces) * sum(1 + path.count("/") // parts + len(path) // LETTERS_OF_A_STEP for path in there))
+        return [path for path in there if _fit(path[known:].split("/"), fits)]
+
+    def count(self, steps: int) -> None:
+        """Count steps that are about to be taken."""
+        self._steps += steps
+        if self._steps > MAX_STEPS:
+            raise Invalid("This dataset declares more files than can be looked through. Fetch its files one by one by their address.")
+
+
+def _piece(wanted: str) -> Piece:
+    if wanted == "**":
+        return None
+    return re.compile(translate(wanted)).match if WILD.search(wanted) else wanted.__eq__
+
+
+def _fit(parts: list[str], wanted: list[Piece]) -> bool:
     # Which numbers of parts can have been used up so far: no pattern can make this slow.
     reached = {0}
     for place, piece in enumerate(wanted):
-        if piece == "**":
+        if piece is None:
             last = place == len(wanted) - 1
             reached = set(range(min(reached) + (1 if last else 0), len(parts) + 1)) if reached else set()
         else:
-            reached = {used + 1 for used in reached if used < len(parts) and fnmatchcase(parts[used], piece)}
+            reached = {used + 1 for used in reached if used < len(parts) and piece(parts[used])}
     return len(parts) in reached
 
 
@@ -92,15 +137,16 @@ def _configs_of(card: Any) -> list[Any]:
     return configs if isinstance(configs, list) else []
 
 
-def _declared(rows: Sequence[str], entry: dict[Any, Any]) -> Splits:
-    folder = entry.get("data_dir")
-    inside = [path for path in rows if path.startswith(f"{folder.strip('/')}/")] if isinstance(folder, str) and folder.strip("/") else rows
-    wanted = _patterns(entry.get("data_files"))
-    if not wanted:
-        return split_by_name(_of_commonest_kind(inside)) if inside is not rows else {}
-    root = "" if inside is rows else f"{str(folder).strip('/')}/"
-    taken = {split: [path for path in inside if any(matches(path, root + each) for each in patterns)] for split, patterns in wanted.items()}
-    return {split: paths for split, paths in taken.items() if paths}
+def _declared(files: _Files, entry: dict[Any, Any]) -> Splits:
+    folder, patterns = entry.get("data_dir"), _patterns(entry.get("data_files"))
+    root = f"{folder.strip('/')}/" if isinstance(folder, str) and folder.strip("/") else ""
+    files.count(STEPS_OF_AN_ENTRY + len(patterns))
+    if not patterns:
+        inside = files.below(root) if root else []
+        files.count(STEPS_OF_A_NAME * len(inside))
+        return split_by_name(_of_commonest_kind(inside))
+    taken = {split: {path for each in wanted for path in files.fitting(root + each)} for split, wanted in patterns.items()}
+    return {split: sorted(paths) for split, paths in taken.items() if paths}
 
 
 def _patterns(written: Any) -> dict[str, list[str]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from app.domain import hub_files
 from app.domain.errors import Invalid
 from app.domain.hub_files import kind_of, matches, sort_files
 
@@ -110,9 +113,61 @@ def test_no_pattern_takes_for_ever() -> None:
     assert not matches("a/" * 2000 + "a", "**/a/" * 400 + "b")
 
 
-def test_a_card_with_too_many_patterns_is_refused() -> None:
-    with pytest.raises(Invalid, match="more files than"):
-        sort_files([f"{n}.csv" for n in range(3000)], described({"split": "train", "path": ["*.csv"] * 2000}))
+FLAT = [f"d/{n:05}.csv" for n in range(2_000)]
+DEEP = ["/".join("abcdefgh") + f"/{n}.csv" for n in range(2_000)]
+WORST: dict[str, tuple[list[str], list[dict[str, Any]]]] = {
+    "folders": (FLAT, [{"config_name": str(n), "data_dir": "d"} for n in range(2_000)]),
+    "folders that are not there": (FLAT, [{"data_dir": f"e{n}"} for n in range(20_000)]),
+    "entries that say nothing": (FLAT, [{}] * 20_000),
+    "all files again and again": (FLAT, [{"data_files": ["*.csv", "d/*.csv"] * 2_000}]),
+    "files by name": (FLAT, [{"data_files": FLAT * 10}]),
+    "any depth": (DEEP, [{"data_files": ["**/*/" * 8 + "*a"] * 2_000}]),
+    "patterns that take long to read": (FLAT[:1], [{"data_files": [f"{n}" + "*a" * 100 for n in range(2_000)]}]),
+    "patterns of many parts": (FLAT[:1], [{"data_files": ["*/" * 100_000] * 20}]),
+    "long paths": (["a" * 4_000 + str(n) + ".csv" for n in range(200)], [{"data_files": ["*b*c"] * 2_000}]),
+}
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """Return how many functions were called meanwhile."""
+    called = 0
+
+    def note(_frame: object, event: str, _told: object) -> None:
+        nonlocal called
+        called += event.endswith("call")
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+@pytest.mark.parametrize("case", WORST)
+def test_a_step_of_a_card_is_a_small_one(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_files, "MAX_STEPS", 50_000)
+    paths, entries = WORST[case]
+
+    def look() -> None:
+        with pytest.raises(Invalid, match="more files than can be looked through"):
+            sort_files(paths, {"configs": entries})
+
+    # What it takes without a card goes by the files alone.
+    assert calls_of(look) - calls_of(lambda: sort_files(paths, None)) < 8 * 50_000
+
+
+@pytest.mark.parametrize(
+    "data_files",
+    [
+        [{"split": split, "path": f"**/{split}*.csv"} for split in ("train", "validation", "test")],
+        [{"split": "train", "path": [path for path in DEEP if path.endswith("7.csv")]}],
+        [{"split": f"s{n}", "path": f"a/b/c/d/e/f/g/h/{n}*.csv"} for n in range(1, 400)],
+    ],
+)
+def test_a_card_of_a_large_dataset_is_read(data_files: list[dict[str, Any]]) -> None:
+    paths = [*DEEP, *(path.replace("h/", "h/train-") for path in DEEP[:10])]
+    assert sort_files(paths, described(*data_files))["default"]
 
 
 @pytest.mark.parametrize(
