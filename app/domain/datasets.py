@@ -14,6 +14,26 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant", "tool", "text"]
 """`tool`: what a tool answered. `text`: a text to learn whole, without a question; it is then its row's only message."""
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "chatbot": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+    "observation": "tool",
+    "ipython": "tool",
+}
+"""Who speaks, by what files call them."""
 
 HELD_OUT_SHARE = 0.1
 MAX_PROBLEMS_LISTED = 100

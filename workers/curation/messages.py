@@ -4,29 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domain.datasets import CANONICAL, Role, Turn
+from app.domain.datasets import CANONICAL, ROLES, Turn
 from app.domain.examples import SetAside
 from workers.curation.json_text import JsonReader, NotJson
 
-ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "chatbot": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "function_response": "tool",
-    "tool_response": "tool",
-    "observation": "tool",
-    "ipython": "tool",
-}
 CALLING_ROLES = frozenset({"function_call", "tool_call"})
 """Whose content is not said, but a call of a tool as JSON."""
 NO_TEXT = "the content of turn {} is no text"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain.aside import rows_aside
@@ -10,8 +9,8 @@ from app.domain.datasets import MAX_PROBLEMS_LISTED, Example, Problem
 from app.domain.errors import Invalid, NotFound
 from app.domain.fixes import Mend, TrimEnd
 from app.domain.problems import Trouble
+from app.domain.unanswered import answered
 from workers.curation.aside import AsideWriter
-from workers.curation.messages import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     Parse = Callable[[str], Example | Problem]
     """Turns the text of a row into an example, or says why it is none."""
-
-CONVERSATIONS = ("messages", "conversations", "conversation")
 
 
 class TakenIn(NamedTuple):
@@ -41,8 +38,8 @@ def taken_in(fix: Mend | TrimEnd, aside: Path, parse: Parse) -> list[TakenIn]:
         return [_mended(fix, aside, parse)]
     found: list[TakenIn] = []
     for row in set_aside(aside):
-        text = without_unanswered_end(row.text) if row.code == Trouble.NO_ANSWER and not row.is_cut else None
-        example = parse(text) if text else None
+        known = answered(row.text) if row.code == Trouble.NO_ANSWER and not row.is_cut else None
+        example = parse(known.text) if known else None
         if isinstance(example, Example):
             found.append(_taken(row, example))
     return sorted(found, key=lambda each: (each.file, each.line))
@@ -67,26 +64,6 @@ def set_aside(path: Path) -> Iterator[Aside]:
     """Yield the rows that were set aside."""
     with path.open(encoding="utf-8") as file:
         yield from rows_aside(file)
-
-
-def without_unanswered_end(text: str) -> str | None:
-    """Return a conversation in JSON without the turns behind its last answer; None where there is no answer."""
-    try:
-        row = json.loads(text)
-    except ValueError:
-        return None
-    name = next((name for name in CONVERSATIONS if isinstance(row, dict) and isinstance(row.get(name), list)), None)
-    if name is None:
-        return None
-    turns = row[name]
-    answers = [place for place, turn in enumerate(turns) if _is_answer(turn)]
-    return json.dumps(row | {name: turns[: answers[-1] + 1]}, ensure_ascii=False) if answers else None
-
-
-def _is_answer(turn: Any) -> bool:
-    """Whether a turn says something as the assistant; a call of a tool alone waits for what the tool says."""
-    role = turn.get("role", turn.get("from")) if isinstance(turn, dict) else None
-    return isinstance(role, str) and ROLES.get(role.casefold()) == "assistant" and bool(turn.get("content", turn.get("value")))
 
 
 def _mended(fix: Mend, aside: Path, parse: Parse) -> TakenIn:

@@ -16,7 +16,7 @@ from tests.workers.curation.checked import asked, raw_rows, read_rows
 from workers.curation.aside import AsideWriter
 from workers.curation.fixing import FixSpec, apply_fix
 from workers.curation.parquet import RowWriter
-from workers.curation.taking_in import TakenIn, leave_behind, without_unanswered_end
+from workers.curation.taking_in import TakenIn, leave_behind
 
 ASKED = {"role": "user", "content": "And now?"}
 ANSWERED = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Hello."}]
@@ -138,11 +138,6 @@ def test_nothing_to_take_in_is_told(tmp_path: Path) -> None:
     spec = version(tmp_path, [(0, 1)], [aside_row(2, "broken", {})], TrimEnd())
     with pytest.raises(Invalid, match="Nothing would change"):
         apply_fix(spec, lambda *_: None)
-
-
-@pytest.mark.parametrize("text", ["no JSON", "[1, 2]", '{"messages": "text"}', '{"messages": [{"role": "user", "content": "Hi"}]}', "7"])
-def test_what_has_no_answer_to_end_with_stays_set_aside(text: str) -> None:
-    assert without_unanswered_end(text) is None
 
 
 def test_half_a_character_that_stays_behind_can_be_read_and_added_to(tmp_path: Path) -> None:
