@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from app.domain.problems import ALONE, BITS, Trouble
 from app.domain.specs import STARTER
 from app.gateways.tokens import TokenCounter
-from workers.curation.checks import NO_LABEL, RowChecks
+from workers.curation.checks import NO_LABEL, RowChecks, joined
 from workers.curation.findings_file import MarkColumns, words, write_findings
 from workers.curation.languages import UNKNOWN
 from workers.curation.marking import Marker
@@ -65,7 +65,7 @@ def check(spec: CheckSpec, tell: Tell, *, marker: Marker | None = None) -> dict[
         "label": words(seen.label if labels else np.full(rows, NO_LABEL, np.int16), checks.labels.words, nothing=NO_LABEL),
         "language": words(seen.language, checks.languages.words, nothing=checks.languages[UNKNOWN]),
     }  # fmt: skip
-    write_findings(spec.out, columns, MarkColumns(seen.marks, checks.marker.kinds.words, rows), looked_through_below=checks.below)
+    write_findings(spec.out, columns, MarkColumns(seen.marks._asdict(), checks.marker.kinds.words, rows), looked_through_below=checks.below)
     summary = summed_up(columns, kinds=checks.marker.found, blanks=checks.marker.blanks, labels=labels, languages=languages)
     looked_through = int((seen.draw < checks.below).sum())
     return summary | ({"sampled": {"pii": looked_through, "languages": looked_through}} if looked_through < rows else {})
@@ -78,36 +78,19 @@ def _marker() -> Marker:
     return Marker(Finder(), find_secrets, suspect=SUSPECT)
 
 
-class _Columns(NamedTuple):
-    """What was seen, over all rows."""
-
-    flags: NDArray[np.uint32]
-    tokens: NDArray[np.int32]
-    answer_tokens: NDArray[np.int32]
-    language: NDArray[np.int16]
-    label: NDArray[np.int16]
-    characters: NDArray[np.int32]
-    answer_characters: NDArray[np.int32]
-    draw: NDArray[np.uint32]
-    marks: dict[str, NDArray[Any]]
-
-
-def _look(checks: RowChecks, spec: CheckSpec, tell: Callable[[float, int], None]) -> tuple[_Columns, Twins]:
+def _look(checks: RowChecks, spec: CheckSpec, tell: Callable[[float, int], None]) -> tuple[Seen, Twins]:
     """Look at each row by itself, and then at all side by side; `tell` hears of both as one share each, and of rows."""
     rows = pq.read_metadata(spec.rows).num_rows
     parts: list[Seen] = []
-    starts = [0]
+    done = 0
     with TwinFinder(folder=spec.out.parent) as finder:
         for batch in batches_of(spec.rows, COLUMNS):
             parts.append(checks.look(batch))
             finder.add(batch, (parts[-1].flags & SPOILED) != 0)
-            starts.append(starts[-1] + batch.num_rows)
-            tell(starts[-1] / rows, starts[-1])
+            done += batch.num_rows
+            tell(done / rows, done)
         twins = finder.finish(lambda share: tell(1 + share, rows))
-    plain = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _Columns._fields if name != "marks"}
-    marks = {name: np.concatenate([getattr(part.marks, name) for part in parts]) for name in parts[0].marks._fields}
-    marks["row"] = np.concatenate([part.marks.row.astype(np.int64) + start for part, start in zip(parts, starts, strict=False)])
-    return _Columns(**plain, marks=marks), twins
+    return joined(parts), twins
 
 
 def _flags_of_twins(twins: Twins) -> NDArray[np.uint32]:

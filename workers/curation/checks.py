@@ -12,13 +12,16 @@ from app.domain.problems import BITS, CONTROL_MARK, PLACEHOLDER_MARK, SECRET_MAR
 from app.domain.repairs import is_garbled
 from workers.curation.findings_file import Codes
 from workers.curation.languages import UNKNOWN, language_of
+from workers.curation.marking import Marks
 from workers.curation.spoken import ROLES, SYSTEM, TOOL, spoken
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from app.gateways.tokens import TokenCounter
-    from workers.curation.marking import Marker, Marks
+    from workers.curation.marking import Marker
     from workers.curation.spoken import Spoken
 
 DRAWS = 2**32
@@ -31,7 +34,7 @@ NO_LABEL = -1
 
 
 class Seen(NamedTuple):
-    """What was seen in a batch, row by row; characters are those of the whole row and of its last answer."""
+    """What was seen, row by row; characters are those of the whole row and of its last answer."""
 
     flags: NDArray[np.uint32]
     tokens: NDArray[np.int32]
@@ -42,6 +45,14 @@ class Seen(NamedTuple):
     answer_characters: NDArray[np.int32]
     draw: NDArray[np.uint32]
     marks: Marks
+
+
+def joined(parts: Sequence[Seen]) -> Seen:
+    """Return what was seen in one batch after the other as if it had been one."""
+    starts = np.cumsum([0, *(len(part.flags) for part in parts[:-1])])
+    numbered = [part.marks._replace(row=part.marks.row + np.int32(start)) for part, start in zip(parts, starts, strict=True)]
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in Seen._fields if name != "marks"}
+    return Seen(**columns, marks=Marks(*(np.concatenate(column) for column in zip(*numbered, strict=True))))
 
 
 class RowChecks:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.datasets import Mapping
+from app.domain.datasets import Mapping, Split
 from app.domain.errors import Invalid
 from app.domain.fixes import Fix, Mask, Mend, Outcome, TrimEnd, told
 from app.domain.problems import Mark
@@ -76,7 +76,7 @@ def apply_fix(spec: FixSpec, tell: Tell, *, parse: Parse | None = None) -> dict[
         if outcome == Outcome():
             raise Invalid("Nothing would change: this fix finds nothing to do in these rows.", param="fix", code="nothing_changed")
         writer.finish()
-    sides = {"rows": writer.rows, "train_rows": writer.sides["train"], "test_rows": writer.sides["test"]}
+    sides = {"rows": writer.rows, "train_rows": writer.counts[Split.TRAIN], "test_rows": writer.counts[Split.TEST]}
     return {"words": told(spec.fix, outcome), **outcome._asdict(), **sides, **report}
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from app.domain.datasets import ROW_GROUP_ROWS, Example, Split, moved_to_fill_both_sides, row_hash, side_by_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from app.domain.datasets import Turn
 
@@ -145,7 +145,7 @@ class RowWriter:
         if not self._numbered:
             return None
         if is_learnt:
-            self._rewrite(lambda table: [
+            self.counts = split_anew(self.part, lambda table: [
                 Split.TRAIN if is_learnt(row) else Split(split)
                 for row, split in zip(table.column("row").to_pylist(), table.column("split").to_pylist(), strict=True)
             ])  # fmt: skip
@@ -219,29 +219,11 @@ class RowWriter:
 
         A file that puts all of its rows on one side has split nothing: a tenth of them is held out as of any other.
         """
-        with pq.ParquetFile(self.part) as file:
-            distinct = {one for batch in file.iter_batches(columns=["hash"]) for one in batch.column(0).to_pylist()}
-        moved = moved_to_fill_both_sides(distinct)
+        moved = moved_to_fill_both_sides(set(hashes_in(self.part)))
         if moved or self._given:
-            self._rewrite(lambda table: [moved.get(one) or side_by_hash(one) for one in table.column("hash").to_pylist()])
-
-    def _rewrite(self, splits_of: Callable[[Any], list[Split]]) -> None:
-        """Write the file again with other splits."""
-        self.counts = dict.fromkeys(Split, 0)
-        with (
-            pq.ParquetFile(self.part) as file,
-            pq.ParquetWriter(part_of(self.part), SCHEMA, compression=COMPRESSION, use_dictionary=REPEATED) as again,
-        ):
-            for group in range(file.metadata.num_row_groups):
-                table = file.read_row_group(group)
-                splits = splits_of(table)
-                for split in splits:
-                    self.counts[split] += 1
-                place = SCHEMA.get_field_index("split")
-                again.write_table(
-                    table.set_column(place, SCHEMA.field("split"), pa.array(splits, pa.string())), row_group_size=ROW_GROUP_ROWS
-                )
-        part_of(self.part).replace(self.part)
+            self.counts = split_anew(
+                self.part, lambda table: [moved.get(one) or side_by_hash(one) for one in table.column("hash").to_pylist()]
+            )
 
 
 class _Behind:
@@ -266,6 +248,31 @@ class _Behind:
         finally:
             self._thread.shutdown(cancel_futures=True)
             self._file.close()
+
+
+def hashes_in(path: Path) -> Iterator[str]:
+    """Yield the hash of each row of a file."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["hash"]):
+            yield from batch.column(0).to_pylist()
+
+
+def split_anew(path: Path, splits_of: Callable[[Any], list[Split]]) -> dict[Split, int]:
+    """Write a file again with other splits, which are told part by part; return how many rows each side has."""
+    counts = dict.fromkeys(Split, 0)
+    place = SCHEMA.get_field_index("split")
+    with (
+        pq.ParquetFile(path) as file,
+        pq.ParquetWriter(part_of(path), SCHEMA, compression=COMPRESSION, use_dictionary=REPEATED) as again,
+    ):
+        for group in range(file.metadata.num_row_groups):
+            table = file.read_row_group(group)
+            splits = splits_of(table)
+            for split in splits:
+                counts[split] += 1
+            again.write_table(table.set_column(place, SCHEMA.field("split"), pa.array(splits, pa.string())), row_group_size=ROW_GROUP_ROWS)
+    part_of(path).replace(path)
+    return counts
 
 
 def in_schema(table: Any) -> Any:

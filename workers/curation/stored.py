@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.domain.datasets import CANONICAL, ROW_GROUP_ROWS, Example, Row, Split, row_from, row_hash, side_by_hash
 from app.domain.errors import Invalid
-from workers.curation.parquet import COMPRESSION, SCHEMA, part_of
+from workers.curation.parquet import COMPRESSION, SCHEMA, hashes_in, part_of, split_anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +50,7 @@ class VersionWriter:
 
     def __init__(self, out: Path) -> None:
         self._out, self._part = out, part_of(out)
-        self.rows, self.sides = 0, Counter[str]()
+        self.rows, self.counts = 0, dict.fromkeys(Split, 0)
         self._part.parent.mkdir(parents=True, exist_ok=True)
         self._file: Any = pq.ParquetWriter(self._part, SCHEMA, compression=COMPRESSION)
 
@@ -73,34 +71,24 @@ class VersionWriter:
         numbers = pa.array(range(self.rows, self.rows + table.num_rows), pa.int64())
         self._file.write_table(table.set_column(0, SCHEMA.field("row"), numbers), row_group_size=ROW_GROUP_ROWS)
         self.rows += table.num_rows
-        self.sides.update(table.column("split").to_pylist())
+        for split in table.column("split").to_pylist():
+            self.counts[Split(split)] += 1
 
     def finish(self) -> None:
         """Give the file its name; Invalid without rows, since there would be nothing to go on with."""
         if not self.rows:
             raise Invalid("No row would be left. Leave fewer rows out.", param="fix", code="nothing_left")
         self._file.close()
-        empty = [side for side in Split if not self.sides[side]]
-        if empty and self.rows > 1:
-            self._move_one_over(empty[0])
+        if 0 in self.counts.values():
+            self._move_one_over()
         self._part.replace(self._out)
 
-    def _move_one_over(self, to: Split) -> None:
+    def _move_one_over(self) -> None:
         """Put the rows of the lowest or the highest hash on a side that would be empty: a run wants rows on both."""
-        with pq.ParquetFile(self._part) as file:
-            hashes = [one for batch in file.iter_batches(columns=["hash"]) for one in batch.column(0).to_pylist()]
-            moved = min(hashes) if to is Split.TEST else max(hashes)
-            if len(set(hashes)) == 1:
-                return
-            with pq.ParquetWriter(part_of(self._part), SCHEMA, compression=COMPRESSION) as again:
-                for group in range(file.metadata.num_row_groups):
-                    again.write_table(_with_side(file.read_row_group(group), moved, to))
-        self.sides[to] = hashes.count(moved)
-        self.sides[Split.TRAIN if to is Split.TEST else Split.TEST] -= self.sides[to]
-        part_of(self._part).replace(self._part)
-
-
-def _with_side(table: Any, moved: str, to: Split) -> Any:
-    is_moved = np.array(table.column("hash").to_pylist()) == moved
-    sides = np.where(is_moved, str(to), np.array(table.column("split").to_pylist()))
-    return table.set_column(SCHEMA.get_field_index("split"), SCHEMA.field("split"), pa.array(sides.tolist(), pa.string()))
+        distinct = set(hashes_in(self._part))
+        full, empty = (Split.TRAIN, Split.TEST) if self.counts[Split.TRAIN] else (Split.TEST, Split.TRAIN)
+        moved = min(distinct) if empty is Split.TEST else max(distinct)
+        if len(distinct) > 1:
+            self.counts = split_anew(
+                self._part, lambda table: [empty if one == moved else full for one in table.column("hash").to_pylist()]
+            )
