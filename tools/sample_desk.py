@@ -55,10 +55,14 @@ PLANTED: dict[int, dict[str, Any]] = {
     13: {"troubles": (Trouble.CONTROL_TOKENS,), "marks": ((1, "<|im_end|>", CONTROL_MARK),)},
     14: {"troubles": (Trouble.OTHER_LANGUAGE,), "language": "fr"}, 15: {"troubles": (Trouble.LENGTH_OUTLIER,), "tokens": 1_204},
 }  # fmt: skip
+UNANSWERED = [
+    {"role": "user", "content": "Is anybody there?"}, {"role": "assistant", "content": "Yes, every day until six."},
+    {"role": "user", "content": "And on Sundays?"},
+]  # fmt: skip
 ASIDE = (
     {"file": 0, "line": 41, "code": "empty_answer", "reason": "The answer is empty.", "text": '{"body": "Thanks!", "label": ""}'},
     {"file": 1, "line": 12, "code": "no_answer", "reason": "The last turn is the user's; it must be the assistant's answer.",
-     "text": '{\n  "messages": [\n    {"role": "user", "content": "Is anybody there?"}\n  ]\n}'},
+     "text": json.dumps({"messages": UNANSWERED}, indent=2)},
     {"file": 1, "line": 19, "code": "broken", "reason": "Not valid JSON: expected ',' at column 30.",
      "text": '{"messages": [{"role": "user" "content": "hi"'},
 )  # fmt: skip

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.domain.errors import Conflict
 from app.domain.fixes import Mend, TrimEnd
 from app.domain.problems import Trouble
+from app.domain.unanswered import answered
 
 if TYPE_CHECKING:
+    from app.domain.aside import Aside
     from app.domain.datasets import Row
     from app.domain.fixes import Fix
     from app.domain.ports import Selection
     from app.domain.problems import Finding
+    from app.domain.unanswered import Answered
     from app.services.desk_rows import DeskRows
 
 SHOWN = 20
-TRIED_AT_MOST = 4_000
+TRIED_AT_MOST, ASIDE_TRIED_AT_MOST = 4_000, 500
 """Whether a row changes is only known once it was tried; beyond so many a preview says how many may."""
 CHUNK_ROWS = 200
 
@@ -30,6 +33,13 @@ class Change(NamedTuple):
     after: Row | None
 
 
+class Trimmed(NamedTuple):
+    """A row that was set aside and would be taken in up to its last answer."""
+
+    row: Aside
+    found: Answered
+
+
 @dataclass(frozen=True)
 class Preview:
     """What a fix would do; `is_exact` is False where the number of changed rows is only the most it can be."""
@@ -40,6 +50,7 @@ class Preview:
     added: int
     is_exact: bool
     changes: list[Change]
+    trimmed: list[Trimmed] = field(default_factory=list)
 
     @property
     def does_nothing(self) -> bool:
@@ -49,10 +60,10 @@ class Preview:
 
 def preview(rows: DeskRows, fix: Fix) -> Preview:
     """Return what a fix would do; Conflict before the rows were looked at."""
-    if isinstance(fix, TrimEnd | Mend):
-        aside = rows.dataset.report.get("aside") or {}
-        kept = aside.get(Trouble.NO_ANSWER, 0) - rows.not_kept(Trouble.NO_ANSWER)
-        return Preview(fix, 0, 0, kept if isinstance(fix, TrimEnd) else 1, is_exact=False, changes=[])
+    if isinstance(fix, Mend):
+        return Preview(fix, 0, 0, 1, is_exact=False, changes=[])
+    if isinstance(fix, TrimEnd):
+        return _trimmed(rows, fix)
     if rows.findings is None:
         message = "These rows were not looked at for problems yet; wait until that has ended, or ask for it."
         raise Conflict(message, code="not_checked")
@@ -63,6 +74,16 @@ def preview(rows: DeskRows, fix: Fix) -> Preview:
         changes = [Change(row, finding, None) for row, finding in left_out if finding is not None]
         return Preview(fix, len(gone), 0, 0, is_exact=True, changes=changes)
     return _tried(rows, fix, selection)
+
+
+def _trimmed(rows: DeskRows, fix: TrimEnd) -> Preview:
+    """Return which of the rows set aside have an answer to end with; whether they can be used then is known once they are read again."""
+    kept = (rows.dataset.report.get("aside") or {}).get(Trouble.NO_ANSWER, 0) - rows.not_kept(Trouble.NO_ANSWER)
+    tried, _ = rows.aside(Trouble.NO_ANSWER, after=0, limit=ASIDE_TRIED_AT_MOST)
+    whole = ((row, answered(row.text)) for row in tried if not row.is_cut)
+    trimmed = [Trimmed(row, found) for row, found in whole if found]
+    beyond = max(0, kept - len(tried))
+    return Preview(fix, 0, 0, len(trimmed) + beyond, is_exact=False, changes=[], trimmed=trimmed[:SHOWN])
 
 
 def _tried(rows: DeskRows, fix: Fix, selection: Selection) -> Preview:

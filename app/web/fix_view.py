@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -15,16 +15,18 @@ from app.domain.problems import EXPLAINED, Trouble
 from app.web import words
 from app.web.desk_view import Asked
 from app.web.rows_view import Note, Piece, notes_of, said
-from app.web.word_diff import Comparing, shortened
+from app.web.word_diff import GONE, Comparing, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.domain.datasets import Row
     from app.domain.fixes import Offer
-    from app.services.previews import Change, Preview
+    from app.services.previews import Change, Preview, Trimmed
 
 FIX: TypeAdapter[Fix] = TypeAdapter(Fix)
+TURNS_BEFORE, MOST_GONE = 2, 6
+"""Turns that are shown of a row that is cut: its last question and answer, and the first of what goes."""
 PLAIN = ("op", "problem", "most", "tokens", "number", "text")
 TITLES = {
     "drop": "Leave rows out", "keep_best": "Keep one of each group", "mask": "Mask what was found", "repair": "Repair the texts",
@@ -53,21 +55,22 @@ class Tick:
 
 
 class Side(NamedTuple):
-    """One turn of a changed row as it is and as it would be."""
+    """One turn of a changed row as it is and as it would be; None where it would be gone."""
 
     role: str
     before: list[Piece]
-    after: list[Piece]
+    after: list[Piece] | None
 
 
 @dataclass(frozen=True)
 class Changed:
-    """A row that a fix changes or leaves out."""
+    """A row that a fix changes, leaves out or takes in; `more` turns at its beginning are not shown."""
 
-    number: int
+    name: str
     sides: list[Side]
-    is_left_out: bool
-    notes: list[Note]
+    is_left_out: bool = False
+    notes: list[Note] = field(default_factory=list)
+    more: int = 0
 
 
 def fix_from(fields: Mapping[str, str]) -> Fix:
@@ -150,6 +153,12 @@ def told(preview: Preview, total: int) -> str:
     return f"{', '.join(parts)[0].upper()}{', '.join(parts)[1:]}.{rest}"
 
 
+def shown_of(preview: Preview, max_tokens: int, comparing: Comparing) -> list[Changed]:
+    """Return the rows of a preview as they are shown."""
+    changed = [changed_of(change, max_tokens, comparing) for change in preview.changes]
+    return changed + [trimmed_of(trimmed) for trimmed in preview.trimmed]
+
+
 def changed_of(change: Change, max_tokens: int, comparing: Comparing) -> Changed:
     """Return a row of a preview as it is shown."""
     row, finding, after = change
@@ -157,10 +166,27 @@ def changed_of(change: Change, max_tokens: int, comparing: Comparing) -> Changed
         sides = [
             Side(role, said(text, [mark for mark in finding.marks if mark.turn == turn]).shown, []) for turn, role, text in _turns(row)
         ]
-        return Changed(row.row, sides, is_left_out=True, notes=notes_of(finding, max_tokens))
+        return Changed(f"{row.row + 1:,}", sides, is_left_out=True, notes=notes_of(finding, max_tokens))
     pairs = zip(_turns(row), _turns(after), strict=True)
     sides = [Side(role, *map(shortened, comparing.differences(old, new))) for (_, role, old), (_, _, new) in pairs if old != new]
-    return Changed(row.row, sides, is_left_out=False, notes=[])
+    return Changed(f"{row.row + 1:,}", sides)
+
+
+def trimmed_of(trimmed: Trimmed) -> Changed:
+    """Return a row that would be cut behind its last answer: that, and what goes."""
+    row, found = trimmed
+    first = max(0, found.kept - TURNS_BEFORE)
+    sides = [
+        _turn_of(role, text, is_kept=place < found.kept)
+        for place, (role, text) in enumerate(found.turns[: found.kept + MOST_GONE])
+        if place >= first
+    ]
+    return Changed(f"line {row.line:,}", sides, more=first)
+
+
+def _turn_of(role: str, text: str, *, is_kept: bool) -> Side:
+    shown = shortened([Piece(text)])
+    return Side(role, shown, shown) if is_kept else Side(role, [Piece(piece.text, GONE) for piece in shown], None)
 
 
 def _turns(row: Row) -> list[tuple[int, str, str]]:

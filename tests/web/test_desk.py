@@ -223,11 +223,23 @@ def test_how_many_rows_set_aside_are_not_kept_is_told(browser: TestClient, studi
     assert "further row" not in browser.get(f"{desk}?problem=no_answer").text
 
 
+def test_further_rows_set_aside_lead_back_to_the_first(browser: TestClient, desk: str) -> None:
+    first, further = (browser.get(f"{desk}?problem=broken{more}").text for more in ("", "&after=20"))
+    assert ("First rows" in first, "line 19" in first) == (False, True)
+    assert re.search(r'href="([^"]*)"[^>]*>First rows', further)[1] == f"{desk}?problem=broken"  # type: ignore[index]
+
+
 def test_rows_without_a_last_answer_can_all_be_taken_in(browser: TestClient, desk: str) -> None:
     page = browser.get(f"{desk}?problem=no_answer").text
     assert "Is anybody there?" in page
     assert "/fix?op=trim_end" in page
-    assert "up to 1 row would be taken in" in browser.get(f"{desk}/fix?op=trim_end").text.lower()
+    preview = browser.get(f"{desk}/fix?op=trim_end").text
+    assert "up to 1 row would be taken in" in preview.lower()
+    assert (preview.count("Yes, every day until six."), "<del>And on Sundays?</del>" in preview, preview.count("And on Sundays?")) == (
+        2,
+        True,
+        1,
+    )
 
 
 def test_tools_calls_judgements_and_worse_answers_are_shown(browser: TestClient, sample: Sample) -> None:

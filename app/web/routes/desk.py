@@ -113,7 +113,7 @@ def _fix_page(visit: Visit, dataset_id: str, fields: dict[str, str], fix: Fix | 
         "datasets/fix.html", dataset=dataset, head=head, fix=fix, fields=fields, wrong=wrong, back=back, preview=seen,
         title=fix_view.title_of(fix, fields.get("op", "")),
         told=fix_view.told(seen, dataset.version.rows) if seen and dataset.version else "",
-        changes=[fix_view.changed_of(change, max_tokens, comparing) for change in seen.changes] if seen else [], comparing=comparing,
+        changes=fix_view.shown_of(seen, max_tokens, comparing) if seen else [], comparing=comparing,
         plain={name: value for name, value in fields.items() if name in fix_view.PLAIN and name not in {"most", "tokens"}} | _rows(fields),
         blanks=fix_view.blanks_of(fields, head.summary) if isinstance(fix, Fill) or fields.get("op") == "fill" else [],
         ticks=fix_view.ticks_of(fix, head.summary) if isinstance(fix, Mask) and problem == "pii" else [],
