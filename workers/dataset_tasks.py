@@ -11,7 +11,8 @@ from app.db import Dataset, DatasetFile, DatasetVersion, EventRow, Import, Versi
 from app.db.artifacts import drop, keep
 from app.db.audit import OUTSIDE_CONTACTED
 from app.db.audit import note as audit
-from app.db.datasets import drop_uploads, drop_version, next_number, take_back_files
+from app.db.datasets import drop_uploads, drop_version, next_number, states, take_back_files
+from app.db.runs import is_used
 from app.domain.datasets import DatasetStatus, ImportReport
 from app.domain.errors import Invalid
 from app.domain.ports import Sealed
@@ -292,30 +293,20 @@ def _next(session: Session, row: Import, task: dict[str, Any], size: int) -> Non
 
 
 def _forget_beyond(session: Session, worker: Worker, version: DatasetVersion) -> None:
-    """Let go of the state that is more than so many changes back, and of those before it, unless a run has frozen it."""
-    ancestors = _ancestors(session, version)
-    for old in ancestors[KEPT_STEPS:]:
+    """Let go of the state that is more than so many changes back, and of those before it, unless a run uses it."""
+    for old in list(states(session, version.parent_id))[KEPT_STEPS:]:
         _forget(session, worker, old)
 
 
 def _forget_chain(session: Session, worker: Worker, version: DatasetVersion | None) -> None:
-    """Let go of a version and of all it was made from, but of those that runs have frozen."""
-    for old in [version, *_ancestors(session, version)] if version else ():
+    """Let go of a version and of all it was made from, but of those that runs use."""
+    for old in list(states(session, version.id)) if version else ():
         _forget(session, worker, old)
 
 
 def _forget(session: Session, worker: Worker, version: DatasetVersion) -> None:
-    if version.frozen_at is None:
+    if not is_used(session, version.id):
         drop_version(session, version, worker.storage)
-
-
-def _ancestors(session: Session, version: DatasetVersion) -> list[DatasetVersion]:
-    found: list[DatasetVersion] = []
-    parent = version.parent_id
-    while parent and (before := session.get(DatasetVersion, parent)):
-        found.append(before)
-        parent = before.parent_id
-    return found
 
 
 def _reading(files: list[tuple[str, str]], base: dict[str, str], more: dict[str, Any], worker: Worker, out: Out) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from app.db.leases import LeaseMixin
 from app.domain.datasets import DatasetStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.orm import Session
 
     from app.domain.ports import Storage
@@ -121,6 +123,13 @@ class Import(IdMixin, OwnedMixin, LeaseMixin, Base):
 def next_number(session: Session, dataset_id: str) -> int:
     """Return the number that a dataset's next version gets."""
     return (session.scalar(select(func.max(DatasetVersion.number)).where(DatasetVersion.dataset_id == dataset_id)) or 0) + 1
+
+
+def states(session: Session, version_id: str | None) -> Iterator[DatasetVersion]:
+    """Yield a version and those it was made from, as far as there are any: what one can go back to, the newest first."""
+    while version_id and (version := session.get(DatasetVersion, version_id)):
+        yield version
+        version_id = version.parent_id
 
 
 def drop_version(session: Session, version: DatasetVersion, storage: Storage) -> None:

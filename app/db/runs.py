@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relat
 
 from app.db.artifacts import Artifact, drop
 from app.db.base import Base, IdMixin, OwnedMixin
-from app.db.datasets import DatasetVersion, drop_version
+from app.db.datasets import DatasetVersion, drop_version, states
 from app.db.leases import LeaseMixin
 from app.db.webhooks import announce
 from app.domain.runs import ENDED, RunStatus
@@ -68,13 +68,20 @@ def forget_model(session: Session, run: Run, storage: Storage) -> None:
         drop(session, adapter, storage)
 
 
-def forget_rows(session: Session, version_id: str, storage: Storage) -> None:
-    """Drop the rows of a deleted dataset that no run names any more; whoever deletes the dataset or a run comes here."""
-    # Locked, and read anew after that: else two who delete at once would each leave them for the other.
-    version = session.get_one(DatasetVersion, version_id, with_for_update=True, populate_existing=True)
-    session.refresh(version.dataset)
+def is_used(session: Session, version_id: str) -> bool:
+    """Return whether a run names these rows."""
     used = or_(Run.version_id == version_id, Run.eval_version_id == version_id)
-    if version.dataset.deleted_at is None or session.scalar(select(Run.id).where(used).limit(1)):
+    return session.scalar(select(Run.id).where(used).limit(1)) is not None
+
+
+def forget_rows(session: Session, version_id: str, storage: Storage) -> None:
+    """Drop rows that no run names and no dataset can go back to; whoever deletes either, or undoes a change, comes here."""
+    # Locked, and read anew after that: else two who let go at once would each leave them for the other.
+    version = session.get_one(DatasetVersion, version_id, with_for_update=True, populate_existing=True)
+    dataset = version.dataset
+    session.refresh(dataset)
+    if is_used(session, version_id) or (dataset.deleted_at is None and version in states(session, dataset.version_id)):
         return
-    version.dataset.version_id = None
+    if dataset.version_id == version_id:
+        dataset.version_id = None
     drop_version(session, version, storage)

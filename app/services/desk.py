@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select
-
-from app.db import DatasetVersion, EventRow, Run
-from app.db.datasets import came_to_nothing, drop_version, take_back_files
+from app.db import DatasetVersion, EventRow
+from app.db.datasets import came_to_nothing, states, take_back_files
+from app.db.runs import forget_rows
 from app.db.session import pause
 from app.domain.errors import Conflict, NotFound
 from app.domain.runs import ENDED, RunStatus, after_request
@@ -62,9 +61,7 @@ class Desk:
         if present.step.get("kind") == "append":
             take_back_files(self.session, dataset, present.step["first"], self.storage)
         self.session.flush()
-        used = or_(Run.version_id == present.id, Run.eval_version_id == present.id)
-        if not self.session.scalar(select(func.count(Run.id)).where(used)):
-            drop_version(self.session, present, self.storage)
+        forget_rows(self.session, present.id, self.storage)
         self._tell(dataset, "undone", f"Undone: {words}" if words else "The last change was undone.")
         return dataset
 
@@ -116,13 +113,8 @@ class Desk:
 
     def _newest_map(self, dataset: Dataset) -> str | None:
         """Return the file of the last masking that kept one: later changes leave its masks as they are."""
-        version = dataset.version
-        while version is not None:
-            kept = version.file("mask_map")
-            if kept:
-                return kept.sha256
-            version = self.session.get(DatasetVersion, version.parent_id) if version.parent_id else None
-        return None
+        kept = (version.file("mask_map") for version in states(self.session, dataset.version_id))
+        return next((artifact.sha256 for artifact in kept if artifact), None)
 
     def _sha256(self, dataset: Dataset, kind: FileKind) -> str | None:
         artifact = dataset.version.file(kind) if dataset.version else None

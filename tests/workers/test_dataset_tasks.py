@@ -23,6 +23,7 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.desk import Desk
+from app.services.removal import Removal
 from tests.databases import add_run
 from workers.dataset_tasks import KEPT_STEPS, TASKS, Made, task_of
 from workers.import_work import ImportWork
@@ -149,14 +150,32 @@ def test_undoing_does_not_take_rows_from_a_run(play: Play, worker: Worker, owner
     play.do()
     with reading(worker.engine) as session:
         version = session.get_one(Dataset, play.dataset_id).version_id
-    run_id = add_run(worker.engine, owner, play.dataset_id)
-    with unit_of_work(worker.engine) as session:
-        from app.db import Run
-
-        session.get_one(Run, run_id).version_id = version  # type: ignore[assignment]
+    before = play.blobs()
+    run_id = add_run(worker.engine, owner, play.dataset_id, status="failed")
     play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
     with reading(worker.engine) as session:
         assert session.get(DatasetVersion, version) is not None
+    assert play.blobs() == before
+    with unit_of_work(worker.engine) as session:
+        Removal(session, worker.storage, worker.settings.runs, lambda _: False).delete(owner, run_id)
+    with reading(worker.engine) as session:
+        assert session.get(DatasetVersion, version) is None
+    assert (play.state(), play.blobs()) == ((1, "ready", 10), before - 3)
+
+
+def test_deleting_a_run_leaves_the_rows_that_a_dataset_has_or_can_go_back_to(play: Play, worker: Worker, owner: Identity) -> None:
+    checked(play)
+    runs = [add_run(worker.engine, owner, play.dataset_id, status="failed")]
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
+    play.do(rows=7)
+    play.do()
+    runs.append(add_run(worker.engine, owner, play.dataset_id, status="failed"))
+    for run_id in runs:
+        with unit_of_work(worker.engine) as session:
+            Removal(session, worker.storage, worker.settings.runs, lambda _: False).delete(owner, run_id)
+    assert play.state() == (2, "ready", 7)
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    assert play.state() == (1, "ready", 10)
 
 
 def test_rows_nobody_has_looked_at_are_changed_only_where_that_needs_nothing(play: Play) -> None:
