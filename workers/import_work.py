@@ -37,7 +37,7 @@ class ImportWork:
 
     def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
         """Have the files here that the child reads; return what starts it."""
-        folder = _folder(worker, work_id)
+        folder = work_folders(worker) / work_id
         folder.mkdir(parents=True, exist_ok=True)
         with reading(worker.engine) as session:
             row = session.get_one(Import, work_id)
@@ -111,13 +111,14 @@ def _forget_address(row: Import) -> None:
         row.task = row.task | {"source": row.task["source"] | {"url": shown(url)}}
 
 
-def _folder(worker: Worker, work_id: str) -> Path:
-    return worker.settings.home.resolve() / "imports" / work_id
+def work_folders(worker: Worker) -> Path:
+    """Return where the folders of pieces of work are, each named by its id."""
+    return worker.settings.home.resolve() / "imports"
 
 
 def _clean_up(session: Session, worker: Worker, work_id: str, *, log_too: bool) -> None:
     def clean() -> None:
-        folder = _folder(worker, work_id)
+        folder = work_folders(worker) / work_id
         remove([folder] if log_too else folder.glob("spec-t*"))
         remove(worker.storage.incoming.glob(f"import-{work_id}-*"))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import delete, select
 
-from app.db import AuditEntry, CheckpointRow, Run
+from app.db import AuditEntry, CheckpointRow, Import, Run
 from app.db.artifacts import remove_now
 from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, FILE_LEFT, RUN_DELETED
 from app.db.checkpoints import GONE
@@ -23,6 +23,7 @@ from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED, LEASED, token_in
 from workers.curation.child import remove
+from workers.import_work import work_folders
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 LEFTOVER_SECONDS = 24 * 3600.0
+LOG_SECONDS = 30 * 24 * 3600.0
 OLD_LEASES = 10
 OF_ATTEMPTS = ("checkpoints/[0-9]*-t*", "checkpoints/.staging/*-t*", "adapter-t*", ".adapter-t*")
 """What an attempt makes in its run's folder."""
@@ -51,8 +53,9 @@ def clear_leftovers(worker: Worker) -> None:
 def clear_deleted(worker: Worker) -> None:
     """Remove the folders of deleted runs, deleted checkpoints, and what never became real, that still lie on this machine."""
     _clear_incoming(worker)
-    for folders in _batches(worker.settings.runs):
-        named = {folder.name: folder for folder in folders}
+    _clear_logs(worker)
+    for batch in _batches(worker.settings.runs):
+        named = {folder.name: folder for folder in batch}
         for path in [*_deleted(worker, named), *_never_entered(worker, named)]:
             log.info("what was deleted was removed", path=f"{path.parent.name}/{path.name}")
             shutil.rmtree(path, ignore_errors=True)
@@ -69,6 +72,15 @@ def _clear_incoming(worker: Worker) -> None:
             if is_over or _age(path) > LEFTOVER_SECONDS:
                 remove([path])
                 log.info("a leftover was removed", file=path.name)
+
+
+def _clear_logs(worker: Worker) -> None:
+    """Remove what work on datasets that failed has left for somebody to look at, a month later."""
+    for batch in _batches(work_folders(worker)):
+        old = {folder.name: folder for folder in batch if _age(folder) > LOG_SECONDS}
+        with reading(worker.engine) as session:
+            ended = list(session.scalars(select(Import.id).where(Import.id.in_(old), Import.status.in_(ENDED))))
+        remove([old[name] for name in ended])
 
 
 def _over(worker: Worker, run_ids: Collection[str]) -> dict[str, int]:
@@ -106,10 +118,10 @@ def _is_old(worker: Worker, path: Path) -> bool:
     return _age(path) > OLD_LEASES * worker.lease_seconds
 
 
-def _batches(runs: Path) -> Iterator[list[Path]]:
-    folders = [path for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
-    for first in range(0, len(folders), BATCH):
-        yield folders[first : first + BATCH]
+def _batches(place: Path) -> Iterator[list[Path]]:
+    found = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
+    for first in range(0, len(found), BATCH):
+        yield found[first : first + BATCH]
 
 
 def _deleted(worker: Worker, folders: dict[str, Path]) -> list[Path]:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from app.config import Settings
-from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, Run
+from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, Import, Run
 from app.db.artifacts import drop, keep
 from app.db.audit import CHECKPOINTS_DELETED, FILE_LEFT, RUN_DELETED, note
 from app.db.session import reading, unit_of_work
@@ -20,8 +20,9 @@ from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
-from tests.databases import add_dataset, add_run
+from tests.databases import add_dataset, add_import, add_run
 from workers import sweep
+from workers.import_work import work_folders
 from workers.leftovers import clear_deleted, clear_leftovers
 from workers.worker import Worker
 
@@ -228,3 +229,21 @@ def test_a_fetch_that_was_cut_off_goes_a_day_later(engine: Engine, owner: Identi
     os.utime(path, (time.time() - age,) * 2)
     clear_deleted(worker)
     assert path.exists() is stays
+
+
+@pytest.mark.parametrize(
+    ("status", "days", "is_known", "stays"),
+    [("failed", 31, True, False), ("failed", 29, True, True), ("running", 31, True, True), ("failed", 31, False, True)],
+)
+def test_the_log_of_work_that_failed_goes_a_month_later(
+    engine: Engine, owner: Identity, worker: Worker, status: str, days: int, *, is_known: bool, stays: bool
+) -> None:
+    work_id = add_import(engine, owner, add_dataset(engine, owner))
+    with unit_of_work(engine) as session:
+        session.get_one(Import, work_id).status = status
+    folder = work_folders(worker) / (work_id if is_known else "of-another-database")
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_text("why\n")
+    os.utime(folder, (time.time() - days * 86_400,) * 2)
+    clear_deleted(worker)
+    assert (folder / "log.txt").exists() is stays
