@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from app.domain.base_models import BaseModel
     from app.domain.datasets import Row
@@ -93,6 +93,9 @@ class RowFile(Protocol):
 
     def rows_at(self, numbers: Sequence[int]) -> Sequence[Row]:
         """Return the rows of these numbers, in this order; those that are not there are left out."""
+
+    def each(self, numbers: Iterable[int]) -> Iterator[Row]:
+        """Yield the rows of these numbers as the file has them in order, one at a time, since each may be large."""
 
     def search(self, text: str, after: int, limit: int) -> tuple[Sequence[int], bool]:
         """Return up to `limit` numbers above `after` of rows in which `text` is said, in any case, and whether there are more."""

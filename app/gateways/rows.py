@@ -26,7 +26,7 @@ from pyarrow import ipc
 from app.domain.datasets import STORED, Row, in_openai_shape, row_from, side_by_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 BATCH_ROWS, BATCH_BYTES = 1_000, 1024 * 1024
 STARTS = b"starts"
@@ -75,14 +75,18 @@ class RowPages:
 
     def rows_at(self, numbers: Sequence[int]) -> list[Row]:
         """Return the rows of these numbers, in this order; those that are not there are left out."""
+        found = {row.row: row for row in self.each(numbers)}
+        return [found[number] for number in numbers if number in found]
+
+    def each(self, numbers: Iterable[int]) -> Iterator[Row]:
+        """Yield the rows of these numbers as the file has them in order; those that are not there are left out."""
         with self._opened() as file:
-            found: dict[int, Row] = {}
             there = sorted({number for number in numbers if 0 <= number < file.starts[-1]})
             for place, wanted in groupby(there, file.holding):
                 batch = file.batch(place)
                 # Row by row: taking several at once copies all the columns they have, which costs more than it saves.
-                found |= {number: row_from(batch.slice(number - file.starts[place], 1).to_pylist()[0]) for number in wanted}
-            return [found[number] for number in numbers if number in found]
+                for number in wanted:
+                    yield row_from(batch.slice(number - file.starts[place], 1).to_pylist()[0])
 
     def search(self, text: str, after: int, limit: int) -> tuple[list[int], bool]:
         """Return up to `limit` numbers above `after` of rows in which `text` is said, in any case, and whether there are more."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS, MOST_BYTES = 4_000, 8_000_000
 """More would not be looked at within two seconds; of larger datasets as many are picked by lot."""
+MOST_LETTERS = 64_000_000
+"""So much is read at most to find rows that are small enough, or are trained on at all; one row is held at a time meanwhile."""
 MOST_OF_A_ROW = 1_000_000
 """Larger rows are not looked at: one alone would take longer than there is time for all."""
 BLOCK_ROWS = 40
@@ -40,6 +42,7 @@ BLOCK_ROWS = 40
 EXTREMES = 3
 KEPT = 32
 RUNS_ASKED = 20
+TOO_LARGE = "The rows are too large to be looked at: each has more than a megabyte. The run cuts them to its context."
 NOT_HERE = "{base} is not on this machine yet, so its tokenizer cannot be asked. The run fetches it, and looks before its first step."
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json", "special_tokens_map.json")
 
@@ -153,32 +156,58 @@ def _fetched(session: Session, by: Identity, base: str) -> Path | None:
 
 def _body(asked: _Asked, rows: _Rows) -> bytes:
     """Return what the inference server is asked, as JSON."""
-    picked = _picked(rows)
-    trained = [row for _, row in sorted(picked.items()) if row.label is not False and (asked.all_train or row.split is Split.TRAIN)]
-    told = [_told(row) for row in trained if _size(row) <= MOST_OF_A_ROW]
-    total = len(trained) if len(picked) == rows.count else rows.total
-    return json.dumps({"base_dir": str(asked.base), "rows": told, "total_rows": total, **asked.settings}, ensure_ascii=False).encode()
+    picked = _picked(rows, all_train=asked.all_train)
+    told = [line for _, line in sorted(picked.told.items())]
+    if picked.trained and not told:
+        raise Unavailable(TOO_LARGE)
+    total = picked.trained if len(picked.seen) == rows.count else rows.total
+    head = json.dumps({"base_dir": str(asked.base), "total_rows": total, **asked.settings}, ensure_ascii=False).encode()
+    return b"".join((head[:-1], b', "rows": [', b", ".join(told), b"]}"))
 
 
-def _size(row: Row) -> int:
-    return sum(len(text.encode()) for text in row.texts)
+@dataclass
+class _Picked:
+    """The rows that were looked up, how many of them would be trained on, and these as JSON unless they are too large."""
+
+    seen: set[int] = field(default_factory=set)
+    trained: int = 0
+    told: dict[int, bytes] = field(default_factory=dict)
+    told_bytes: int = 0
+    letters: int = 0
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether no more rows should be looked up."""
+        return len(self.seen) >= MOST_ROWS or self.told_bytes >= MOST_BYTES or self.letters >= MOST_LETTERS
+
+    def add(self, row: Row, *, is_trained: bool) -> None:
+        """Take a row that was looked up."""
+        letters = sum(map(len, row.texts))
+        self.seen.add(row.row)
+        self.letters += letters
+        if not is_trained:
+            return
+        self.trained += 1
+        line = _line(row) if letters <= MOST_OF_A_ROW else b""
+        if 0 < len(line) <= MOST_OF_A_ROW:
+            self.told[row.row] = line
+            self.told_bytes += len(line)
 
 
-def _told(row: Row) -> dict[str, Any]:
-    told = {"number": row.row + 1, "messages": [message.model_dump() for message in row.messages]}
-    return told | {"tools": row.tools} if row.tools else told
-
-
-def _picked(rows: _Rows) -> dict[int, Row]:
-    """Return rows by their numbers: the longest and the shortest if they are known, and blocks by lot until it is enough."""
+def _picked(rows: _Rows, *, all_train: bool) -> _Picked:
+    """Look up the longest and the shortest rows if they are known, and blocks by lot until it is enough."""
     blocks = [range(first, min(first + BLOCK_ROWS, rows.count)) for first in range(0, rows.count, BLOCK_ROWS)]
     # The same rows each time, so that a change of settings shows in the figures alone.
     random.Random(0).shuffle(blocks)  # noqa: S311 - a sample, no secret
-    picked, size = dict[int, Row](), 0
+    picked = _Picked()
     for block in [rows.extremes, *blocks]:
-        found = rows.file.rows_at(list(block))
-        picked |= {row.row: row for row in found}
-        size += sum(map(_size, found))
-        if len(picked) >= MOST_ROWS or size >= MOST_BYTES:
-            break
+        for row in rows.file.each(number for number in block if number not in picked.seen):
+            picked.add(row, is_trained=row.label is not False and (all_train or row.split is Split.TRAIN))
+            if picked.is_enough:
+                return picked
     return picked
+
+
+def _line(row: Row) -> bytes:
+    told = {"number": row.row + 1, "messages": [message.model_dump() for message in row.messages]}
+    return json.dumps(told | ({"tools": row.tools} if row.tools else {}), ensure_ascii=False).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.domain.errors import Conflict, Invalid, Unavailable
 from app.domain.preflight import Fault, Preflight, template_fault
 from app.domain.specs import STARTER, TrainingSettings
 from app.main import create_app
+from app.services import preflight
 from app.services.accounts import Accounts, Identity
 from app.services.preflight import MOST_ROWS, Preflights
 from app.services.studio import Studio
@@ -54,13 +55,16 @@ class Stored:
 
     def __init__(self, rows: list[Row]) -> None:
         self.held = {row.row: row for row in rows}
-        self.extreme: list[int] = []
+        self.given: list[int] = []
 
     def rows(self, _sha256: str) -> Stored:
         return self
 
-    def rows_at(self, numbers: list[int]) -> list[Row]:
-        return [self.held[number] for number in numbers if number in self.held]
+    def each(self, numbers: Iterable[int]) -> Iterator[Row]:
+        for number in numbers:
+            if number in self.held:
+                self.given.append(number)
+                yield self.held[number]
 
 
 def made(count: int, text: str = "Hi") -> list[Row]:
@@ -158,11 +162,41 @@ def test_of_many_rows_a_sample_is_looked_at_with_the_longest_and_the_shortest(st
     assert max(numbers) > many * 0.9
 
 
+@pytest.mark.parametrize("label", [None, False])
+def test_of_rows_that_are_large_or_not_learnt_from_few_are_read(
+    studio: Studio, owner: Identity, looking: Looking, monkeypatch: pytest.MonkeyPatch, *, label: bool | None
+) -> None:
+    monkeypatch.setattr(preflight, "MOST_LETTERS", 6_000_000)
+    rows = [row.model_copy(update={"label": label, "messages": [Message(role="text", content="a" * 1_100_000)]}) for row in made(40)]
+    store: Any = Stored(rows)
+    studio.preflights.storage = store
+    dataset = add_dataset(studio.engine, owner, rows=40)
+    if label is None:
+        with pytest.raises(Unavailable, match="too large to be looked at"):
+            look(studio, owner, dataset)
+    else:
+        look(studio, owner, dataset)
+        assert looking.asked[0]["rows"] == []
+    assert len(store.given) == 6
+
+
+def test_what_is_sent_is_bounded_also_where_tools_are_large_and_texts_small(
+    studio: Studio, owner: Identity, looking: Looking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "MOST_BYTES", 500_000)
+    rows = [row.model_copy(update={"tools": [{"type": "function", "function": {"name": "f" * 100_000}}]}) for row in made(40)]
+    store: Any = Stored(rows)
+    studio.preflights.storage = store
+    look(studio, owner, add_dataset(studio.engine, owner, rows=40))
+    assert len(looking.asked[0]["rows"]) == 5
+    assert len(store.given) < 10
+
+
 def test_of_long_rows_few_are_looked_at(studio: Studio, owner: Identity, looking: Looking) -> None:
     store: Any = Stored(made(400, "long " * 20_000))
     studio.preflights.storage = store
     look(studio, owner, add_dataset(studio.engine, owner, rows=400))
-    assert len(looking.asked[0]["rows"]) < 160
+    assert len(looking.asked[0]["rows"]) == 80
 
 
 def test_what_cannot_be_looked_at_is_told(studio: Studio, owner: Identity, looking: Looking, dataset_id: str) -> None:
