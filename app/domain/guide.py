@@ -53,7 +53,8 @@ def advise(goal: Goal, rows: int) -> Advice:
     needed = NEEDED[goal]
     share = min(1.0, rows / needed.low)
     if rows <= FEW:
-        sentence = f"With {rows:,} examples, try few-shot prompting first: put the best of them into the prompt."
+        examples, best = ("1 example", "put it") if rows == 1 else (f"{rows:,} examples", "put the best of them")
+        sentence = f"With {examples}, try few-shot prompting first: {best} into the prompt."
         return Advice(goal, "Few", sentence, "bad", share)
     if rows < needed.low:
         sentence = f"{rows:,} of {needed.about}: a run will show something, and more good rows will show more."

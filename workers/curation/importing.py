@@ -209,6 +209,7 @@ def _sentence(reading: Reading, findings: Findings, report: ImportReport) -> str
     if findings.no_rows == report.problem_count:
         return "The file is valid JSON, but holds no rows." if is_json else "The file holds no rows."
     first = report.problems[0]
-    count = "The only row was" if report.problem_count == 1 else f"All {report.problem_count:,} rows were"
-    place = "in row" if reading.sniffed and reading.sniffed.counts_rows else "on line"
-    return f"No row can be used. {count} set aside; the first, {place} {first.line:,}: {first.reason}."
+    place = f"{'in row' if reading.sniffed and reading.sniffed.counts_rows else 'on line'} {first.line:,}: {first.reason}."
+    if report.problem_count == 1:
+        return f"The only row cannot be used, {place}"
+    return f"None of the {report.problem_count:,} rows can be used; the first, {place}"

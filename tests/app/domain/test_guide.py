@@ -9,6 +9,7 @@ from app.domain.guide import NEEDED, Goal, advise, likely_goal
 def test_fifty_examples_and_a_dream_are_for_a_prompt(goal: Goal) -> None:
     advice = advise(goal, 50)
     assert (advice.tone, "few-shot prompting first" in advice.sentence) == ("bad", True)
+    assert advise(goal, 1).sentence == "With 1 example, try few-shot prompting first: put it into the prompt."
 
 
 @pytest.mark.parametrize(

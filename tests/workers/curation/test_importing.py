@@ -49,7 +49,7 @@ def test_all_problems_are_counted_and_the_first_hundred_listed(imported: Importe
 def test_a_file_without_a_usable_row_fails_with_the_first_reason(imported: Importer) -> None:
     found = imported(chat_line(answer="") * 3)
     assert (found.report.status, found.report.rows, found.report.sha256, found.files) == ("failed", 0, None, [])
-    assert found.reason == "No row can be used. All 3 rows were set aside; the first, on line 1: the assistant's answer is empty."
+    assert found.reason == "None of the 3 rows can be used; the first, on line 1: the assistant's answer is empty."
 
 
 @pytest.mark.parametrize("content", ["[]", "\n\n  \n{}", '{"data": []}'])
