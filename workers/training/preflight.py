@@ -42,7 +42,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Length:
-    """A row that can be masked: its place among those given, all its tokens, and how many of them would be learnt if none were cut."""
+    """A row that can be masked: its place among those given, all its tokens, and how many of them are learnt: none that is cut away."""
 
     place: int
     tokens: int
@@ -60,7 +60,7 @@ def look(rows: Sequence[Row], masker: Masker, wanted: Wanted, *, context: int | 
         masked = prepared.add(rows[place], masker, max_length)
         seen.append(rows[place])
         if masked is not None:
-            lengths.append(Length(place, len(masked.ids), int(masked.trained[1:].sum())))
+            lengths.append(Length(place, len(masked.ids), int(masked.trained[1:max_length].sum())))
         if prepared.slow:
             break
     total = wanted.total_rows or len(rows)

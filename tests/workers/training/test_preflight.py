@@ -113,6 +113,9 @@ def test_answers_that_are_cut_are_a_warning_until_they_are_half_of_the_rows() ->
     fault = only(seen(rows(), max_length=200))
     assert (fault.code, fault.blocking, fault.fixes[0].id) == ("answers_cut", False, "longer")
     assert "beyond the longest row allowed, " in fault.sentence
+    cut = seen(rows(), max_length=200)
+    assert cut.answers is not None
+    assert cut.answers.sum == 4 * (20 - cut.counts.answers_cut)
     assert not seen(rows(), **fault.fixes[0].settings).faults
     assert only(seen(rows(), max_length=100)).blocking
 
