@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 GROUP_BYTES = 16 * 1024 * 1024
 """Rows of several megabytes make smaller groups, so that memory stays bounded."""
 WIDEST_CHARACTER_BYTES = 4
-COMPRESSION = "snappy"
-"""Packs less than others do, but reading a file would else take twice as long for packing alone."""
+COMPRESSION = "none"
+"""Rows take about as much room as the files they come from. Packed they took two thirds of it, but as much time again to be written."""
 MESSAGE = pa.struct(
     [
         pa.field("role", pa.string()),
@@ -51,7 +53,8 @@ SCHEMA = pa.schema(
 )
 REPEATED = [f"{name}.list.element.{field.name}" for name in ("messages", "rejected") for field in MESSAGE] + ["tools", "split", "file"]
 """Columns whose values may come again and again; those of others do not, and to look for that takes time."""
-HASHED_AT_ONCE = 1024 * 1024
+PACKING: dict[str, Any] = {"compression": COMPRESSION, "use_dictionary": REPEATED, "write_statistics": False}
+WRITTEN_AT_ONCE = 4 * 1024 * 1024
 MAX_WAITING = 2
 """So many groups at most wait to be packed, while the next one is read."""
 
@@ -141,24 +144,21 @@ class RowWriter:
         Rows of which `is_learnt` is true are put among those to learn from, whatever was given before.
         """
         self._flush()
-        self._close()
+        sha256 = self._close()
         if not self._numbered:
             return None
         if is_learnt:
+            sha256 = None
             self.counts = split_anew(self.part, lambda table: [
                 Split.TRAIN if is_learnt(row) else Split(split)
                 for row, split in zip(table.column("row").to_pylist(), table.column("split").to_pylist(), strict=True)
             ])  # fmt: skip
-        if 0 in self.counts.values():
-            self._split_again()
-        sha256 = hashlib.sha256()
-        with self.part.open("rb") as file:
-            while block := file.read(HASHED_AT_ONCE):
-                sha256.update(block)
-            os.fsync(file.fileno())
+        if 0 in self.counts.values() and self._split_again():
+            sha256 = None
+        _sync(self.part)
         self.part.replace(self.out)
-        _sync_folder(self.out.parent)
-        return sha256.hexdigest()
+        _sync(self.out.parent)
+        return sha256 or _sha256_of(self.out)
 
     def _flush(self) -> None:
         self._flush_group()
@@ -209,28 +209,31 @@ class RowWriter:
             self._file = _Behind(self.part)
         return self._file
 
-    def _close(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            file.close()
+    def _close(self) -> str | None:
+        """End the file, if there is one, and return its SHA-256."""
+        file, self._file = self._file, None
+        return file.close() if file else None
 
-    def _split_again(self) -> None:
-        """Split by hash what no file has split for us, and move a row over when one side would be empty.
+    def _split_again(self) -> bool:
+        """Split by hash what no file has split for us, and move a row over when one side would be empty; say whether rows have moved.
 
         A file that puts all of its rows on one side has split nothing: a tenth of them is held out as of any other.
         """
         moved = moved_to_fill_both_sides(set(hashes_in(self.part)))
-        if moved or self._given:
-            self.counts = split_anew(
-                self.part, lambda table: [moved.get(one) or side_by_hash(one) for one in table.column("hash").to_pylist()]
-            )
+        if not moved and not self._given:
+            return False
+        self.counts = split_anew(self.part, lambda table: [moved.get(one) or side_by_hash(one) for one in table.column("hash").to_pylist()])
+        return True
 
 
 class _Behind:
     """Packs groups of rows into a file in a thread of its own, so that the next group is read meanwhile."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetWriter(path, SCHEMA, compression=COMPRESSION, use_dictionary=REPEATED)
+        self._sink = _Hashed(path)
+        # Without a buffer, each page would ask for Python, which is busy making rows.
+        self._buffer = pa.BufferedOutputStream(pa.PythonFile(self._sink, mode="w"), WRITTEN_AT_ONCE)
+        self._file = pq.ParquetWriter(self._buffer, SCHEMA, **PACKING)
         self._thread = ThreadPoolExecutor(1)
         self._waiting: deque[Future[None]] = deque()
 
@@ -240,14 +243,28 @@ class _Behind:
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(self._file.write_table, table, row_group_size=ROW_GROUP_ROWS))
 
-    def close(self) -> None:
-        """Write what is waiting, and end the file."""
-        try:
-            while self._waiting:
-                self._waiting.popleft().result()
-        finally:
-            self._thread.shutdown(cancel_futures=True)
-            self._file.close()
+    def close(self) -> str:
+        """Write what is waiting, end the file and return its SHA-256."""
+        with closing(self._sink), closing(self._buffer), closing(self._file):
+            try:
+                while self._waiting:
+                    self._waiting.popleft().result()
+            finally:
+                self._thread.shutdown(cancel_futures=True)
+        return self._sink.sha256.hexdigest()
+
+
+class _Hashed(io.BufferedWriter):
+    """A new file, whose SHA-256 is known once it is written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any, /) -> int:
+        """Write data, and count it in."""
+        self.sha256.update(data)
+        return super().write(data)
 
 
 def hashes_in(path: Path) -> Iterator[str]:
@@ -263,7 +280,7 @@ def split_anew(path: Path, splits_of: Callable[[Any], list[Split]]) -> dict[Spli
     place = SCHEMA.get_field_index("split")
     with (
         pq.ParquetFile(path) as file,
-        pq.ParquetWriter(part_of(path), SCHEMA, compression=COMPRESSION, use_dictionary=REPEATED) as again,
+        pq.ParquetWriter(part_of(path), SCHEMA, **PACKING) as again,
     ):
         for group in range(file.metadata.num_row_groups):
             table = file.read_row_group(group)
@@ -309,9 +326,14 @@ def _weight(text: str) -> int:
     return len(text) if text.isascii() else len(text) * WIDEST_CHARACTER_BYTES
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
