@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,8 +145,8 @@ class Stored:
     def rows(self, _sha256: str) -> Stored:
         return self
 
-    def rows_at(self, numbers: list[int]) -> list[Row]:
-        return [self.held[number] for number in numbers]
+    def each(self, numbers: Iterable[int]) -> Iterator[Row]:
+        return (self.held[number] for number in numbers)
 
 
 class Looking:
