@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.domain.problems import Finding
     from app.services.desk import Desk
 
-CHUNK_ROWS = 400
+CHUNK_ROWS, FINDINGS_AT_ONCE = 400, 40
 LOOKED_THROUGH_AT_MOST = 20_000
 """Filters that no index knows look through so many rows for one page; the next page goes on from there."""
 
@@ -108,6 +108,14 @@ class DeskRows:
     def at(self, numbers: Sequence[int]) -> list[Looked]:
         """Return the rows of these numbers."""
         return self._looked(self.file.rows_at(numbers)) if self.file else []
+
+    def each(self, numbers: Sequence[int]) -> Iterator[Looked]:
+        """Yield the rows of these numbers as the file has them in order, one at a time, since each may be large."""
+        for start in range(0, len(numbers), FINDINGS_AT_ONCE):
+            some = numbers[start : start + FINDINGS_AT_ONCE]
+            found = dict(zip(some, self.findings.of(some), strict=True)) if self.findings else {}
+            for row in self.file.each(some) if self.file else ():
+                yield Looked(row, found.get(row.row))
 
     def aside(self, code: Trouble | None, *, after: int, limit: int) -> tuple[list[Aside], bool]:
         """Return rows that were set aside, behind the first `after` of them, and whether there are more."""

@@ -11,18 +11,21 @@ from app.domain.problems import Trouble
 from app.domain.unanswered import answered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from app.domain.aside import Aside
     from app.domain.datasets import Row
     from app.domain.fixes import Fix
     from app.domain.ports import Selection
     from app.domain.problems import Finding
     from app.domain.unanswered import Answered
-    from app.services.desk_rows import DeskRows
+    from app.services.desk_rows import DeskRows, Looked
 
 SHOWN = 20
 TRIED_AT_MOST, ASIDE_TRIED_AT_MOST = 4_000, 500
 """Whether a row changes is only known once it was tried; beyond so many a preview says how many may."""
-CHUNK_ROWS = 200
+MOST_LETTERS = 2_000_000
+"""And beyond so much text: few rows may have as much as many others."""
 
 
 class Change(NamedTuple):
@@ -70,7 +73,7 @@ def preview(rows: DeskRows, fix: Fix) -> Preview:
     selection = rows.findings.select(fix)
     gone = selection.drop.nonzero()[0]
     if len(gone):
-        left_out = rows.at([int(number) for number in gone[:SHOWN]])
+        left_out = _within_bounds(rows.each([int(number) for number in gone[:SHOWN]]))
         changes = [Change(row, finding, None) for row, finding in left_out if finding is not None]
         return Preview(fix, len(gone), 0, 0, is_exact=True, changes=changes)
     return _tried(rows, fix, selection)
@@ -89,16 +92,25 @@ def _trimmed(rows: DeskRows, fix: TrimEnd) -> Preview:
 def _tried(rows: DeskRows, fix: Fix, selection: Selection) -> Preview:
     """Return what comes of trying the fix on the rows it may change."""
     touched = [int(number) for number in selection.touch.nonzero()[0]]
-    tried = touched[:TRIED_AT_MOST]
-    dropped = changed = 0
+    tried = dropped = changed = 0
     changes: list[Change] = []
-    for start in range(0, len(tried), CHUNK_ROWS):
-        for row, finding in rows.at(tried[start : start + CHUNK_ROWS]):
-            after = selection.after(row, finding) if finding is not None else row
-            if finding is None or after == row:
-                continue
-            dropped, changed = dropped + (after is None), changed + (after is not None)
-            if len(changes) < SHOWN:
-                changes.append(Change(row, finding, after))
-    beyond = len(touched) - len(tried)
+    for row, finding in _within_bounds(rows.each(touched[:TRIED_AT_MOST])):
+        tried += 1
+        after = selection.after(row, finding) if finding is not None else row
+        if finding is None or after == row:
+            continue
+        dropped, changed = dropped + (after is None), changed + (after is not None)
+        if len(changes) < SHOWN:
+            changes.append(Change(row, finding, after))
+    beyond = len(touched) - tried
     return Preview(fix, dropped, changed + beyond, 0, is_exact=not beyond, changes=changes)
+
+
+def _within_bounds(rows: Iterable[Looked]) -> Iterator[Looked]:
+    """Yield rows until their texts are enough; the first one however long it is."""
+    letters = 0
+    for looked in rows:
+        yield looked
+        letters += sum(map(len, looked.row.texts))
+        if letters >= MOST_LETTERS:
+            return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,6 +29,9 @@ class Rows:
 
     def rows_at(self, numbers: Sequence[int]) -> list[Row]:
         return [self.rows[number] for number in numbers]
+
+    def each(self, numbers: Iterable[int]) -> Iterator[Row]:
+        return (self.rows[number] for number in numbers)
 
     def search(self, text: str, after: int, limit: int) -> tuple[list[int], bool]:
         found = [row.row for row in self.rows[after + 1 :] if text.casefold() in row.texts[0].casefold()]
@@ -92,6 +95,14 @@ def test_a_page_looks_through_so_many_rows_and_says_where_to_go_on(monkeypatch: 
     rows = desk_of(3_000)
     page = rows.page(Wanted(split=Split.TEST), after=-1, limit=200)
     assert (len(page.rows), page.next_after) == (40, 399)
+
+
+@pytest.mark.parametrize("is_checked", [False, True])
+def test_rows_come_one_at_a_time_with_what_was_found_in_each(*, is_checked: bool) -> None:
+    numbers = list(range(0, 300, 3))
+    found = list(desk_of(300, is_checked=is_checked).each(numbers))
+    assert [looked.row.row for looked in found] == numbers
+    assert [looked.finding.row if looked.finding else None for looked in found] == (numbers if is_checked else [None] * 100)
 
 
 def test_rows_with_a_problem_are_not_known_before_somebody_looked() -> None:
