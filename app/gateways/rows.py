@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,7 +36,9 @@ SAID_IN = ("messages", "rejected")
 PART = ".part"
 ABANDONED_SECONDS = 3600.0
 """What is unfinished for so long was left by a process that is gone."""
-_making = threading.Lock()
+_making = WeakValueDictionary[Path, threading.Lock]()
+"""A lock for each file of pages that is being made, or waited for: nobody waits for another dataset's."""
+_choosing = threading.Lock()
 
 
 class _Opened(NamedTuple):
@@ -125,7 +128,9 @@ class RowPages:
 
     def _make(self) -> None:
         """Write the Arrow file: aside, and under its name once it is whole. Requests that come together make it once."""
-        with _making:
+        with _choosing:
+            making = _making.setdefault(self.pages, threading.Lock())
+        with making:
             if self.pages.is_file():
                 return
             self.pages.parent.mkdir(parents=True, exist_ok=True)

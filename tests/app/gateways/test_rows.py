@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ SPLIT_TWICE = 2 * BATCH_ROWS + 10
 
 
 def stored(folder: Path, examples: Sequence[Example]) -> RowPages:
+    folder.mkdir(exist_ok=True)
     with RowWriter(folder / "rows.parquet") as writer:
         for line, example in enumerate(examples, 1):
             writer.add(example, line)
@@ -147,6 +149,27 @@ def test_requests_that_come_together_make_the_pages_once(numbered: RowPages, mon
         found = list(pool.map(lambda _: numbered.page(10, 3), range(4)))
     assert found == [found[0]] * 4
     assert copies == [numbered.path]
+
+
+def test_making_one_dataset_s_pages_keeps_no_other_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, quick = (stored(tmp_path / name, [said(f"Is this {name}?")]) for name in ("slow", "quick"))
+    is_made, go_on = threading.Event(), threading.Event()
+    really = rows_of._copy
+
+    def held_up(path: Path, target: object) -> None:
+        if path == slow.path:
+            is_made.set()
+            assert go_on.wait(20)
+        really(path, target)
+
+    monkeypatch.setattr(rows_of, "_copy", held_up)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(first_turns, slow, -1, 1)
+        assert is_made.wait(20)
+        assert first_turns(quick, -1, 1) == ["Is this quick?"]
+        assert not waiting.done()
+        go_on.set()
+        assert waiting.result() == ["Is this slow?"]
 
 
 def test_a_crash_while_pages_are_made_leaves_none_that_are_half(numbered: RowPages, monkeypatch: pytest.MonkeyPatch) -> None:
