@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.serving import Quiet, serving
 
 
 @dataclass
@@ -34,7 +35,7 @@ def endpoint() -> Iterator[Endpoint]:
     """Listen on a free port of this machine."""
     told = Endpoint()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             told.heard.append(Heard(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
@@ -42,17 +43,6 @@ def endpoint() -> Iterator[Endpoint]:
             self.send_header("Location", told.location)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing: tests read what came."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.port = server.server_address[1]
-    told.address = f"http://127.0.0.1:{told.port}/hook"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(Handler) as told.port:
+        told.address = f"http://127.0.0.1:{told.port}/hook"
         yield told
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from app.db.session import reading, unit_of_work
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
+from tests.serving import Quiet, serving
 from tests.workers.scenes import Scripted, ask, once_it_runs, state
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
@@ -50,7 +51,7 @@ class Inference:
 def inference() -> Iterator[Inference]:
     made = Inference()
 
-    class Listener(BaseHTTPRequestHandler):
+    class Listener(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             made.heard.append((self.path, body, self.headers["Authorization"]))
@@ -59,16 +60,10 @@ def inference() -> Iterator[Inference]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    made.address = f"http://127.0.0.1:{server.server_port}"
-    yield made
-    made.over.set()
-    server.shutdown()
-    server.server_close()
+    with serving(Listener) as port:
+        made.address = f"http://127.0.0.1:{port}"
+        yield made
+        made.over.set()
 
 
 @pytest.fixture
