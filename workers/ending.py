@@ -237,8 +237,7 @@ class Held:
             elif package is not None:
                 self.kind.keep(session, self.worker, row, package)
             settle(session, self.worker, self.kind, row, end)
-            done = "It is done." if isinstance(row, Run) else "The file was read."
-            words = {RunStatus.SUCCEEDED: done, RunStatus.STOPPED: "It was stopped; what it had learned is kept."}
+            words = {RunStatus.SUCCEEDED: "It is done.", RunStatus.STOPPED: "It was stopped; what it had learned is kept."}
             tell(session, row, end, words.get(end, f"It was {end}."))
 
     def _pack_and_listen(self, finished: Finished | None, *, may_take_long: bool) -> Future[Any] | None:
