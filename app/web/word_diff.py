@@ -49,9 +49,9 @@ def merged(before: str, after: str) -> list[Piece]:
     begin = _alike(old, new)
     end = _alike(old[begin:][::-1], new[begin:][::-1])
     pieces: list[Piece] = []
-    _add(pieces, old[:begin], "")
+    _add(pieces, "".join(old[:begin]), "")
     _compare(pieces, old[begin : len(old) - end], new[begin : len(new) - end])
-    _add(pieces, old[len(old) - end :], "")
+    _add(pieces, "".join(old[len(old) - end :]), "")
     return pieces
 
 
@@ -66,12 +66,20 @@ def _compare(pieces: list[Piece], old: list[str], new: list[str]) -> None:
     for each in Indel.opcodes(old[:MOST_WORDS], new[:MOST_WORDS]):
         if each.tag != "equal":
             continue
-        _add(pieces, old[gone : each.src_start], GONE)
-        _add(pieces, new[added : each.dest_start], NEW)
-        _add(pieces, old[each.src_start : each.src_end], "")
+        _differ(pieces, "".join(old[gone : each.src_start]), "".join(new[added : each.dest_start]))
+        _add(pieces, "".join(old[each.src_start : each.src_end]), "")
         gone, added = each.src_end, each.dest_end
-    _add(pieces, old[gone:], GONE)
-    _add(pieces, new[added:], NEW)
+    _differ(pieces, "".join(old[gone:]), "".join(new[added:]))
+
+
+def _differ(pieces: list[Piece], gone: str, new: str) -> None:
+    """Add what differs, without the space that both end with."""
+    space = gone[len(gone.rstrip()) :]
+    if not space or space != new[len(new.rstrip()) :]:
+        space = ""
+    _add(pieces, gone.removesuffix(space), GONE)
+    _add(pieces, new.removesuffix(space), NEW)
+    _add(pieces, space, "")
 
 
 def shortened(pieces: list[Piece]) -> list[Piece]:
@@ -83,6 +91,8 @@ def _cut(text: str) -> Piece:
     return Piece(f"{text[:AROUND]} … {text[-AROUND:]}")
 
 
-def _add(pieces: list[Piece], words: list[str], kind: str) -> None:
-    if words:
-        pieces.append(Piece("".join(words), kind, TITLES.get(kind, "")))
+def _add(pieces: list[Piece], text: str, kind: str) -> None:
+    if text and pieces and pieces[-1].kind == kind:
+        pieces[-1] = pieces[-1]._replace(text=pieces[-1].text + text)
+    elif text:
+        pieces.append(Piece(text, kind, TITLES.get(kind, "")))

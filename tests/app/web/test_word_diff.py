@@ -38,6 +38,12 @@ def test_words_that_only_one_text_has_are_marked() -> None:
     assert "".join(piece.text for piece in right if piece.kind) == "[NAME]"
 
 
+def test_the_space_behind_words_that_differ_is_not_marked() -> None:
+    left, right = Comparing().differences("Ask John Smith about it.", "Ask [NAME] about it.")
+    assert [piece.text for piece in left if piece.kind] == ["John Smith"]
+    assert [piece.text for piece in right if piece.kind] == ["[NAME]"]
+
+
 @given(some.text(max_size=60), some.text(max_size=60))
 def test_both_texts_are_whole(before: str, after: str) -> None:
     left, right = Comparing().differences(before, after)
@@ -55,7 +61,7 @@ def test_long_texts_are_compared_up_to_a_point_and_shown_beyond_it(end: str) -> 
 def test_what_texts_share_is_shown_around_their_differences() -> None:
     shared = "word " * 200
     pieces = shortened(merged(f"{shared}old {shared}", f"{shared}new {shared}"))
-    assert [piece.text for piece in pieces if piece.kind] == ["old ", "new "]
+    assert [piece.text for piece in pieces if piece.kind] == ["old", "new"]
     assert all(len(piece.text) < 400 for piece in pieces)
     assert [" … " in piece.text for piece in pieces] == [True, False, False, True]
 
