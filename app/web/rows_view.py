@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CUT, CUT_TURN, MOST, MOST_TURN = 600, 240, 4_000, 1_200
 """A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is on the page at all."""
+CHARACTERS_OF_A_LINE, LONGEST_WORD = 40, 24
 TURNS = 4
 """Further turns of a conversation are folded."""
 TITLES = KINDS | {
@@ -169,17 +170,27 @@ def said(text: str, marks: Sequence[Mark] = (), cut: int = CUT) -> Said:
     most = MOST if cut >= CUT else MOST_TURN
     pieces = _pieces(text[:most], marks)
     shown: list[Piece] = []
-    room = cut
-    while pieces and room > 0:
+    room, lines = cut, cut // CHARACTERS_OF_A_LINE
+    while pieces and room > 0 and lines > 0:
         piece = pieces.pop(0)
-        if len(piece.text) > room and not piece.kind:
-            shown.append(Piece(piece.text[:room]))
-            pieces.insert(0, Piece(piece.text[room:]))
+        end = len(piece.text) if piece.kind else _fits(piece.text, room, lines)
+        shown.append(piece._replace(text=piece.text[:end]))
+        if end < len(piece.text):
+            pieces.insert(0, Piece(piece.text[end:]))
             break
-        shown.append(piece)
-        room -= len(piece.text)
+        room, lines = room - end, lines - piece.text.count("\n")
     length = sum(len(piece.text) for piece in shown)
     return Said(shown, pieces, len(text) - length, max(0, len(text) - most))
+
+
+def _fits(text: str, room: int, lines: int) -> int:
+    """Return how much of a text is shown: so many characters and lines at most, and no half word if that can be had."""
+    parts = text.split("\n", lines)
+    end = len(text) - (len(parts[lines]) if len(parts) > lines else 0)
+    if end <= room:
+        return end
+    space = text.rfind(" ", max(0, room - LONGEST_WORD), room)
+    return space + 1 if space >= 0 else room
 
 
 def _pieces(text: str, marks: Sequence[Mark]) -> list[Piece]:
