@@ -44,7 +44,7 @@ class Line:
         """How many rows want a look, those set aside among them; None before somebody looked."""
         aside = self.report.problem_count if self.report else None
         found = self.dataset.version.findings.get("flagged") if self.dataset.version else None
-        return aside if found is None else found + (aside or 0)
+        return aside or None if found is None else found + (aside or 0)
 
 
 def can_map(dataset: Dataset) -> bool:

@@ -78,6 +78,11 @@ class Chip:
     query: str
     is_on: bool
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to see behind it."""
+        return self.problem is not None and not self.count and not self.is_on
+
 
 class Tab(NamedTuple):
     """One of the pages of a dataset."""

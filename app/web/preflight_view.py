@@ -172,7 +172,7 @@ def end_of(found: Preflight) -> str:
 def counts_of(found: Preflight) -> list[tuple[str, str]]:
     """Return the figures of a preflight, as names and values."""
     counts = found.counts
-    shared = f"{words.percent(found.shared_prefix.steps)} within a step, {words.percent(found.shared_prefix.all)} over all"
+    shared = f"{words.percent(found.shared_prefix.steps)} in a step, {words.percent(found.shared_prefix.all)} in all"
     told = [
         ("Trained tokens", words.percent(found.trained_share)), ("Steps a pass", words.count(found.steps_per_epoch)),
         ("Shared beginning", shared),

@@ -125,6 +125,11 @@ def told(message: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(message))))  # noqa: S704 - escaped before
 
 
+def breakable(name: str) -> Markup:
+    """Return a technical name that may wrap behind its dots, dashes and underscores, not inside of a word."""
+    return Markup(re.sub(r"(?<=[._/-])(?=\w)", "<wbr>", str(escape(name))))  # noqa: S704 - escaped before
+
+
 def twice(option: str) -> tuple[str, str]:
     """Return a choice as value and label."""
     return option, option
@@ -138,4 +143,5 @@ def named(thing: Any) -> tuple[str, str]:
 FILTERS: dict[str, Callable[..., Any]] = {
     "count": count, "size": size, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
     "clock": clock, "plural": plural, "twice": twice, "named": named, "coming": coming, "parameters": parameters, "told": told,
+    "breakable": breakable,
 }  # fmt: skip

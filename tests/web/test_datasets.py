@@ -121,7 +121,7 @@ def test_rows_are_paged_by_their_number(browser: TestClient, sample: Sample) -> 
 def test_problems_are_listed_with_their_lines(browser: TestClient, sample: Sample) -> None:
     page = browser.get(f"/datasets/{sample.datasets['ready']}?problem=broken").text
     assert "Not valid JSON: expected &#39;,&#39; at column 88." in page
-    assert "line 318" in page
+    assert "Line 318" in page
 
 
 def test_an_import_under_way_says_how_far_it_is(browser: TestClient, sample: Sample) -> None:

@@ -45,6 +45,17 @@ def test_chips_say_how_many_rows_each_problem_is_in_and_those_without_come_last(
     assert tones == sorted(tones, key=lambda tone: tone == "none")
 
 
+def test_checks_that_found_nothing_are_folded_unless_one_looks_at_them(browser: TestClient, desk: str) -> None:
+    folded = re.compile(r'<details><summary class="chip none">(\d+) other checks? found nothing</summary>')
+    page = browser.get(desk).text
+    found = folded.search(page)
+    assert found
+    assert int(found[1]) == page.split(found[0], 1)[1].split("</details>", 1)[0].count('class="chip none"') > 1
+    looked = folded.search(browser.get(f"{desk}?problem=rare_label").text)
+    assert looked
+    assert int(looked[1]) == int(found[1]) - 1
+
+
 def test_a_chip_narrows_the_rows_and_says_why_it_matters(browser: TestClient, desk: str) -> None:
     rows = browser.get(f"{desk}?problem=near_duplicate", headers=part("dataset_rows")).text
     assert "third time I write!" in rows
