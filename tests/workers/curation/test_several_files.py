@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ import pytest
 
 from app.domain.aside import MAX_ROWS_KEPT
 from tests.workers.curation.conftest import Imported, Importer, chat_line
-from workers.curation.rows import MAX_TEXT_BYTES
+from workers.curation.rows import MAX_TEXT_BYTES, Aside, as_row
 
 TICKETS = "utterance,intent\ncancel it,cancel\nwhere is it?,track\n"
 ALPACA = json.dumps({"instruction": "Hi?", "output": "Hello."}) + "\n"
@@ -68,6 +69,30 @@ def test_what_is_kept_of_rows_set_aside_is_bounded(imported: Importer) -> None:
     assert max(len(row["text"].encode()) for row in found.aside) <= MAX_TEXT_BYTES
     assert found.report.problem_count == MAX_ROWS_KEPT + 51
     assert found.report.not_kept == {"broken": 51}
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_cut"),
+    [
+        ("x" * MAX_TEXT_BYTES, False),
+        ("x" * MAX_TEXT_BYTES + "y", True),
+        ("\u00e9" * (MAX_TEXT_BYTES // 2 + 1), True),
+        (b"x" * MAX_TEXT_BYTES, False),
+        (b"x" * MAX_TEXT_BYTES + b"y", True),
+        (b"\xff" * (MAX_TEXT_BYTES - 1), True),
+        ({"a": "x" * MAX_TEXT_BYTES}, True),
+        (None, False),
+    ],
+)
+def test_whether_a_text_is_but_the_beginning_of_a_row_is_known(raw: Any, *, is_cut: bool) -> None:
+    text, found = Aside(1, "it is so", raw=raw).text()
+    assert (len(text.encode()) <= MAX_TEXT_BYTES, found) == (True, is_cut)
+
+
+def test_a_long_list_where_a_row_was_expected_is_known_to_be_cut() -> None:
+    found = as_row(1, [[0] * MAX_TEXT_BYTES])
+    assert isinstance(found, Aside)
+    assert found.text()[1]
 
 
 def test_nothing_is_kept_aside_while_columns_want_to_be_mapped(imported: Importer) -> None:
