@@ -15,7 +15,7 @@ from workers.curation.aside import AsideWriter
 from workers.curation.containers import UploadedFile
 from workers.curation.fast_json import Understood
 from workers.curation.parquet import RowWriter
-from workers.curation.reading import MAX_BYTES, Found, Misread, PartCount, Reading, Usable
+from workers.curation.reading import MAX_BYTES, UNREAD, Found, Misread, PartCount, Reading, Usable
 from workers.curation.rows import NO_ROW, Aside
 from workers.curation.sniff import Kind
 from workers.curation.splits import Sides
@@ -68,7 +68,7 @@ class Findings:
         self.problems: list[Problem] = []
         self.unknown: list[Problem] = []
         self.unknown_count = 0
-        self.no_rows = 0
+        self.no_rows = self.unread = 0
         self._first_file, self._aside = first_file, aside
 
     def note(self, count: PartCount, found: Found) -> None:
@@ -82,6 +82,7 @@ class Findings:
         elif isinstance(found, Aside):
             self.codes[found.code] += 1
             self.no_rows += found.reason.startswith(NO_ROW)
+            self.unread += found.reason.startswith(UNREAD)
             count.aside += 1
             self._list(count, found, self.problems)
         else:
@@ -209,6 +210,8 @@ def _sentence(reading: Reading, findings: Findings, report: ImportReport) -> str
     if findings.no_rows == report.problem_count:
         return "The file is valid JSON, but holds no rows." if is_json else "The file holds no rows."
     first = report.problems[0]
+    if findings.unread == report.problem_count:
+        return f"No row can be used; {first.reason}"
     place = f"{'in row' if reading.sniffed and reading.sniffed.counts_rows else 'on line'} {first.line:,}: {first.reason}."
     if report.problem_count == 1:
         return f"The only row cannot be used, {place}"

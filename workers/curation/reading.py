@@ -32,6 +32,7 @@ from workers.curation.workbook_rows import Workbook
 MAX_NAMES_TOLD = 30
 MAX_BYTES = 20 * 2**30
 ROWS_BEFORE_A_SHAPE = 50
+UNREAD = "the file cannot be read"
 Raw = Iterable[RawRow | Aside]
 
 
@@ -270,7 +271,7 @@ class Reading:
 
 
 def _unread(error: StudioError) -> Aside:
-    return Aside(1, f"the file cannot be read: {error.message}")
+    return Aside(1, f"{UNREAD}: {error.message}")
 
 
 def _in_lower_case(columns: list[str]) -> dict[str, str]:

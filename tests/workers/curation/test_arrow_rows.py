@@ -65,7 +65,7 @@ def test_a_binary_file_that_breaks_off_is_told(tmp_path: Path, imported: Importe
 
 def test_the_first_bad_row_is_told_as_a_row(tmp_path: Path, imported: Importer) -> None:
     as_parquet(pa.table({"prompt": ["a"], "completion": [""]}), tmp_path / "a")
-    assert imported(tmp_path / "a", "a.parquet").reason.endswith("the first, in row 2: the assistant's answer is empty.")
+    assert imported(tmp_path / "a", "a.parquet").reason.endswith("in row 2: the assistant's answer is empty.")
 
 
 def test_values_are_as_json_has_them(tmp_path: Path) -> None:

@@ -191,3 +191,11 @@ def test_a_bomb_among_other_uploads_ends_the_import(imported: Importer) -> None:
     found = imported({"a.jsonl": ROWS, "b.jsonl.gz": gzip.compress(b"\n" * 64 * MEBIBYTE)})
     assert (found.report.status, found.files) == ("failed", [])
     assert "more than 100 times its size" in found.reason
+
+
+def test_several_uploads_of_which_none_can_be_unpacked_are_no_rows(imported: Importer) -> None:
+    damaged = zipped({"rows.jsonl": ROWS})[:200]
+    found = imported({"a.zip": damaged, "b.zip": damaged})
+    assert (found.report.status, found.report.problem_count) == ("failed", 2)
+    why = "a.zip is damaged: it cannot be unpacked to its end. Pack or download it again."
+    assert found.reason == f"No row can be used; the file cannot be read: {why}"
