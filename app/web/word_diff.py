@@ -73,9 +73,13 @@ def _compare(pieces: list[Piece], old: list[str], new: list[str]) -> None:
 
 
 def _differ(pieces: list[Piece], gone: str, new: str) -> None:
-    """Add what differs, without the space that both end with."""
+    """Add what differs, without the space that both end with; of the same words only the space differs."""
+    stem = gone.rstrip()
+    if stem == new.rstrip():
+        _add(pieces, stem, "")
+        gone, new = gone.removeprefix(stem), new.removeprefix(stem)
     space = gone[len(gone.rstrip()) :]
-    if not space or space != new[len(new.rstrip()) :]:
+    if space != new[len(new.rstrip()) :]:
         space = ""
     _add(pieces, gone.removesuffix(space), GONE)
     _add(pieces, new.removesuffix(space), NEW)

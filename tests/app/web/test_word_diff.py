@@ -42,6 +42,7 @@ def test_the_space_behind_words_that_differ_is_not_marked() -> None:
     left, right = Comparing().differences("Ask John Smith about it.", "Ask [NAME] about it.")
     assert [piece.text for piece in left if piece.kind] == ["John Smith"]
     assert [piece.text for piece in right if piece.kind] == ["[NAME]"]
+    assert merged("Do not miss out!", "Do not miss out! ") == [Piece("Do not miss out!"), Piece(" ", NEW, "only in the second")]
 
 
 @given(some.text(max_size=60), some.text(max_size=60))
