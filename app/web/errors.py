@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -22,6 +23,8 @@ TITLES = {
 }  # fmt: skip
 BROKEN = "Something broke on our side"
 RETRY_AFTER = {503: {"Retry-After": "5"}}
+CONFLICT = 409
+THING = re.compile(r"/(?:datasets|runs)/[0-9a-f-]{36}(?=/)")
 STREAM = "/live"
 
 
@@ -43,13 +46,19 @@ def page_for(request: Request, error: StudioError) -> Response:
     title = TITLES.get(status, BROKEN)
     if not fragment:
         return Response(
-            pages.bare("errors/page.html", title=title, message=error.message, status=status),
+            pages.bare("errors/page.html", title=title, message=error.message, status=status, thing=_thing_of(request, status)),
             status, media_type="text/html", headers={"Cache-Control": "no-store", "Vary": VARY} | RETRY_AFTER.get(status, {}),
         )  # fmt: skip
     body = pages.bare("errors/notice.html", title=title, message=error.message)
     # htmx swaps no 5xx, so that a passing failure does not empty a page; the notice is swapped all the same.
     headers = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", "Vary": VARY}
     return Response(body, status if status < 500 else 200, media_type="text/html", headers=headers)  # noqa: PLR2004 - a class of HTTP
+
+
+def _thing_of(request: Request, status: int) -> str:
+    """Return where the thing is that cannot be changed now, so that one can look at it again; nothing for other failures."""
+    found = THING.match(request.scope["path"])
+    return found[0] if found and status == CONFLICT else ""
 
 
 def for_status(status: int) -> StudioError:

@@ -170,6 +170,7 @@ def test_what_is_applied_is_what_was_previewed(browser: TestClient, studio: Stud
     asked = {"op": "keep_best", "problem": "near_duplicate", "version": hidden(preview, "version")}
     for answer in (browser.post(f"{desk}/fix", data=asked), browser.get(one[1].replace("&amp;", "&"))):
         assert (answer.status_code, "The rows have changed meanwhile: look at them again." in answer.text) == (409, True)
+        assert f'href="{desk}"' in answer.text
     assert task_of(studio, sample.datasets["desk"]) == {}
 
 
