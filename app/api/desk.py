@@ -37,7 +37,10 @@ Seen = Annotated[
 
 
 class MarkOut(BaseModel):
-    """A part of a row's text that a problem is about; `turn` counts messages, those of the worse answer behind the others."""
+    """A part of a row's text that a problem is about.
+
+    `turn` counts messages, those of the worse answer behind the others; and behind all of them the values in arguments of tool calls.
+    """
 
     turn: int
     start: int

@@ -89,7 +89,10 @@ ALONE = -1
 
 
 class Mark(NamedTuple):
-    """A part of a row's text that a problem is about: `turn` counts `Row.texts`, `start` and `end` characters."""
+    """A part of a row's text that a problem is about: `start` and `end` count characters.
+
+    `turn` counts `Row.texts`, and behind them what the row's calls pass to tools, one value after the other.
+    """
 
     turn: int
     start: int

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from app.domain.calls import passed_in, with_values
 from app.domain.datasets import Message, Row
 from app.domain.fixes import Fill, Fix, Mask, Repair
 from app.domain.masking import MASKED_UNASKED, Span, mask, spellings
@@ -29,9 +29,6 @@ LONE_ACCENT = re.compile(r"(?:\A|[\W\d_])[\u0300-\u036f]")
 """An accent on nothing: whoever reads one has not found what was meant."""
 SHORTEST_IN_ARGUMENTS = 3
 """Shorter values mean something else inside a longer text of a tool call; alone they are the value."""
-JSON_VALUE = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)(?P<key>\s*:)?|(?<![\w.+-])\d+(?![\w.])', re.DOTALL)
-"""The texts and whole numbers of JSON, so that all else stays as it is written; a text before a colon is a name."""
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_PASSES = 16
 """Taking a control token out can make another of what stood around it; nobody nests them deeper by accident."""
 
@@ -83,20 +80,18 @@ def changed(fix: Fix, row: Row, finding: Finding) -> Row | None:
 
 
 def changed_with_map(fix: Fix, row: Row, finding: Finding) -> tuple[Row | None, dict[str, str]]:
-    """Return the same, and what each mask that was written stands for.
-
-    Of the arguments of tool calls only what was also found in the row's texts is masked: nobody has looked into them.
-    """
+    """Return the same, and what each mask that was written stands for."""
     change = CHANGES.get(type(fix))
-    texts, meaning, masks = change(fix, row.texts, finding) if change else Changed(row.texts)
-    if texts == row.texts:
+    texts, meaning, masks = change(fix, row, finding) if change else Changed(row.texts)
+    if texts == row.texts and not masks:
         return row, {}
     if any(old.strip() and not new.strip() for old, new in zip(row.texts, texts, strict=True)):
         return None, {}
     spoken = len(row.messages)
     messages = _with_texts(row.messages, texts[:spoken], masks)
     rejected = None if row.rejected is None else _with_texts(row.rejected, texts[spoken:], masks)
-    return row.model_copy(update={"messages": messages, "rejected": rejected}), dict(meaning)
+    after = row.model_copy(update={"messages": messages, "rejected": rejected})
+    return (row, {}) if after == row else (after, dict(meaning))
 
 
 def masked_kinds(fix: Mask) -> frozenset[str]:
@@ -106,21 +101,24 @@ def masked_kinds(fix: Mask) -> frozenset[str]:
     return (frozenset(fix.kinds) if fix.kinds is not None else MASKED_UNASKED) - {SECRET_MARK}
 
 
-def _mask(fix: Any, texts: Sequence[str], finding: Finding) -> Changed:
+def _mask(fix: Any, row: Row, finding: Finding) -> Changed:
     wanted = masked_kinds(fix)
+    texts = [*row.texts, *(value.text for value in passed_in(row))]
     spans: list[list[Span]] = [[] for _ in texts]
     for turn, start, end, kind in finding.marks:
         if kind in wanted:
             spans[turn].append(Span(start, end, kind))
-    return Changed(*mask(texts, spans), spellings(texts, spans))
+    masked, meaning = mask(texts, spans)
+    return Changed(masked[: len(row.texts)], meaning, spellings(texts, spans))
 
 
-def _repair(fix: Any, texts: Sequence[str], _finding: Finding) -> Changed:
+def _repair(fix: Any, row: Row, _finding: Finding) -> Changed:
     repair = unscrambled if fix.problem is Trouble.MOJIBAKE else without_control_tokens
-    return Changed([repair(text) for text in texts])
+    return Changed([repair(text) for text in row.texts])
 
 
-def _fill(fix: Any, texts: Sequence[str], finding: Finding) -> Changed:
+def _fill(fix: Any, row: Row, finding: Finding) -> Changed:
+    texts = row.texts
     filled = list(texts)
     # From behind, so that places before a text that has been put in still hold.
     for turn, start, end, kind in reversed(finding.marks):
@@ -130,7 +128,7 @@ def _fill(fix: Any, texts: Sequence[str], finding: Finding) -> Changed:
     return Changed(filled)
 
 
-CHANGES: dict[type, Callable[[Any, Sequence[str], Finding], Changed]] = {Mask: _mask, Repair: _repair, Fill: _fill}
+CHANGES: dict[type, Callable[[Any, Row, Finding], Changed]] = {Mask: _mask, Repair: _repair, Fill: _fill}
 """How fixes change texts; the others only leave rows out or take rows in."""
 
 
@@ -142,35 +140,9 @@ def _with_texts(messages: Sequence[Message], texts: Sequence[str], masks: Mappin
 
 
 def _masked_calls(calls: list[dict[str, Any]] | None, masks: Mapping[str, str]) -> list[dict[str, Any]] | None:
-    """Return tool calls whose arguments say the masks for what was masked in the row's texts."""
+    """Return tool calls whose arguments say the masks for what was masked in the row."""
     if not calls or not masks:
         return calls
     longest_first = sorted((each for each in masks if len(each) >= SHORTEST_IN_ARGUMENTS), key=len, reverse=True)
     inside = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)" if longest_first else r"(?!)")
-
-    def masked(text: str) -> str:
-        return masks.get(text) or inside.sub(lambda found: masks[found[0]], text)
-
-    called = [(call, call.get("function") or {}) for call in calls]
-    return [
-        call | {"function": function | {"arguments": _masked_json(function["arguments"], masked)}} if "arguments" in function else call
-        for call, function in called
-    ]
-
-
-def _masked_json(written: Any, masked: Callable[[str], str]) -> Any:
-    """Return JSON with its values masked, whatever way they are escaped."""
-    if not isinstance(written, str):
-        return json.loads(_masked_json(json.dumps(written), masked))
-
-    def value(found: re.Match[str]) -> str:
-        if found["key"]:
-            return found[0]
-        try:
-            meant = json.loads(found[0]) if found[0].startswith('"') else found[0]
-        except ValueError:  # broken JSON: as it stands
-            return masked(found[0])
-        said = masked(meant)
-        return found[0] if said == meant else json.dumps(said, ensure_ascii=bool(LONE_SURROGATE.search(said)))
-
-    return JSON_VALUE.sub(value, written)
+    return with_values(calls, lambda text: masks.get(text) or inside.sub(lambda found: masks[found[0]], text))

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from pydantic import TypeAdapter, ValidationError
 
+from app.domain.calls import passed_in
 from app.domain.errors import Invalid
 from app.domain.fixes import Balance, DropLonger, Fix, Mask
 from app.domain.masking import KINDS, MASKED_UNASKED
@@ -167,7 +168,7 @@ def changed_of(change: Change, max_tokens: int, comparing: Comparing) -> Changed
             Side(role, said(text, [mark for mark in finding.marks if mark.turn == turn]).shown, []) for turn, role, text in _turns(row)
         ]
         return Changed(f"{row.row + 1:,}", sides, is_left_out=True, notes=notes_of(finding, max_tokens))
-    pairs = zip(_turns(row), _turns(after), strict=True)
+    pairs = zip(_turns(row), _turns(after), strict=False)
     sides = [Side(role, *map(shortened, comparing.differences(old, new))) for (_, role, old), (_, _, new) in pairs if old != new]
     return Changed(f"{row.row + 1:,}", sides)
 
@@ -190,5 +191,8 @@ def _turn_of(role: str, text: str, *, is_kept: bool) -> Side:
 
 
 def _turns(row: Row) -> list[tuple[int, str, str]]:
-    roles = [message.role for message in row.messages] + ["worse answer" for _ in row.rejected or ()]
-    return [(turn, role, text) for turn, (role, text) in enumerate(zip(roles, row.texts, strict=True))]
+    said = [
+        *((message.role, message.content) for message in row.messages),
+        *(("worse answer", each.content) for each in row.rejected or ()),
+    ]
+    return [(turn, role, text) for turn, (role, text) in enumerate([*said, *(("call", value.text) for value in passed_in(row))])]

@@ -10,6 +10,7 @@ from app.domain.datasets import Message
 from app.domain.masking import MASKED_UNASKED
 from app.domain.problems import BITS, CONTROL_MARK, PLACEHOLDER_MARK, SECRET_MARK, Trouble
 from app.domain.repairs import is_garbled
+from workers.curation.called import called_in
 from workers.curation.findings_file import Codes
 from workers.curation.languages import UNKNOWN, language_of
 from workers.curation.marking import Marks
@@ -72,7 +73,7 @@ class RowChecks:
         """Look at a batch of a dataset's file."""
         said, draw = spoken(batch), _draw(batch.column("hash"))
         in_full = draw < self.below
-        marks = self.marker.marks(said, in_full=in_full)
+        marks = self.marker.marks(said, in_full=in_full, called=called_in(batch))
         tokens, answer_tokens = self._tokens(said)
         last = said.last_answer
         return Seen(

@@ -18,12 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.calls import passed_in
 from app.domain.datasets import Mapping, Split
 from app.domain.errors import Invalid
 from app.domain.fixes import Fix, Mask, Mend, Outcome, TrimEnd, told
 from app.domain.problems import Mark
 from app.domain.repairs import changed_with_map
 from app.gateways.findings import Findings
+from workers.curation.called import find_passed
 from workers.curation.parquet import SCHEMA, in_schema
 from workers.curation.stored import VersionWriter, stored_example, stored_row
 from workers.curation.taking_in import leave_behind, taken_in
@@ -146,6 +148,8 @@ def _map_line(hashed: str, number: int, masks: dict[str, str]) -> str:
 def _looked_through(found: Finding, row: Row) -> Finding:
     """Return a finding with the personal data of a row that was in no sample."""
     marks = [Mark(turn, *span) for turn, text in enumerate(row.texts) for span in _finder().find(text)]
+    passed = enumerate(passed_in(row), len(row.texts))
+    marks += [Mark(turn, *span) for turn, value in passed for span in find_passed(_finder().find, value)]
     return found._replace(marks=tuple(marks))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from app.domain.placeholders import SUSPECT, placeholders
 from app.domain.problems import CONTROL_MARK, PLACEHOLDER_MARK
 from app.domain.repairs import SUSPECT_CONTROL, control_tokens
+from workers.curation.called import find_passed
 from workers.curation.findings_file import Codes
 from workers.curation.spoken import TOOL
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from app.domain.masking import Span
+    from workers.curation.called import Called
     from workers.curation.spoken import Spoken
 
     Search = Callable[[str], Sequence[tuple[int, int, str]]]
@@ -62,8 +64,8 @@ class Marker:
         self.found: Counter[str] = Counter()
         self._searches = (_remembering(secrets), _remembering(finder.find))
 
-    def marks(self, said: Spoken, *, in_full: NDArray[np.bool_]) -> Marks:
-        """Return what is marked in a batch; in the rows `in_full` all personal data is."""
+    def marks(self, said: Spoken, *, in_full: NDArray[np.bool_], called: Iterable[Called] = ()) -> Marks:
+        """Return what is marked in a batch, and in what it passes to tools; in the rows `in_full` all personal data is."""
         found: list[_Mark] = []
         for text in said.suspects(SUSPECT):
             found += self._blanks(said, text)
@@ -72,6 +74,9 @@ class Marker:
         found += self._marked(said, said.suspects(SUSPECT_CONTROL), _control_marks, everywhere)
         found += self._marked(said, np.unique(said.which[full]), in_part, full)
         found += self._marked(said, np.intersect1d(said.which[~full], said.suspects(self._suspect)), secrets, ~full)
+        for each in called:
+            spans = find_passed(in_part if in_full[each.row] else secrets, each.value)
+            found += [(each.row, each.turn, start, end, self.kinds[kind]) for start, end, kind in spans]
         row, turn, start, end, kind = np.array(_apart(found), np.int32).reshape(-1, 5).T
         self.found.update({self.kinds.words[number]: many for number, many in Counter(kind.tolist()).items()})
         return Marks(row, turn, start, end, kind.astype(np.int8))

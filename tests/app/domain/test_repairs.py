@@ -118,6 +118,28 @@ def test_arguments_of_tools_are_masked_in_each_spelling_and_however_they_are_esc
     assert called_with(given, arguments, finding) == masked
 
 
+def test_what_was_found_in_arguments_alone_is_masked_there_and_told_in_the_map() -> None:
+    calls = [
+        {
+            "id": "1",
+            "type": "function",
+            "function": {"name": "look", "arguments": '{"to": "ada@x.org", "born": "1990-04-12", "pin": 4711}'},
+        },
+        {"id": "2", "type": "function", "function": {"name": "look", "arguments": '{"again": ["ada@x.org", "b@y.org"]}'}},
+    ]
+    given = row("Write to her.", "Done.")
+    given = given.model_copy(update={"messages": [given.messages[0], given.messages[1].model_copy(update={"tool_calls": calls})]})
+    finding = marks((2, 0, 9, "EMAIL"), (4, 0, 4, "ID"), (5, 0, 9, "EMAIL"), (6, 0, 7, "EMAIL"))
+    after, meaning = changed_with_map(Mask(problem=Trouble.PII), given, finding)
+    assert after is not None
+    assert after.texts == given.texts
+    assert [call["function"]["arguments"] for call in after.messages[1].tool_calls or ()] == [
+        '{"to": "[EMAIL_1]", "born": "1990-04-12", "pin": "[ID]"}', '{"again": ["[EMAIL_1]", "[EMAIL_2]"]}'
+    ]  # fmt: skip
+    assert meaning == {"[EMAIL_1]": "ada@x.org", "[EMAIL_2]": "b@y.org", "[ID]": "4711"}
+    assert changed(Mask(problem=Trouble.PII, kinds=["NAME"]), given, finding) is given
+
+
 def test_long_broken_arguments_take_time_by_their_length_alone() -> None:
     given, broken = row("I am John.", "Hello."), r'"' + r"\"" * 300_000
     assert called_with(given, broken, marks((0, 5, 9, "NAME"))) == broken

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.domain.calls import passed_in
 from app.domain.datasets import Example, Message, Split, Turn
 from app.domain.problems import Finding, Mark, Trouble
 from app.gateways.findings import Findings
@@ -43,6 +44,21 @@ def test_marks_say_in_which_turn_and_where(tmp_path: Path) -> None:
         Mark(2, 22, 32, "CONTROL"), Mark(3, 7, 11, "NAME"),
     )  # fmt: skip
     assert set(finding.troubles) == {Trouble.PLACEHOLDER, Trouble.PII, Trouble.SECRET, Trouble.CONTROL_TOKENS}
+
+
+def test_what_is_passed_to_tools_is_marked_behind_all_that_is_said(tmp_path: Path) -> None:
+    calls = json.dumps([{"id": "1", "type": "function", "function": {"name": "John", "arguments": '{"John": "for Ada", "key": "key-1"}'}}])
+    examples = [
+        Example([Turn("user", "Look."), Turn("assistant", "No.", calls)], rejected=[Turn("assistant", "Who?", calls)]),
+        asked("Who?", "Nobody."),
+    ]
+    passing, plain = found_in(tmp_path, examples)
+    assert passing.marks == (Mark(3, 4, 7, "NAME"), Mark(4, 0, 5, "SECRET"), Mark(5, 4, 7, "NAME"), Mark(6, 0, 5, "SECRET"))
+    assert {Trouble.PII, Trouble.SECRET} <= set(passing.troubles)
+    assert plain.marks == ()
+    row = read_rows(tmp_path / "rows.parquet")[0]
+    said = [*row.texts, *(value.text for value in passed_in(row))]
+    assert [said[mark.turn][mark.start : mark.end] for mark in passing.marks] == ["Ada", "key-1"] * 2
 
 
 def test_marks_find_their_turn_in_a_conversation_without_end(tmp_path: Path) -> None:

@@ -156,6 +156,20 @@ def test_rows_outside_the_sample_are_looked_through_when_they_are_masked(tmp_pat
     assert texts == [f"[NAME] number {number} has key-{number}" for number in range(60)]
 
 
+@pytest.mark.parametrize("sample", [20, 200_000])
+def test_what_stands_in_arguments_of_tools_alone_is_masked_in_and_outside_of_the_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: int
+) -> None:
+    monkeypatch.setattr(checking, "ROWS_LOOKED_THROUGH", sample)
+    monkeypatch.setattr(fixing, "_finder", checked.Patterns)
+    calls = json.dumps([{"id": "1", "type": "function", "function": {"name": "look", "arguments": '{"who": "Ada", "key": "key-1"}'}}])
+    turns = [Turn("user", "Look."), Turn("assistant", "", calls), Turn("tool", "Nothing."), Turn("assistant", "Nothing.")]
+    looked_at(tmp_path, [Example([*turns, Turn("user", f"{number}?"), Turn("assistant", "No.")]) for number in range(60)])
+    assert fixed(tmp_path, Mask(problem=Trouble.PII))["changed"] == 60
+    calls_now = [row.messages[1].tool_calls for row in read_rows(tmp_path / "out.parquet")]
+    assert {call["function"]["arguments"] for found in calls_now for call in found or ()} == {'{"who": "[NAME]", "key": "key-1"}'}
+
+
 def test_rows_that_were_set_aside_go_along(tmp_path: Path) -> None:
     looked_at(tmp_path, [asked("Ada?", "Yes."), asked("Who?", "You.")])
     (tmp_path / "aside.jsonl").write_text('{"line": 1}\n')
