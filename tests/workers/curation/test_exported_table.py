@@ -6,16 +6,14 @@ import csv
 import io
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import openpyxl
 import pytest
 
 from app.domain.spreadsheets import FORMULA_STARTS
-from app.gateways.rows import RowPages
-from app.services.exports import export
-from tests.workers.curation.conftest import Imported, Importer
+from tests.workers.curation.conftest import Importer
+from tests.workers.curation.taken_away import learnt, taken_away
 
 CALL = {"id": "call00001", "type": "function", "function": {"name": "f", "arguments": '{"a": "=1"}'}}
 TOOLS = [{"type": "function", "function": {"name": "f", "description": "Ä"}}]
@@ -39,29 +37,17 @@ def rows() -> list[dict[str, Any]]:
     return [*made, {"text": "Once upon a time."}]
 
 
-def table_of(found: Imported, folder: Path) -> bytes:
-    """Return the dataset as it is taken away."""
-    assert found.report.status == "ready"
-    pages = RowPages(folder / "out" / "rows.parquet", folder / "pages")
-    datasets = SimpleNamespace(get=lambda *_: SimpleNamespace(name="rows"), export=lambda *_, **more: pages.jsonl(**more))
-    return b"".join(export(cast("Any", datasets), cast("Any", None), "x", "csv").content)
-
-
-def learnt(found: Imported) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in {"line", "file"}} for row in found.rows]
-
-
 def test_a_table_brought_back_has_the_same_rows_on_the_same_sides(imported: Importer, tmp_path: Path) -> None:
     before = imported("\n".join(map(json.dumps, rows())))
     assert (before.report.rows, {row["split"] for row in before.rows}) == (len(rows()), {"train", "test"})
-    table = table_of(before, tmp_path)
+    table = taken_away(before, tmp_path)
     after = imported(table, "rows.csv")
     assert after.problems == []
     assert learnt(after) == learnt(before)
 
 
 def test_no_cell_of_the_table_is_run(imported: Importer, tmp_path: Path) -> None:
-    table = table_of(imported("\n".join(map(json.dumps, rows()))), tmp_path).decode("utf-8-sig")
+    table = taken_away(imported("\n".join(map(json.dumps, rows()))), tmp_path).decode("utf-8-sig")
     lines = list(csv.reader(io.StringIO(table, newline="")))
     assert len(lines) == len(rows()) + 1
     assert not any(cell.startswith(FORMULA_STARTS) for line in lines for cell in line)
@@ -73,7 +59,7 @@ def test_a_table_that_a_spreadsheet_saved_as_a_workbook_has_the_same_rows(import
     book = openpyxl.Workbook()
     sheet = book.active
     assert sheet is not None
-    for line in csv.reader(io.StringIO(table_of(before, tmp_path).decode("utf-8-sig"), newline="")):
+    for line in csv.reader(io.StringIO(taken_away(before, tmp_path).decode("utf-8-sig"), newline="")):
         sheet.append([cell == "true" if cell in {"true", "false"} else cell or None for cell in line])
     book.save(tmp_path / "rows.xlsx")
     after = imported(tmp_path / "rows.xlsx", "rows.xlsx")
@@ -92,7 +78,7 @@ def test_a_row_that_was_changed_in_one_place_alone_is_set_aside_with_the_reason(
     imported: Importer, tmp_path: Path, column: str, value: str, words: str
 ) -> None:
     before = imported("\n".join(map(json.dumps, [talk(("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))] * 2)))
-    lines = list(csv.reader(io.StringIO(table_of(before, tmp_path).decode("utf-8-sig"), newline="")))
+    lines = list(csv.reader(io.StringIO(taken_away(before, tmp_path).decode("utf-8-sig"), newline="")))
     lines[2][lines[0].index(column)] = value
     written = io.StringIO(newline="")
     csv.writer(written).writerows(lines)
