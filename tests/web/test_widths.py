@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from app.db import WorkerRow
+from app.db import Dataset, WorkerRow
 from app.db.base import utc_now
 from app.db.session import unit_of_work
 from app.services.studio import Studio
@@ -38,3 +38,17 @@ def test_the_rows_of_a_dataset_use_the_width_of_a_phone(chromium: Browser, addre
     widths = page.locator(".rows td.said").evaluate_all("cells => cells.map(cell => cell.getBoundingClientRect().width)")
     page.close()
     assert min(widths) > 300
+
+
+def test_long_names_and_open_menus_stay_within_a_phone(chromium: Browser, address: str, studio: Studio, sample: Sample) -> None:
+    with unit_of_work(studio.engine) as session:
+        dataset = session.get_one(Dataset, sample.datasets["desk"])
+        dataset.name = "a_name_without_any_break_" * 6
+        for file in dataset.files:
+            file.filename = "a_file_without_any_break_" * 6
+    page = chromium.new_page(base_url=address, viewport={"width": 390, "height": 844})
+    for more in ("", "/history", "/preflight", "/groups?problem=near_duplicate", "?problem=broken"):
+        page.goto(f"/datasets/{sample.datasets['desk']}{more}")
+        page.evaluate("document.querySelectorAll('main details').forEach((each) => { each.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, more
+    page.close()
