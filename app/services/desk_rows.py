@@ -14,7 +14,7 @@ from app.domain.problems import LEAKS, Trouble
 from app.domain.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from app.db import Dataset
     from app.domain.datasets import Row
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from app.domain.problems import Finding
     from app.services.desk import Desk
 
-CHUNK_ROWS, FINDINGS_AT_ONCE = 400, 40
+CHUNK_ROWS, ROWS_AT_ONCE, FINDINGS_AT_ONCE = 400, 64, 40
+MOST_LETTERS = 16_000_000
+"""A page has no more text than this and a row, however many rows it was asked for; the next page goes on from there."""
 LOOKED_THROUGH_AT_MOST = 20_000
 """Filters that no index knows look through so many rows for one page; the next page goes on from there."""
 
@@ -84,16 +86,18 @@ class DeskRows:
         if self.file is None or (wanted.problem and (self.findings is None or wanted.problem.is_aside)):
             return LookedPage([], None)
         found: list[Row] = []
-        seen = 0
+        seen, letters, last = 0, 0, after
         for rows, more in self._candidates(wanted, after, limit):
             for row in rows:
-                if _is_wanted(row, wanted):
-                    found.append(row)
-                    if len(found) > limit:
-                        return LookedPage(self._looked(found[:limit]), found[limit - 1].row)
-            seen += len(rows)
-            if rows and more and seen >= LOOKED_THROUGH_AT_MOST:
-                return LookedPage(self._looked(found), rows[-1].row)
+                seen, last = seen + 1, row.row
+                if not _is_wanted(row, wanted):
+                    continue
+                if len(found) == limit or letters >= MOST_LETTERS:
+                    return LookedPage(self._looked(found), found[-1].row)
+                found.append(row)
+                letters += sum(map(len, row.texts))
+            if more and seen >= LOOKED_THROUGH_AT_MOST:
+                return LookedPage(self._looked(found), last)
         return LookedPage(self._looked(found), None)
 
     def groups(self, problem: Trouble, *, after: int, limit: int, most_rows: int) -> tuple[list[Group], int | None]:
@@ -141,7 +145,7 @@ class DeskRows:
         with self.desk.storage.path(sha256).open(encoding="utf-8") as lines:
             yield from rows_aside(lines)
 
-    def _candidates(self, wanted: Wanted, after: int, limit: int) -> Iterator[tuple[Sequence[Row], bool]]:
+    def _candidates(self, wanted: Wanted, after: int, limit: int) -> Iterator[tuple[Iterable[Row], bool]]:
         """Yield rows that may be wanted, in order, by what narrows them most."""
         assert self.file is not None  # noqa: S101 - asked for only where there are rows
         size = limit + 1 if wanted.split is None and not (wanted.problem and wanted.q) else CHUNK_ROWS
@@ -153,12 +157,12 @@ class DeskRows:
                 found, more = self.file.search(wanted.q, after, size)
                 numbers = list(found)
             else:
-                rows, more = self.file.page(after, size)
+                rows, more = self.file.page(after, min(size, ROWS_AT_ONCE))
                 after = rows[-1].row if rows else after
                 yield rows, more
                 continue
             after = numbers[-1] if numbers else after
-            yield self.file.rows_at(numbers), more
+            yield self.file.each(numbers), more
 
     def _looked(self, rows: Sequence[Row]) -> list[Looked]:
         found = self.findings.of([row.row for row in rows]) if self.findings and rows else [None] * len(rows)

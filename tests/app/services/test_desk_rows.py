@@ -90,11 +90,21 @@ def test_pages_together_hold_each_row_once_in_order(
     assert max(map(len, pages)) <= 50
 
 
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(problem=Trouble.PII), Wanted(q="number"), Wanted(split=Split.TRAIN)])
+def test_a_page_of_long_rows_is_short_and_the_next_one_goes_on(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = desk_of(3_000, is_checked=True)
+    whole = [row for page in all_pages(rows, wanted, 500) for row in page]
+    monkeypatch.setattr(desk_rows, "MOST_LETTERS", 100)  # each has eight to eleven
+    pages = list(all_pages(rows, wanted, 500))
+    assert [row for page in pages for row in page] == whole
+    assert {len(page) for page in pages[:-1]} <= {10, 11, 12, 13}
+
+
 def test_a_page_looks_through_so_many_rows_and_says_where_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_rows, "LOOKED_THROUGH_AT_MOST", 400)
     rows = desk_of(3_000)
     page = rows.page(Wanted(split=Split.TEST), after=-1, limit=200)
-    assert (len(page.rows), page.next_after) == (40, 399)
+    assert (len(page.rows), page.next_after) == (44, 447)  # whole chunks are looked through
 
 
 @pytest.mark.parametrize("is_checked", [False, True])
