@@ -18,7 +18,7 @@ from workers.curation.columns import SAMPLE_ROWS, Columns
 from workers.curation.containers import OF_ALL_FILES, Part, Unpacking, UploadedFile
 from workers.curation.dialects import Dialect
 from workers.curation.encodings import guess_encoding
-from workers.curation.fast_json import Lines, Understood, begins_plainly, fast_rows
+from workers.curation.fast_json import FAST_BLOCK_BYTES, Lines, Understood, begins_plainly, fast_rows
 from workers.curation.json_rows import document_rows, jsonl_rows
 from workers.curation.rows import Aside, RawRow
 from workers.curation.shapes import UnknownShape, shape_of, to_example
@@ -180,7 +180,7 @@ class Reading:
 
     def _many_at_a_time(self, part: Part, sniffed: Sniffed, *, is_certain: bool) -> Iterator[Found]:
         """Yield what lines of JSON are, whole blocks at once where their rows are plain."""
-        self._source = Source(part.path, sniffed.encoding or "utf-8")
+        self._source = Source(part.path, sniffed.encoding or "utf-8", FAST_BLOCK_BYTES)
         for found in fast_rows(self._source.blocks()):
             if isinstance(found, Lines):
                 if not (is_certain or found.are_utf8) and guess_encoding(part.path) != sniffed.encoding:

@@ -28,8 +28,8 @@ class Line:
 class Source:
     """The file to read; `done` counts the bytes taken so far."""
 
-    def __init__(self, path: Path, encoding: str) -> None:
-        self.path, self.encoding = path, encoding
+    def __init__(self, path: Path, encoding: str, block_bytes: int = BLOCK_BYTES) -> None:
+        self.path, self.encoding, self._block_bytes = path, encoding, block_bytes
         self.size = path.stat().st_size
         self.done = 0
 
@@ -45,7 +45,7 @@ class Source:
             if hasattr(os, "posix_fadvise"):
                 # The system then reads further ahead, so that the disk is not waited for while rows are made.
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            while block := file.read(BLOCK_BYTES):
+            while block := file.read(self._block_bytes):
                 self.done += len(block)
                 yield block
 
@@ -56,7 +56,7 @@ class Source:
                 yield decoder.decode(block).encode("utf-8", "surrogatepass")
             yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
-            place = f"near byte {max(0, self.done - BLOCK_BYTES) + error.start:,}"
+            place = f"near byte {max(0, self.done - self._block_bytes) + error.start:,}"
             message = f"The file looks like {self.encoding} text, but {place} it is not. Save it as UTF-8 and upload it again."
             raise Invalid(message, param="file", code="wrong_encoding") from None
 

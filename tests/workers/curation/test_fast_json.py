@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.domain.datasets import Split, row_hash, side_by_hash
 from app.domain.examples import SetAside
 from tests.workers.curation.conftest import Importer
-from workers.curation import fast_json
+from workers.curation import fast_json, plain_rows
 from workers.curation.fast_json import Lines, Understood, fast_rows
 from workers.curation.json_rows import jsonl_rows
 from workers.curation.rows import Aside
@@ -49,7 +49,7 @@ def quickly(piece: Understood) -> Iterator[Row]:
         yield line, piece.shape, (said, sha256, Split.TEST if held_out else Split.TRAIN)
 
 
-def both_ways(content: bytes, piece_bytes: int = 300) -> tuple[list[Row], list[Row], int]:
+def both_ways(content: bytes, piece_bytes: int = 600) -> tuple[list[Row], list[Row], int]:
     """Return the rows by either way, and how many were understood at once."""
     pieces = [content[at : at + piece_bytes] for at in range(0, len(content), piece_bytes)]
     found: list[Row] = []
@@ -78,9 +78,9 @@ def as_lines(*rows: Any, **style: Any) -> bytes:
 PLAIN = chat(("user", "Hi?"), ("assistant", "Hello."))
 
 
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_json, "BLOCK_BYTES", 600)
+@pytest.fixture(autouse=True)
+def _no_file_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_json, "SMALLEST_BYTES", 0)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,6 @@ def test_rows_of_well_known_shapes_are_understood_at_once(rows: list[dict[str, A
         b"\xef\xbb\xbf" + as_lines(PLAIN)[:-1],
     ],
 )
-@pytest.mark.usefixtures("small_blocks")
 def test_a_row_that_one_has_to_think_about_is_read_by_itself(odd: bytes) -> None:
     plain = as_lines(*[PLAIN] * 40)
     fast, slow, at_once = both_ways(plain + odd + b"\n" + plain + odd)
@@ -160,7 +159,7 @@ def test_a_row_that_one_has_to_think_about_is_read_by_itself(odd: bytes) -> None
 
 def test_around_a_few_odd_rows_the_others_are_still_understood_at_once() -> None:
     plain, odd = as_lines(*[PLAIN] * 50), as_lines(chat(("user", "Hi?"), ("assistant", "")))
-    fast, slow, at_once = both_ways(odd + plain + odd + odd + plain + odd)
+    fast, slow, at_once = both_ways(odd + plain + odd + odd + plain + odd, 100_000)
     assert fast == slow
     assert at_once == 100
     assert [line for line, kind, _ in fast if kind == "aside"] == [1, 52, 53, 104]
@@ -183,13 +182,11 @@ def test_around_a_few_odd_rows_the_others_are_still_understood_at_once() -> None
         as_lines({"messages": ["x"]}, PLAIN),
     ],
 )
-@pytest.mark.usefixtures("small_blocks")
 def test_files_of_other_kinds_are_read_line_by_line(content: bytes) -> None:
     fast, slow, _ = both_ways(content)
     assert fast == slow
 
 
-@pytest.mark.usefixtures("small_blocks")
 def test_lines_that_are_too_long_are_found_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("workers.curation.fast_json", "workers.curation.source"):
         monkeypatch.setattr(f"{module}.MAX_LINE_BYTES", 400)
@@ -198,6 +195,26 @@ def test_lines_that_are_too_long_are_found_either_way(monkeypatch: pytest.Monkey
     assert fast == slow
     assert [reason for _, kind, reason in fast if kind == "aside"] != []
     assert at_once > 0
+
+
+def test_what_is_space_in_any_script_is_no_answer_and_all_else_is_one() -> None:
+    characters = [chr(code) for code in [*range(1, 0x3100), 0xD7FF, 0xE000, 0xFEFF, 0xFFFD, 0x10000, 0x1F44D, 0x10FFFF]]
+    for style in ({}, {"ensure_ascii": True}):
+        rows = [chat(("user", "Hi?"), ("assistant", f" {each} ")) for each in characters]
+        fast, slow, at_once = both_ways(as_lines(*rows, **style), 1_000_000)
+        assert fast == slow
+        assert at_once == sum(not each.isspace() for each in characters)
+
+
+def test_a_process_that_can_keep_no_compiled_code_makes_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, cache: bool = False, **__: object) -> Callable[[object], object]:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: ("made", function)
+
+    monkeypatch.setattr("numba.njit", refused)
+    function: Any = both_ways
+    assert plain_rows._compiled(function) == ("made", function)
 
 
 texts = st.lists(st.sampled_from([*SPEECH, "word", "word "]), max_size=6).map("".join)
@@ -242,13 +259,12 @@ MUTATORS: list[Callable[[bytearray, random.Random], None]] = [cut, flip, flip, p
     times=st.integers(1, 4),
     mutations=st.integers(0, 4),
     seed=st.integers(0, 2**32),
-    piece=st.sampled_from([50, 700]),
+    piece=st.sampled_from([300, 1_500]),
 )
 def test_either_way_gives_the_same_rows_of_any_file(
     rows: list[dict[str, Any]], style: dict[str, Any], times: int, mutations: int, seed: int, piece: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fast_json, "BLOCK_BYTES", 1_500)
         patched.setattr(fast_json, "MAX_LEFT_SHARE", 0.9)
         chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
         content = bytearray(as_lines(*rows * times, **style))
