@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from app.domain.calls import passed_in
 from app.domain.masking import KINDS
-from app.domain.problems import ALONE, CONTROL_MARK, EXPLAINED, PLACEHOLDER_MARK, SECRET_MARK, Trouble
+from app.domain.problems import ALONE, CONTROL_MARK, EXPLAINED, PLACEHOLDER_MARK, SECRET_MARK, Mark, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.domain.datasets import Message, Row
-    from app.domain.problems import Finding, Mark
+    from app.domain.problems import Finding
     from app.services.desk_rows import Looked
 
-CUT, CUT_TURN, MOST, MOST_TURN = 600, 240, 4_000, 1_200
+CUT, CUT_TURN, CUT_CALL, MOST, MOST_TURN = 600, 240, 400, 4_000, 1_200
 """A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is on the page at all."""
 CHARACTERS_OF_A_LINE, LONGEST_WORD = 40, 24
 TURNS = 4
@@ -58,7 +60,7 @@ class Turn:
 
     role: str
     said: Said
-    calls: list[str] = field(default_factory=list)
+    calls: list[list[Piece]] = field(default_factory=list)
     is_untrained: bool = False
 
 
@@ -127,11 +129,12 @@ def line_of(looked: Looked, count_tokens: Any, max_tokens: int, cut: int = CUT) 
     """Return one row as it is shown."""
     row, found = looked
     marks = found.marks if found else ()
-    spoken = len(row.messages)
-    turns = [_turn(message, [mark for mark in marks if mark.turn == place], cut) for place, message in enumerate(row.messages)]
-    rejected = [
-        _turn(message, [mark for mark in marks if mark.turn == spoken + place], cut) for place, message in enumerate(row.rejected or ())
+    passed = _found_in_calls(row, marks)
+    turns = [
+        _turn(message, [mark for mark in marks if mark.turn == place], passed, cut)
+        for place, message in enumerate([*row.messages, *(row.rejected or ())])
     ]
+    turns, rejected = turns[: len(row.messages)], turns[len(row.messages) :]
     tokens = found.tokens if found else count_tokens(row.messages)
     return Line(row, turns, rejected, _tools(row), notes_of(found, max_tokens) if found else [], tokens)
 
@@ -145,9 +148,24 @@ def shared_prompt(rows: Sequence[Row]) -> str | None:
     return (prompts.pop() if prompts else "") if fits else None
 
 
-def _turn(message: Message, marks: Sequence[Mark], cut: int) -> Turn:
-    calls = [_call(call) for call in message.tool_calls or ()]
+def _found_in_calls(row: Row, marks: Sequence[Mark]) -> dict[str, str]:
+    """Return what was found in values that are passed to tools, as JSON spells it, and of what kind each is."""
+    here = [mark for mark in marks if mark.turn >= len(row.texts)]
+    values = passed_in(row) if here else []
+    texts = ((values[mark.turn - len(row.texts)].text[mark.start : mark.end], mark.kind) for mark in here)
+    return {json.dumps(text, ensure_ascii=False)[1:-1]: kind for text, kind in texts}
+
+
+def _turn(message: Message, marks: Sequence[Mark], passed: Mapping[str, str], cut: int) -> Turn:
+    calls = [_marked(_call(call), passed) for call in message.tool_calls or ()]
     return Turn(message.role, said(message.content, marks, cut), calls, message.weight == 0)
+
+
+def _marked(call: str, passed: Mapping[str, str]) -> list[Piece]:
+    """Return a call in pieces, with what was found in what it passes marked."""
+    there = sorted((text for text in passed if text in call), key=len, reverse=True)
+    found = re.finditer("|".join(map(re.escape, there)), call) if there else ()
+    return _pieces(call, [Mark(0, *match.span(), passed[match[0]]) for match in found])
 
 
 def _call(call: dict[str, Any]) -> str:
@@ -157,7 +175,8 @@ def _call(call: dict[str, Any]) -> str:
         shown = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in json.loads(arguments).items())
     except (ValueError, TypeError, AttributeError):
         shown = str(arguments)
-    return f"{function.get('name', 'tool')}({shown})"[:MOST]
+    whole = f"{function.get('name', 'tool')}({shown})"
+    return whole if len(whole) <= CUT_CALL else f"{whole[: CUT_CALL - 1]}…"
 
 
 def _tools(row: Row) -> list[tuple[str, str]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from app.domain.problems import Mark
-from app.web.rows_view import CUT, CUT_TURN, said
+from app.domain.datasets import Message, Row, Split
+from app.domain.problems import Finding, Mark
+from app.services.desk_rows import Looked
+from app.web.rows_view import CUT, CUT_CALL, CUT_TURN, Piece, line_of, said
 
 
 def whole(text: str, *marks: Mark, cut: int = CUT) -> tuple[str, str]:
@@ -37,3 +41,25 @@ def test_texts_without_words_are_shown_too(text: str) -> None:
 @given(some.text("ab \n", max_size=900), some.integers(0, 880), some.integers(1, 20))
 def test_nothing_is_lost_between_marks(text: str, start: int, length: int) -> None:
     whole(text, Mark(0, start, start + length, "NAME"))
+
+
+def calling(**arguments: str) -> Message:
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": json.dumps(arguments)}}
+    return Message(role="assistant", content="Done.", tool_calls=[call])
+
+
+def test_what_was_found_in_what_is_passed_to_tools_is_marked_there() -> None:
+    messages = [Message(role="user", content="Look."), calling(to='Ada "A"', at="home")]
+    row = Row(row=0, split=Split.TRAIN, messages=messages, rejected=[calling(to="b@y.org")])
+    finding = Finding(0, marks=(Mark(3, 0, 7, "NAME"), Mark(5, 0, 7, "EMAIL")))
+    line = line_of(Looked(row, finding), None, 1_024)
+    assert line.turns[1].calls == [
+        [Piece('look(to: "'), Piece(r'Ada \"A\"', "NAME", "a person's name"), Piece('", at: "home")')]
+    ]  # fmt: skip
+    assert [piece for piece in line.rejected[0].calls[0] if piece.kind] == [Piece("b@y.org", "EMAIL", "an e-mail address")]
+
+
+def test_a_long_call_is_cut() -> None:
+    row = Row(row=0, split=Split.TRAIN, messages=[Message(role="user", content="Look."), calling(to="a" * 1_000)])
+    [piece] = line_of(Looked(row, Finding(0)), None, 1_024).turns[1].calls[0]
+    assert (len(piece.text), piece.text[-1]) == (CUT_CALL, "…")
