@@ -41,6 +41,8 @@ def _states(sample: Sample) -> dict[str, Scene]:
         "desk-aside": Scene(f"{desk}?problem=broken"),
         "desk-groups": Scene(f"{desk}/groups?problem=near_duplicate"),
         "desk-keep-best": Scene(f"{desk}/fix?op=keep_best&problem=near_duplicate"),
+        "desk-trim": Scene(f"{desk}/fix?op=trim_end"),
+        "desk-goals": Scene(desk, after=lambda page: page.locator(".guide summary").click()),
         "desk-mask": Scene(f"{desk}/fix?op=mask&problem=pii"),
         "desk-fill": Scene(f"{desk}/fix?op=fill&blank-0={{customer_name}}&fill-0=Lena"),
         "desk-columns": Scene(f"{desk}/mapping"),

@@ -38,6 +38,7 @@ DESK = {
     "/fix?op=keep_best&problem=near_duplicate": "datasets/fix.html",
     "/fix?op=mask&problem=pii": "datasets/fix.html",
     "/fix?op=fill": "datasets/fix.html",
+    "/fix?op=trim_end": "datasets/fix.html",
     "/mapping": "datasets/mapping.html",
     "/statistics": "datasets/statistics.html",
     "/preflight": "datasets/preflight.html",
