@@ -1,11 +1,7 @@
-// A dataset's rows: / goes to their search; buttons that only readers without scripts need are hidden, and what only scripts do is shown.
+// A dataset's rows: / goes to their search.
 "use strict";
 (() => {
   const isTyping = (one) => one instanceof Element && one.matches("input, textarea, select, [contenteditable]");
-  function tidy() {
-    for (const one of document.querySelectorAll("[data-without-script]")) one.hidden = true;
-    for (const one of document.querySelectorAll("[data-with-script]")) one.hidden = false;
-  }
   // Before the studio's own search hears of the key.
   document.addEventListener("keydown", (event) => {
     const search = document.querySelector("[data-slash]");
@@ -15,6 +11,4 @@
     search.focus();
     search.select();
   }, true);
-  document.addEventListener("htmx:after:swap", tidy);
-  tidy();
 })();

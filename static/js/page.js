@@ -146,6 +146,12 @@
     heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
   }
+  // What only readers without scripts need is hidden, and what only scripts bring is shown.
+  function tidy() {
+    for (const one of document.querySelectorAll("[data-without-script]")) one.hidden = true;
+    for (const one of document.querySelectorAll("[data-by-script]")) one.hidden = false;
+  }
+
   // What is fetched again while a run goes on names the tab too: how far it is, then how it ended.
   function nameTab() {
     const title = document.querySelector("[data-title]")?.dataset.title;
@@ -153,9 +159,11 @@
   }
   document.addEventListener("htmx:after:swap", (event) => {
     enliven();
+    tidy();
     nameTab();
     keepPlace(event.detail.ctx);
     if (event.detail.ctx?.sourceElement?.id !== "live" && stale() && !document.querySelector("#live[hx-sse\\:connect]")) found();
   });
   enliven();
+  tidy();
 })();

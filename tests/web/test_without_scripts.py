@@ -37,6 +37,9 @@ def test_a_preflight_waits_for_nothing_that_does_not_come(chromium: Browser, add
     expect(page.get_by_role("progressbar")).to_be_hidden()
     page.get_by_role("link", name="Look now").click()
     assert "look=1" in page.url
+    page.goto("/runs/new")
+    expect(page.get_by_text("Rendering some rows")).to_be_hidden()
+    expect(page.get_by_role("link", name="See which tokens would be learnt")).to_be_visible()
     page.close()
 
 
