@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CUT, CUT_TURN, CUT_CALL, MOST, MOST_TURN = 600, 240, 400, 4_000, 1_200
 """A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is on the page at all."""
-CHARACTERS_OF_A_LINE, LONGEST_WORD = 40, 24
+CHARACTERS_OF_A_LINE, LONGEST_WORD, NOT_WORTH_A_CUT = 40, 24, 60
 TURNS = 4
 """Further turns of a conversation are folded."""
 TITLES = KINDS | {
@@ -189,7 +189,8 @@ def said(text: str, marks: Sequence[Mark] = (), cut: int = CUT) -> Said:
     most = MOST if cut >= CUT else MOST_TURN
     pieces = _pieces(text[:most], marks)
     shown: list[Piece] = []
-    room, lines = cut, cut // CHARACTERS_OF_A_LINE
+    room = cut if len(text) > cut + NOT_WORTH_A_CUT else len(text)
+    lines = cut // CHARACTERS_OF_A_LINE
     while pieces and room > 0 and lines > 0:
         piece = pieces.pop(0)
         end = len(piece.text) if piece.kind else _fits(piece.text, room, lines)

@@ -27,6 +27,10 @@ def test_a_long_text_is_cut_behind_a_word() -> None:
     assert (len(shown) <= CUT, shown.endswith("wonderful "), folded.startswith("wonderful ")) == (True, True, True)
 
 
+def test_a_text_that_is_hardly_too_long_is_shown_whole() -> None:
+    assert whole("a word " * (CUT // 7 + 5))[1] == ""
+
+
 def test_a_text_of_many_lines_is_cut_behind_a_line() -> None:
     shown, _ = whole("a\n" * 100, cut=CUT_TURN)
     assert shown == "a\n" * 6
