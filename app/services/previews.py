@@ -56,9 +56,14 @@ class Preview:
     trimmed: list[Trimmed] = field(default_factory=list)
 
     @property
+    def rows(self) -> int:
+        """How many rows it is about, at most."""
+        return self.dropped + self.changed + self.added
+
+    @property
     def does_nothing(self) -> bool:
         """Whether no row would be another."""
-        return not (self.dropped or self.changed or self.added)
+        return not self.rows
 
 
 def preview(rows: DeskRows, fix: Fix) -> Preview:
