@@ -256,7 +256,7 @@ def look(visit: Visit, draft: Draft) -> Seen | None:
     """Return what the run would learn; None where the form is not filled in yet."""
     if draft.spec is None or draft.base is None or draft.dataset is None:
         return None
-    return preflight_view.look(visit, draft.dataset.id, draft.base.name, draft.spec.settings, draft.form.values)
+    return preflight_view.look(visit, draft.dataset, draft.base.name, draft.spec.settings, draft.form.values)
 
 
 def look_key(draft: Draft) -> str:

@@ -16,6 +16,7 @@ from app.web.fix_view import fields_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from app.db import Dataset
     from app.domain.preflight import Fault, Piece, Preflight, PreflightFix, ShownRow
     from app.domain.specs import TrainingSettings
     from app.web.visit import Visit
@@ -25,6 +26,13 @@ HEAD, TAIL = 220, 120
 ORDER = ("random", "longest", "shortest")
 """What is like the others comes first."""
 WHY = {"longest": "longest", "shortest": "shortest", "random": "by lot"}
+
+
+class Rows(NamedTuple):
+    """Rows as they are looked at: what mends them names them by numbers, which are others once the rows have changed."""
+
+    dataset_id: str
+    version_id: str | None
 
 
 class Run(NamedTuple):
@@ -71,37 +79,37 @@ class Seen:
     refused: str = ""
 
 
-def look(visit: Visit, dataset_id: str, base: str, settings: TrainingSettings, values: Mapping[str, str]) -> Seen:
+def look(visit: Visit, dataset: Dataset, base: str, settings: TrainingSettings, values: Mapping[str, str]) -> Seen:
     """Return what a run would learn; in words why it cannot be told."""
+    rows = Rows(dataset.id, dataset.version_id)
     # It may take seconds, in which nobody else waits for the database.
     pause(visit.session)
     try:
-        found = visit.studio.preflights.look(visit.identity, dataset_id, base, settings, all_train="eval_dataset_id" in values)
+        found = visit.studio.preflights.look(visit.identity, rows.dataset_id, base, settings, all_train="eval_dataset_id" in values)
     except StudioError as error:
         if error.status >= 500 and error.code is None:  # noqa: PLR2004 - nobody foresaw it
             raise
         return Seen(None, [], [], "", [], error.message)
-    return seen(found, dataset_id, values)
+    return seen(found, rows, values)
 
 
-def seen(found: Preflight, dataset_id: str, values: Mapping[str, str]) -> Seen:
+def seen(found: Preflight, rows: Rows, values: Mapping[str, str]) -> Seen:
     """Return a preflight as it is shown; `values` are the new run's fields so far."""
-    return Seen(
-        found, [line_of(row) for row in found.rows], cards_of(found.faults, dataset_id, values), sentence_of(found), counts_of(found)
-    )
+    return Seen(found, [line_of(row) for row in found.rows], cards_of(found.faults, rows, values), sentence_of(found), counts_of(found))
 
 
-def cards_of(faults: Sequence[Fault], dataset_id: str, values: Mapping[str, str]) -> list[Card]:
+def cards_of(faults: Sequence[Fault], rows: Rows, values: Mapping[str, str]) -> list[Card]:
     """Return faults as cards, those that stop a launch first."""
     ordered = sorted(faults, key=lambda fault: not fault.blocking)
-    return [Card(fault, [Mend(fix.label, fix.help, _address(fix, dataset_id, values)) for fix in fault.fixes]) for fault in ordered]
+    return [Card(fault, [Mend(fix.label, fix.help, _address(fix, rows, values)) for fix in fault.fixes]) for fault in ordered]
 
 
-def _address(fix: PreflightFix, dataset_id: str, values: Mapping[str, str]) -> str:
+def _address(fix: PreflightFix, rows: Rows, values: Mapping[str, str]) -> str:
     if fix.data is not None:
-        return f"/datasets/{dataset_id}/fix?{urlencode(fields_of(fix.data) | _number(fix.data))}"
+        version = {"version": rows.version_id} if rows.version_id else {}
+        return f"/datasets/{rows.dataset_id}/fix?{urlencode(fields_of(fix.data) | _number(fix.data) | version)}"
     changed = {name: str(value) for name, value in fix.settings.items()}
-    return f"/runs/new?{urlencode(dict(values) | {'dataset_id': dataset_id} | changed)}"
+    return f"/runs/new?{urlencode(dict(values) | {'dataset_id': rows.dataset_id} | changed)}"
 
 
 def _number(fix: Any) -> dict[str, str]:

@@ -51,7 +51,7 @@ def show_preflight(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Q
     except ValidationError as error:
         raise Invalid("; ".join(messages_of(error).values()), param="max_length") from None
     bases = visit.studio.bases.listed()
-    seen = preflight_view.look(visit, dataset_id, chosen.base_model, settings, chosen.values) if look else None
+    seen = preflight_view.look(visit, dataset, chosen.base_model, settings, chosen.values) if look else None
     found = seen.preflight if seen else None
     drawn = [("Tokens in a row", found.tokens), ("Learnt tokens in a row", found.answers)] if found else []
     return visit.page(

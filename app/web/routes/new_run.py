@@ -40,13 +40,14 @@ def launch(visit: Look, fields: Posted) -> Response:
     draft = new_run.draft(visit, fields)
     if draft.request is None:
         return _page(visit, draft, status=422)
+    rows = preflight_view.Rows(draft.request.dataset_id, draft.dataset.version_id if draft.dataset else None)
     pause(visit.session)
     try:
         # The look at the rows comes first and takes a moment: until it is over this unit of work has locked nothing.
         with unit_of_work(visit.studio.engine) as session:
             run = visit.studio.runs(session).launch(visit.identity, draft.request)
     except PreflightFailed as error:
-        cards = preflight_view.cards_of(error.faults, draft.request.dataset_id, draft.form.values)
+        cards = preflight_view.cards_of(error.faults, rows, draft.form.values)
         return _page(visit, draft, status=error.status, looked=fields.get("looked", ""), refused=cards)
     except StudioError as error:
         if error.status >= 500:  # noqa: PLR2004 - a failure of ours is no fault of the form

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.preflight import Counts, Piece, Preflight, SharedPrefix, ShownRow, Spread
-from app.web.preflight_view import sentence_of
+from app.domain.fixes import Drop
+from app.domain.preflight import Counts, Fault, Piece, Preflight, PreflightFix, SharedPrefix, ShownRow, Spread
+from app.web.preflight_view import Rows, cards_of, sentence_of
 
 
 def found(learnt: int = 90, **counts: int) -> Preflight:
@@ -34,3 +35,10 @@ def found(learnt: int = 90, **counts: int) -> Preflight:
 )
 def test_what_would_be_learnt_is_told_in_rows(seen: Preflight, told: str) -> None:
     assert sentence_of(seen) == told
+
+
+def test_rows_to_leave_out_are_those_of_the_version_that_was_looked_at() -> None:
+    fix = PreflightFix(id="drop", label="Leave these rows out", help="They go.", data=Drop(problem=None, rows=[2, 5]))
+    fault = Fault(code="answers_cut", sentence="2 rows.", why="They teach nothing.", blocking=False, fixes=[fix])
+    [card] = cards_of([fault], Rows("d1", "v7"), {})
+    assert card.mends[0].href == "/datasets/d1/fix?op=drop&rows=2%2C5&version=v7"
