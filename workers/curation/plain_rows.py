@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     Offsets = NDArray[np.int32]
 
 F = TypeVar("F", bound="Callable[..., Any]")
-AT_ONCE = 32
-"""So many bytes are looked at together, which the processor then does at once."""
 OPENINGS = [f'[["{role}","' for role in ROLES] + [f'"],["{role}","' for role in ROLES]
 PARTS = [part.encode() for part in (*OPENINGS, "\\n\\n", '"]]')]
 """What stands around texts in a row's canonical spelling: what begins its first turn and a later one, joins two texts, and ends the row."""
@@ -55,6 +53,10 @@ ONE_BYTE, TWO_BYTES, THREE_BYTES = 0x80, 0x800, 0x10000
 LEADS_TWO, LEADS_THREE, LEADS_FOUR = 0xC0, 0xE0, 0xF0
 FIRST_HALF, SECOND_HALF, WHOLE_AGAIN = 0xD800, 0xDC00, 0xE000
 """Between these are halves of pairs, which are no characters alone."""
+WORD_BYTES = 8
+ONES, HIGHEST_BITS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+QUOTES, BACKSLASHES, ALL_SPACES = ONES * np.uint64(QUOTE), ONES * np.uint64(BACKSLASH), ONES * np.uint64(SPACE)
+"""Words of eight equal bytes: with them all bytes of a word are looked at together."""
 REFUSED = -1
 
 
@@ -128,7 +130,12 @@ def _compiled(function: F) -> F:
     return cast("F", made)
 
 
-@intrinsic
+def _primitive(function: Callable[..., Any]) -> Any:
+    """Have a function say how the processor does it; the compiler gives it types, and adds its first argument itself."""
+    return intrinsic(function)
+
+
+@_primitive
 def _copy(_: Any, out: Any, at: Any, source: Any, begin: Any, size: Any) -> Any:  # noqa: ARG001 - types, and these are always the same
     """Copy bytes as one piece; slices would be copied byte by byte."""
 
@@ -141,17 +148,38 @@ def _copy(_: Any, out: Any, at: Any, source: Any, begin: Any, size: Any) -> Any:
     return types.void(out, types.intp, source, types.intp, types.intp), code
 
 
+@_primitive
+def _word(_: Any, source: Any, at: Any) -> Any:
+    """Return eight bytes as one number."""
+
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, given[0]).data
+        place = builder.bitcast(builder.gep(array, [given[1]]), context.get_value_type(types.uint64).as_pointer())
+        return builder.load(place, align=1)
+
+    return types.uint64(source, at), code
+
+
+@_primitive
+def _zeros_below(_: Any, word: Any) -> Any:
+    """Return how many bits of a number are zero before the first that is not."""
+
+    def code(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
+        return builder.cttz(given[0], cgutils.true_bit)
+
+    return types.intp(word), code
+
+
 @_compiled
 def _plain_end(raw: Bytes, at: int) -> int:
     """Return where the next byte stands that is no plain character: a quote, a backslash, or below a space."""
-    while at + AT_ONCE <= len(raw):
-        is_odd = False
-        for place in range(at, at + AT_ONCE):
-            byte = raw[place]
-            is_odd |= (byte == QUOTE) | (byte == BACKSLASH) | (byte < SPACE)
-        if is_odd:
-            break
-        at += AT_ONCE
+    while at + WORD_BYTES <= len(raw):
+        word = _word(raw, at)
+        quotes, backslashes = word ^ QUOTES, word ^ BACKSLASHES
+        odd = ((quotes - ONES) & ~quotes | (backslashes - ONES) & ~backslashes | (word - ALL_SPACES) & ~word) & HIGHEST_BITS
+        if odd:
+            return at + int(_zeros_below(odd) >> 3)
+        at += WORD_BYTES
     while raw[at] != QUOTE and raw[at] != BACKSLASH and raw[at] >= SPACE:
         at += 1
     return at
@@ -175,6 +203,8 @@ def _text_end(raw: Bytes, at: int) -> tuple[int, bool]:
 def _stands(raw: Bytes, at: int, spelt: Bytes, begin: int, end: int) -> bool:
     if at + end - begin > len(raw):
         return False
+    while begin + WORD_BYTES <= end and _word(raw, at) == _word(spelt, begin):
+        at, begin = at + WORD_BYTES, begin + WORD_BYTES
     while begin < end and raw[at] == spelt[begin]:
         at, begin = at + 1, begin + 1
     return begin == end
@@ -214,7 +244,7 @@ def _follow(raw: Bytes, at: int, grammar: Grammar, of_row: Texts) -> tuple[int, 
 
 @_compiled
 def _put(out: Bytes, at: int, source: Bytes, begin: int, end: int) -> int:
-    _copy(out, at, source, begin, end - begin)  # type: ignore[call-arg]  # the first is given by the compiler
+    _copy(out, at, source, begin, end - begin)
     return at + end - begin
 
 
