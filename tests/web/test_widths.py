@@ -40,15 +40,22 @@ def test_the_rows_of_a_dataset_use_the_width_of_a_phone(chromium: Browser, addre
     assert min(widths) > 300
 
 
-def test_long_names_and_open_menus_stay_within_a_phone(chromium: Browser, address: str, studio: Studio, sample: Sample) -> None:
+@pytest.mark.parametrize("width", [390, 768])
+def test_long_names_and_open_menus_stay_within_the_window(
+    chromium: Browser, address: str, studio: Studio, sample: Sample, width: int
+) -> None:
     with unit_of_work(studio.engine) as session:
         dataset = session.get_one(Dataset, sample.datasets["desk"])
         dataset.name = "a_name_without_any_break_" * 6
         for file in dataset.files:
             file.filename = "a_file_without_any_break_" * 6
-    page = chromium.new_page(base_url=address, viewport={"width": 390, "height": 844})
-    for more in ("", "/history", "/preflight", "/groups?problem=near_duplicate", "?problem=broken"):
-        page.goto(f"/datasets/{sample.datasets['desk']}{more}")
+    page = chromium.new_page(base_url=address, viewport={"width": width, "height": 844})
+    desk = f"/datasets/{sample.datasets['desk']}"
+    for path in (
+        "/datasets",
+        *(f"{desk}{more}" for more in ("", "/history", "/preflight", "/groups?problem=near_duplicate", "?problem=broken")),
+    ):
+        page.goto(path)
         page.evaluate("document.querySelectorAll('main details').forEach((each) => { each.open = true; })")
-        assert page.evaluate("document.documentElement.scrollWidth") == 390, more
+        assert page.evaluate("document.documentElement.scrollWidth") == width, path
     page.close()
