@@ -8,6 +8,7 @@ import os
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -107,7 +108,7 @@ class RowWriter:
     def add(self, example: Example, line: int, file: int = 0) -> None:
         """Take a row, which starts on that line of that file."""
         self._group.append((example, line, file))
-        self._held_bytes += sum(_weight(turn.content) for turn in [*example.turns, *(example.rejected or ())])
+        self._held_bytes += _weight(example)
         if len(self._group) >= ROW_GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
             self._flush()
 
@@ -322,8 +323,10 @@ def conversations(roles: Any, contents: Any, bounds: Any) -> Any:
     return pa.ListArray.from_arrays(bounds, messages, type=SCHEMA.field("messages").type)
 
 
-def _weight(text: str) -> int:
-    return len(text) if text.isascii() else len(text) * WIDEST_CHARACTER_BYTES
+def _weight(example: Example) -> int:
+    """Return how many bytes the texts of a row take at most, those it passes to tools and says of them as well."""
+    texts = [example.tools, *chain.from_iterable(example.turns), *chain.from_iterable(example.rejected or ())]
+    return sum(len(text) if text.isascii() else len(text) * WIDEST_CHARACTER_BYTES for text in texts if isinstance(text, str))
 
 
 def _sha256_of(path: Path) -> str:

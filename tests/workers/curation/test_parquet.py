@@ -43,6 +43,28 @@ def test_long_rows_make_smaller_groups(tmp_path: Path, monkeypatch: pytest.Monke
         assert file.read(columns=["row"]).column(0).to_pylist() == list(range(20))
 
 
+LONG = "x" * 60
+ODDLY_LONG = {
+    "question": Example([Turn("user", LONG), Turn("assistant", "a")]),
+    "worse answer": Example(turns(1), rejected=[Turn("user", "q"), Turn("assistant", LONG)]),
+    "tools": Example(turns(1), tools=LONG),
+    "calls": Example([Turn("user", "q"), Turn("assistant", "", tool_calls=LONG)]),
+    "name": Example([Turn("user", "q", name=LONG), Turn("assistant", "a")]),
+}
+
+
+@pytest.mark.parametrize("where", ODDLY_LONG)
+def test_whatever_is_long_in_rows_makes_smaller_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 5 * len(LONG))
+    with RowWriter(tmp_path / "rows") as writer:
+        for line in range(1, 21):
+            writer.add(ODDLY_LONG[where], line)
+        writer.finish()
+    with pq.ParquetFile(tmp_path / "rows") as file:
+        assert file.metadata.num_rows == 20
+        assert max(file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)) <= 5
+
+
 @pytest.mark.parametrize("numbers", [[1], [1, 1], [1, 2], [1, 2, 2], list(range(40)), list(range(3_000))])
 def test_the_split_is_that_of_the_domain_however_few_rows_there_are(tmp_path: Path, numbers: list[int]) -> None:
     writer = write(tmp_path / "rows", numbers)
