@@ -6,13 +6,18 @@ The spec's `task` says which, and the rest is what that task wants. Each task lo
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
+import os
 import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# Before numpy is there: its threads would wait for work by turning in circles, on cores that have work to do.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pyarrow as pa
 
@@ -35,6 +40,8 @@ OUT_OF_MEMORY = "Reading the file needed more memory than an import may use. Spl
 DONE, FAILED, UNUSABLE_SPEC = 0, 1, 2
 SECONDS_BEFORE_ANOTHER_THREAD = 0.0005
 """Rows are packed in a thread that wants Python only now and then; by default it would wait longer for that than it then works."""
+OBJECTS_BEFORE_A_SEARCH = 100_000
+"""Rows leave no rings of objects behind, and to look for such among all that was loaded takes as long as reading many rows."""
 
 
 def _import() -> Loaded:
@@ -151,6 +158,8 @@ def _bound_resources() -> None:
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     sys.setswitchinterval(SECONDS_BEFORE_ANOTHER_THREAD)
+    gc.freeze()
+    gc.set_threshold(OBJECTS_BEFORE_A_SEARCH)
     bound_memory()
 
 
