@@ -79,10 +79,16 @@ class ProblemsOut(BaseModel):
     summary: dict[str, Any] = Field(default_factory=dict, description="Labels, languages, personal data by kind, token histograms.")
 
 
+class AsideOut(Aside):
+    """A row that was set aside, and what tells it from others."""
+
+    was: str = Field(description="Given with a `mend`, it is done only if this is still the row under that number.")
+
+
 class AsideList(BaseModel):
     """Rows that were set aside at reading, as their files have them."""
 
-    data: list[Aside]
+    data: list[AsideOut]
     has_more: bool
     not_kept: dict[str, int] = Field(
         default_factory=dict, description="Rows set aside beyond the first 10,000, by why: they are counted, but nothing is kept of them."
@@ -209,7 +215,11 @@ def list_rows_set_aside(
     """List rows that could not be used, with their line, why, and their text, so that they can be mended."""
     dataset = studio.datasets(session).get(identity, dataset_id)
     found, more = DeskRows(studio.desk(session), dataset).aside(Trouble(code) if code else None, after=after, limit=limit)
-    return AsideList(data=found, has_more=more, not_kept=dataset.report.get("not_kept") or {})
+    return AsideList(
+        data=[AsideOut(**row.model_dump(), was=row.fingerprint) for row in found],
+        has_more=more,
+        not_kept=dataset.report.get("not_kept") or {},
+    )
 
 
 @router.get("/{dataset_id}/mask-map", operation_id="get_mask_map", response_class=FileResponse)

@@ -5,6 +5,7 @@ Each has a number of its own, since a file and a line are not enough: every memb
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,12 @@ class Aside(BaseModel):
     reason: str
     text: str = ""
     is_cut: bool = Field(False, description="Whether the text is but the beginning of a row that is longer than what is kept.")
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this row from another one that got its number: those of a state that was undone are given again."""
+        told = f"{self.file}:{self.line}:{self.text}"
+        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def rows_aside(lines: Iterable[str]) -> Iterator[Aside]:

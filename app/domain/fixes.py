@@ -86,10 +86,11 @@ class TrimEnd(_Fix):
 
 
 class Mend(_Fix):
-    """Take the row that was set aside under this number in, as somebody has rewritten it."""
+    """Take the row that was set aside under this number in, as somebody has rewritten it; with `was` only if it is the row they saw."""
 
     op: Literal["mend"] = "mend"
     number: Annotated[int, Field(ge=1)]
+    was: Annotated[str, Field(max_length=64, description="As the list of rows set aside gives it.")] | None = None
     text: Annotated[str, Field(max_length=1024 * 1024)]
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FIX: TypeAdapter[Fix] = TypeAdapter(Fix)
 TURNS_BEFORE, MOST_GONE = 2, 6
 """Turns that are shown of a row that is cut: its last question and answer, and the first of what goes."""
-PLAIN = ("op", "problem", "most", "tokens", "number", "text")
+PLAIN = ("op", "problem", "most", "tokens", "number", "was", "text")
 TITLES = {
     "drop": "Leave rows out", "keep_best": "Keep one of each group", "mask": "Mask what was found", "repair": "Repair the texts",
     "fill": "Fill the placeholders", "balance": "Keep at most so many of each label", "drop_longer": "Leave longer rows out",

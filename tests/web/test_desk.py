@@ -207,9 +207,11 @@ def test_rows_that_were_set_aside_can_be_mended(browser: TestClient, studio: Stu
     assert "empty_answer" not in browser.get(f"{desk}?problem=broken", headers=part("dataset_rows")).text.split("aside-")[1]
     mended = '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}'
     assert '<input type="hidden" name="number" value="3">' in page
-    answer = browser.post(f"{desk}/fix", data={"op": "mend", "number": "3", "text": mended})
+    was = re.search(r'name="number" value="3"><input type="hidden" name="was" value="(\w{16})">', page)
+    assert was
+    answer = browser.post(f"{desk}/fix", data={"op": "mend", "number": "3", "was": was[1], "text": mended})
     assert answer.status_code == 303
-    assert task_of(studio, sample.datasets["desk"])["fix"] == {"op": "mend", "number": 3, "text": mended}
+    assert task_of(studio, sample.datasets["desk"])["fix"] == {"op": "mend", "number": 3, "was": was[1], "text": mended}
 
 
 def test_of_a_long_row_that_was_set_aside_the_whole_is_asked_for(browser: TestClient, studio: Studio, sample: Sample, desk: str) -> None:

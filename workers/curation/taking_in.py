@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain.aside import rows_aside
 from app.domain.datasets import MAX_PROBLEMS_LISTED, Example, Problem
-from app.domain.errors import Invalid, NotFound
+from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.fixes import Mend, TrimEnd
 from app.domain.problems import Trouble
 from app.domain.unanswered import answered
@@ -70,6 +70,9 @@ def _mended(fix: Mend, aside: Path, parse: Parse) -> TakenIn:
     row = next((row for row in set_aside(aside) if row.number == fix.number), None)
     if row is None:
         raise NotFound(f"No row is set aside under the number {fix.number:,}; it may be mended already.", param="number")
+    if fix.was is not None and fix.was != row.fingerprint:
+        message = f"Another row is set aside under the number {fix.number:,} by now: look at the rows set aside again."
+        raise Conflict(message, param="number", code="rows_changed")
     example = parse(fix.text)
     if isinstance(example, Problem):
         raise Invalid(f"The row cannot be used as it stands now: {example.reason}.", param="text", code=example.code)

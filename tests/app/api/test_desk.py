@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from app.config import Settings
 from app.db.session import unit_of_work
+from app.domain.aside import Aside
 from app.domain.errors import Unavailable
 from app.gateways.hub import HubDatasets, HubFile, HubListing
 from app.main import create_app
@@ -88,6 +89,7 @@ def test_rows_set_aside_come_with_their_text(client: TestClient, desk: str) -> N
     told = client.get(f"{desk}/aside", params={"code": "no_answer"}).json()
     assert [(row["number"], row["file"], row["line"], "Is anybody there?" in row["text"]) for row in told["data"]] == [(2, 1, 12, True)]
     assert (told["data"][0]["is_cut"], told["not_kept"]) == (False, {})
+    assert told["data"][0]["was"] == Aside(**told["data"][0]).fingerprint
     first = client.get(f"{desk}/aside", params={"limit": 2}).json()
     rest = client.get(f"{desk}/aside", params={"limit": 2, "after": 2}).json()
     assert (len(first["data"]), first["has_more"], len(rest["data"]), rest["has_more"]) == (2, True, 1, False)

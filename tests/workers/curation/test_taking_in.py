@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from app.domain.aside import Aside
 from app.domain.datasets import Problem
-from app.domain.errors import Invalid, NotFound
+from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.fixes import Fix, Mend, TrimEnd
 from tests.workers.curation.checked import asked, raw_rows, read_rows
 from workers.curation.aside import AsideWriter
@@ -132,6 +133,16 @@ def test_a_row_that_nobody_set_aside_cannot_be_mended(tmp_path: Path) -> None:
     spec = version(tmp_path, [(0, 1)], [aside_row(2, "broken", {})], Mend(number=7, text=json.dumps({"messages": ANSWERED})))
     with pytest.raises(NotFound, match="number 7"):
         apply_fix(spec, lambda *_: None)
+
+
+def test_a_row_that_got_the_number_of_another_one_is_not_mended_in_its_place(tmp_path: Path) -> None:
+    seen, present = aside_row(2, "broken", {"of": "a"}), aside_row(2, "broken", {"of": "b"})
+    mended = {"number": 1, "text": json.dumps({"messages": ANSWERED})}
+    spec = version(tmp_path, [(0, 1)], [present], Mend(**mended, was=Aside(number=1, **seen).fingerprint))
+    with pytest.raises(Conflict, match="Another row is set aside under the number 1"):
+        apply_fix(spec, lambda *_: None)
+    spec = spec.model_copy(update={"fix": Mend(**mended, was=Aside(number=1, **present).fingerprint)})
+    assert apply_fix(spec, lambda *_: None)["added"] == 1
 
 
 def test_nothing_to_take_in_is_told(tmp_path: Path) -> None:
