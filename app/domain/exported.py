@@ -7,6 +7,7 @@ way through a spreadsheet, and nobody would be told.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from app.domain.examples import SetAside, judged
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SAID = ("system", "user", "assistant", "worse_answer", "liked", "text")
 COLUMNS = (*SAID, "conversation", "split")
 HEADER = ",".join(COLUMNS)
+GUARD = re.compile(r"\A'(?=[=+\-@\s])")
+"""Also before a line feed: where a carriage return stood before it, whoever read the table has made one line end of both."""
 NO_JUDGEMENT = "column 'liked' says {!r}, which is neither good nor bad"
 TOLD_TWICE = (
     "column {!r} says something else than the column 'conversation', which holds the whole row; change it there, or empty the other columns"
@@ -98,10 +101,10 @@ def _check_same(said: list[str], whole: dict[str, Any]) -> None:
     except (KeyError, TypeError, AttributeError, IndexError):
         return  # no row of ours; what is wrong with it is told by whoever reads it
     for name, text, other in zip(SAID, said, expected, strict=True):
-        if _plain(text) != _plain(csv_meant(other)):
+        if _plain(text) != _plain(other):
             raise SetAside(TOLD_TWICE.format(name))
 
 
 def _plain(text: str) -> str:
-    """Return a text without what a spreadsheet changes by itself."""
-    return " ".join(text.split()).casefold()
+    """Return a text without what a spreadsheet changes by itself, and without what keeps it from running the text."""
+    return " ".join(GUARD.sub("", text).split()).casefold()

@@ -39,6 +39,7 @@ RICH: list[dict[str, Any]] = [
     },
     {"messages": [turn("user", "'=1"), ANSWERED]},
     {"messages": [turn("user", "a\r\nb"), ANSWERED]},
+    {"messages": [turn("user", "\r\n=x"), ANSWERED, ASKED, turn("assistant", "'\r\nx")]},
 ]
 
 
@@ -52,6 +53,11 @@ def test_cells_tell_a_plain_row(row: dict[str, Any]) -> None:
     told = cells(row)
     assert (told["conversation"], told["split"]) == ("", "train")
     assert row_of(told) == row
+
+
+@pytest.mark.parametrize("row", [*PLAIN, *RICH])
+def test_line_ends_that_a_reader_makes_its_own_leave_the_row_as_it_was(row: dict[str, Any]) -> None:
+    assert row_of({name: cell.replace("\r\n", "\n") for name, cell in cells(row).items()}) == row
 
 
 @pytest.mark.parametrize("row", RICH)

@@ -10,6 +10,8 @@ from typing import Any
 
 import openpyxl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.domain.spreadsheets import FORMULA_STARTS
 from tests.workers.curation.conftest import Importer
@@ -42,6 +44,39 @@ def test_a_table_brought_back_has_the_same_rows_on_the_same_sides(imported: Impo
     assert (before.report.rows, {row["split"] for row in before.rows}) == (len(rows()), {"train", "test"})
     table = taken_away(before, tmp_path)
     after = imported(table, "rows.csv")
+    assert after.problems == []
+    assert learnt(after) == learnt(before)
+
+
+BEGUN = ["", "'", "=", "'=", "-", "\t", "\r\n", "\r", "\n", "'\r\n", "'\n", "''\r\n=", "\r\n=", "\r\r\n", '"', "\ufeff", " ", " \r\n"]
+NAUGHTY = [
+    "\n", "\r", "\r\n", "=1", "'=x", "'", "@", "\t", '"', '""', ",", ";", "|", " ", "\ufeff", "\u200b", "\u2028", "\x0b", "\x0c", "\x1a",
+    "\x1c", "\x85", "ä", "日本", "😀", "{", "{}", "[]", "null", "true", "0", "NaN", "#", "sep=;", "\\", '\\"', "x",
+]  # fmt: skip
+ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+TEXTS = st.tuples(st.sampled_from(BEGUN), st.lists(st.sampled_from(NAUGHTY), max_size=3).map("".join), ANY).map("".join)
+TALKS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=2)
+JUDGED = st.sampled_from([{}, {}, {"label": True}, {"label": False}])
+
+
+@st.composite
+def naughty_rows(draw: st.DrawFn) -> dict[str, Any]:
+    """Make a row of each kind there is, of texts that tables trip over."""
+    kind = draw(st.sampled_from(["talk", "system", "compared", "text"]))
+    turns = [turn for asked, answered in draw(TALKS) for turn in (("user", asked), ("assistant", answered))]
+    if kind == "text":
+        return {"text": draw(TEXTS)}
+    if kind == "compared":
+        worse, better = ([{"role": "assistant", "content": draw(TEXTS)}] for _ in range(2))
+        return {"input": talk(*turns[:-1]), "preferred_output": better, "non_preferred_output": worse}
+    return talk(*([("system", draw(TEXTS))] if kind == "system" else []), *turns, **draw(JUDGED))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(naughty_rows(), min_size=1, max_size=20))
+def test_whatever_stands_in_the_rows_comes_back(imported: Importer, tmp_path: Path, made: list[dict[str, Any]]) -> None:
+    before = imported("\n".join(map(json.dumps, [*made, talk(("user", "Who?"), ("assistant", "You."))])))
+    after = imported(taken_away(before, tmp_path), "rows.csv")
     assert after.problems == []
     assert learnt(after) == learnt(before)
 
