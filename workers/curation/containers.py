@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from app.domain.errors import Invalid, UnsupportedType
+from app.domain.errors import Invalid, StudioError, UnsupportedType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +60,8 @@ class Part:
     member: str | None = None
     weight: int = 0
     """How many bytes of the upload it makes up, packed as they are."""
+    unread: StudioError | None = None
+    """Why it could not be unpacked, while others of its archive can be."""
 
 
 def _by_arrow(file: IO[bytes], packing: str) -> Any:
@@ -121,10 +123,21 @@ class Unpacking:
             shown = ", ".join(member.filename[-80:] for member in others[:MAX_NAMES_TOLD]) + (" …" if len(others) > MAX_NAMES_TOLD else "")
             self.notes.append(f"{file.filename[-80:]} also holds files that are no rows, and were not read: {shown}.")
         for member in members:
-            with _in_words(file.filename), zipfile.ZipFile(file.path) as archive, archive.open(member) as stream:
-                self._copy(stream, f"{member.filename[-80:]} in {file.filename[-80:]}")
+            why = self._unpack_member(file, member)
+            yield Part(self.scratch, member.filename, place, member.filename, member.compress_size, why)
+
+    def _unpack_member(self, file: UploadedFile, member: zipfile.ZipInfo) -> StudioError | None:
+        """Return why a member cannot be read, if so; what is counted over all files is raised."""
+        name = f"{member.filename[-80:]} in {file.filename[-80:]}"
+        try:
+            with _in_words(name), zipfile.ZipFile(file.path) as archive, archive.open(member) as stream:
+                self._copy(stream, name)
             _refuse_packed_again(self.scratch, member.filename)
-            yield Part(self.scratch, member.filename, place, member.filename, member.compress_size)
+        except StudioError as error:
+            if error.code in OF_ALL_FILES:
+                raise
+            return error
+        return None
 
     def _chosen(self, archive: zipfile.ZipFile, filename: str) -> tuple[list[zipfile.ZipInfo], list[zipfile.ZipInfo]]:
         """Return the members to read, and those that only come with them."""
@@ -214,10 +227,10 @@ def _in_words(name: str) -> Iterator[None]:
     try:
         yield
     except (NotImplementedError, RuntimeError) as error:
-        message = f"{name[-80:]} is packed in a way that cannot be read here ({error}). Unpack it and upload what is inside."
+        message = f"{name[-165:]} is packed in a way that cannot be read here ({error}). Unpack it and upload what is inside."
         raise Invalid(message, param="file", code="unknown_packing") from None
     except DAMAGED as error:
         if is_the_disk(error):
             raise
-        message = f"{name[-80:]} is damaged: it cannot be unpacked to its end. Pack or download it again."
+        message = f"{name[-165:]} is damaged: it cannot be unpacked to its end. Pack or download it again."
         raise Invalid(message, param="file", code="damaged") from None

@@ -164,6 +164,8 @@ class Reading:
 
     def _found(self, part: Part, side: Side | None) -> Iterator[Found]:
         try:
+            if part.unread:
+                raise part.unread
             at_once = not (self.mapping or self.system or side)
             presumed = "utf-8" if at_once and self.presumes_utf8 and begins_plainly(part.path) else None
             sniffed = sniff(part.path, part.name, presumed)

@@ -167,7 +167,6 @@ def test_one_file_that_cannot_be_read_does_not_spoil_the_others(imported: Import
         ("b.zip", zipped({"rows.jsonl": ROWS})[:200], "is damaged"),
         ("b.zip", locked(), "locked with a password"),
         ("b.zip", zipped({"word/document.xml": b"<x/>"}), "is a Word document"),
-        ("b.zip", zipped({"inner.zip": zipped({"rows.jsonl": ROWS})}), "packed twice"),
         ("b.jsonl.gz", gzip.compress(ROWS)[:-20], "is damaged"),
     ],
 )
@@ -179,12 +178,34 @@ def test_one_upload_that_cannot_be_unpacked_does_not_spoil_the_others(imported: 
     assert f"{name}: 0 rows were read, 1 set aside." in found.report.notes
 
 
-def test_rows_that_came_out_of_an_archive_before_its_damage_are_read(imported: Importer) -> None:
-    packed = bytearray(zipped({"one.jsonl": ROWS, "two.jsonl": chat_line("two").encode()}))
+def test_an_archive_inside_an_archive_does_not_spoil_the_others(imported: Importer) -> None:
+    found = imported({"a.jsonl": ROWS, "b.zip": zipped({"inner.zip": zipped({"rows.jsonl": ROWS}), "rows.jsonl.zip": zipped({})})})
+    assert (found.report.status, found.report.rows, found.report.problem_count) == ("ready", 30, 2)
+    assert "packed twice" in found.report.problems[0].reason
+    assert "inner.zip: 0 rows were read, 1 set aside." in found.report.notes
+
+
+def with_a_damaged_member() -> bytes:
+    """Return an archive of three files, of which the second is damaged."""
+    packed = bytearray(zipped({"one.jsonl": ROWS, "two.jsonl": chat_line("two").encode(), "three.jsonl": chat_line("three").encode()}))
     packed[packed.rindex(b"two.jsonl", 0, packed.index(b"PK\x01\x02")) + 12] ^= 0xFF
-    found = imported({"a.jsonl": chat_line("a"), "b.zip": bytes(packed)})
-    assert (found.report.status, found.report.rows, found.report.problem_count) == ("ready", 31, 1)
-    assert "b.zip is damaged" in found.report.problems[0].reason
+    return bytes(packed)
+
+
+@pytest.mark.parametrize(("others", "rows"), [({}, 31), ({"a.jsonl": chat_line("a")}, 32)])
+def test_a_damaged_file_of_an_archive_is_named_and_the_others_are_read(imported: Importer, others: dict[str, bytes], rows: int) -> None:
+    found = imported({**others, "b.zip": with_a_damaged_member()})
+    assert (found.report.status, found.report.rows, found.report.problem_count) == ("ready", rows, 1)
+    assert "two.jsonl in b.zip is damaged" in found.report.problems[0].reason
+    assert found.report.notes[-3:] == [
+        "one.jsonl: 30 rows were read.", "two.jsonl: 0 rows were read, 1 set aside.", "three.jsonl: 1 row was read."
+    ]  # fmt: skip
+
+
+def test_a_bomb_among_the_files_of_an_archive_ends_the_import(imported: Importer) -> None:
+    found = imported(zipped({"one.jsonl": ROWS, "two.jsonl": b"\n" * 64 * MEBIBYTE}), "all.zip")
+    assert (found.report.status, found.files) == ("failed", [])
+    assert "more than 100 times its size" in found.reason
 
 
 def test_a_bomb_among_other_uploads_ends_the_import(imported: Importer) -> None:
