@@ -311,6 +311,17 @@ def test_a_file_that_only_begins_as_utf_8_is_read_in_its_own_encoding(
     assert found.report.encoding == encoding
 
 
+def test_a_small_file_is_read_line_by_line_and_waits_for_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    content = as_lines(PLAIN) * 50
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    assert fast_json.begins_plainly(tmp_path / "rows.jsonl")
+    monkeypatch.setattr(fast_json, "SMALLEST_BYTES", len(content) + 1)
+    monkeypatch.setattr(fast_json, "_look", None)
+    assert not fast_json.begins_plainly(tmp_path / "rows.jsonl")
+    fast, slow, at_once = both_ways(content, len(content))
+    assert (fast, at_once) == (slow, 0)
+
+
 def test_a_file_that_is_utf_8_is_read_but_once(imported: Importer, monkeypatch: pytest.MonkeyPatch) -> None:
     def looked_through(_: Path) -> str:
         raise AssertionError("all of it was looked at for its encoding")
