@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from app.domain.masking import KINDS, MASKED_UNASKED
 from app.domain.problems import EXPLAINED, Trouble
 from app.web import words
 from app.web.desk_view import Asked
-from app.web.rows_view import Note, Piece, notes_of, said
+from app.web.rows_view import MOST_TURNS, Note, Piece, notes_of, said, turn_by_turn
 from app.web.word_diff import GONE, Comparing, shortened
 
 if TYPE_CHECKING:
@@ -65,13 +66,14 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True)
 class Changed:
-    """A row that a fix changes, leaves out or takes in; `more` turns at its beginning are not shown."""
+    """A row that a fix changes, leaves out or takes in; `more` turns at its beginning are not shown, and `beyond` at its end."""
 
     name: str
     sides: list[Side]
     is_left_out: bool = False
     notes: list[Note] = field(default_factory=list)
     more: int = 0
+    beyond: int = 0
 
 
 def fix_from(fields: Mapping[str, str]) -> Fix:
@@ -164,13 +166,13 @@ def changed_of(change: Change, max_tokens: int, comparing: Comparing) -> Changed
     """Return a row of a preview as it is shown."""
     row, finding, after = change
     if after is None:
-        sides = [
-            Side(role, said(text, [mark for mark in finding.marks if mark.turn == turn]).shown, []) for turn, role, text in _turns(row)
-        ]
-        return Changed(f"{row.row + 1:,}", sides, is_left_out=True, notes=notes_of(finding, max_tokens))
-    pairs = zip(_turns(row), _turns(after), strict=False)
-    sides = [Side(role, *map(shortened, comparing.differences(old, new))) for (_, role, old), (_, _, new) in pairs if old != new]
-    return Changed(f"{row.row + 1:,}", sides)
+        turns, marks = _turns(row), turn_by_turn(finding.marks)
+        sides = [Side(role, said(text, marks.get(turn, ())).shown, []) for turn, role, text in turns[:MOST_TURNS]]
+        beyond = len(turns) - len(sides)
+        return Changed(f"{row.row + 1:,}", sides, is_left_out=True, notes=notes_of(finding, max_tokens), beyond=beyond)
+    pairs = ((role, old, new) for (_, role, old), (_, _, new) in zip(_turns(row), _turns(after), strict=False) if old != new)
+    sides = [Side(role, *map(shortened, comparing.differences(old, new))) for role, old, new in islice(pairs, MOST_TURNS)]
+    return Changed(f"{row.row + 1:,}", sides, beyond=sum(1 for _ in pairs))
 
 
 def trimmed_of(trimmed: Trimmed) -> Changed:

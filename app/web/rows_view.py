@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 CUT, CUT_TURN, CUT_CALL, MOST, MOST_TURN = 600, 240, 400, 4_000, 1_200
 """A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is on the page at all."""
 CHARACTERS_OF_A_LINE, LONGEST_WORD, NOT_WORTH_A_CUT = 40, 24, 60
-TURNS = 4
-"""Further turns of a conversation are folded."""
+TURNS, MOST_TURNS = 4, 100
+"""Further turns of a conversation are folded; of thousands only the first are on the page at all."""
 TITLES = KINDS | {
     PLACEHOLDER_MARK: "a placeholder that nobody filled in", CONTROL_MARK: "a mark of a chat template", SECRET_MARK: "a secret",
 }  # fmt: skip
@@ -74,7 +74,7 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the grid."""
+    """A row of the grid; `beyond` turns of it are not shown at all."""
 
     row: Row
     turns: list[Turn]
@@ -82,6 +82,7 @@ class Line:
     tools: list[tuple[str, str]]
     notes: list[Note]
     tokens: int
+    beyond: int = 0
 
     @property
     def first_turns(self) -> list[Turn]:
@@ -129,14 +130,22 @@ def line_of(looked: Looked, count_tokens: Any, max_tokens: int, cut: int = CUT) 
     """Return one row as it is shown."""
     row, found = looked
     marks = found.marks if found else ()
-    passed = _found_in_calls(row, marks)
-    turns = [
-        _turn(message, [mark for mark in marks if mark.turn == place], passed, cut)
-        for place, message in enumerate([*row.messages, *(row.rejected or ())])
-    ]
-    turns, rejected = turns[: len(row.messages)], turns[len(row.messages) :]
+    passed, by_turn, worse = _found_in_calls(row, marks), turn_by_turn(marks), row.rejected or []
+    turns, rejected = (
+        [_turn(message, by_turn.get(place, ()), passed, cut) for place, message in enumerate(messages[:MOST_TURNS], first)]
+        for first, messages in ((0, row.messages), (len(row.messages), worse))
+    )
+    beyond = len(row.texts) - len(turns) - len(rejected)
     tokens = found.tokens if found else count_tokens(row.messages)
-    return Line(row, turns, rejected, _tools(row), notes_of(found, max_tokens) if found else [], tokens)
+    return Line(row, turns, rejected, _tools(row), notes_of(found, max_tokens) if found else [], tokens, beyond)
+
+
+def turn_by_turn(marks: Sequence[Mark]) -> dict[int, list[Mark]]:
+    """Return the marks of each turn that has some."""
+    found: dict[int, list[Mark]] = {}
+    for mark in marks:
+        found.setdefault(mark.turn, []).append(mark)
+    return found
 
 
 def shared_prompt(rows: Sequence[Row]) -> str | None:
@@ -150,9 +159,10 @@ def shared_prompt(rows: Sequence[Row]) -> str | None:
 
 def _found_in_calls(row: Row, marks: Sequence[Mark]) -> dict[str, str]:
     """Return what was found in values that are passed to tools, as JSON spells it, and of what kind each is."""
-    here = [mark for mark in marks if mark.turn >= len(row.texts)]
+    first = len(row.texts)
+    here = [mark for mark in marks if mark.turn >= first]
     values = passed_in(row) if here else []
-    texts = ((values[mark.turn - len(row.texts)].text[mark.start : mark.end], mark.kind) for mark in here)
+    texts = ((values[mark.turn - first].text[mark.start : mark.end], mark.kind) for mark in here)
     return {json.dumps(text, ensure_ascii=False)[1:-1]: kind for text, kind in texts}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from app.domain.datasets import Message, Row, Split
 from app.domain.problems import Finding, Mark
 from app.services.desk_rows import Looked
-from app.web.rows_view import CUT, CUT_CALL, CUT_TURN, Piece, line_of, said
+from app.web.rows_view import CUT, CUT_CALL, CUT_TURN, MOST_TURNS, Piece, line_of, said
 
 
 def whole(text: str, *marks: Mark, cut: int = CUT) -> tuple[str, str]:
@@ -67,3 +67,12 @@ def test_a_long_call_is_cut() -> None:
     row = Row(row=0, split=Split.TRAIN, messages=[Message(role="user", content="Look."), calling(to="a" * 1_000)])
     [piece] = line_of(Looked(row, Finding(0)), None, 1_024).turns[1].calls[0]
     assert (len(piece.text), piece.text[-1]) == (CUT_CALL, "…")
+
+
+def test_of_thousands_of_turns_only_the_first_are_drawn_each_with_its_own_marks() -> None:
+    turns = [Message(role="user" if place % 2 == 0 else "assistant", content=f"{place}@b.co") for place in range(MOST_TURNS + 50)]
+    marks = tuple(Mark(place, 0, len(turn.content), "EMAIL") for place, turn in enumerate([*turns, *turns[:3]]))
+    line = line_of(Looked(Row(row=0, split=Split.TRAIN, messages=turns, rejected=turns[:3]), Finding(0, marks=marks)), None, 1_024)
+    assert (len(line.turns), len(line.rejected), line.beyond) == (MOST_TURNS, 3, 50)
+    for turn, message in zip([*line.turns, *line.rejected], [*turns[:MOST_TURNS], *turns[:3]], strict=True):
+        assert turn.said.shown == [Piece(message.content, "EMAIL", "an e-mail address")]
