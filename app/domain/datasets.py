@@ -135,6 +135,12 @@ class Row(BaseModel):
         """Return what is said, turn by turn, the worse answer's turns last."""
         return [message.content for message in [*self.messages, *(self.rejected or ())]]
 
+    @property
+    def letters(self) -> int:
+        """How much there is to read in it: what is said, what is passed to tools, and the tools themselves."""
+        calls = [message.tool_calls for message in [*self.messages, *(self.rejected or ())] if message.tool_calls]
+        return sum(map(len, self.texts)) + sum(len(CANONICAL.encode(each)) for each in (*calls, self.tools) if each)
+
 
 def row_from(raw: dict[str, Any]) -> Row:
     """Return the row that a dataset's file holds under `STORED`'s names; JSON inside its cells is read, and what is missing is left out."""

@@ -95,7 +95,7 @@ class DeskRows:
                 if len(found) == limit or letters >= MOST_LETTERS:
                     return LookedPage(self._looked(found), found[-1].row)
                 found.append(row)
-                letters += sum(map(len, row.texts))
+                letters += row.letters
             if more and seen >= LOOKED_THROUGH_AT_MOST:
                 return LookedPage(self._looked(found), last)
         return LookedPage(self._looked(found), None)

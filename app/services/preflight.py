@@ -182,7 +182,7 @@ class _Picked:
 
     def add(self, row: Row, *, is_trained: bool) -> None:
         """Take a row that was looked up."""
-        letters = sum(map(len, row.texts))
+        letters = row.letters
         self.seen.add(row.row)
         self.letters += letters
         if not is_trained:

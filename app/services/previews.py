@@ -112,10 +112,10 @@ def _tried(rows: DeskRows, fix: Fix, selection: Selection) -> Preview:
 
 
 def _within_bounds(rows: Iterable[Looked]) -> Iterator[Looked]:
-    """Yield rows until their texts are enough; the first one however long it is."""
+    """Yield rows until there is enough to read in them; the first one however long it is."""
     letters = 0
     for looked in rows:
         yield looked
-        letters += sum(map(len, looked.row.texts))
+        letters += looked.row.letters
         if letters >= MOST_LETTERS:
             return

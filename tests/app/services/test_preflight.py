@@ -163,11 +163,14 @@ def test_of_many_rows_a_sample_is_looked_at_with_the_longest_and_the_shortest(st
 
 
 @pytest.mark.parametrize("label", [None, False])
+@pytest.mark.parametrize("in_tools", [False, True])
 def test_of_rows_that_are_large_or_not_learnt_from_few_are_read(
-    studio: Studio, owner: Identity, looking: Looking, monkeypatch: pytest.MonkeyPatch, *, label: bool | None
+    studio: Studio, owner: Identity, looking: Looking, monkeypatch: pytest.MonkeyPatch, *, label: bool | None, in_tools: bool
 ) -> None:
     monkeypatch.setattr(preflight, "MOST_LETTERS", 6_000_000)
-    rows = [row.model_copy(update={"label": label, "messages": [Message(role="text", content="a" * 1_100_000)]}) for row in made(40)]
+    long = "a" * 1_100_000
+    large = {"tools": [{"name": long}]} if in_tools else {"messages": [Message(role="text", content=long)]}
+    rows = [row.model_copy(update={"label": label} | large) for row in made(40)]
     store: Any = Stored(rows)
     studio.preflights.storage = store
     dataset = add_dataset(studio.engine, owner, rows=40)

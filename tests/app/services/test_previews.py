@@ -16,11 +16,24 @@ from app.services.desk_rows import Looked
 from app.services.previews import SHOWN, TRIED_AT_MOST, Preview, preview
 
 
+def said(letters: int) -> dict[str, Any]:
+    return {"messages": [Message(role="text", content="a" * letters)]}
+
+
+def passed_on(letters: int) -> dict[str, Any]:
+    call = {"type": "function", "function": {"name": "f", "arguments": "a" * letters}}
+    return {"messages": [Message(role="user", content="b"), Message(role="assistant", tool_calls=[call])]}
+
+
+def tool(letters: int) -> dict[str, Any]:
+    return said(1) | {"tools": [{"type": "function", "function": {"name": "f", "description": "a" * letters}}]}
+
+
 class Rows:
     """Rows of one size in which everything has a problem; remembers which were read."""
 
-    def __init__(self, count: int, letters: int = 5, *, are_dropped: bool = False) -> None:
-        self.count, self.letters, self.read = count, letters, list[int]()
+    def __init__(self, count: int, holding: dict[str, Any] | None = None, *, are_dropped: bool = False) -> None:
+        self.count, self.holding, self.read = count, holding or said(5), list[int]()
         self.findings = self
         self.drop = np.full(count, are_dropped)
         self.touch = np.full(count, not are_dropped)
@@ -37,7 +50,7 @@ class Rows:
     def each(self, numbers: Sequence[int]) -> Iterator[Looked]:
         for number in numbers:
             self.read.append(number)
-            row = Row(row=number, split=Split.TRAIN, messages=[Message(role="text", content="a" * self.letters)])
+            row = Row(row=number, split=Split.TRAIN, **self.holding)
             yield Looked(row, Finding(number))
 
 
@@ -53,10 +66,14 @@ def test_rows_that_a_fix_leaves_as_they_are_are_not_counted() -> None:
     assert (found.dropped, found.changed, found.is_exact, len(found.changes)) == (10, 80, True, SHOWN)
 
 
-@pytest.mark.parametrize(("letters", "tried"), [(5, TRIED_AT_MOST), (10_000, 200), (3_000_000, 1)])
-def test_no_more_rows_and_no_more_text_is_tried_than_somebody_can_wait_for(letters: int, tried: int) -> None:
+@pytest.mark.parametrize(
+    ("holding", "tried"),
+    [(said(5), TRIED_AT_MOST), (said(10_000), 200), (said(3_000_000), 1), (passed_on(600_000), 4), (tool(600_000), 4)],
+    ids=["short", "long", "huge", "large arguments", "large tools"],
+)
+def test_no_more_rows_and_no_more_text_is_tried_than_somebody_can_wait_for(holding: dict[str, Any], tried: int) -> None:
     assert previews.MOST_LETTERS == 2_000_000
-    rows = Rows(TRIED_AT_MOST + 50, letters)
+    rows = Rows(TRIED_AT_MOST + 50, holding)
     found = seen(rows, REPAIR)
     assert rows.read == list(range(tried))
     assert not found.is_exact
@@ -65,7 +82,7 @@ def test_no_more_rows_and_no_more_text_is_tried_than_somebody_can_wait_for(lette
 
 @pytest.mark.parametrize(("letters", "shown"), [(5, SHOWN), (1_000_000, 2)])
 def test_of_rows_that_go_few_are_shown_and_all_are_counted(letters: int, shown: int) -> None:
-    rows = Rows(500, letters, are_dropped=True)
+    rows = Rows(500, said(letters), are_dropped=True)
     found = seen(rows, DROP)
     assert (found.dropped, found.is_exact, [change.row.row for change in found.changes]) == (500, True, list(range(shown)))
     assert len(rows.read) == shown
