@@ -11,7 +11,7 @@ from app.db import Dataset, DatasetFile, DatasetVersion, EventRow, Import, Versi
 from app.db.artifacts import drop, keep
 from app.db.audit import OUTSIDE_CONTACTED
 from app.db.audit import note as audit
-from app.db.datasets import drop_uploads, drop_version, next_number, states, take_back_files
+from app.db.datasets import drop_uploads, drop_version, next_number, shared, states, take_back_files
 from app.db.runs import is_used
 from app.domain.datasets import DatasetStatus, ImportReport
 from app.domain.errors import Invalid
@@ -128,7 +128,10 @@ class AppendFiles(ReadFiles):
             take_back_files(session, dataset, row.task["first"], worker.storage)
             return
         words = f"{added:,} rows were added."
-        add_version(session, worker, row, made, {"kind": "append", "words": words, "first": row.task["first"]})
+        mask_map = dataset.version.file("mask_map") if dataset.version else None
+        version = add_version(session, worker, row, made, {"kind": "append", "words": words, "first": row.task["first"]})
+        if mask_map:  # the rows it names stand unchanged before the new ones
+            version.files.append(VersionFile(kind="mask_map", artifact=shared(mask_map)))
         first = ImportReport.model_validate(dataset.report)
         together = first.model_copy(
             update={
@@ -181,7 +184,8 @@ class ChangeRows:
         fix = row.task["fix"]
 
         def spec(worker: Worker, out: Out) -> dict[str, Any]:
-            files = {kind: str(worker.storage.path(kinds[kind])) for kind in ("rows", "findings", "aside") if kind in kinds}
+            given = {"rows": "rows", "findings": "findings", "aside": "aside", "mask_map": "mask_map_base"}
+            files = {name: str(worker.storage.path(kinds[kind])) for kind, name in given.items() if kind in kinds}
             outs = {"out": str(out("rows")), "aside_out": str(out("aside")), "mask_map": str(out("mask_map"))}
             return {"task": "fix", "fix": fix} | files | outs | how
 
@@ -259,7 +263,7 @@ def tell(session: Session, row: Import, kind: str, message: str) -> None:
     session.add(EventRow(project_id=row.project_id, subject_id=row.dataset_id, type=kind, message=message))
 
 
-def add_version(session: Session, worker: Worker, row: Import, made: Made, step: dict[str, Any]) -> None:
+def add_version(session: Session, worker: Worker, row: Import, made: Made, step: dict[str, Any]) -> DatasetVersion:
     """Enter rows as the dataset's version, made from the one it has; and have them looked at for problems."""
     dataset = session.get_one(Dataset, row.dataset_id)
     rows = keep(session, worker.storage, made.files["rows"], kind="rows", filename=f"{dataset.id}.parquet", owner=row)
@@ -274,6 +278,7 @@ def add_version(session: Session, worker: Worker, row: Import, made: Made, step:
     dataset.version_id = version.id
     _forget_beyond(session, worker, version)
     _next(session, row, {"kind": "check", "version_id": version.id}, rows.size_bytes)
+    return version
 
 
 def _add_files(session: Session, worker: Worker, row: Import, version: DatasetVersion, made: Made) -> None:

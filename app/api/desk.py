@@ -224,7 +224,7 @@ def list_rows_set_aside(
 
 @router.get("/{dataset_id}/mask-map", operation_id="get_mask_map", response_class=FileResponse)
 def get_mask_map(studio: StudioDep, session: ReadSession, identity: IdentityDep, dataset_id: Id) -> FileResponse:
-    """Download what the masks of the last masking stand for, as JSONL; 404 when no map was kept."""
+    """Download what the masks in the rows stand for, as JSONL; 404 when no map was kept."""
     sha256, name = studio.desk(session).mask_map(identity, dataset_id)
     return FileResponse(studio.storage.path(sha256), media_type="application/jsonl", filename=name)
 

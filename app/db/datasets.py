@@ -132,6 +132,14 @@ def states(session: Session, version_id: str | None) -> Iterator[DatasetVersion]
         version_id = version.parent_id
 
 
+def shared(artifact: Artifact) -> Artifact:
+    """Return another entry of the same file, which stays in the store until both are dropped."""
+    return Artifact(
+        project_id=artifact.project_id, created_by=artifact.created_by, kind=artifact.kind, filename=artifact.filename,
+        sha256=artifact.sha256, size_bytes=artifact.size_bytes,
+    )  # fmt: skip
+
+
 def drop_version(session: Session, version: DatasetVersion, storage: Storage) -> None:
     """Forget a version that no run names, with its rows and the files that go with them."""
     left = [version.artifact, *(each.artifact for each in version.files)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.db import DatasetVersion, EventRow
-from app.db.datasets import came_to_nothing, states, take_back_files
+from app.db.datasets import came_to_nothing, take_back_files
 from app.db.runs import forget_rows
 from app.db.session import pause
 from app.domain.errors import Conflict, NotFound
@@ -103,18 +103,13 @@ class Desk:
         return self.storage.findings(sha256)
 
     def mask_map(self, by: Identity, dataset_id: str) -> tuple[str, str]:
-        """Return the content's hash and a name for the file that says what the masks of the last masking stand for."""
+        """Return the content's hash and a name for the file that says what the masks in the rows stand for."""
         dataset = self.datasets.get(by, dataset_id)
-        sha256 = self._newest_map(dataset)
+        sha256 = self._sha256(dataset, "mask_map")
         if sha256 is None:
             message = "No map was kept for these rows: what the masks stand for is not known to anybody."
             raise NotFound(message, code="no_mask_map")
         return sha256, f"{dataset.name}-mask-map.jsonl"
-
-    def _newest_map(self, dataset: Dataset) -> str | None:
-        """Return the file of the last masking that kept one: later changes leave its masks as they are."""
-        kept = (version.file("mask_map") for version in states(self.session, dataset.version_id))
-        return next((artifact.sha256 for artifact in kept if artifact), None)
 
     def _sha256(self, dataset: Dataset, kind: FileKind) -> str | None:
         artifact = dataset.version.file(kind) if dataset.version else None

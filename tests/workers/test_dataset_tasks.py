@@ -103,6 +103,12 @@ class Play:
         with reading(self.worker.engine) as session:
             return session.get_one(Dataset, self.dataset_id).report
 
+    def map(self) -> str:
+        """Return what is handed out as the map of masks."""
+        with reading(self.worker.engine) as session:
+            sha256, _ = services(self.worker, session)[1].mask_map(self.by, self.dataset_id)
+            return self.worker.storage.path(sha256).read_text()
+
     def told(self) -> list[str]:
         with reading(self.worker.engine) as session:
             return list(session.scalars(select(EventRow.message).where(EventRow.subject_id == self.dataset_id).order_by(EventRow.id)))
@@ -304,16 +310,44 @@ def test_files_that_read_in_another_way_give_nothing_leave_the_rows_there_were(p
         assert (dataset.system, "the rows stay as they were" in dataset.reason) == (None, True)
 
 
-def test_the_map_of_a_masking_is_there_after_later_changes(play: Play) -> None:
+def test_the_map_of_masks_goes_along_with_the_rows(play: Play) -> None:
     checked(play)
     play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, Mask(problem=Trouble.PII, keep_map=True)))
     play.do(also=["mask_map"])
     play.do()
+    first = play.map()
     play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
-    play.do(rows=7)
-    found: list[tuple[str, str]] = []
-    play.ask(lambda _, desk: found.append(desk.mask_map(play.by, play.dataset_id)))
-    assert play.worker.storage.path(found[0][0]).read_text().startswith("mask_map")
+    with reading(play.worker.engine) as session:
+        row = session.scalars(select(Import).where(Import.status == "queued")).one()
+        given = TASKS["fix"].needs(session, row)(play.worker, Path)
+    assert Path(given["mask_map_base"]).read_text() == first
+    play.do(also=["mask_map"])
+    play.do()
+    made = play.map()
+    play.ask(lambda datasets, _: datasets.append(play.by, play.dataset_id, [play.brought("b.jsonl")]))
+    play.do(rows=25)
+    play.do()
+    assert play.map() == made
+    for _ in range(2):
+        play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    assert play.map() == first != made
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    with pytest.raises(NotFound):
+        play.map()
+
+
+def test_a_map_that_two_versions_share_goes_with_the_last_of_them(play: Play) -> None:
+    checked(play)
+    play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, Mask(problem=Trouble.PII, keep_map=True)))
+    play.do(also=["mask_map"])
+    play.do()
+    play.ask(lambda datasets, _: datasets.append(play.by, play.dataset_id, [play.brought("b.jsonl")]))
+    play.do(rows=25)
+    play.do()
+    play.ask(lambda _, desk: desk.undo(play.by, play.dataset_id))
+    assert play.map().startswith("mask_map")
+    play.ask(lambda datasets, _: datasets.delete(play.by, play.dataset_id))
+    assert play.blobs() == 0
 
 
 def test_rows_that_have_gone_are_a_reason_and_no_crash(play: Play) -> None:

@@ -6,7 +6,6 @@ training to the test, and scores before and after could not be compared.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from functools import cache
@@ -26,13 +25,13 @@ from app.domain.problems import Mark
 from app.domain.repairs import changed_with_map
 from app.gateways.findings import Findings
 from workers.curation.called import find_passed
+from workers.curation.mask_map import Masked, MaskMap
 from workers.curation.parquet import SCHEMA, in_schema
 from workers.curation.stored import VersionWriter, stored_example, stored_row
 from workers.curation.taking_in import leave_behind, taken_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import IO
 
     from numpy.typing import NDArray
 
@@ -60,6 +59,7 @@ class FixSpec(BaseModel):
     out: Path
     aside_out: Path | None = None
     mask_map: Path | None = None
+    mask_map_base: Path | None = Field(None, description="What the masks that stand in the rows already stand for.")
     mapping: Mapping | None = None
     system: str | None = None
     columns: list[str] = Field(default_factory=list, description="Of a table: what a line that somebody has rewritten is read under.")
@@ -68,11 +68,11 @@ class FixSpec(BaseModel):
 
 def apply_fix(spec: FixSpec, tell: Tell, *, parse: Parse | None = None) -> dict[str, Any]:
     """Write the rows as the fix leaves them, and return how many there are now and what was done, in words."""
-    with VersionWriter(spec.out) as writer:
+    with VersionWriter(spec.out) as writer, MaskMap(spec.mask_map_base, spec.mask_map) as mask_map:
         if isinstance(spec.fix, Mend | TrimEnd):
-            outcome, report = _take_in(spec, writer, tell, parse or _parser(spec))
+            outcome, report = _take_in(spec, writer, mask_map, tell, parse or _parser(spec))
         else:
-            outcome, report = _change(spec, writer, tell), {}
+            outcome, report = _change(spec, writer, mask_map, tell), {}
             if spec.aside and spec.aside_out:
                 shutil.copyfile(spec.aside, spec.aside_out)
         if outcome == Outcome():
@@ -88,39 +88,35 @@ def _parser(spec: FixSpec) -> Parse:
     return lambda text: parse_row(text, spec.filename, spec.mapping, spec.system, columns=spec.columns)
 
 
-def _change(spec: FixSpec, writer: VersionWriter, tell: Tell) -> Outcome:
+def _change(spec: FixSpec, writer: VersionWriter, mask_map: MaskMap, tell: Tell) -> Outcome:
     """Leave out and change rows, group by group of the file."""
     if spec.findings is None:
         raise Invalid("The rows have not been looked at yet; try again when they have been.", param="fix", code="not_checked")
     findings = Findings(spec.findings)
-    change = _Change(findings.select(spec.fix), findings)
-    map_file = spec.mask_map.open("w", encoding="utf-8") if spec.mask_map and getattr(spec.fix, "keep_map", False) else None
-    try:
-        with pq.ParquetFile(spec.rows) as file:
-            if file.metadata.num_rows != findings.rows:
-                raise Invalid("What was found belongs to other rows; look at these again first.", param="fix", code="not_checked")
-            for group in range(file.metadata.num_row_groups):
-                writer.write(change.of(in_schema(file.read_row_group(group)), map_file, writer.rows))
-                tell(change.done, findings.rows, writer.rows)
-    finally:
-        if map_file:
-            map_file.close()
+    change = _Change(findings.select(spec.fix), findings, mask_map)
+    with pq.ParquetFile(spec.rows) as file:
+        if file.metadata.num_rows != findings.rows:
+            raise Invalid("What was found belongs to other rows; look at these again first.", param="fix", code="not_checked")
+        for group in range(file.metadata.num_row_groups):
+            writer.write(change.of(in_schema(file.read_row_group(group)), writer.rows))
+            tell(change.done, findings.rows, writer.rows)
     return Outcome(dropped=findings.rows - writer.rows, changed=change.changed)
 
 
 class _Change:
     """Carries a selection out on one part of the file after the other."""
 
-    def __init__(self, selection: Selection, findings: Findings) -> None:
+    def __init__(self, selection: Selection, findings: Findings, mask_map: MaskMap) -> None:
         self._selection, self._findings, self._unread = selection, findings, findings.unread
+        self._map, self._keeps_map = mask_map, getattr(selection.fix, "keep_map", False)
         self.done = self.changed = 0
 
-    def of(self, table: Any, map_file: IO[str] | None, written: int) -> Any:
-        """Return the part as the fix leaves it, `written` rows having come before it; their masks go into the map."""
+    def of(self, table: Any, written: int) -> Any:
+        """Return the part as the fix leaves it, `written` rows having come before it; its masks go into the map."""
         here = slice(self.done, self.done + table.num_rows)
         stays = ~self._selection.drop[here]
         new: dict[int, dict[str, Any]] = {}
-        masks: dict[int, dict[str, str]] = {}
+        masked = {row - self.done: known for row, known in self._map.known(here.stop).items()}
         places = np.flatnonzero(self._selection.touch[here] & stays)
         raws = table.take(pa.array(places)).to_pylist()
         for place, raw, found in zip(places.tolist(), raws, self._findings.of((places + self.done).tolist()), strict=True):
@@ -130,19 +126,19 @@ class _Change:
             stays[place] = after is not None
             if after is not None and after is not row:
                 new[place] = stored_example(after, raw)
-                if meaning:
-                    masks[place] = meaning
-        if map_file:
-            numbers = written + np.cumsum(stays)  # from 1, as people count
-            map_file.writelines(_map_line(new[place]["hash"], int(numbers[place]), meaning) for place, meaning in masks.items())
+                self._note(masked, place, new[place]["hash"], meaning)
+        numbers = written - 1 + np.cumsum(stays)
+        self._map.tell((int(numbers[place]), masked[place]) for place in sorted(masked) if stays[place])
         self.done += table.num_rows
         self.changed += len(new)
         return _with(table, new).filter(pa.array(stays))
 
-
-def _map_line(hashed: str, number: int, masks: dict[str, str]) -> str:
-    """Return a line of the map: the hash still finds the row when later versions have left others out."""
-    return json.dumps({"hash": hashed, "row": number, "masks": masks}, ensure_ascii=False) + "\n"
+    def _note(self, masked: dict[int, Masked], place: int, hashed: str, meaning: dict[str, str]) -> None:
+        """Name a row anew that was changed, and add what its new masks stand for, if that is to be kept."""
+        earlier = masked[place].masks if place in masked else {}
+        masks = earlier | (meaning if self._keeps_map else {})
+        if masks:
+            masked[place] = Masked(hashed, masks)
 
 
 def _looked_through(found: Finding, row: Row) -> Finding:
@@ -170,7 +166,7 @@ def _with(table: Any, new: dict[int, dict[str, Any]]) -> Any:
     return pa.concat_tables([table, pa.Table.from_pylist(list(new.values()), schema=table.schema)]).take(pa.array(order))
 
 
-def _take_in(spec: FixSpec, writer: VersionWriter, tell: Tell, parse: Parse) -> tuple[Outcome, dict[str, Any]]:
+def _take_in(spec: FixSpec, writer: VersionWriter, mask_map: MaskMap, tell: Tell, parse: Parse) -> tuple[Outcome, dict[str, Any]]:
     """Put rows that were set aside where their files have them."""
     assert isinstance(spec.fix, Mend | TrimEnd)  # noqa: S101 - for the type checker: the caller has looked
     if spec.aside is None or spec.aside_out is None:
@@ -184,6 +180,7 @@ def _take_in(spec: FixSpec, writer: VersionWriter, tell: Tell, parse: Parse) -> 
             here = slice(*np.searchsorted(places, [done, done + table.num_rows]).tolist())
             writer.write(_inserted(table, places[here] - done, taken[here]))
             done += table.num_rows
+            mask_map.tell((row + int(np.searchsorted(places, row, "right")), masked) for row, masked in mask_map.known(done).items())
             tell(writer.rows, file.metadata.num_rows + len(taken), writer.rows)
         writer.write(_as_table(taken[np.searchsorted(places, done) :]))
     problems = leave_behind(spec.aside, spec.aside_out, taken)

@@ -88,7 +88,7 @@ def show_groups(visit: Look, dataset_id: DatasetId, asked: Annotated[Asked, Quer
 
 @router.get("/datasets/{dataset_id}/mask-map")
 def mask_map(visit: Look, dataset_id: DatasetId) -> FileResponse:
-    """Hand out the file that says what the masks of the last masking stand for."""
+    """Hand out the file that says what the masks in the rows stand for."""
     sha256, name = visit.desk.mask_map(visit.identity, dataset_id)
     return FileResponse(visit.studio.storage.path(sha256), media_type="application/jsonl", filename=name)
 

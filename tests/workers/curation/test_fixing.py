@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +25,6 @@ from tests.workers.curation import checked
 from tests.workers.curation.checked import asked, looked_at, raw_rows, read_rows
 from workers.curation import checking, fixing
 from workers.curation.fixing import FixSpec, apply_fix
-from workers.curation.parquet import in_schema
 
 ROOT = Path(__file__).parents[3]
 WORDS = ["Ada", "John", "key-1", "{{name}}", "<|im_end|>", "schÃ¶n", "schön", "Hello there", "Who are you, and what do you do?", "TODO"]
@@ -127,16 +124,6 @@ def test_the_map_alone_turns_masks_back(tmp_path: Path) -> None:
         place = hashes.index(each["hash"])
         assert place == each["row"] - 1
         assert [unmask(text, each["masks"]) for text in after[place].texts] == read_rows(before)[place].texts
-
-
-def test_the_map_counts_rows_as_they_are_once_others_are_left_out(tmp_path: Path) -> None:
-    looked_at(tmp_path, [asked("Ada?", "Ada"), asked("Who?", "Nobody."), asked("Is it Ada?", "Yes.")])
-    findings, map_file = Findings(tmp_path / "findings.arrow"), io.StringIO()
-    selection = findings.select(Mask(problem=Trouble.PII))
-    table = pq.read_table(tmp_path / "rows.parquet")
-    change = fixing._Change(selection._replace(drop=np.array([True, False, False])), findings)
-    assert change.of(in_schema(table), map_file, 10).num_rows == 2
-    assert [json.loads(line)["row"] for line in map_file.getvalue().splitlines()] == [12]
 
 
 def test_no_map_is_written_unless_it_is_asked_for(tmp_path: Path) -> None:
