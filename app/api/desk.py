@@ -234,7 +234,11 @@ def export_dataset(
     studio: StudioDep, session: ReadSession, identity: IdentityDep, dataset_id: Id,
     kind: Annotated[Literal["jsonl", "csv"], Query(alias="format")] = "jsonl",
 ) -> StreamingResponse:  # fmt: skip
-    """Download all rows as JSONL in OpenAI's shapes, or as a table whose cells no spreadsheet runs."""
+    """Download all rows as JSONL in OpenAI's shapes, or as a table.
+
+    Split at its commas, no cell of the table begins as a formula does. A spreadsheet that splits at semicolons, as some languages have
+    it, cuts texts in their middle, and may run what then begins a cell: import the file there with the comma chosen.
+    """
     made = export(studio.datasets(session), identity, dataset_id, kind)
     headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(made.filename, safe='')}"}
     return StreamingResponse(made.content, media_type=made.media_type, headers=headers)

@@ -1,4 +1,4 @@
-"""All rows of a dataset as a file to take away: JSONL for programs, or a table that a spreadsheet opens without running anything."""
+"""All rows of a dataset as a file to take away: JSONL for programs, or a table with commas for spreadsheets."""
 
 from __future__ import annotations
 

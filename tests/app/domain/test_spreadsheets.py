@@ -26,7 +26,7 @@ def test_an_apostrophe_before_a_formula_stays_and_is_not_told_from_one_that_was_
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2))
-def test_what_is_written_is_one_row_whose_cells_come_back_and_run_nothing(cells: list[str]) -> None:
+def test_what_is_written_is_one_row_whose_cells_come_back_and_run_nothing_where_it_is_split_at_commas(cells: list[str]) -> None:
     line = csv_line(cells)
     assert line.endswith("\r\n")
     (row,) = csv.reader(io.StringIO(line, newline=""))
