@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
     Calls = list[dict[str, Any]]
 
-JSON_VALUE = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)(?P<key>\s*:)?|(?<![\w.+-])\d+(?![\w.])', re.DOTALL)
-"""The texts and whole numbers of JSON, so that all else stays as it is written; a text before a colon is a name."""
+JSON_VALUE = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)(?P<key>\s*:)?|(?<![\w.+-])\d+(?![\w.])', re.DOTALL)
+"""The texts and whole numbers of JSON, so that all else stays as it is written; a text before a colon is a name.
+
+One that is not closed goes to the end, whatever it ends in: else each quote in it would be tried anew, as far as the end.
+"""
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_PASSED, LONGEST_NAME = 2_000, 60
 """Of a row that passes on more, the rest is not looked at: no conversation does, and eight megabytes of numbers would take minutes."""

@@ -46,6 +46,13 @@ def test_each_value_can_be_changed_and_nothing_else_is(arguments: dict[str, Any]
     assert list(json.loads(after["function"]["arguments"])) == list(arguments)
 
 
+@pytest.mark.parametrize("end", ["", "\\"])
+def test_a_text_that_is_not_closed_is_one_value_however_many_quotes_stand_in_it(end: str) -> None:
+    broken = '"' + '\\"' * 100_000 + end
+    assert passed([call(broken)]) == [Passed("", broken)]
+    assert with_values([call(broken)], lambda text: str(len(text))) == [call(str(len(broken)))]
+
+
 def test_calls_without_arguments_pass_nothing_and_stay() -> None:
     calls: list[dict[str, Any]] = [{"id": "1"}, {"function": {"name": "look"}}]
     assert passed(calls) == []
