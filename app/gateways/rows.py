@@ -6,6 +6,7 @@ batches of about a thousand rows, as it lies in memory, so that a page costs wha
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS, BATCH_BYTES = 1_000, 1024 * 1024
 STARTS = b"starts"
-"""Where the Arrow file says, as JSON, with which row each of its batches begins, and how many rows there are."""
+"""Where the last batch, which has no rows, says as JSON with which row each of the others begins, and how many rows there are."""
 SAID_IN = ("messages", "rejected")
 PART = ".part"
 ABANDONED_SECONDS = 3600.0
@@ -39,6 +40,8 @@ ABANDONED_SECONDS = 3600.0
 _making = WeakValueDictionary[Path, threading.Lock]()
 """A lock for each file of pages that is being made, or waited for: nobody waits for another dataset's."""
 _choosing = threading.Lock()
+_outgrew: dict[Path, int] = {}
+"""How large the pages of a file had become when there was no room for more: they are begun again once there is."""
 
 
 class _Opened(NamedTuple):
@@ -124,7 +127,8 @@ class RowPages:
             return
         with source:
             reader = ipc.open_file(source)
-            yield _Opened(json.loads(reader.schema.metadata[STARTS]), reader.get_batch)
+            told = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1).custom_metadata[STARTS]
+            yield _Opened(json.loads(told), reader.get_batch)
 
     def _make(self) -> None:
         """Write the Arrow file: aside, and under its name once it is whole. Requests that come together make it once."""
@@ -154,19 +158,29 @@ def _copy(path: Path, target: Any) -> None:
     """Write what is shown of a Parquet file's rows as an Arrow file, in batches of bounded size."""
     with pq.ParquetFile(path) as file:
         columns = _there(file)
-        shares = [_batch_rows(file.metadata.row_group(group)) for group in range(file.num_row_groups)]
-        sizes = [min(share, size - low) for size, share in zip(_group_sizes(file), shares, strict=True) for low in range(0, size, share)]
-        schema = pa.schema([file.schema_arrow.field(column) for column in columns], {STARTS: json.dumps(_starts(sizes)).encode()})
+        schema, sizes = pa.schema([file.schema_arrow.field(column) for column in columns]), list[int]()
         with ipc.new_file(target, schema) as writer:
-            for group, share in enumerate(shares):
-                table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
-                writer.write_table(table.replace_schema_metadata(schema.metadata), max_chunksize=share)
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks().replace_schema_metadata(None)
+                for batch in table.to_batches(max_chunksize=_batch_rows(table)):
+                    writer.write_batch(batch)
+                    sizes.append(batch.num_rows)
+                _require_room(path, target)
+            writer.write_batch(pa.RecordBatch.from_pylist([], schema), custom_metadata={STARTS: json.dumps(_starts(sizes)).encode()})
 
 
-def _batch_rows(group: Any) -> int:
-    """Return how many rows of a group make a batch."""
-    batches: int = max(1, -(-group.num_rows // BATCH_ROWS), -(-group.total_byte_size // BATCH_BYTES))
-    return max(1, -(-int(group.num_rows) // batches))
+def _batch_rows(table: Any) -> int:
+    """Return how many rows make a batch."""
+    batches: int = max(1, -(-table.num_rows // BATCH_ROWS), -(-table.nbytes // BATCH_BYTES))
+    return max(1, -(-int(table.num_rows) // batches))
+
+
+def _require_room(path: Path, target: Any) -> None:
+    """Raise OSError once pages take half of the room there was: what a file tells of its size leaves out what its rows repeat."""
+    written = target.tell()
+    if written > shutil.disk_usage(target.fileno()).free:
+        _outgrew[path] = written
+        raise OSError(errno.ENOSPC, "The pages of these rows would take more than half of the room there is")
 
 
 def _group_sizes(file: pq.ParquetFile) -> list[int]:
@@ -223,7 +237,7 @@ def _has_room_for(path: Path, folder: Path) -> bool:
     """Whether a file's pages would leave half of the room there is: a disk is not filled up for the sake of speed."""
     metadata = pq.read_metadata(path)
     unpacked = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-    return 2 * int(unpacked) < shutil.disk_usage(folder).free
+    return 2 * max(int(unpacked), _outgrew.get(path, 0)) < shutil.disk_usage(folder).free
 
 
 def _drop_abandoned(folder: Path) -> None:

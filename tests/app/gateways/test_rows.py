@@ -204,13 +204,37 @@ def test_without_room_for_pages_the_rows_are_shown_all_the_same(numbered: RowPag
         assert not numbered.pages.exists()
 
 
+def test_pages_that_turn_out_to_be_large_are_given_up_and_begun_again_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = json.dumps([{"type": "function", "function": {"name": "f", "description": "x" * 10_000}}])
+    rows = stored(tmp_path, [said(f"Question {number}?", tools=tools) for number in range(1_000)])
+    copies: list[Path] = []
+    really = rows_of._copy
+
+    def watched(path: Path, target: object) -> None:
+        copies.append(path)
+        really(path, target)
+
+    monkeypatch.setattr(rows_of, "_copy", watched)
+    for free, made in ((9_000_000, False), (9_000_000, False), (30_000_000, True)):
+        with monkeypatch.context() as disk:
+            disk.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+            assert first_turns(rows, 500, 1) == ["Question 501?"]
+        assert rows.pages.exists() == made
+        assert [each.name for each in rows.pages.parent.iterdir()] == (["rows"] if made else [])
+    assert len(copies) == 2
+
+
 def test_where_nothing_can_be_written_the_rows_are_shown_all_the_same(numbered: RowPages) -> None:
     numbered.pages.parent.write_bytes(b"a file where the folder should be")
     assert first_turns(numbered, 6, 1) == ["Question 7 of many?"]
 
 
-def test_long_rows_make_small_batches(tmp_path: Path) -> None:
-    rows = stored(tmp_path, [said(f"{number}" + "x" * 300_000) for number in range(40)])
+@pytest.mark.parametrize("repeated", ["", json.dumps([{"type": "function", "function": {"name": "x" * 300_000}}])])
+def test_long_rows_make_small_batches_also_where_they_repeat_each_other(tmp_path: Path, repeated: str) -> None:
+    long = "" if repeated else "x" * 300_000
+    rows = stored(tmp_path, [said(f"{number}{long}", tools=repeated or None) for number in range(40)])
     rows.page(-1, 1)
     with pa.memory_map(str(rows.pages)) as source:
         file = pa.ipc.open_file(source)
