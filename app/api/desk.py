@@ -91,7 +91,8 @@ class AsideList(BaseModel):
     data: list[AsideOut]
     has_more: bool
     not_kept: dict[str, int] = Field(
-        default_factory=dict, description="Rows set aside beyond the first 10,000, by why: they are counted, but nothing is kept of them."
+        default_factory=dict,
+        description="Rows set aside beyond the first 10,000, or 64 MB of them, by why: they are counted, but nothing is kept of them.",
     )
 
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MAX_ROWS_KEPT = 10_000
-"""Of more rows the others are but counted."""
+MAX_ROWS_KEPT, MAX_BYTES_KEPT = 10_000, 64 * 1024 * 1024
+"""Of more rows, or longer ones, the others are but counted: who looks for those of one kind reads all that are kept."""
 
 
 class Aside(BaseModel):
@@ -38,7 +38,9 @@ class Aside(BaseModel):
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def rows_aside(lines: Iterable[str]) -> Iterator[Aside]:
-    """Read rows that were set aside; those that were kept before they had numbers are numbered by their place."""
+def rows_aside(lines: Iterable[str], code: str | None = None) -> Iterator[Aside]:
+    """Read rows that were set aside, with `code` those only; rows from before they had numbers are numbered by their place."""
     for place, line in enumerate(lines, 1):
-        yield Aside.model_validate({"number": place} | json.loads(line))
+        raw = {"number": place, "code": "broken"} | json.loads(line)
+        if code is None or raw["code"] == code:
+            yield Aside.model_validate(raw)

@@ -124,7 +124,7 @@ class DeskRows:
     def aside(self, code: Trouble | None, *, after: int, limit: int) -> tuple[list[Aside], bool]:
         """Return rows that were set aside, behind the first `after` of them, and whether there are more."""
         found: list[Aside] = []
-        for place, each in enumerate(row for row in self._all_aside() if code is None or row.code == code):
+        for place, each in enumerate(self._all_aside(code)):
             if place >= after:
                 found.append(each)
             if len(found) > limit:
@@ -135,15 +135,15 @@ class DeskRows:
         """Return how many rows were set aside with that trouble beyond those that are kept: they cannot be shown or mended."""
         return int((self.dataset.report.get("not_kept") or {}).get(code, 0))
 
-    def _all_aside(self) -> Iterator[Aside]:
+    def _all_aside(self, code: Trouble | None) -> Iterator[Aside]:
         artifact = self.dataset.version.file("aside") if self.dataset.version else None
         if artifact is None:
-            for place, problem in enumerate(self.dataset.report.get("problems", []), 1):
-                yield Aside(number=place, **problem)
+            listed = (Aside(number=place, **problem) for place, problem in enumerate(self.dataset.report.get("problems", []), 1))
+            yield from (row for row in listed if code is None or row.code == code)
             return
         sha256 = artifact.sha256
         with self.desk.storage.path(sha256).open(encoding="utf-8") as lines:
-            yield from rows_aside(lines)
+            yield from rows_aside(lines, code)
 
     def _candidates(self, wanted: Wanted, after: int, limit: int) -> Iterator[tuple[Iterable[Row], bool]]:
         """Yield rows that may be wanted, in order, by what narrows them most."""

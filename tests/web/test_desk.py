@@ -233,7 +233,7 @@ def test_how_many_rows_set_aside_are_not_kept_is_told(browser: TestClient, studi
         dataset = session.get_one(Dataset, sample.datasets["desk"])
         dataset.report = dataset.report | {"aside": {"broken": 12, "no_answer": 1}, "not_kept": {"broken": 11}}
     page = browser.get(f"{desk}?problem=broken").text
-    assert "11 further rows like this were set aside and cannot be shown: only the first 10,000 are kept with their text." in page
+    assert "11 further rows like this were set aside and cannot be shown: only the first 10,000 are kept with their text" in page
     assert "further row" not in browser.get(f"{desk}?problem=no_answer").text
 
 

@@ -71,6 +71,15 @@ def test_what_is_kept_of_rows_set_aside_is_bounded(imported: Importer) -> None:
     assert found.report.not_kept == {"broken": 51}
 
 
+def test_of_long_rows_set_aside_fewer_are_kept_and_their_letters_are_not_escaped(
+    imported: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.curation.aside.MAX_BYTES_KEPT", 15_000)
+    found = imported(chat_line() + f"{{]{chr(0x436) * 2_000}\n" * 10)
+    assert len(found.aside) == 4
+    assert (found.report.problem_count, found.report.not_kept) == (10, {"broken": 6})
+
+
 @pytest.mark.parametrize(
     ("raw", "is_cut"),
     [
