@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from app.domain.datasets import CANONICAL, ROW_GROUP_ROWS, Example, Row, Split, row_from, row_hash, side_by_hash
 from app.domain.errors import Invalid
-from workers.curation.parquet import COMPRESSION, SCHEMA, hashes_in, part_of, split_anew
+from workers.curation.parquet import PACKING, SCHEMA, hashes_in, part_of, split_anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ class VersionWriter:
         self._out, self._part = out, part_of(out)
         self.rows, self.counts = 0, dict.fromkeys(Split, 0)
         self._part.parent.mkdir(parents=True, exist_ok=True)
-        self._file: Any = pq.ParquetWriter(self._part, SCHEMA, compression=COMPRESSION)
+        self._file: Any = pq.ParquetWriter(self._part, SCHEMA, **PACKING)
 
     def __enter__(self) -> Self:
         return self

@@ -98,6 +98,20 @@ def test_rows_keep_their_side_although_their_hash_changes(tmp_path: Path) -> Non
     assert report["train_rows"] + report["test_rows"] == report["rows"] == 60
 
 
+def test_changed_rows_are_packed_as_those_that_were_read(tmp_path: Path) -> None:
+    before, _, _ = looked_at(tmp_path, [asked("Ada?", "Yes."), asked("Who?", "You.")])
+    fixed(tmp_path, Mask(problem=Trouble.PII))
+    groups = [pq.read_metadata(path).row_group(0) for path in (before, tmp_path / "out.parquet")]
+    read, changed = [
+        [
+            (column.path_in_schema, column.encodings, column.compression, column.is_stats_set)
+            for column in map(group.column, range(group.num_columns))
+        ]
+        for group in groups
+    ]
+    assert changed == read
+
+
 def test_tools_lines_and_files_stay_as_they_were(tmp_path: Path) -> None:
     calls = '[{"id":"1","type":"function","function":{"name":"find","arguments":"{\\"who\\": \\"Ada\\"}"}}]'
     turns = [
