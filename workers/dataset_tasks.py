@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.db import Dataset, DatasetFile, DatasetVersion, EventRow, Import, VersionFile
 from app.db.artifacts import drop, keep
 from app.db.audit import OUTSIDE_CONTACTED
 from app.db.audit import note as audit
-from app.db.datasets import drop_uploads, drop_version, next_number, shared, states, take_back_files
-from app.db.runs import is_used
+from app.db.datasets import KEPT_STEPS, drop_uploads, next_number, shared, states, take_back_files
+from app.db.runs import forget_rows
 from app.domain.datasets import DatasetStatus, ImportReport
 from app.domain.errors import Invalid
 from app.domain.ports import Sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from sqlalchemy.orm import Session
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
     Out = Callable[[str], Path]
     Needed = Callable[[Worker, Out], dict[str, Any]]
-
-KEPT_STEPS = 20
-"""How many changes one can go back; older states of the rows that no run has used make room."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class ReadFiles:
         dataset.version_id = None
         if report.status == DatasetStatus.READY:
             add_version(session, worker, row, made, {"kind": "import", "words": f"{report.rows:,} rows were read."})
-        _forget_chain(session, worker, earlier)
+        _forget(session, worker, states(session, earlier.id) if earlier else ())
         if report.status == DatasetStatus.FAILED and dataset.mapping is None:
             # A table fails only once it is mapped, and may be mapped better; of anything else nothing is kept but the report.
             drop_uploads(session, dataset, worker.storage)
@@ -276,7 +274,7 @@ def add_version(session: Session, worker: Worker, row: Import, made: Made, step:
     session.flush()
     _add_files(session, worker, row, version, made)
     dataset.version_id = version.id
-    _forget_beyond(session, worker, version)
+    _forget(session, worker, islice(states(session, version.id), KEPT_STEPS + 1, None))
     _next(session, row, {"kind": "check", "version_id": version.id}, rows.size_bytes)
     return version
 
@@ -297,21 +295,10 @@ def _next(session: Session, row: Import, task: dict[str, Any], size: int) -> Non
     session.add(work)
 
 
-def _forget_beyond(session: Session, worker: Worker, version: DatasetVersion) -> None:
-    """Let go of the state that is more than so many changes back, and of those before it, unless a run uses it."""
-    for old in list(states(session, version.parent_id))[KEPT_STEPS:]:
-        _forget(session, worker, old)
-
-
-def _forget_chain(session: Session, worker: Worker, version: DatasetVersion | None) -> None:
-    """Let go of a version and of all it was made from, but of those that runs use."""
-    for old in list(states(session, version.id)) if version else ():
-        _forget(session, worker, old)
-
-
-def _forget(session: Session, worker: Worker, version: DatasetVersion) -> None:
-    if not is_used(session, version.id):
-        drop_version(session, version, worker.storage)
+def _forget(session: Session, worker: Worker, versions: Iterable[DatasetVersion]) -> None:
+    """Let go of those that nobody wants any more, in the order that all take who let go of several."""
+    for old in sorted(version.id for version in versions):
+        forget_rows(session, old, worker.storage)
 
 
 def _reading(files: list[tuple[str, str]], base: dict[str, str], more: dict[str, Any], worker: Worker, out: Out) -> dict[str, Any]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from app.domain.ports import Storage
 
 FileKind = Literal["findings", "aside", "mask_map"]
+KEPT_STEPS = 20
+"""How many changes one can go back; older states of the rows that no run has used make room."""
 
 
 class Dataset(IdMixin, OwnedMixin, TouchedMixin, Base):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, ForeignKey, String, Text, or_, select
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relat
 
 from app.db.artifacts import Artifact, drop
 from app.db.base import Base, IdMixin, OwnedMixin
-from app.db.datasets import DatasetVersion, drop_version, states
+from app.db.datasets import KEPT_STEPS, DatasetVersion, drop_version, states
 from app.db.leases import LeaseMixin
 from app.db.webhooks import announce
 from app.domain.runs import ENDED, RunStatus
@@ -75,12 +76,14 @@ def is_used(session: Session, version_id: str) -> bool:
 
 
 def forget_rows(session: Session, version_id: str, storage: Storage) -> None:
-    """Drop rows that no run names and no dataset can go back to; whoever deletes either, or undoes a change, comes here."""
+    """Drop rows that no run names and no dataset can go back to; whoever deletes either, or changes or undoes a change, comes here."""
+    session.flush()
     # Locked, and read anew after that: else two who let go at once would each leave them for the other.
     version = session.get_one(DatasetVersion, version_id, with_for_update=True, populate_existing=True)
     dataset = version.dataset
     session.refresh(dataset)
-    if is_used(session, version_id) or (dataset.deleted_at is None and version in states(session, dataset.version_id)):
+    within_reach = islice(states(session, dataset.version_id), KEPT_STEPS + 1)
+    if is_used(session, version_id) or (dataset.deleted_at is None and version in within_reach):
         return
     if dataset.version_id == version_id:
         dataset.version_id = None

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.db import Dataset, DatasetVersion, EventRow, Import
+from app.db.datasets import KEPT_STEPS
 from app.db.session import reading, unit_of_work
 from app.domain.datasets import DatasetStatus, ImportReport
 from app.domain.errors import Conflict, Invalid, NotFound
@@ -25,7 +26,7 @@ from app.services.datasets import Datasets
 from app.services.desk import Desk
 from app.services.removal import Removal
 from tests.databases import add_run
-from workers.dataset_tasks import KEPT_STEPS, TASKS, Made, task_of
+from workers.dataset_tasks import TASKS, Made, task_of
 from workers.import_work import ImportWork
 from workers.worker import Worker
 
@@ -234,14 +235,19 @@ def test_files_without_a_usable_row_leave_everything_as_it_was(play: Play) -> No
         assert [file.filename for file in session.get_one(Dataset, play.dataset_id).files] == ["a.jsonl"]
 
 
-def test_only_so_many_changes_are_kept(play: Play) -> None:
+def test_only_so_many_changes_are_kept_and_what_a_run_has_used_as_long_as_it_stays(play: Play, worker: Worker, owner: Identity) -> None:
     checked(play)
+    run_id = add_run(worker.engine, owner, play.dataset_id, status="failed")
     for _ in range(KEPT_STEPS + 3):
         play.ask(lambda _, desk: desk.fix(play.by, play.dataset_id, DROP))
         play.do()
         play.do()
-    with reading(play.worker.engine) as session:
-        assert len(session.scalars(select(DatasetVersion).where(DatasetVersion.dataset_id == play.dataset_id)).all()) == KEPT_STEPS + 1
+    versions = select(DatasetVersion.number).order_by(DatasetVersion.number)
+    with reading(worker.engine) as session:
+        assert session.scalars(versions).all() == [1, *range(4, KEPT_STEPS + 5)]
+    with unit_of_work(worker.engine) as session:
+        Removal(session, worker.storage, worker.settings.runs, lambda _: False).delete(owner, run_id)
+        assert session.scalars(versions).all() == [*range(4, KEPT_STEPS + 5)]
 
 
 def test_what_is_called_off_leaves_the_rows_there_were(play: Play) -> None:
