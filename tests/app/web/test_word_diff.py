@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from rapidfuzz.distance import Indel
 
 from app.web.rows_view import Piece
-from app.web.word_diff import GONE, MOST_WORDS, NEW, Comparing, merged, shortened
+from app.web.word_diff import GONE, MOST_CHARACTERS, MOST_WORDS, NEW, Comparing, shortened
 
 
 @pytest.fixture
@@ -25,6 +25,10 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     monkeypatch.setattr(Indel, "opcodes", counted)
     return seen
+
+
+def merged(before: str, after: str) -> list[Piece]:
+    return Comparing().merged(before, after)
 
 
 def texts(sides: tuple[list[Piece], list[Piece]]) -> tuple[str, str]:
@@ -52,11 +56,34 @@ def test_both_texts_are_whole(before: str, after: str) -> None:
     assert {piece.kind for piece in merged(before, after)} <= {"", GONE, NEW}
 
 
-@pytest.mark.parametrize("end", ["same", "other"])
-def test_long_texts_are_compared_up_to_a_point_and_shown_beyond_it(end: str) -> None:
-    before, after = "word " * MOST_WORDS + "same", "word " * MOST_WORDS + end
-    left, right = Comparing().differences(before, after)
-    assert ("".join(piece.text for piece in left), "".join(piece.text for piece in right)) == (before, after)
+@given(some.text("ab .\n", max_size=90), some.text("ab .\n", max_size=90))
+def test_texts_are_whole_and_it_is_said_when_they_are_compared_in_part(before: str, after: str) -> None:
+    with pytest.MonkeyPatch.context() as few:
+        few.setattr("app.web.word_diff.MOST_CHARACTERS", 30)
+        few.setattr("app.web.word_diff.MOST_WORDS", 8)
+        comparing = Comparing()
+        sides = comparing.differences(before, after)
+    assert texts(sides) == (before, after)
+    rest = ["".join(piece.text for piece in side if not piece.kind) for side in sides]
+    assert comparing.gave_up or rest[0] == rest[1]
+    assert before == after or comparing.gave_up or any(piece.kind for side in sides for piece in side)
+
+
+@pytest.mark.parametrize("filling", ["word ", "word.", "\u4e2d\u3002", "\n"])
+def test_a_difference_is_found_wherever_it_stands(filling: str) -> None:
+    shared = filling * MOST_CHARACTERS
+    comparing = Comparing()
+    left, right = comparing.differences(f"{shared} to ada@x.org at once. {shared}", f"{shared} to [EMAIL] at once. {shared}")
+    assert ["".join(piece.text for piece in side if piece.kind) for side in (left, right)] == ["ada@x.org", "[EMAIL]"]
+    assert not comparing.gave_up
+
+
+def test_what_is_too_long_to_be_compared_is_not_marked_and_that_is_said() -> None:
+    comparing = Comparing()
+    before, after = f"one {'here ' * MOST_WORDS} two {'x' * 50} 1", f"1 {'there ' * MOST_WORDS} 2 {'y' * 50} one"
+    left, right = comparing.differences(before, after)
+    assert texts((left, right)) == (before, after)
+    assert (left[-1].kind, right[-1].kind, comparing.gave_up) == ("", "", True)
 
 
 def test_what_texts_share_is_shown_around_their_differences() -> None:
