@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from app.domain.problems import LEAKS, Trouble
-from app.web.rows_view import MOST, Piece
+from app.web.rows_view import MOST_TURNS, Piece
 from app.web.word_diff import Comparing, shortened
 
 if TYPE_CHECKING:
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Member:
-    """A row of a group: what it says, with what differs from the first marked."""
+    """A row of a group: what it says, with what differs from the first marked; `beyond` turns of it are not shown."""
 
     row: Row
     word: str
     is_kept: bool
     turns: list[tuple[str, list[Piece]]]
+    beyond: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,13 @@ def group_of(group: Group, problem: Trouble, comparing: Comparing) -> Shown:
 def _member(row: Row, first: Row, kept: int, problem: Trouble, comparing: Comparing) -> Member:
     is_kept = row.row == kept
     first_word, other_word = ("in training", "held out") if problem in LEAKS else ("kept", "left out")
-    return Member(row, first_word if is_kept else other_word, is_kept, _turns(row, first, comparing))
+    turns = _turns(row, first, comparing)
+    beyond = max(0, len(row.texts) - MOST_TURNS)
+    return Member(row, first_word if is_kept else other_word, is_kept, turns, beyond)
 
 
 def _turns(row: Row, first: Row, comparing: Comparing) -> list[tuple[str, list[Piece]]]:
-    texts = [text[:MOST] for text in row.texts]
     roles = [message.role for message in row.messages] + ["worse answer" for _ in row.rejected or ()]
-    if row.row == first.row:
-        return [(role, shortened([Piece(text)])) for role, text in zip(roles, texts, strict=True) if role != "system"]
-    others = [*(text[:MOST] for text in first.texts), *[""] * len(texts)]
-    pairs = zip(roles, others, texts, strict=False)
-    return [(role, shortened(comparing.merged(other, text))) for role, other, text in pairs if role != "system"]
+    others = first.texts if row.row != first.row else row.texts
+    turns = islice(zip(roles, [*others, *[""] * len(roles)], row.texts, strict=False), MOST_TURNS)
+    return [(role, shortened(comparing.merged(other, text))) for role, other, text in turns if role != "system"]
