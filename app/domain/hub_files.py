@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from app.domain.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     Piece = Callable[[str], object] | None
     """Tells whether a part of a path fits; None where any number of them does."""
@@ -30,19 +30,21 @@ PACKED = frozenset({".gz", ".zst", ".zip"})
 KINDS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".xlsx"})
 NOT_ROWS = frozenset({"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "dummy_data.zip"})
 SHARD = re.compile(r"data/(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]+")
+HIDDEN = re.compile(r"(?:^|/)[._]")
+NO_WORD = re.compile(r"[-._ 0-9/]+")
 WILD = re.compile(r"[*?\[]")
 MAX_STEPS = 500_000
 """Each is a few calls, about a microsecond: whoever writes a card decides how many it takes, and may not keep a process busy by them."""
 STEPS_OF_A_LETTER, STEPS_OF_AN_ENTRY, STEPS_OF_A_NAME = 8, 6, 10
 """What it takes to read a letter of a pattern and an entry of a card, and to tell a file's split by its name."""
-PARTS_OF_A_STEP, LETTERS_OF_A_STEP = 4, 100
-"""How many parts of a path ** goes through, and how many letters are compared, in one step."""
+PARTS_OF_A_STEP, LETTERS_OF_A_STEP, LETTERS_SORTED_IN_A_STEP = 4, 100, 10
+"""How many parts of a path ** goes through, how many letters are compared, and how many of a path are sorted, in one step."""
 
 
 def kind_of(path: str) -> str:
     """Return the ending that says how a file of rows is written, or nothing for other files."""
     name = path.rpartition("/")[2].lower()
-    if name in NOT_ROWS or any(part.startswith((".", "_")) for part in path.split("/")):
+    if name in NOT_ROWS or HIDDEN.search(path):
         return ""
     stem, dot, last = name.rpartition(".")
     ending = dot + last
@@ -54,13 +56,12 @@ def kind_of(path: str) -> str:
 
 def sort_files(paths: Sequence[str], card: Any) -> dict[str, Splits]:
     """Return configuration → split → files, given all paths of a dataset and the head of its README."""
-    rows = [path for path in paths if kind_of(path)]
-    files = _Files(rows)
+    files = _Files(paths)
     found = {str(entry.get("config_name", "default")): _declared(files, entry) for entry in _configs_of(card) if isinstance(entry, dict)}
     found = {name: splits for name, splits in found.items() if splits}
     if found:
         return found
-    by_name = split_by_name(_of_commonest_kind(rows))
+    by_name = split_by_name(_of_commonest_kind(files.there))
     return {"default": by_name} if by_name else {}
 
 
@@ -82,10 +83,13 @@ def matches(path: str, pattern: str) -> bool:
 
 
 class _Files:
-    """The files there are, in order, found by where they lie; Invalid once that has taken more steps than there may be."""
+    """The files of rows there are, found by where they lie; Invalid once that has taken more steps than there may be."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths, self._steps = sorted(paths), 0
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._steps = 0
+        self.count(sum(1 + len(path) // LETTERS_SORTED_IN_A_STEP for path in paths))
+        self.there = [path for path in paths if kind_of(path)]
+        self._paths = sorted(self.there)
 
     def below(self, start: str) -> list[str]:
         """Return the files whose paths begin so."""
@@ -111,7 +115,9 @@ class _Files:
         """Count steps that are about to be taken."""
         self._steps += steps
         if self._steps > MAX_STEPS:
-            raise Invalid("This dataset declares more files than can be looked through. Fetch its files one by one by their address.")
+            raise Invalid(
+                "This dataset has more files, or declares more, than can be looked through. Fetch its files one by one by their address."
+            )
 
 
 def _piece(wanted: str) -> Piece:
@@ -182,13 +188,13 @@ def _by_shard(path: str) -> str:
 
 
 def _by_folder(path: str) -> str:
-    return _keyword(path.split("/")[:-1])
+    return _keyword(path.rpartition("/")[0])
 
 
 def _by_filename(path: str) -> str:
-    return _keyword([path.rpartition("/")[2]])
+    return _keyword(path.rpartition("/")[2])
 
 
-def _keyword(names: Iterable[str]) -> str:
-    words = {word for name in names for word in re.split(r"[-._ 0-9]+", name.lower())}
-    return next((split for split, keywords in KEYWORDS.items() if words & set(keywords)), "")
+def _keyword(name: str) -> str:
+    words = set(NO_WORD.split(name.lower()))
+    return next((split for split, keywords in KEYWORDS.items() if not words.isdisjoint(keywords)), "")
