@@ -72,7 +72,7 @@ def imported(tmp_path: Path) -> Importer:
         spec = ImportSpec(files=files, out=out, aside=aside, mapping=Mapping(**mapping) if mapping else None, system=system, **more)
         report, reason = import_file(spec, lambda *_: None)
         rows = pq.read_table(out).to_pylist() if out.exists() else []
-        kept = [json.loads(line) for line in aside.read_text().splitlines()] if aside.exists() else []
+        kept = [json.loads(line) for line in aside.read_text(encoding="utf-8").split("\n") if line] if aside.exists() else []
         return Imported(report, reason, kept, rows, sorted(each.name for each in out.parent.iterdir() if each != aside))
 
     return run

@@ -45,7 +45,7 @@ class Versions:
     def unmasked(self) -> list[list[str]]:
         """Return what the rows say once the map has turned the masks in them back, each under the number and the hash it has."""
         texts, hashes = [row.texts for row in read_rows(self.file("rows"))], [raw["hash"] for raw in raw_rows(self.file("rows"))]
-        for line in self.file("map").read_text(encoding="utf-8").splitlines():
+        for line in self.file("map").read_text(encoding="utf-8").strip().split("\n"):
             told = json.loads(line)
             assert told["hash"] == hashes[told["row"] - 1]
             texts[told["row"] - 1] = [unmask(text, told["masks"]) for text in texts[told["row"] - 1]]
