@@ -88,7 +88,8 @@ class Datasets:
         if to_change:
             # Work first, as a worker locks them: in the other order the two would wait for each other.
             self.session.scalars(self._live(dataset_id).with_for_update().execution_options(populate_existing=True)).all()
-        dataset = self.session.scalar(query.with_for_update(of=Dataset) if to_change else query)
+            query = query.with_for_update(of=Dataset).execution_options(populate_existing=True)
+        dataset = self.session.scalar(query)
         if dataset is None:
             message = "There is no such dataset."
             raise NotFound(message, code="dataset_not_found")

@@ -304,3 +304,37 @@ def test_a_run_that_is_renamed_while_it_is_deleted_is_not_there(engine: Engine, 
             renamed.result(10)
     with reading(engine) as session:
         assert session.scalar(select(func.count()).select_from(EventRow)) == 0
+
+
+def test_rows_that_were_undone_since_one_looked_are_not_taken_for_those_there_are(
+    engine: Engine, owner: Identity, storage: LocalStorage
+) -> None:
+    dataset_id = add_dataset(engine, owner)
+    with unit_of_work(engine) as session:
+        dataset = session.get_one(Dataset, dataset_id)
+        assert dataset.version is not None
+        first = dataset.version
+        changed = DatasetVersion(
+            project_id=owner.project_id, dataset_id=dataset_id, number=2, rows_id=first.rows_id, rows=5, train_rows=4, test_rows=1,
+            parent_id=first.id,
+        )  # fmt: skip
+        session.add(changed)
+        session.flush()
+        dataset.version_id = changed.id
+
+    def undo() -> None:
+        with unit_of_work(engine) as session:
+            session.get_one(Dataset, dataset_id).version_id = first.id
+            session.delete(session.get_one(DatasetVersion, changed.id))
+
+    with ThreadPoolExecutor(1) as pool:
+        with unit_of_work(engine) as session:
+            datasets = Datasets(session, storage, SilentQueue())
+            seen = datasets.get(owner, dataset_id)
+            assert seen.version_id == getattr(seen.version, "id", None) == changed.id
+            undone = pool.submit(undo)
+            wait([undone], timeout=0.5)  # SQLite has it wait until this has ended
+            assert datasets.get(owner, dataset_id, to_change=True) is seen
+            there = session.scalars(select(DatasetVersion.id).order_by(DatasetVersion.number)).all()
+            assert getattr(seen.version, "id", None) == there[-1]
+        undone.result(10)
