@@ -7,7 +7,9 @@ question, an odd role), is left to the reader of single lines, so that the rows 
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,18 +23,21 @@ from workers.curation.parquet import RowBlock, conversations
 from workers.curation.source import BLOCK_BYTES, Line, physical_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from app.domain.datasets import DatasetFormat
-    from workers.curation.layouts import Layout
+    from workers.curation.layouts import Grammar, Layout
     from workers.curation.plain_rows import Plain
 
+    PlainRows = Callable[[bytes, Grammar, int], Plain]
+
+log = logging.getLogger("hone.ingest")
 FAST_BLOCK_BYTES = 4 * 1024 * 1024
-SMALLEST_BYTES = FAST_BLOCK_BYTES
-"""Smaller files are read line by line before the compiled code would be there."""
-MAX_LEFT_SHARE = 0.1
-"""With more than so many rows for the careful way, their block goes whole: cutting it up costs as much."""
+SMALLEST_BYTES = 16 * 1024 * 1024
+"""Smaller files are read line by line in the time that the compiler takes where nothing of it is kept yet."""
+MAX_GAPS = 0.02
+"""Where rows for the careful way stand in more places than this share of all rows, their block goes whole: cutting it up costs more."""
 HASH_CHARACTERS = 64
 
 
@@ -70,15 +75,16 @@ def begins_plainly(path: Path) -> bool:
     if path.stat().st_size < SMALLEST_BYTES:
         return False
     with path.open("rb") as file:
-        first = file.read(BLOCK_BYTES)
+        first = file.read(BLOCK_BYTES).removeprefix(codecs.BOM_UTF8)
     return _is_utf8(first[: first.rfind(b"\n") + 1]) and _layout_of(first) is not None
 
 
-def fast_rows(blocks: Iterator[bytes]) -> Iterator[Lines | Understood]:
-    """Yield what the lines of a file are, in their order: rows, and lines that are to be read one by one."""
+def fast_rows(blocks: Iterator[bytes], size: int) -> Iterator[Lines | Understood]:
+    """Yield what the lines of a file of so many bytes are, in their order: rows, and lines that are to be read one by one."""
     first = next((block for block in blocks if block), b"")
-    layout = _layout_of(first) if len(first) >= SMALLEST_BYTES else None
-    if layout is None:
+    layout = _layout_of(first) if size >= SMALLEST_BYTES else None
+    read = _compiled(layout.grammar) if layout else None
+    if layout is None or read is None:
         yield Lines(1, chain.from_iterable(_cut(block) for block in chain([first], blocks)))
         return
     line = 1
@@ -86,13 +92,28 @@ def fast_rows(blocks: Iterator[bytes]) -> Iterator[Lines | Understood]:
     with ThreadPoolExecutor(1) as ahead:
         for piece in chain(_whole_lines(chain([first], blocks)), [b""]):
             # While rows are made of one block, the next is looked at.
-            following = ahead.submit(_look, layout, piece) if isinstance(piece, bytes) and piece else None
+            following = ahead.submit(_look, read, layout.grammar, piece) if isinstance(piece, bytes) and piece else None
             if look:
                 yield from _made(layout, look.result(), line)
                 line += look.result().number
             look = following
             if not isinstance(piece, bytes):
                 yield _lines(line, piece)
+
+
+def _compiled(grammar: Grammar) -> PlainRows | None:
+    """Return the compiled code once it has read a line; none where it cannot be had: rows are then read one by one, as well but slower."""
+    try:
+        # The compiler takes a moment to be there, and only large files are worth it.
+        from workers.curation.plain_rows import plain_rows
+
+        plain_rows(b"\n", grammar, MAX_LINE_BYTES)
+    except Exception:  # whatever the compiler, or a damaged folder of what it keeps, comes up with
+        log.exception(
+            "The compiled reader cannot be used, so rows are read one by one. What it kept lies in __pycache__ or NUMBA_CACHE_DIR."
+        )
+        return None
+    return plain_rows
 
 
 def _layout_of(block: bytes) -> Layout | None:
@@ -127,13 +148,10 @@ def _cut(raw: bytes) -> Iterator[bytes]:
         yield raw[at : at + BLOCK_BYTES]
 
 
-def _look(layout: Layout, raw: bytes) -> _Look:
-    # The compiler takes a moment to be there, and only large files are worth it.
-    from workers.curation.plain_rows import plain_rows
-
+def _look(read: PlainRows, grammar: Grammar, raw: bytes) -> _Look:
     if not _is_utf8(raw):
         return _Look(raw, raw.count(b"\n"), None)
-    plain = plain_rows(raw, layout.grammar, MAX_LINE_BYTES)
+    plain = read(raw, grammar, MAX_LINE_BYTES)
     return _Look(raw, len(plain.line_ends), plain)
 
 
@@ -152,12 +170,12 @@ def _is_utf8(raw: bytes) -> bool:
 def _made(layout: Layout, look: _Look, line: int) -> Iterator[Lines | Understood]:
     """Yield what the lines of a block are, of which the first has that number: rows, and between them the lines that are left over."""
     raw, number, plain = look
-    if plain is None or number - len(plain.lines) > MAX_LEFT_SHARE * number:
+    gaps = np.flatnonzero(np.diff(plain.lines) != 1) + 1 if plain else ()
+    if plain is None or not len(plain.lines) or len(gaps) > MAX_GAPS * number:
         yield _lines(line, _cut(raw), are_utf8=plain is not None)
         return
-    rows, lines, starts = _rows(plain, line), plain.lines, [0, *plain.line_ends.tolist()]
-    at, gaps = 0, np.flatnonzero(np.diff(lines) != 1) + 1
-    for begin, end in pairwise([0, *gaps.tolist(), len(lines)]):
+    at, rows, lines, starts = 0, _rows(plain, line), plain.lines, [0, *plain.line_ends.tolist()]
+    for begin, end in pairwise([0, *map(int, gaps), len(lines)]):
         here = int(lines[begin])
         if here > at:
             yield _lines(line + at, _cut(raw[starts[at] : starts[here]]), are_utf8=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Numbers = NDArray[np.int64]
 
-# Compiled code is kept until plain_rows.py changes: whoever changes one of these numbers changes that file too.
+# Compiled code is kept until plain_rows.py changes: whoever changes one of these numbers, or a field of Grammar, changes that file too.
 SYSTEM, USER, ASSISTANT, ADDED = range(4)
 """Who says a text; what is added to a question belongs to it."""
 ROLES = ("system", "user", "assistant")

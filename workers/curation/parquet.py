@@ -84,7 +84,7 @@ class RowWriter:
     def __init__(self, out: Path) -> None:
         self.out, self.part = out, part_of(out)
         self.counts = dict.fromkeys(Split, 0)
-        self._numbered = self._held_bytes = 0
+        self._numbered = self._group_bytes = self._held_bytes = self._held_rows = 0
         self._group: list[tuple[Example, int, int]] = []
         self._blocks: list[Any] = []
         self._given: set[Split] = set()
@@ -108,8 +108,8 @@ class RowWriter:
     def add(self, example: Example, line: int, file: int = 0) -> None:
         """Take a row, which starts on that line of that file."""
         self._group.append((example, line, file))
-        self._held_bytes += _weight(example)
-        if len(self._group) >= ROW_GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
+        self._group_bytes += _weight(example)
+        if len(self._group) >= ROW_GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
             self._flush()
 
     def add_block(self, block: RowBlock, file: int = 0, split: Split | None = None) -> None:
@@ -165,7 +165,7 @@ class RowWriter:
         self._flush_group()
         if self._blocks:
             self._opened().write(pa.concat_tables(self._blocks))
-            self._blocks, self._held_bytes = [], 0
+            self._blocks, self._held_bytes, self._held_rows = [], 0, 0
 
     def _flush_group(self) -> None:
         """Turn rows that came one by one into a block."""
@@ -186,6 +186,7 @@ class RowWriter:
             "file": pa.array([file for _, _, file in self._group], pa.int16()),
         }
         self._group.clear()
+        self._group_bytes = 0
         self._hold(given, len(examples))
 
     def _count(self, counts: dict[Split, int], given: set[Split]) -> None:
@@ -200,8 +201,9 @@ class RowWriter:
         table = pa.Table.from_arrays(columns, schema=SCHEMA)
         self._numbered += number
         self._blocks.append(table)
-        self._held_bytes = sum(block.nbytes for block in self._blocks)
-        if self._held_bytes >= GROUP_BYTES or sum(block.num_rows for block in self._blocks) >= ROW_GROUP_ROWS:
+        self._held_bytes += table.nbytes
+        self._held_rows += number
+        if self._held_bytes >= GROUP_BYTES or self._held_rows >= ROW_GROUP_ROWS:
             self._flush()
 
     def _opened(self) -> _Behind:

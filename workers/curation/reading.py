@@ -183,7 +183,7 @@ class Reading:
     def _many_at_a_time(self, part: Part, sniffed: Sniffed, *, is_certain: bool) -> Iterator[Found]:
         """Yield what lines of JSON are, whole blocks at once where their rows are plain."""
         self._source = Source(part.path, sniffed.encoding or "utf-8", FAST_BLOCK_BYTES)
-        for found in fast_rows(self._source.blocks()):
+        for found in fast_rows(self._source.blocks(), self._source.size):
             if isinstance(found, Lines):
                 if not (is_certain or found.are_utf8) and guess_encoding(part.path) != sniffed.encoding:
                     raise Misread

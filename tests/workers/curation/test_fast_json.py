@@ -20,7 +20,7 @@ from workers.curation.fast_json import Lines, Understood, fast_rows
 from workers.curation.json_rows import jsonl_rows
 from workers.curation.rows import Aside
 from workers.curation.shapes import UnknownShape, to_example
-from workers.curation.source import Line, physical_lines
+from workers.curation.source import Line, Source, physical_lines
 
 Row = tuple[int, str, Any]
 SPEECH = "a b", "é", "“so”", '"', "\\", "\n", "\r\n", "\t", "\b", "/", "\x7f", "\u2028", "你好", "👍", "{", '"}, {"', "\\n", "\\u0041", " "
@@ -54,7 +54,7 @@ def both_ways(content: bytes, piece_bytes: int = 600) -> tuple[list[Row], list[R
     pieces = [content[at : at + piece_bytes] for at in range(0, len(content), piece_bytes)]
     found: list[Row] = []
     at_once = 0
-    for piece in fast_rows(iter(pieces)):
+    for piece in fast_rows(iter(pieces), len(content)):
         if isinstance(piece, Lines):
             found += slowly(piece.numbered())
         else:
@@ -165,6 +165,32 @@ def test_around_a_few_odd_rows_the_others_are_still_understood_at_once() -> None
     assert [line for line, kind, _ in fast if kind == "aside"] == [1, 52, 53, 104]
 
 
+def test_where_odd_rows_stand_in_many_places_all_are_read_one_by_one() -> None:
+    rows = [PLAIN, PLAIN, chat(("user", "Hi?"), ("assistant", ""))] * 40
+    fast, slow, at_once = both_ways(as_lines(*rows), 100_000)
+    assert fast == slow
+    assert at_once == 0
+
+
+def test_a_mark_of_the_byte_order_hinders_nothing(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(b"\xef\xbb\xbf" + as_lines(PLAIN) * 50)
+    assert fast_json.begins_plainly(tmp_path / "rows.jsonl")
+    blocks = Source(tmp_path / "rows.jsonl", "utf-8").blocks()
+    assert [type(found) for found in fast_rows(blocks, fast_json.SMALLEST_BYTES)] == [Understood]
+
+
+@pytest.mark.parametrize(
+    "fault", [EOFError("Ran out of input"), OSError(28, "No space left on device"), ImportError("numba"), MemoryError()]
+)
+def test_without_the_compiled_code_rows_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    def broken(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(plain_rows, "plain_rows", broken)
+    fast, slow, at_once = both_ways(as_lines(PLAIN) * 50)
+    assert (fast, at_once) == (slow, 0)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -265,7 +291,7 @@ def test_either_way_gives_the_same_rows_of_any_file(
     rows: list[dict[str, Any]], style: dict[str, Any], times: int, mutations: int, seed: int, piece: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fast_json, "MAX_LEFT_SHARE", 0.9)
+        patched.setattr(fast_json, "MAX_GAPS", 0.9)
         chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
         content = bytearray(as_lines(*rows * times, **style))
         for _ in range(mutations):
@@ -282,7 +308,7 @@ def test_an_import_tells_the_same_either_way(imported: Importer, monkeypatch: py
     content = as_lines(*rows[:6_000], *odd, *rows[6_000:], rows[0])
     at_once = imported(content, filename)
     with monkeypatch.context() as careful:
-        careful.setattr("workers.curation.reading.fast_rows", lambda blocks: iter([Lines(1, blocks)]))
+        careful.setattr("workers.curation.reading.fast_rows", lambda blocks, _: iter([Lines(1, blocks)]))
         one_by_one = imported(content, filename)
     assert at_once.rows == one_by_one.rows
     assert at_once.report.model_copy(update={"sha256": None}) == one_by_one.report.model_copy(update={"sha256": None})
@@ -303,7 +329,7 @@ def test_a_file_that_only_begins_as_utf_8_is_read_in_its_own_encoding(
     content = as_lines(PLAIN) * plain + odd + as_lines(PLAIN) * plain
     found = imported(content)
     with monkeypatch.context() as careful:
-        careful.setattr("workers.curation.reading.fast_rows", lambda blocks: iter([Lines(1, blocks)]))
+        careful.setattr("workers.curation.reading.fast_rows", lambda blocks, _: iter([Lines(1, blocks)]))
         careful.setattr("workers.curation.reading.begins_plainly", lambda _: False)
         one_by_one = imported(content)
     assert found.rows == one_by_one.rows
