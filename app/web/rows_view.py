@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 CUT, CUT_TURN, CUT_CALL, MOST, MOST_TURN = 600, 240, 400, 4_000, 1_200
 """A long text is cut and unfolds, sooner where it is one turn of many; of a huge one only the beginning is on the page at all."""
 CHARACTERS_OF_A_LINE, LONGEST_WORD, NOT_WORTH_A_CUT = 40, 24, 60
-TURNS, MOST_TURNS = 4, 100
-"""Further turns of a conversation are folded; of thousands only the first are on the page at all."""
+TURNS, MOST_TURNS, MOST_CALLS = 4, 100, 20
+"""Further turns of a conversation are folded; of thousands only the first are on the page at all, and so are calls of one turn."""
 TITLES = KINDS | {
     PLACEHOLDER_MARK: "a placeholder that nobody filled in", CONTROL_MARK: "a mark of a chat template", SECRET_MARK: "a secret",
 }  # fmt: skip
@@ -167,7 +167,10 @@ def _found_in_calls(row: Row, marks: Sequence[Mark]) -> dict[str, str]:
 
 
 def _turn(message: Message, marks: Sequence[Mark], passed: Mapping[str, str], cut: int) -> Turn:
-    calls = [_marked(_call(call), passed) for call in message.tool_calls or ()]
+    called = message.tool_calls or []
+    calls = [_marked(_call(call), passed) for call in called[:MOST_CALLS]]
+    if len(called) > MOST_CALLS:
+        calls.append([Piece(f"… and {len(called) - MOST_CALLS:,} more")])
     return Turn(message.role, said(message.content, marks, cut), calls, message.weight == 0)
 
 

@@ -36,7 +36,7 @@ log = logging.getLogger("hone.ingest")
 FAST_BLOCK_BYTES = 4 * 1024 * 1024
 SMALLEST_BYTES = 16 * 1024 * 1024
 """Smaller files are read line by line in the time that the compiler takes where nothing of it is kept yet."""
-MAX_GAPS = 0.02
+MAX_GAPS = 0.01
 """Where rows for the careful way stand in more places than this share of all rows, their block goes whole: cutting it up costs more."""
 HASH_CHARACTERS = 64
 

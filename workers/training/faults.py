@@ -103,7 +103,7 @@ def _cut_away(looked: Looked) -> Iterator[Fault]:
     if not numbers:
         return
     have = "has its whole answer" if len(numbers) == 1 else "have their whole answers"
-    sentence = f"{_some(numbers, looked, capital=True)} {have} beyond the longest row allowed, {looked.max_length:,} tokens."
+    sentence = f"{_some(numbers, looked, capital=True)} {have} beyond the longest row allowed (max_length: {looked.max_length:,} tokens)."
     fixes = [*_longer(looked), *_left_out(looked, numbers)]
     blocking = looked.are_most(numbers) or looked.learns_nothing
     yield _fault("answers_cut", sentence, ANSWERS_CUT, numbers, param="settings.max_length", blocking=blocking, fixes=fixes)

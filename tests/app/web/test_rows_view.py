@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from app.domain.datasets import Message, Row, Split
 from app.domain.problems import Finding, Mark
 from app.services.desk_rows import Looked
-from app.web.rows_view import CUT, CUT_CALL, CUT_TURN, MOST_TURNS, Piece, line_of, said
+from app.web.rows_view import CUT, CUT_CALL, CUT_TURN, MOST_CALLS, MOST_TURNS, Piece, line_of, said
 
 
 def whole(text: str, *marks: Mark, cut: int = CUT) -> tuple[str, str]:
@@ -67,6 +67,13 @@ def test_a_long_call_is_cut() -> None:
     row = Row(row=0, split=Split.TRAIN, messages=[Message(role="user", content="Look."), calling(to="a" * 1_000)])
     [piece] = line_of(Looked(row, Finding(0)), None, 1_024).turns[1].calls[0]
     assert (len(piece.text), piece.text[-1]) == (CUT_CALL, "…")
+
+
+def test_of_many_calls_in_one_turn_only_the_first_are_drawn() -> None:
+    call = (calling(to="Ada").tool_calls or [])[0]
+    many = Message(role="assistant", content="", tool_calls=[call] * (MOST_CALLS + 1_980))
+    calls = line_of(Looked(Row(row=0, split=Split.TRAIN, messages=[many]), Finding(0)), None, 1_024).turns[0].calls
+    assert (len(calls), calls[-1]) == (MOST_CALLS + 1, [Piece("… and 1,980 more")])
 
 
 def test_of_thousands_of_turns_only_the_first_are_drawn_each_with_its_own_marks() -> None:

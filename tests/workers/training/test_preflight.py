@@ -112,7 +112,7 @@ def test_when_time_is_up_it_says_how_many_were_seen() -> None:
 def test_answers_that_are_cut_are_a_warning_until_they_are_half_of_the_rows() -> None:
     fault = only(seen(rows(), max_length=200))
     assert (fault.code, fault.blocking, fault.fixes[0].id) == ("answers_cut", False, "longer")
-    assert "beyond the longest row allowed, " in fault.sentence
+    assert "beyond the longest row allowed (max_length: " in fault.sentence
     cut = seen(rows(), max_length=200)
     assert cut.answers is not None
     assert cut.answers.sum == 4 * (20 - cut.counts.answers_cut)
