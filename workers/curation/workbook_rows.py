@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
 from app.domain.errors import Invalid
-from workers.curation.containers import FREE_BYTES, MAX_RATIO, is_the_disk
+from workers.curation.containers import DAMAGED, FREE_BYTES, MAX_RATIO, is_the_disk
 from workers.curation.dialects import looks_like_a_row
 from workers.curation.rows import Aside, RawRow
 from workers.curation.table_rows import distinct_names
@@ -24,7 +24,7 @@ MAX_SHARED_BYTES = 256 * 1024 * 1024
 """Texts that several cells share are held in memory."""
 ROWS_LOOKED_AT = 50
 EXACT_DIGITS = 15
-BROKEN = (KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, EOFError, ParseError, zipfile.BadZipFile)
+BROKEN = (*DAMAGED, KeyError, TypeError, AttributeError, IndexError, ParseError, RuntimeError)
 """What the reader of workbooks raises for files that are none."""
 Cells = list[str]
 
