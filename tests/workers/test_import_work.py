@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from app.config import Settings
-from app.db import Dataset
+from app.db import Dataset, DatasetVersion
 from app.db.session import reading, unit_of_work
 from app.domain.datasets import Mapping
 from app.domain.errors import StorageUnavailable
@@ -67,6 +67,14 @@ def state(worker: Worker, dataset_id: str) -> Dataset:
 def row_count(worker: Worker, by: Identity, dataset_id: str) -> int:
     with reading(worker.engine) as session:
         return len(Datasets(session, worker.storage, SilentQueue()).rows(by, dataset_id).items)
+
+
+def with_aside(worker: Worker, dataset: Dataset) -> tuple[DatasetVersion, list[dict[str, Any]]]:
+    """Return a dataset's version, and what was set aside of it."""
+    assert dataset.version is not None
+    aside = dataset.version.file("aside")
+    assert aside is not None
+    return dataset.version, [json.loads(line) for line in worker.storage.path(aside.sha256).read_text().splitlines()]
 
 
 def blobs(worker: Worker) -> int:
@@ -168,11 +176,8 @@ def test_rows_that_are_added_leave_what_was_set_aside_before_to_be_mended(worker
     finish(worker)
     with reading(worker.engine) as session:
         dataset = session.get_one(Dataset, dataset_id)
-        assert dataset.version is not None
-        aside = dataset.version.file("aside")
-        assert aside is not None
-        kept = [json.loads(line) for line in worker.storage.path(aside.sha256).read_text().splitlines()]
-        assert (dataset.version.rows, dataset.report["problem_count"]) == (3, 2)
+        version, kept = with_aside(worker, dataset)
+        assert (version.rows, dataset.report["problem_count"]) == (3, 2)
     assert [(row["file"], row["line"], row["text"]) for row in kept] == [(0, 3, "not json"), (1, 2, kept[1]["text"])]
 
 
@@ -190,10 +195,7 @@ def test_of_an_archive_one_row_is_mended_while_those_on_the_same_line_wait(worke
     finish(worker)
     with reading(worker.engine) as session:
         dataset = session.get_one(Dataset, dataset_id)
-        assert dataset.version is not None
-        aside = dataset.version.file("aside")
-        assert aside is not None
-        (left,) = (json.loads(line) for line in worker.storage.path(aside.sha256).read_text().splitlines())
-        assert (dataset.version.rows, dataset.report["aside"], dataset.report["problem_count"]) == (5, {"broken": 1}, 1)
+        version, (left,) = with_aside(worker, dataset)
+        assert (version.rows, dataset.report["aside"], dataset.report["problem_count"]) == (5, {"broken": 1}, 1)
         assert [problem["reason"][-12:] for problem in dataset.report["problems"]] == ["(in a.jsonl)"]
     assert (left["number"], left["text"]) == (1, "{broken a")

@@ -226,7 +226,7 @@ def _in_words(name: str) -> Iterator[None]:
     """Say what is wrong with a packed file so that its owner can do something about it."""
     try:
         yield
-    except (NotImplementedError, RuntimeError) as error:
+    except RuntimeError as error:  # how zipfile tells of a password, and of packings it does not know
         message = f"{name[-165:]} is packed in a way that cannot be read here ({error}). Unpack it and upload what is inside."
         raise Invalid(message, param="file", code="unknown_packing") from None
     except DAMAGED as error:

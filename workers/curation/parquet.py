@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 GROUP_BYTES = 16 * 1024 * 1024
 """Rows of several megabytes make smaller groups, so that memory stays bounded."""
 WIDEST_CHARACTER_BYTES = 4
-COMPRESSION = "none"
-"""Rows take about as much room as the files they come from. Packed they took two thirds of it, but as much time again to be written."""
 MESSAGE = pa.struct(
     [
         pa.field("role", pa.string()),
@@ -54,7 +52,8 @@ SCHEMA = pa.schema(
 )
 REPEATED = [f"{name}.list.element.{field.name}" for name in ("messages", "rejected") for field in MESSAGE] + ["tools", "split", "file"]
 """Columns whose values may come again and again; those of others do not, and to look for that takes time."""
-PACKING: dict[str, Any] = {"compression": COMPRESSION, "use_dictionary": REPEATED, "write_statistics": False}
+PACKING: dict[str, Any] = {"compression": "none", "use_dictionary": REPEATED, "write_statistics": False}
+"""Rows take about as much room as the files they come from. Packed they took two thirds of it, but as much time again to be written."""
 WRITTEN_AT_ONCE = 4 * 1024 * 1024
 MAX_WAITING = 2
 """So many groups at most wait to be packed, while the next one is read."""
@@ -134,8 +133,7 @@ class RowWriter:
             for group in range(file.metadata.num_row_groups):
                 table = in_schema(file.read_row_group(group))
                 self._opened().write(table)
-                for split in table.column("split").to_pylist():
-                    self.counts[Split(split)] += 1
+                add_sides(self.counts, table.column("split").to_pylist())
                 self._numbered += table.num_rows
         self._given |= set(Split)
 
@@ -277,6 +275,12 @@ def hashes_in(path: Path) -> Iterator[str]:
             yield from batch.column(0).to_pylist()
 
 
+def add_sides(counts: dict[Split, int], splits: Sequence[str]) -> None:
+    """Add rows to how many there are on each side."""
+    for split, number in Counter(splits).items():
+        counts[Split(split)] += number
+
+
 def split_anew(path: Path, splits_of: Callable[[Any], list[Split]]) -> dict[Split, int]:
     """Write a file again with other splits, which are told part by part; return how many rows each side has."""
     counts = dict.fromkeys(Split, 0)
@@ -288,8 +292,7 @@ def split_anew(path: Path, splits_of: Callable[[Any], list[Split]]) -> dict[Spli
         for group in range(file.metadata.num_row_groups):
             table = file.read_row_group(group)
             splits = splits_of(table)
-            for split in splits:
-                counts[split] += 1
+            add_sides(counts, splits)
             again.write_table(table.set_column(place, SCHEMA.field("split"), pa.array(splits, pa.string())), row_group_size=ROW_GROUP_ROWS)
     part_of(path).replace(path)
     return counts

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from app.domain.datasets import CANONICAL, ROW_GROUP_ROWS, Example, Row, Split, row_from, row_hash, side_by_hash
 from app.domain.errors import Invalid
-from workers.curation.parquet import PACKING, SCHEMA, hashes_in, part_of, split_anew
+from workers.curation.parquet import PACKING, SCHEMA, add_sides, hashes_in, part_of, split_anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,8 +71,7 @@ class VersionWriter:
         numbers = pa.array(range(self.rows, self.rows + table.num_rows), pa.int64())
         self._file.write_table(table.set_column(0, SCHEMA.field("row"), numbers), row_group_size=ROW_GROUP_ROWS)
         self.rows += table.num_rows
-        for split in table.column("split").to_pylist():
-            self.counts[Split(split)] += 1
+        add_sides(self.counts, table.column("split").to_pylist())
 
     def finish(self) -> None:
         """Give the file its name; Invalid without rows, since there would be nothing to go on with."""

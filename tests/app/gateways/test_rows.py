@@ -39,6 +39,20 @@ def said(question: str, answer: str = "Yes.", **more: object) -> Example:
 
 
 @pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files of which pages were made, or begun to be."""
+    copies: list[Path] = []
+    really = rows_of._copy
+
+    def watched(path: Path, target: object) -> None:
+        copies.append(path)
+        really(path, target)
+
+    monkeypatch.setattr(rows_of, "_copy", watched)
+    return copies
+
+
+@pytest.fixture
 def numbered(tmp_path: Path) -> RowPages:
     """Rows of three batches and two row groups, each of which names its own number."""
     return stored(tmp_path, [said(f"Question {number} of many?") for number in range(6_010)])
@@ -136,15 +150,7 @@ def test_pages_come_from_the_arrow_file_and_not_from_parquet(numbered: RowPages)
     assert first_turns(numbered, 4, 1) == ["Question 5 of many?"]
 
 
-def test_requests_that_come_together_make_the_pages_once(numbered: RowPages, monkeypatch: pytest.MonkeyPatch) -> None:
-    copies: list[Path] = []
-    really = rows_of._copy
-
-    def watched(path: Path, target: object) -> None:
-        copies.append(path)
-        really(path, target)
-
-    monkeypatch.setattr(rows_of, "_copy", watched)
+def test_requests_that_come_together_make_the_pages_once(numbered: RowPages, copies: list[Path]) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: numbered.page(10, 3), range(4)))
     assert found == [found[0]] * 4
@@ -205,18 +211,10 @@ def test_without_room_for_pages_the_rows_are_shown_all_the_same(numbered: RowPag
 
 
 def test_pages_that_turn_out_to_be_large_are_given_up_and_begun_again_once_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: list[Path]
 ) -> None:
     tools = json.dumps([{"type": "function", "function": {"name": "f", "description": "x" * 10_000}}])
     rows = stored(tmp_path, [said(f"Question {number}?", tools=tools) for number in range(1_000)])
-    copies: list[Path] = []
-    really = rows_of._copy
-
-    def watched(path: Path, target: object) -> None:
-        copies.append(path)
-        really(path, target)
-
-    monkeypatch.setattr(rows_of, "_copy", watched)
     for free, made in ((9_000_000, False), (9_000_000, False), (30_000_000, True)):
         with monkeypatch.context() as disk:
             disk.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
