@@ -1,0 +1,125 @@
+"""The step as a textbook writes it, to hold the engine against: padded rows, the model's own forward, all logits, peft's own LoRA.
+
+It shares no line with the engine: eager attention with a mask for the padding, cross-entropy over [rows, length, vocabulary], autograd.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from transformers import AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
+
+from app.domain.specs import TrainingSettings
+from workers.training.base_model import BaseModel
+from workers.training.masks import MaskedRow
+from workers.training.model import LoadedModel, load_model
+from workers.training.precision import Precision
+
+Rows = Sequence[tuple[int, MaskedRow]]
+IGNORED = -100
+RANK = 4
+LEAST_SHARE = 1e-3
+"""A tensor with less than this share of the whole gradient is held against that much: below it float32 itself has the say."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step came to: its loss per trained token, and the gradient of each trained weight."""
+
+    loss: float
+    gradients: dict[str, torch.Tensor]
+
+    def whole(self) -> torch.Tensor:
+        """Return all gradients in a row."""
+        return torch.cat([self.gradients[name].flatten().double() for name in sorted(self.gradients)])
+
+
+def engine_model(folder: Path, *, precision: str = "fp32", **settings: Any) -> LoadedModel:
+    """Load a base as a run does, with an adapter that is no longer at its beginning, where half of its gradient is zero."""
+    config = json.loads((folder / "config.json").read_text())
+    chosen = TrainingSettings.model_validate({"rank": RANK, "dropout": 0.0, **settings})
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # peft names the experts that other models would have
+        loaded = load_model(BaseModel(folder, folder.name, config), chosen, Precision(precision, "a test"), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, weight in loaded.peft.named_parameters():
+            if weight.requires_grad and "lora_B" in name:
+                weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+    return loaded
+
+
+def plain_model(folder: Path, like: LoadedModel, *, dtype: torch.dtype = torch.float32) -> PeftModel:
+    """Load the same base as transformers has it, with peft's adapter of the same weights."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
+    config = LoraConfig(
+        r=RANK,
+        lora_alpha=2 * RANK,
+        target_modules="all-linear",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+        task_type=TaskType.CAUSAL_LM,
+    )
+    with warnings.catch_warnings(action="ignore"):
+        peft = get_peft_model(model, config)
+    weights = trained_weights(like.peft)
+    with torch.no_grad():
+        for name, weight in trained_weights(peft).items():
+            weight.copy_(weights.pop(name))
+    assert not weights
+    return peft.eval()
+
+
+def trained_weights(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Return the trained weights by peft's names."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def padded_loss(model: torch.nn.Module, rows: Rows) -> torch.Tensor:
+    """Return the loss per trained token of rows padded at the end to the longest."""
+    longest = max(len(row.ids) for _, row in rows)
+    ids, labels = torch.zeros(len(rows), longest, dtype=torch.long), torch.full((len(rows), longest), IGNORED)
+    mask = torch.zeros(len(rows), longest, dtype=torch.long)
+    for index, (_, row) in enumerate(rows):
+        length = len(row.ids)
+        ids[index, :length] = torch.from_numpy(row.ids.astype(np.int64))
+        labels[index, :length] = torch.where(torch.from_numpy(row.trained), ids[index, :length], IGNORED)
+        mask[index, :length] = 1
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+    wanted = labels[:, 1:]
+    summed = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+    return summed / (wanted != IGNORED).sum()
+
+
+def step_of(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Step:
+    """Return a loss and its gradient, and leave none behind."""
+    model.zero_grad()
+    found = loss()
+    found.backward()
+    gradients = {name: torch.zeros_like(w) if w.grad is None else w.grad.clone() for name, w in trained_weights(model).items()}
+    model.zero_grad()
+    return Step(float(found.detach()), gradients)
+
+
+def reference_step(model: torch.nn.Module, rows: Rows) -> Step:
+    """Return the step that every layout has to come to."""
+    return step_of(model, lambda: padded_loss(model, rows))
+
+
+def gradient_difference(found: Step, expected: Step) -> float:
+    """Return how far the whole gradient is off, relative to its size."""
+    return float((found.whole() - expected.whole()).norm() / expected.whole().norm())
+
+
+def worst_tensor(found: Step, expected: Step) -> float:
+    """Return how far the worst single tensor's gradient is off, relative to its size."""
+    least = LEAST_SHARE * float(expected.whole().norm())
+    pairs = [(found.gradients[name].double(), wanted.double()) for name, wanted in expected.gradients.items()]
+    return max(float((one - wanted).norm()) / max(float(wanted.norm()), least) for one, wanted in pairs)
