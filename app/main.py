@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
-from app.api import compare, datasets, desk, health, metrics, openai, queues, runs, samples, webhooks, workers
+from app.api import compare, datasets, desk, health, metrics, openai, queues, run_samples, runs, samples, webhooks, workers
 from app.api import errors as api_errors
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.config import PROJECT_ROOT, Settings
@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.inference = Inference(settings.inference_url, _inference_key(settings))
     app.state.readiness = Readiness(studio, app.state.inference.is_alive)
     # /datasets/samples and /datasets/hub stand before /datasets/{id}.
-    for module in (samples, desk, datasets, compare, runs, queues, workers, webhooks, health, metrics, openai):
+    for module in (samples, desk, datasets, compare, runs, run_samples, queues, workers, webhooks, health, metrics, openai):
         app.include_router(module.router)
     site.add_pages(app, settings)
     _add_errors(app)

@@ -16,12 +16,13 @@ from app.db import EventRow, Project, Run, metrics
 from app.db.artifacts import drop, keep
 from app.db.base import utc_now
 from app.db.counters import RUN_STEPS, count
+from app.db.run_samples import enter_samples
 from app.db.runs import forget_model
 from app.db.session import after_commit, reading
 from app.domain.cards import CHAT_TEMPLATE, render_card
 from app.domain.diagnosis import DISK_FULL, STORAGE
 from app.domain.errors import NotFound
-from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Started
+from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Sample, Started
 from app.domain.holds import carried_over
 from app.domain.ids import new_id
 from app.domain.ports import Sealed
@@ -97,6 +98,7 @@ class TrainingWork:
                 if event.data.get("code") == DISK_FULL:  # the trainer tries again: room is made at the price of an older checkpoint
                     drop_checkpoints(session, worker, row, keep=1)
         _record_numbers(session, worker, row, [e for e in events if isinstance(e, Metric)])
+        enter_samples(session, row.id, [e for e in events if isinstance(e, Sample)])
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
         """Zip the adapter with its card; of work that was cut off the newest checkpoint's; None when there is neither."""

@@ -11,12 +11,13 @@ from app.db.events import EventRow
 from app.db.metrics import MetricChunk, MetricLatest, MetricPoint
 from app.db.queues import QueueRow
 from app.db.run_log import LogPiece
+from app.db.run_samples import SampleAnswer, SamplePrompt
 from app.db.runs import Run
 from app.db.webhooks import Webhook, WebhookDelivery
 from app.db.workers import WorkerRow
 
 __all__ = [
     "ApiKey", "Artifact", "AuditEntry", "Base", "CheckpointRow", "Counter", "Dataset", "DatasetFile", "DatasetVersion", "EventRow",
-    "Import", "LogPiece", "MetricChunk", "MetricLatest", "MetricPoint", "Project", "QueueRow", "Run", "User", "VersionFile",
-    "WebSession", "Webhook", "WebhookDelivery", "WorkerRow",
+    "Import", "LogPiece", "MetricChunk", "MetricLatest", "MetricPoint", "Project", "QueueRow", "Run", "SampleAnswer", "SamplePrompt",
+    "User", "VersionFile", "WebSession", "Webhook", "WebhookDelivery", "WorkerRow",
 ]  # fmt: skip

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from app.domain.datasets import Message
+
 
 class Event(BaseModel):
     """Base of all events: unknown fields are refused, so both ends stay in step."""
@@ -42,6 +44,20 @@ class Progress(Event):
     rows: int
 
 
+class Sample(Event):
+    """What the model answers to one of the run's fixed prompts at a step; at step 0 it is the base that answers."""
+
+    type: Literal["sample"] = "sample"
+    step: int
+    place: int = Field(description="Which of the prompts, from 0; the same at every step.")
+    origin: Literal["held_out", "training", "own"]
+    row: int | None = Field(None, description="The number of the prompt's row, as people call it.")
+    prompt: list[Message]
+    expected: str | None = None
+    answer: str
+    is_cut: bool = Field(False, description="The model would have gone on.")
+
+
 class Checkpoint(Event):
     """A whole, verified checkpoint lies at `path` (relative to the output folder)."""
 
@@ -75,7 +91,7 @@ class Finished(Event):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-AnyEvent = Annotated[Started | Metric | Progress | Checkpoint | Notice | Doing | Finished, Field(discriminator="type")]
+AnyEvent = Annotated[Started | Metric | Progress | Sample | Checkpoint | Notice | Doing | Finished, Field(discriminator="type")]
 ZERO = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 """A zero byte as JSON writes it; not a backslash before such letters."""
 _adapter: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from app.db import CheckpointRow, EventRow, LogPiece, MetricChunk, MetricLatest, MetricPoint, Run
+from app.db import CheckpointRow, EventRow, LogPiece, MetricChunk, MetricLatest, MetricPoint, Run, SampleAnswer, SamplePrompt
 from app.db.artifacts import drop
 from app.db.audit import CHECKPOINTS_DELETED, RUN_DELETED, note
 from app.db.checkpoints import let_go, still_there
@@ -111,7 +111,7 @@ class Removal:
         versions = {version.id: version for version in (run.version, run.eval_version) if version}
         packed = [row.artifact for row in self.session.scalars(still_there(run.id)) if row.artifact]
         take_time(self.session.connection(), REMOVAL_SECONDS)
-        for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow, LogPiece):
+        for table in (MetricPoint, MetricChunk, MetricLatest, CheckpointRow, LogPiece, SampleAnswer, SamplePrompt):
             self.session.execute(delete(table).where(table.run_id == run.id))
         self.session.execute(delete(EventRow).where(EventRow.subject_id == run.id))
         blobs = [artifact.sha256 for artifact in (adapter, *packed, *(version.artifact for version in versions.values())) if artifact]

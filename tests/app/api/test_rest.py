@@ -88,6 +88,7 @@ def test_another_projects_things_are_not_there(client: TestClient, studio: Studi
         f"runs/{run}/metrics",
         f"runs/{run}/events",
         f"runs/{run}/log",
+        f"runs/{run}/samples",
     ):
         assert client.get(f"/api/v1/{path}").status_code == 404, path
     assert client.post(f"/api/v1/runs/{run}/cancel").status_code == 404

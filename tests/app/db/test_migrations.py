@@ -21,7 +21,7 @@ from app.db.session import make_engine
 
 OWNED = {"datasets", "dataset_files", "dataset_versions", "imports", "runs", "artifacts", "api_keys", "webhooks"}
 NAMED = {"projects", "users", "events", "metric_points", "metric_chunks", "metric_latest", "checkpoints", "workers", "audit"}
-NAMED |= {"webhook_deliveries", "queues", "run_log", "counters", "version_files"}
+NAMED |= {"webhook_deliveries", "queues", "run_log", "counters", "version_files", "sample_prompts", "sample_answers"}
 
 
 def test_the_database_is_what_the_tables_say(engine: Engine) -> None:
