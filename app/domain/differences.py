@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.domain.specs import EVALUATIONS, PRESETS, Preset, TrainingSettings, settings_for
+from app.domain.specs import EVALUATIONS, NEWER, PRESETS, Preset, TrainingSettings, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ MADE_OF = {
     "base_model": "base model", "dataset": "dataset", "rows": "rows of the dataset", "eval_dataset": "held-out rows", "method": "method",
 }  # fmt: skip
 """What a run is made of beside its settings, in words; `rows` is the beginning of their hash and tells two datasets of one name apart."""
-EMPTY = {"eval_dataset": "a tenth of the dataset", "max_steps": "no limit"}
+EMPTY = {"eval_dataset": "a tenth of the dataset", "max_steps": "no limit", "lora_plus": "off"}
 """What it means when nothing is said."""
 
 
@@ -65,12 +65,15 @@ def differing_rows(specs: Sequence[Mapping[str, Any]]) -> list[DifferingRow]:
 
 def label_of(name: str) -> str:
     """Return what people call a part of a spec."""
-    return MADE_OF.get(name) or name.replace("_", " ")
+    known = TrainingSettings.model_fields.get(name)
+    return MADE_OF.get(name) or (known.title if known else None) or name.replace("_", " ")
 
 
 def chosen(settings: Mapping[str, Any], preset: Preset | None, *, total_steps: int, parameters: int | None) -> dict[str, Any]:
     """Return those of a run's settings that its preset, or its size, would not have decided in the same way."""
-    usual = settings_for(preset, {}).filled_in(training_rows=1, parameters=parameters).model_dump(mode="json")
+    tuning = {"tuning": settings.get("tuning", TrainingSettings().tuning)}  # it decides the learning rate, and is itself somebody's choice
+    decided = settings_for(preset, tuning).filled_in(training_rows=1, parameters=parameters)
+    usual = decided.model_copy(update={"tuning": TrainingSettings().tuning}).model_dump(mode="json")
     spec, own = {"settings": settings, "total_steps": total_steps}, PRESETS[preset or Preset.BALANCED]
     left_open = {name for name in settings if name not in own and _follows(name, spec)}
     return {name: value for name, value in settings.items() if name not in left_open and value is not None and value != usual.get(name)}
@@ -87,11 +90,14 @@ def _follows(name: str, spec: Mapping[str, Any]) -> bool:
 
 
 def _told(spec: Mapping[str, Any]) -> dict[str, str]:
-    values = {name: spec.get(name) for name in MADE_OF} | dict(spec.get("settings", {}))
-    return {name: _words(name, value) for name, value in values.items()}
+    values = {name: spec.get(name) for name in MADE_OF} | NEWER | dict(spec.get("settings", {}))
+    return {name: words_for(name, value) for name, value in values.items()}
 
 
-def _words(name: str, value: Any) -> str:
+def words_for(name: str, value: Any) -> str:
+    """Return a value of a part of a spec as people read and type it."""
     if value is None:
         return EMPTY.get(name, "–")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from app.domain.errors import Invalid
 from app.domain.labels import Notes, Tags
 from app.domain.queueing import Priority
 from app.domain.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STARTER = "hone-starter"
 MAX_STEPS = 1_000_000_000
@@ -42,8 +45,10 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    tuning: Literal["lora", "qlora"] = Field(
-        "lora", description="LoRA trains a small adapter beside the frozen base; QLoRA also holds the base in 4 bits (NF4) to save memory."
+    tuning: Literal["lora", "qlora", "full"] = Field(
+        "lora",
+        description="LoRA trains a small adapter beside the frozen base; QLoRA also holds the base in 4 bits (NF4) to save memory; "
+        "full trains every weight of the base, takes several times the memory, and makes a whole model.",
     )
     epochs: Annotated[float, Field(gt=0, le=1000)] = Field(6, description="How many times each example is seen.")
     max_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = Field(
@@ -51,13 +56,28 @@ class TrainingSettings(BaseModel):
     )
     batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(8, description="Examples per optimiser step.")
     learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = Field(
-        "auto", description="How far each step moves the adapter; auto takes 0.0002, and 0.002 for bases under 50 million parameters."
+        "auto",
+        description="How far each step moves the weights; auto takes 0.0002, for full tuning 0.00002; ten times that for bases under "
+        "50 million parameters.",
     )
     rank: Annotated[int, Field(ge=1, le=512)] = Field(16, description="How many directions the adapter may change; 16 suits most.")
     alpha: Annotated[float, Field(gt=0, le=4096)] | Auto = Field(
         "auto", description="How strongly the adapter acts; auto is twice the rank."
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Share of adapter inputs dropped at random while training.")
+    adapter: Literal["lora", "dora"] = Field(
+        "lora",
+        title="Kind of adapter",
+        description="DoRA also learns how long each row of a weight is: sometimes better at low ranks, always slower.",
+    )
+    rslora: bool = Field(
+        False, title="rsLoRA", description="Scales the adapter by alpha over the root of its rank, so that high ranks (64 and more) count."
+    )
+    lora_plus: Annotated[float, Field(ge=1, le=1024)] | None = Field(
+        None,
+        title="LoRA+",
+        description="How many times as fast the adapter's second matrix (B) learns as its first; 16 is usual, with a lower learning rate.",
+    )
     max_length: Annotated[int, Field(ge=16, le=1_048_576)] = Field(
         1024, description="Longest example in tokens; what is beyond is cut off."
     )
@@ -70,14 +90,23 @@ class TrainingSettings(BaseModel):
     )
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="How the learning rate falls over the run.")
     warmup_ratio: Annotated[float, Field(ge=0, le=0.5)] = Field(0.05, description="Share of the steps in which the learning rate rises.")
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="Pulls the adapter's weights towards zero.")
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="Pulls the trained weights towards zero.")
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="What pulls at the adapter harder than this in one step is weakened to it; 1 suits most."
+        1.0, description="What pulls at the weights harder than this in one step is weakened to it; 1 suits most."
     )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(0, description="The same seed gives the same run.")
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="Where to train; auto takes a GPU if the worker has one.")
     micro_batch_size: Annotated[int, Field(ge=1, le=4096)] | Auto = Field(
         "auto", description="Examples computed at once; smaller saves memory and changes nothing else."
+    )
+    gradient_checkpointing: Annotated[int, Field(ge=0, le=4096)] | Auto = Field(
+        "auto",
+        description="In so many layers results are computed twice rather than kept; it saves memory and changes nothing else.",
+    )
+    optimiser: Literal["auto", "adamw", "adamw_8bit", "paged_adamw_8bit"] = Field(
+        "auto",
+        description="AdamW in float32 or with its state in 8 bits; paged also lets a GPU's state move to the machine's memory. "
+        "Auto takes the paged one for QLoRA on a GPU, else AdamW.",
     )
     eval_every_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | Auto = Field(
         "auto", description="Steps between checks on held-out rows; auto is about eight checks a run."
@@ -86,19 +115,24 @@ class TrainingSettings(BaseModel):
         "auto", description="Steps between checkpoints; auto saves at least every two minutes of training."
     )
 
-    @model_validator(mode="before")
+    @field_validator("dropout", "adapter", "rslora", "lora_plus")
     @classmethod
-    def _full_is_not_offered(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("tuning") == "full":
-            message = "Full fine-tuning is not offered yet; choose lora or qlora."
+    def _full_tuning_has_no_adapter(cls, value: Any, given: ValidationInfo) -> Any:
+        if given.data.get("tuning") == "full" and value not in {None, 0, "lora"}:  # 0 is also False
+            message = "full fine-tuning has no adapter to set this for; leave it out, or choose lora or qlora as tuning."
             raise ValueError(message)
-        return given
+        return value
 
     @model_validator(mode="after")
     def _alpha_is_twice_the_rank(self) -> Self:
         if self.alpha == "auto":
             object.__setattr__(self, "alpha", 2.0 * self.rank)
         return self
+
+    @property
+    def in_words(self) -> str:
+        """What is trained, in a few words."""
+        return tuning_words(self.model_dump())
 
     def total_steps(self, training_rows: int) -> int:
         """Return the number of optimiser steps over `training_rows` rows, or raise Invalid for more than anybody trains."""
@@ -113,14 +147,39 @@ class TrainingSettings(BaseModel):
         decided: dict[str, Any] = {}
         steps = self.total_steps(training_rows)
         if self.learning_rate == "auto" and parameters is not None:
-            decided["learning_rate"] = 2e-3 if parameters < SMALL_BASE else 2e-4
+            usual = 2e-5 if self.tuning == "full" else 2e-4
+            decided["learning_rate"] = usual * SMALL_BASE_FASTER if parameters < SMALL_BASE else usual
         if self.eval_every_steps == "auto":
             decided["eval_every_steps"] = max(1, math.ceil(steps / EVALUATIONS))
         return self.model_copy(update=decided)
 
 
-SMALL_BASE = 50_000_000
-"""Bases under this many parameters want a much higher learning rate (measured, docs/presets.md)."""
+NEWER: dict[str, Any] = {
+    "chat_template": "auto",
+    "adapter": "lora",
+    "rslora": False,
+    "lora_plus": None,
+    "optimiser": "auto",
+    "gradient_checkpointing": "auto",
+}
+"""Settings that came later, and what stands for their absence: runs and checkpoints from before know nothing of them."""
+SMALL_BASE, SMALL_BASE_FASTER = 50_000_000, 10
+"""Bases under this many parameters want a learning rate so many times as high (measured, docs/presets.md)."""
+
+
+def tuning_words(settings: Mapping[str, Any]) -> str:
+    """Return what a run with these settings trains, in a few words."""
+    if settings["tuning"] == "full":
+        return "full tuning"
+    kind = {"lora": "LoRA", "dora": "DoRA"}[settings.get("adapter", "lora")] + "+" * bool(settings.get("lora_plus"))
+    words = f"{'Q' * (settings['tuning'] == 'qlora')}{kind}, rank {settings['rank']}"
+    return f"{words} (rsLoRA)" if settings.get("rslora") else words
+
+
+def setting_label(name: str) -> str:
+    """Return what people call a setting."""
+    known = TrainingSettings.model_fields.get(name)
+    return (known.title if known else None) or name.replace("_", " ").capitalize()
 
 
 class TrainingSpec(BaseModel):

@@ -11,11 +11,11 @@ import yaml
 from pydantic import ValidationError
 
 from app.domain.datasets import DatasetStatus
-from app.domain.differences import differences
+from app.domain.differences import differences, words_for
 from app.domain.errors import Invalid, NotFound, StudioError
 from app.domain.labels import split_tags
 from app.domain.queueing import Priority, priority_of
-from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, settings_for
+from app.domain.specs import PRESETS, STARTER, Preset, RunRequest, TrainingSettings, setting_label, settings_for
 from app.services.clones import dataset_of, own_settings, preset_of
 from app.services.lineage import comparable, described
 from app.web import preflight_view
@@ -127,7 +127,7 @@ def all_settings() -> list[Setting]:
     return [
         Setting(
             name,
-            name.replace("_", " ").capitalize(),
+            setting_label(name),
             info.description or "",
             _placeholder(name, info.default),
             _is_by_preset(name),
@@ -144,11 +144,13 @@ def _is_by_preset(name: str) -> bool:
 def _placeholder(name: str, default: Any) -> str:
     if _is_by_preset(name):
         return ", ".join(f"{preset} {settings[name]}" for preset, settings in PRESETS.items())
-    return "no limit" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
+    return words_for(name, default)
 
 
 def _options(annotation: Any) -> tuple[str, ...]:
     """Return the choices of a closed set; none for numbers, even those that may also be `auto`."""
+    if annotation is bool:
+        return ("yes", "no")
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     parts = get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else ()
@@ -233,7 +235,7 @@ def _missing(form: Form, datasets: Sequence[Dataset], chosen: Dataset | None) ->
 def field_label(name: str) -> str:
     """Return what a field is called on the page."""
     special = {"base_model": "The base model", "dataset_id": "The dataset", "eval_dataset_id": "The held-out dataset", "name": "The name"}
-    return special.get(name) or name.replace("_", " ").capitalize()
+    return special.get(name) or setting_label(name)
 
 
 def _missing_data(datasets: Sequence[Dataset]) -> Missing:
@@ -270,7 +272,7 @@ def look_key(draft: Draft) -> str:
 def values_like(visit: Visit, run: Run) -> dict[str, str]:
     """Return the form's fields for a new run like an earlier one: only what differs from its preset is filled in."""
     differing = own_settings(run, visit.studio.bases)
-    return {name: str(value) for name, value in differing.items()} | {
+    return {name: words_for(name, value) for name, value in differing.items()} | {
         "name": visit.runs.free_name(visit.identity, run.name), "base_model": run.base_model, "preset": preset_of(run),
         "cloned_from": run.id, "priority": priority_of(run.priority) if run.priority else "",
         "tags": ", ".join(run.tags), "dataset_id": dataset_of(run.version) or "", "eval_dataset_id": dataset_of(run.eval_version) or "",

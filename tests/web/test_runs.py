@@ -69,6 +69,17 @@ def test_what_is_wrong_stands_beside_the_field_while_it_is_typed(browser: TestCl
     assert 'id="run-head" hx-swap-oob="outerMorph"' in form
 
 
+def test_settings_that_do_not_go_together_are_told_beside_the_field(browser: TestClient, sample: Sample) -> None:
+    fields = {"dataset_id": sample.datasets["ready"], "tuning": "full", "rslora": "yes"}
+    answer = browser.post("/runs", data=fields)
+    assert answer.status_code == 422
+    assert "Full fine-tuning has no adapter to set this for" in answer.text.partition('id="rslora-error"')[2].partition("</span>")[0]
+    assert '<option value="yes" selected>yes</option>' in answer.text
+    card = browser.get("/runs/new", params=fields | {"rslora": "no"}, headers=part("run_card")).text
+    assert "full tuning" in card
+    assert "Start training" in card
+
+
 def test_the_button_names_what_is_missing(browser: TestClient, empty: TestClient, studio: Studio) -> None:
     assert "Upload a file of examples</a>" in empty.get("/runs/new").text
     with unit_of_work(studio.engine) as session:

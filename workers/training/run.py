@@ -14,7 +14,7 @@ from app.domain.cards import Lineage
 from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.errors import Conflict
 from app.domain.events import Finished
-from app.domain.specs import TrainingSettings
+from app.domain.specs import NEWER, TrainingSettings
 from workers.training.adapter import publish_adapter, read_weights, write_adapter
 from workers.training.batches import DataOrder
 from workers.training.budget import Budget
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
 
 BYTES_PER_WEIGHT = 12
 """What a checkpoint holds of each trained weight: itself and AdamW's two moments, in float32."""
-NEWER = {"chat_template": "auto"}
-"""Settings that came later, and what stands for their absence: checkpoints from before know nothing of them."""
-MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "device", "precision"}
+MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "gradient_checkpointing", "device", "precision"}
 """Settings that change nothing a checkpoint depends on; the precision is the checkpoint's own, whatever they say."""
 
 
@@ -193,11 +191,10 @@ class Run:
 
     def _announce(self, loop: StepLoop, material: Material) -> None:
         settings, model = self._settings, loop.model
-        words = {"lora": "LoRA", "qlora": "QLoRA"}[settings.tuning]
         place = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "the CPU"
         begun = f" from step {loop.standing.step}" if loop.standing.step else ""
         message = (
-            f"Training {self._job.base.name} with {words}, rank {settings.rank}, on {len(loop.rows)} rows{begun}: "
+            f"Training {self._job.base.name} with {settings.in_words}, on {len(loop.rows)} rows{begun}: "
             f"{self._total_steps} steps on {place} in {self._precision.name}."
         )
         data: dict[str, Any] = {

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.domain.differences import Difference, chosen, differences, differing_rows
-from app.domain.specs import Preset, TrainingSettings, settings_for
+from app.domain.specs import NEWER, Preset, TrainingSettings, settings_for
 
 
 def spec(*, rows: int = 160, **given: Any) -> dict[str, Any]:
@@ -69,3 +69,15 @@ def test_other_rows_are_told_only_of_a_dataset_of_the_same_name() -> None:
     before = spec() | {"rows": "5f2a"}
     assert [d.label for d in differences(before, spec() | {"rows": "91c0"})] == ["rows of the dataset"]
     assert [d.label for d in differences(before, spec() | {"rows": "91c0", "dataset": "calls"})] == ["dataset"]
+
+
+def test_settings_that_came_later_are_what_they_are_when_nobody_chooses() -> None:
+    older = spec()
+    older["settings"] = {name: value for name, value in older["settings"].items() if name not in NEWER}
+    assert differences(older, spec()) == []
+    assert differences(older, spec(rslora=True)) == [Difference("rslora", "rsLoRA", "no", "yes")]
+
+
+def test_the_learning_rate_of_full_tuning_is_nobody_s_choice() -> None:
+    told = spec(tuning="full")["settings"]
+    assert chosen(told, Preset.BALANCED, total_steps=120, parameters=6_000_000) == {"tuning": "full"}

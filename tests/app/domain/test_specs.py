@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.domain.errors import Invalid
-from app.domain.specs import Preset, TrainingSettings, settings_for
+from app.domain.specs import NEWER, Preset, RunRequest, TrainingSettings, parse_settings, settings_for
 
 
 def test_no_preset_is_balanced_and_settings_go_over_it() -> None:
@@ -33,16 +33,53 @@ def test_small_bases_learn_faster_and_unknown_ones_wait() -> None:
     assert settings.filled_in(training_rows=100, parameters=6_000_000).learning_rate == 2e-3
     assert settings.filled_in(training_rows=100, parameters=600_000_000).learning_rate == 2e-4
     assert settings.filled_in(training_rows=100, parameters=None).learning_rate == "auto"
+    whole = TrainingSettings(tuning="full")
+    assert whole.filled_in(training_rows=100, parameters=600_000_000).learning_rate == 2e-5
     assert settings.filled_in(training_rows=800, parameters=None).eval_every_steps == 75
 
 
-@pytest.mark.parametrize("given", [{"lr": 1}, {"tuning": "full"}, {"rank": 0}, {"epochs": 0}, {"learning_rate": "fast"}, {"device": "tpu"}])
+@pytest.mark.parametrize(
+    "given", [{"lr": 1}, {"tuning": "whole"}, {"lora_plus": 0.5}, {"rank": 0}, {"epochs": 0}, {"learning_rate": "fast"}, {"device": "tpu"}]
+)
 def test_nonsense_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         TrainingSettings.model_validate(given)
 
 
-ENDLESS = ["epochs", "learning_rate", "alpha", "dropout", "warmup_ratio", "weight_decay", "max_grad_norm"]
+@pytest.mark.parametrize("given", [{"adapter": "dora"}, {"rslora": True}, {"lora_plus": 16}, {"dropout": 0.1}])
+def test_full_tuning_refuses_what_only_an_adapter_has_and_names_it(given: dict[str, object]) -> None:
+    assert settings_for(None, {"tuning": "qlora", **given}).tuning == "qlora"
+    request = RunRequest(name="n", base_model="b", dataset_id="d", settings={"tuning": "full", **given})
+    with pytest.raises(Invalid) as refused:
+        parse_settings(request)
+    assert refused.value.param == f"settings.{next(iter(given))}"
+    assert "full fine-tuning has no adapter" in refused.value.message
+
+
+def test_full_tuning_takes_every_default_and_what_was_filled_in() -> None:
+    settings = settings_for(None, {"tuning": "full"})
+    assert TrainingSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "LoRA, rank 16"),
+        ({"tuning": "qlora", "adapter": "dora"}, "QDoRA, rank 16"),
+        ({"rslora": True, "lora_plus": 16, "rank": 64}, "LoRA+, rank 64 (rsLoRA)"),
+        ({"tuning": "full"}, "full tuning"),
+    ],
+)
+def test_what_is_trained_is_told_in_a_few_words(given: dict[str, object], words: str) -> None:
+    assert TrainingSettings.model_validate(given).in_words == words
+
+
+def test_what_stands_for_the_absence_of_a_newer_setting_is_its_default() -> None:
+    told = TrainingSettings().model_dump()
+    assert {name: told[name] for name in NEWER} == NEWER
+
+
+ENDLESS = ["epochs", "learning_rate", "alpha", "dropout", "warmup_ratio", "weight_decay", "max_grad_norm", "lora_plus"]
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
