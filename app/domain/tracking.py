@@ -1,0 +1,71 @@
+"""Which trackers get a run's numbers besides the studio, and what they are told of it: numbers and settings, never rows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.domain.events import Started
+
+
+class Tracker(StrEnum):
+    """A service or a library that draws curves; TensorBoard's files are written in any case."""
+
+    TRACKIO = "trackio"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+
+    @property
+    def words(self) -> str:
+        """Return what people call it."""
+        return WORDS[self]
+
+
+WORDS = {Tracker.TRACKIO: "trackio", Tracker.WANDB: "Weights & Biases", Tracker.MLFLOW: "MLflow"}
+PROJECT = "hone"
+"""What runs are filed under where the tracker's own variables name nothing else."""
+TOLD = (
+    "base", "dataset", "method", "device", "precision", "trainable_parameters", "total_parameters", "rows", "held_out_rows", "total_steps",
+    "max_length", "template",
+)  # fmt: skip
+"""What of a start's figures goes out beside the settings. All else stays here: folders of this machine, texts, what comes later."""
+
+
+class Tracking(BaseModel):
+    """Where one run's numbers go, and under what name; `run_id` is the same for all attempts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trackers: tuple[Tracker, ...] = ()
+    run_id: str = ""
+    name: str = ""
+    dataset: str = ""
+    """Its file's name alone."""
+
+
+def trackers_named(listed: str) -> tuple[Tracker, ...]:
+    """Return the trackers of a list with commas; ValueError, in words, for one there is not."""
+    names = dict.fromkeys(name.strip().lower() for name in listed.split(",") if name.strip())
+    unknown = [name for name in names if name not in set(Tracker)]
+    if unknown:
+        raise ValueError(f"there is no tracker {unknown[0]!r}; there are {', '.join(Tracker)} (TensorBoard's files are always written)")
+    return tuple(Tracker(name) for name in names)
+
+
+def configuration_of(started: Started) -> dict[str, Any]:
+    """Return what a tracker is told of a run as it begins: its settings, and of what was found only what is listed here."""
+    told = {name: started.data[name] for name in TOLD if name in started.data}
+    return told | {name: value for name, value in settings_of(started.data).items() if value is not None}
+
+
+def settings_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings among a start's figures, each with a plain value."""
+    settings = facts.get("settings")
+    if not isinstance(settings, dict):
+        return {}
+    return {name: value if isinstance(value, bool | int | float | str | None) else str(value) for name, value in settings.items()}
