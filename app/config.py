@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.domain.tracking import Tracker, trackers_named
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """Templates, static files, migrations and the bundled model lie beside the packages (an editable install or the image)."""
 LEAST_KEY_CHARACTERS = 32
@@ -64,6 +66,9 @@ class Settings(BaseSettings):
     root_path: str = Field("", description="Path under which a reverse proxy serves Hone, e.g. /hone; it may strip it or pass it on.")
 
     @field_validator("secret_key")
+    trackers: str = Field(
+        "", description="Where runs' numbers also go, separated by commas: trackio, wandb, mlflow. TensorBoard's files are always written."
+    )
     @classmethod
     def _is_long(cls, given: SecretStr | None) -> SecretStr | None:
         parts = _parts(given.get_secret_value()) if given else []
@@ -98,6 +103,11 @@ class Settings(BaseSettings):
     @field_validator("root_path")
     @classmethod
     def _is_plain(cls, root: str) -> str:
+    @field_validator("trackers")
+    @classmethod
+    def _are_trackers(cls, listed: str) -> str:
+        return ",".join(trackers_named(listed))
+
         if not ROOT_PATH.fullmatch(root):
             message = f"{root!r} is no such path: it begins with / and does not end with one, of letters, digits, - and _, e.g. /hone"
             raise ValueError(message)
@@ -158,6 +168,11 @@ class Settings(BaseSettings):
     @property
     def trusted_hosts(self) -> list[str]:
         """Return the Host headers answered to (against DNS rebinding)."""
+    @property
+    def tracked_by(self) -> tuple[Tracker, ...]:
+        """Return the trackers of HONE_TRACKERS."""
+        return trackers_named(self.trackers)
+
         extra = _parts(self.allowed_hosts)
         return [*extra, *OWN_HOSTS] if extra or self.is_loopback else ["*"]
 

@@ -22,7 +22,9 @@ from workers.inference import __main__ as inference
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {f"HONE_{field.upper()}" for field in Settings.model_fields}
 OF_WORKERS = {"HONE_TRAINER_THREADS", "HONE_INFERENCE_THREADS"}
-FOREIGN = {"HF_HOME", "HF_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB"}
+FOREIGN = {"HF_HOME", "HF_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB"} | {
+    "WANDB_API_KEY", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "TRACKIO_SERVER_URL", "TRACKIO_WRITE_TOKEN",
+}  # fmt: skip
 SETTLED = {"HONE_STORAGE_URL", "HONE_CACHE_BYTES", "HONE_WORKERS", "HONE_PORT"}
 """What the set-up decides by itself: files lie on the volume and need no cache, workers are services, the port is published."""
 COMPOSED = {"migrate", "web", "worker-cpu", "worker-gpu", "worker-gpu-less", "inference"}
