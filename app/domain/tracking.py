@@ -59,8 +59,9 @@ def trackers_named(listed: str) -> tuple[Tracker, ...]:
 
 def configuration_of(started: Started) -> dict[str, Any]:
     """Return what a tracker is told of a run as it begins: its settings, and of what was found only what is listed here."""
-    told = {name: started.data[name] for name in TOLD if name in started.data}
-    return told | {name: value for name, value in settings_of(started.data).items() if value is not None}
+    wished = {name: value for name, value in settings_of(started.data).items() if value is not None}
+    # What was found goes over what was wished: a device is `cpu`, no longer `auto`.
+    return wished | {name: started.data[name] for name in TOLD if name in started.data}
 
 
 def settings_of(facts: Mapping[str, Any]) -> dict[str, Any]:
