@@ -32,7 +32,7 @@ NEVER = 1_000_000
 def main() -> None:
     """Train and print the figures."""
     wanted = _arguments()
-    train._set_threads()  # noqa: SLF001 - the run's own, which must stand before torch is imported
+    train.set_threads()  # before torch is imported
     with tempfile.TemporaryDirectory() as name, redirect_stdout(sys.stderr):
         figures = _measured(wanted, Path(name))
     print(json.dumps(figures))
@@ -73,7 +73,7 @@ def _measured(wanted: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run the trainer in this process and return what it came to."""
     from bench.peers.start import Clock, draw_adapters
     from workers.training import run
-    from workers.training.batches import DataOrder
+    from workers.training.order import DataOrder
 
     clock = Clock()
 

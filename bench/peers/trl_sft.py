@@ -50,11 +50,11 @@ def main() -> None:
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     trainer.train()
-    micro, steps = _micro(wanted), len(clock.ends)
+    steps = len(clock.ends)
     rows_in = [1] * (wanted.batch * wanted.steps)
     if wanted.packing:  # how many rows each pack holds
         rows_in = [len(lengths) for lengths in trainer.train_dataset["seq_lengths"]]
-    per_step = micro if wanted.packing else wanted.batch
+    per_step = _sequences(wanted)
     rows = sum(rows_in[place % len(rows_in)] for place in range(per_step, per_step * steps))
     logged = trainer.state.log_history
     figures = {
@@ -85,9 +85,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _micro(wanted: argparse.Namespace) -> int:
-    whole = max(1, wanted.batch // PACKS) if wanted.packing else wanted.batch
-    return int(wanted.micro_batch or whole)
+def _sequences(wanted: argparse.Namespace) -> int:
+    """Return how many sequences a step covers: rows, or packs of them."""
+    rows: int = wanted.batch
+    return max(1, rows // PACKS) if wanted.packing else rows
 
 
 def _model(wanted: argparse.Namespace, *, cuda: bool) -> Any:
@@ -104,11 +105,12 @@ def _model(wanted: argparse.Namespace, *, cuda: bool) -> Any:
 
 
 def _trainer(wanted: argparse.Namespace, clock: Clock, *, cuda: bool) -> Any:
-    micro = _micro(wanted)
+    sequences = _sequences(wanted)
+    micro = wanted.micro_batch or sequences
     settings: Any = SFTConfig(
         output_dir=tempfile.mkdtemp(),
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=1 if wanted.packing else wanted.batch // micro,
+        gradient_accumulation_steps=sequences // micro,
         max_steps=wanted.steps,
         learning_rate=wanted.lr,
         lr_scheduler_type="constant",

@@ -1,0 +1,154 @@
+"""Training against trl's SFTTrainer: the same model, rows and steps, in turns, each in a process of its own.
+
+    python -m bench.train_vs_trl                                                 # the table, kept in bench/results/train_*.json
+    python -m bench.train_vs_trl --model M --rows R.jsonl --batch 16 --steps 8 --precision bf16 [--qlora] [--peer tuned|default|packing]
+
+Rows a second of the steps after the first, as medians of the repeats. The losses and the gradients' norms of both sides must agree,
+or the benchmark fails: a speed that trains something else is none. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.models import SHAPES, make_model, make_rows
+from bench.parity import parity
+from bench.results_file import FOLDER, keep, machine, versions
+from bench.trl_settings import ROOT, Work, fastest_settings, run_side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MADE = ROOT / "var" / "bench"
+"""Where the models and rows of the table are kept between measurements."""
+MEMORY = FOLDER / "trl_settings.json"
+OURS, TRL = "bench.peers.hone_sft", "bench.peers.trl_sft"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: what is trained, against which settings of the peer, and the ratio that has to be reached."""
+
+    name: str
+    shape: str
+    rows: str
+    peer: str
+    floor: float
+    steps: int
+    precision: str = "bf16"
+
+
+TABLE = [
+    Line("shared_prefix_6m", "6m", "shared-prefix", "tuned", 7.0, steps=8),
+    Line("shared_prefix_135m", "135m", "shared-prefix", "tuned", 7.0, steps=2),
+    Line("plain_6m", "6m", "plain", "tuned", 2.0, steps=8),
+    Line("plain_6m_packing", "6m", "plain", "packing", 1.8, steps=8),
+    Line("plain_135m_default", "135m", "plain", "default", 3.5, steps=3),
+    Line("plain_135m", "135m", "plain", "tuned", 2.5, steps=3),
+]
+"""A step of the larger shape takes minutes on the peer's side, so there are few of them."""
+
+
+def main() -> None:
+    """Measure what was asked for, or the table."""
+    wanted = _arguments()
+    if wanted.model is not None:
+        work = Work(wanted.model, wanted.rows, wanted.batch, wanted.steps, wanted.precision, wanted.qlora, wanted.cpu)
+        found = compared(work, wanted.peer, wanted.repeats)
+        print(json.dumps(found))
+        sys.exit(0 if found["parity"] is None or found["parity"]["holds"] else 1)
+    lines = [line for line in TABLE if not wanted.only or line.name in wanted.only]
+    found_lines = {line.name: measured(line, wanted.repeats) for line in lines}
+    print(json.dumps({name: {key: found[key] for key in ("ratio", "floor", "parity")} for name, found in found_lines.items()}))
+    sys.exit(0 if all(found["holds"] for found in found_lines.values()) else 1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--rows", type=Path)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
+    parser.add_argument("--qlora", action="store_true")
+    parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
+    parser.add_argument("--peer", choices=["tuned", "default", "packing"], default="tuned")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="the last line is JSON with or without it")
+    parser.add_argument("--only", nargs="*", choices=[line.name for line in TABLE], help="lines of the table")
+    wanted = parser.parse_args()
+    if (wanted.model is None) != (wanted.rows is None):
+        parser.error("--model and --rows go together.")
+    return wanted
+
+
+def measured(line: Line, repeats: int) -> dict[str, Any]:
+    """Make what a line needs, measure it, keep it."""
+    model, rows = MADE / line.shape, MADE / f"{line.rows}.jsonl"
+    MADE.mkdir(parents=True, exist_ok=True)
+    if not (model / "model.safetensors").exists():
+        make_model(model, SHAPES[line.shape])
+    make_rows(rows, line.rows)
+    found = compared(Work(model, rows, steps=line.steps, precision=line.precision, cpu=True), line.peer, repeats)
+    found |= {"floor": line.floor, "holds": found["ratio"] >= line.floor and (found["parity"] is None or found["parity"]["holds"])}
+    print(f"{line.name}: {found['ratio']:.2f} times trl ({line.peer}); kept in {keep(f'train_{line.name}', found).name}")
+    return found
+
+
+def compared(work: Work, peer: str, repeats: int) -> dict[str, Any]:
+    """Run both sides in turns and return their medians, and our rows a second over the peer's."""
+    settings = fastest_settings(work, peer, MEMORY)
+    pairs = []
+    for number in range(repeats):
+        sides = [(OURS, work.arguments()), (TRL, [*work.arguments(), *settings])]
+        found = [run_side(*side) for side in (sides if number % 2 else sides[::-1])]
+        pairs.append(tuple(found if number % 2 else found[::-1]))
+        print(f"  {number + 1}/{repeats}: " + " against ".join(f"{side['rows_per_second']:.2f}" for side in pairs[-1]), file=sys.stderr)
+    ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
+    return {
+        "ratio": round(median(ours, "rows_per_second") / median(theirs, "rows_per_second"), 3),
+        "ratio_cpu_seconds": round(per_row(theirs) / per_row(ours), 3),
+        "work": {"model": work.model.name, "rows": work.rows.name, "batch": work.batch, "steps": work.steps}
+        | {"precision": work.precision, "qlora": work.qlora, "repeats": repeats},
+        "ours": summary(ours),
+        "peer": summary(theirs) | {"chosen": peer, "settings": " ".join(settings), "name": theirs[0]["peer"]},
+        # With packing a step holds other rows, so its losses are others too.
+        "parity": None if peer == "packing" else parity(ours[0], theirs[0], work.precision),
+        "losses": {"ours": ours[0]["losses"], "peer": theirs[0]["losses"]},
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return medians of one side's runs, and how far they lay apart."""
+    speeds = sorted(run["rows_per_second"] for run in runs)
+    told = runs[0].get("told")
+    return {
+        "rows_per_second": median(runs, "rows_per_second"),
+        "spread": [speeds[0], speeds[-1]],
+        "seconds": median(runs, "seconds"),
+        "cpu_seconds": median(runs, "cpu_seconds"),
+        "steps_timed": runs[0]["steps_timed"],
+        "gradient_norms": runs[0]["gradient_norms"],
+    } | ({"told": told} if told else {})
+
+
+def median(runs: Sequence[dict[str, Any]], name: str) -> float:
+    """Return the median of a figure."""
+    return round(float(statistics.median(run[name] for run in runs)), 4)
+
+
+def per_row(runs: Sequence[dict[str, Any]]) -> float:
+    """Return the median of the CPU's seconds for a row."""
+    return float(statistics.median(run["cpu_seconds"] / (run["rows_per_second"] * run["seconds"]) for run in runs))
+
+
+if __name__ == "__main__":
+    main()

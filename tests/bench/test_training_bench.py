@@ -1,0 +1,102 @@
+"""The training benchmark compares the same work, and refuses to compare anything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench import train_vs_trl, trl_settings
+from bench.models import SHAPES, make_model
+from bench.parity import parity
+from bench.peers.start import draw_adapters
+from bench.trl_settings import Work, candidates, fastest_settings
+from tests.workers.training.tiny import TEXTS, write_rows
+
+
+def side(losses: list[float], norms: list[float], speed: float = 4.0) -> dict[str, Any]:
+    seconds = 16 / speed
+    return {
+        "losses": losses, "gradient_norms": norms, "rows_per_second": speed, "seconds": seconds, "cpu_seconds": 2 * seconds,
+        "steps_timed": 1, "peer": "a trainer",
+    }  # fmt: skip
+
+
+def test_parity_holds_for_the_same_curve_and_for_no_other() -> None:
+    ours = side([8.42399, 8.32312], [1.37, 1.16])
+    assert parity(ours, side([8.42397, 8.32301], [1.375, 1.165]), "bf16")["holds"]
+    assert not parity(ours, side([8.42397, 8.32301], [1.375, 1.165]), "fp32")["holds"]
+    assert not parity(ours, side([8.46, 8.32301], [1.37, 1.16]), "bf16")["holds"]
+    assert not parity(ours, side([8.42397, 8.21], [1.37, 1.16]), "bf16")["holds"]
+    # A loss can look right where nothing is learnt.
+    assert not parity(ours, side([8.42397, 8.32301], [0.0, 0.0]), "bf16")["holds"]
+    with pytest.raises(ValueError, match="zip"):
+        parity(ours, side([8.42397], [1.37]), "bf16")
+
+
+def test_adapters_of_two_sides_begin_alike() -> None:
+    def drawn() -> torch.Tensor:
+        weights = {name: torch.nn.Parameter(torch.zeros(4, 16)) for name in ("layer.lora_A.default.weight", "layer.lora_B.default.weight")}
+        draw_adapters(weights.items())
+        assert not weights["layer.lora_B.default.weight"].any()
+        return weights["layer.lora_A.default.weight"].detach()
+
+    assert torch.equal(drawn(), drawn())
+    assert 0.2 < float(drawn().abs().max()) <= 0.25
+
+
+def test_every_candidate_covers_the_whole_step() -> None:
+    sizes = [int(extra[extra.index("--micro-batch") + 1]) for extra in candidates("tuned", 12, "fp32")]
+    assert sizes == [4, 2, 1]
+    assert len(candidates("tuned", 16, "bf16")) == 10
+    assert all("--packing" in extra for extra in candidates("packing", 16, "bf16"))
+
+
+def test_the_peer_s_fastest_setting_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("")
+    asked: list[list[str]] = []
+
+    def run_side(_module: str, arguments: list[str]) -> dict[str, Any]:
+        asked.append(arguments)
+        return {"rows_per_second": 9.0 if "4" in arguments[-2:] else 5.0}
+
+    monkeypatch.setattr(trl_settings, "run_side", run_side)
+    work, memory = Work(tmp_path, rows, precision="fp32"), tmp_path / "memory.json"
+    assert fastest_settings(work, "tuned", memory) == ["--micro-batch", "4"]
+    assert len(asked) == 5
+    assert fastest_settings(work, "tuned", memory) == ["--micro-batch", "4"]
+    assert len(asked) == 5
+    fastest_settings(Work(tmp_path, rows, precision="fp32", batch=8), "tuned", memory)
+    assert len(asked) == 9
+
+
+def test_the_ratio_is_that_of_the_medians_and_the_sides_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    speeds = {"ours": [30.0, 10.0, 20.0], "theirs": [5.0, 50.0, 4.0]}
+
+    def run_side(module: str, _arguments: list[str]) -> dict[str, Any]:
+        order.append("ours" if module == train_vs_trl.OURS else "theirs")
+        return side([8.0], [1.0], speeds[order[-1]].pop(0))
+
+    monkeypatch.setattr(train_vs_trl, "run_side", run_side)
+    found = train_vs_trl.compared(Work(tmp_path, tmp_path), "default", 3)
+    assert found["ratio"] == 4.0
+    assert found["ours"]["spread"] == [10.0, 30.0]
+    assert order == ["theirs", "ours", "ours", "theirs", "theirs", "ours"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [{}, {"qlora": True}])
+def test_both_sides_train_the_same_steps(flags: dict[str, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(TEXTS))
+    model, rows = make_model(tmp_path / "model", SHAPES["tiny"], text), write_rows(tmp_path / "rows.jsonl")
+    monkeypatch.setattr(train_vs_trl, "MEMORY", tmp_path / "memory.json")
+    found = train_vs_trl.compared(Work(model, rows, batch=8, steps=3, precision="fp32", cpu=True, **flags), "default", 1)
+    assert found["parity"]["holds"], json.dumps(found, indent=2)
+    assert found["ours"]["steps_timed"] == found["peer"]["steps_timed"] == 2
