@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from workers.training.masks import MaskedRow
     from workers.training.model import LoadedModel
     from workers.training.report import Reporter
+    from workers.training.samples import Samples
 
 CHECKPOINT_SECONDS, MOST_CHECKPOINT_SECONDS = 120.0, 300.0
 """With checkpoint_every_steps auto, a checkpoint comes after the first; where saving takes long, up to the second."""
@@ -72,6 +73,7 @@ class StepLoop:
     """What people call the rows."""
     order: DataOrder
     held_out: HeldOut
+    samples: Samples
     settings: TrainingSettings
     budget: Budget
     total_steps: int
@@ -92,12 +94,17 @@ class StepLoop:
     def run(self) -> None:
         """Train to the last step; a checkpoint comes before a check, which may take longer than one is given to leave."""
         self._evaluate_if_due()
+        if self.standing.step == 0:
+            self._sample()
         while self.standing.step < self.total_steps:
             self.control.check()
             self._take_step()
-            if self._checkpoint_is_due():
+            is_kept = self._checkpoint_is_due()
+            if is_kept:
                 self._try_checkpoint()
             self._evaluate_if_due()
+            if is_kept and (self.samples.are_due() or self.standing.step == self.total_steps):
+                self._sample()
 
     def last_checkpoint(self) -> None:
         """Save the last finished step before leaving; NotSaved when the disk still does not take it."""
@@ -217,6 +224,9 @@ class StepLoop:
             self.standing.base_metrics = measured
         for name, value in measured.items():
             self.reporter.metric(step, name, value)
+
+    def _sample(self) -> None:
+        self.samples.take(self.standing.step, pause=partial(self._still, "answering the sample prompts"))
 
     def _checkpoint_is_due(self) -> bool:
         if self._divergence.beyond:  # the last good one is to stay the newest

@@ -10,6 +10,7 @@ from workers.training.evaluate import HeldOut, rows_to_check
 from workers.training.faults import REFUSED, Looked, find_faults
 from workers.training.masks import Masker
 from workers.training.prepare import prepare, row_names
+from workers.training.samples import choose_prompts
 from workers.training.templates import chat_template
 from workers.training.tokenizer import context_length, load_tokenizer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from workers.training.prepare import Prepared
     from workers.training.report import Reporter
     from workers.training.rows import Rows
+    from workers.training.samples import Asked
     from workers.training.templates import ChatTemplate
 
 
@@ -31,6 +33,8 @@ class Material:
 
     train: Prepared
     held_out: HeldOut
+    asked: Asked
+    """The prompts that are answered at each checkpoint."""
     max_length: int
     template: ChatTemplate
 
@@ -60,10 +64,11 @@ def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, re
     _tell(held, "held-out", reporter)
     most = rows_to_check(settings, len(train.rows))
     held_out = HeldOut(list(zip(rows.held_out, held.rows, strict=True)), masker, tokenizer, context=context or max_length, most=most)
+    asked = choose_prompts(rows, masker, (), context=context or max_length)
     rows.forget()
     if not len(held_out):
         reporter.notice("There are no held-out rows, so nothing checks this run but its training loss.")
-    return Material(train, held_out, max_length, template)
+    return Material(train, held_out, asked, max_length, template)
 
 
 def _require_sound(faults: list[Fault], reporter: Reporter) -> None:

@@ -24,6 +24,7 @@ from workers.training.material import make_material
 from workers.training.model import choose_device, load_model
 from workers.training.optim import learning_rate, make_optimiser
 from workers.training.precision import choose_precision
+from workers.training.samples import Samples
 from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Run:
             numbers=material.train.numbers,
             order=order,
             held_out=material.held_out,
+            samples=Samples(material.asked, model.base, self._reporter),
             settings=settings,
             budget=Budget.of(settings, model.device, self._reporter),
             total_steps=self._total_steps,
