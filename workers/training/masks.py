@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workers.training.encoder import Encoder
 from workers.training.templates import TemplateRefused
 from workers.training.turns import NotTrainable, Turns
 
@@ -42,7 +43,7 @@ class MaskedRow:
     """An answer follows other tokens here than in a chat, where its prompt is tokenised alone."""
     text: str = ""
     ends: NDArray[np.int32] | None = None
-    """Where in the text each token ends; kept only until the row is cut to its length."""
+    """Where in the text each token ends, where that was asked for; kept only until the row is cut to its length."""
 
 
 class Masker:
@@ -55,16 +56,18 @@ class Masker:
         # A tokenizer's file may ask for both; a row is cut by us alone, where its answer can be looked after.
         self._backend.no_truncation()
         self._backend.no_padding()
+        self._encoder = Encoder.of(self._backend)
 
-    def mask(self, messages: Sequence[Message], tools: Tools = None) -> MaskedRow:
-        """Return ids and mask, or raise NotTrainable."""
+    def mask(self, messages: Sequence[Message], tools: Tools = None, *, ends: bool = False) -> MaskedRow:
+        """Return ids and mask, and with `ends` where each token ends in the text; or raise NotTrainable."""
         if messages[0].role == WHOLE_TEXT:
             return self._whole(messages[0].content)
         try:
             text, spans = self._turns.trained(messages, tools)
         except TemplateRefused as error:
             raise NotTrainable(str(error), is_slow=error.is_slow) from error
-        return self._tokenise(text, spans)
+        quick = None if ends or self._encoder is None else self._encoder.row(text, spans)
+        return self._tokenise(text, spans) if quick is None else _of_encoder(*quick, text)
 
     def prompt_ids(self, messages: Sequence[Message], tools: Tools = None) -> list[int]:
         """Return the ids that a model sees when it is asked for the next answer."""
@@ -92,20 +95,22 @@ class Masker:
         def standing(row: MaskedRow) -> int:
             return sum(row.ids[: len(prompt)].tolist() == prompt for prompt in prompts)
 
-        whole = self._at_once(text, spans)
+        whole = self._at_once(text, spans, prompts)
         if standing(whole) == len(prompts):
             return whole
         pieces = self._in_pieces(text, spans)
         best = whole if pieces is None else max(pieces, whole, key=standing)
         return replace(best, borders_differ=standing(best) < len(prompts))
 
-    def _at_once(self, text: str, spans: Sequence[Span]) -> MaskedRow:
+    def _at_once(self, text: str, spans: Sequence[Span], prompts: Sequence[list[int]]) -> MaskedRow:
         whole = self._encode(text)
         places = np.asarray(whole.offsets, dtype=np.int64).reshape(-1, 2)
         trained = np.zeros(len(places), dtype=np.bool_)
-        for start, end in spans:
-            # A token that begins before the answer belongs to the prompt: it is never trained.
-            trained |= (places[:, 0] >= start) & (places[:, 0] < end)
+        for (start, end), prompt in zip(spans, prompts, strict=True):
+            # A token that begins before the answer belongs to the prompt: it is never trained. Where offsets leave out the space that a
+            # prompt ends with, they say that it begins with the answer.
+            begin = len(prompt) if whole.ids[: len(prompt)] == prompt else 0
+            trained[begin:] |= (places[begin:, 0] >= start) & (places[begin:, 0] < end)
         return _row(whole.ids, trained, text, places[:, 1])
 
     def _in_pieces(self, text: str, spans: Sequence[Span]) -> MaskedRow | None:
@@ -127,6 +132,14 @@ class Masker:
     def _encode(self, text: str) -> Encoding:
         encoded: Encoding = self._backend.encode(text, add_special_tokens=False)
         return encoded
+
+
+def _of_encoder(tokens: bytes, spans: Sequence[Span], text: str) -> MaskedRow:
+    ids = np.frombuffer(tokens, dtype=np.int32)
+    trained = np.zeros(len(ids), dtype=np.bool_)
+    for first, end in spans:
+        trained[first:end] = True
+    return MaskedRow(ids, trained, text=text)
 
 
 def _row(ids: Sequence[int], trained: NDArray[np.bool_], text: str, ends: Sequence[int] | NDArray[np.int64]) -> MaskedRow:

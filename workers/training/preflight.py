@@ -111,7 +111,7 @@ def _shown(rows: Sequence[Row], lengths: Sequence[Length], masker: Masker, max_l
 
 
 def _shown_row(row: Row, why: Why, masker: Masker, max_length: int) -> ShownRow:
-    masked = masker.mask(row.messages, row.tools)
+    masked = masker.mask(row.messages, row.tools, ends=True)
     pieces = _pieces(masked, masker)
     skipped = None
     if len(pieces) > HEAD_TOKENS + TAIL_TOKENS:
