@@ -11,7 +11,7 @@ import torch
 
 from workers.training.divergence import Divergence, check_numbers
 from workers.training.memory import peak_bytes
-from workers.training.optim import learning_rate
+from workers.training.optim import learning_rate, set_rate
 from workers.training.report import TRAINING
 from workers.training.room import NotSaved
 from workers.training.state import RandomState
@@ -176,8 +176,7 @@ class StepLoop:
         named = [self.numbers[row] for row in chosen]
         check_numbers(number, loss, norm, named)
         if batches:  # a step without trained tokens leaves weights and optimiser alone
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
+            set_rate(self.optimiser, rate)
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began

@@ -68,8 +68,12 @@ def choose_device(wanted: str, reporter: Reporter) -> torch.device:
 
 
 def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision, device: torch.device) -> LoadedModel:
-    """Return the base with a fresh adapter; the adapter's first weights depend on the seed alone."""
-    model, share = _load_quantised(base, precision, device) if settings.tuning == "qlora" else (_load_plain(base, precision, device), None)
+    """Return the base with what is trained of it or beside it."""
+    share: float | None = None
+    if settings.tuning == "qlora":
+        model, share = _load_quantised(base, precision, device, adapter=settings.adapter)
+    else:
+        model = _load_plain(base, precision, device)
     model.eval()
     parameters = count_parameters(model)
     loss = TrainedTokenLoss(model)
@@ -79,19 +83,27 @@ def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision
     if not keeps_a_cache(model):
         message = f"Models of type {base.config['model_type']!r} answer without a cache of keys and values, so Hone cannot check them yet."
         raise Invalid(message, param="base_model", code="unknown_architecture")
+    peft = _with_adapter(model, settings)
+    return LoadedModel(peft, model, TrainedTokenLoss(model), device, parameters, share)
+
+
+def _with_adapter(model: PreTrainedModel, settings: TrainingSettings) -> PeftModel:
+    """Put a fresh adapter on every linear layer but the head; its first weights depend on the seed alone."""
     torch.manual_seed(settings.seed)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # fractions are fine: it is only divided by r
         lora_dropout=settings.dropout,
         target_modules="all-linear",
+        use_dora=settings.adapter == "dora",
+        use_rslora=settings.rslora,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's way to hold its weights
         task_type=TaskType.CAUSAL_LM,
     )
     with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft asks the model by a name that is going out of use
-        peft = get_peft_model(model, config, autocast_adapter_dtype=True)
+        peft: PeftModel = get_peft_model(model, config, autocast_adapter_dtype=True)
     peft.eval()
-    return LoadedModel(peft, model, TrainedTokenLoss(model), device, parameters, share)
+    return peft
 
 
 @torch.no_grad()
@@ -116,8 +128,8 @@ def _load_plain(base: BaseModel, precision: Precision, device: torch.device) -> 
     return moved
 
 
-def _load_quantised(base: BaseModel, precision: Precision, device: torch.device) -> tuple[PreTrainedModel, float]:
-    from workers.training.nf4 import check_nf4, prepare_for_cpu
+def _load_quantised(base: BaseModel, precision: Precision, device: torch.device, *, adapter: str) -> tuple[PreTrainedModel, float]:
+    from workers.training.nf4 import check_dora, check_nf4, prepare_for_cpu
 
     quantisation = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=precision.dtype
@@ -125,6 +137,8 @@ def _load_quantised(base: BaseModel, precision: Precision, device: torch.device)
     model = _from_pretrained(base, dtype=precision.dtype, quantization_config=quantisation, device_map={"": str(device)})
     if device.type == "cpu":
         prepare_for_cpu(model)
+    if adapter == "dora":
+        check_dora(model)
     return model, check_nf4(model)
 
 

@@ -46,6 +46,16 @@ def prepare_for_cpu(model: PreTrainedModel) -> None:
                 module.__class__ = RaggedLinear4bit
 
 
+def check_dora(model: torch.nn.Module) -> None:
+    """Refuse DoRA where rows are no whole number of blocks: peft would take their lengths from what the CPU kernel misreads."""
+    if any(isinstance(module, RaggedLinear4bit) for module in model.modules()):
+        message = (
+            f"DoRA in 4 bits wants layers whose width is a multiple of {BLOCK} when a CPU trains, which this base's are not. "
+            "Set settings.adapter to lora, or settings.tuning to lora."
+        )
+        raise Invalid(message, param="adapter", code="not_quantisable")
+
+
 class RaggedLinear4bit(Linear4bit):
     """A four-bit layer whose rows are no whole number of blocks, which the CPU kernel misreads; here they are read flat."""
 
@@ -65,14 +75,14 @@ class _FlatProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor, packed: torch.Tensor, quant_state: Any) -> torch.Tensor:
         ctx.packed, ctx.quant_state = packed, quant_state
-        return functional.linear(states, _unpacked(packed, quant_state, states.dtype))
+        return functional.linear(states, unpacked(packed, quant_state, states.dtype))
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return outer[0] @ _unpacked(ctx.packed, ctx.quant_state, outer[0].dtype), None, None
+        return outer[0] @ unpacked(ctx.packed, ctx.quant_state, outer[0].dtype), None, None
 
 
-def _unpacked(packed: torch.Tensor, quant_state: Any, dtype: torch.dtype) -> torch.Tensor:
+def unpacked(packed: torch.Tensor, quant_state: Any, dtype: torch.dtype) -> torch.Tensor:
     """Return the weights, read as rows of exactly one block, or of two weights where blocks do not come out even."""
     numel = quant_state.shape.numel()
     width = BLOCK if numel % BLOCK == 0 else 2

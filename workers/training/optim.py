@@ -3,27 +3,76 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from peft.optimizers import create_loraplus_optimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from app.domain.specs import TrainingSettings
+    from workers.training.model import LoadedModel
 
 BETAS = (0.9, 0.999)
+Made = tuple[Any, dict[str, Any]]
+"""A class of optimisers and what only it is given."""
+FACTOR = "rate_factor"
+"""What a group of parameters calls its share of the run's learning rate; it is saved with the group."""
 
 
-def make_optimiser(parameters: Sequence[torch.nn.Parameter], settings: TrainingSettings, device: torch.device) -> torch.optim.Optimizer:
-    """Return AdamW; on a GPU and with QLoRA the paged 8-bit one, whose state leaves the GPU when memory is short."""
+def choose_optimiser(settings: TrainingSettings, device: torch.device, *, earlier: str | None) -> str:
+    """Return the kind of optimiser of a run; one that goes on keeps what its state is of (`earlier`)."""
+    if earlier:
+        return earlier
+    if settings.optimiser != "auto":
+        return settings.optimiser
+    return "paged_adamw_8bit" if settings.tuning == "qlora" and device.type == "cuda" else "adamw"
+
+
+def make_optimiser(kind: str, model: LoadedModel, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Return AdamW over what is trained; with LoRA+ in groups whose learning rates differ by a factor."""
     rate = learning_rate(settings, 1, 1)
-    if settings.tuning == "qlora" and device.type == "cuda":
-        from bitsandbytes.optim.adamw import PagedAdamW8bit
+    make, own = OPTIMISERS[kind](model.device)
+    options = own | {"lr": rate, "betas": BETAS, "weight_decay": settings.weight_decay}
+    if settings.lora_plus is None or model.peft is None:
+        plain: torch.optim.Optimizer = make(model.trainable(), **options)
+        return plain
+    options |= {"loraplus_weight_decay": settings.weight_decay, "loraplus_lr_embedding": rate}
+    optimiser = create_loraplus_optimizer(model.peft, make, loraplus_lr_ratio=settings.lora_plus, **options)
+    for group in optimiser.param_groups:
+        group[FACTOR] = group["lr"] / rate
+    return optimiser
 
-        paged: torch.optim.Optimizer = PagedAdamW8bit(parameters, lr=rate, betas=BETAS, weight_decay=settings.weight_decay)
-        return paged
-    return torch.optim.AdamW(parameters, lr=rate, betas=BETAS, weight_decay=settings.weight_decay, fused=True)
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Let each group of parameters learn at its share of the run's learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get(FACTOR, 1.0)
+
+
+def _adamw(_device: torch.device) -> Made:
+    return torch.optim.AdamW, {"fused": True}
+
+
+def _adamw_8bit(_device: torch.device) -> Made:
+    from bitsandbytes.optim.adamw import AdamW8bit
+
+    return AdamW8bit, {}
+
+
+def _paged_adamw_8bit(device: torch.device) -> Made:
+    from bitsandbytes.optim.adamw import PagedAdamW8bit
+
+    # On a CPU there is nothing to page out of.
+    return (PagedAdamW8bit, {}) if device.type == "cuda" else _adamw_8bit(device)
+
+
+OPTIMISERS: dict[str, Callable[[torch.device], Made]] = {
+    "adamw": _adamw,
+    "adamw_8bit": _adamw_8bit,
+    "paged_adamw_8bit": _paged_adamw_8bit,
+}
 
 
 def learning_rate(settings: TrainingSettings, step: int, total_steps: int) -> float:

@@ -22,7 +22,7 @@ from workers.training.control import Leave
 from workers.training.loop import Standing, StepLoop
 from workers.training.material import make_material
 from workers.training.model import choose_device, load_model
-from workers.training.optim import learning_rate, make_optimiser
+from workers.training.optim import choose_optimiser, learning_rate, make_optimiser
 from workers.training.precision import choose_precision
 from workers.training.samples import Samples
 from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
@@ -115,6 +115,7 @@ class Run:
         # The studio writes what was decided into the spec, so a later attempt's settings may say what this one's left open.
         self._fingerprint = self._fingerprint_of(self._settings)
         self._precision = precision
+        self._optimiser = choose_optimiser(self._settings, device, earlier=earlier[1].optimiser if earlier else None)
         self._total_steps = self._settings.total_steps(len(material.train.rows))
         loop = self._loop(model, material)
         if earlier is not None:
@@ -126,7 +127,7 @@ class Run:
         settings = self._settings
         epochs = None if settings.max_steps else settings.epochs
         order = DataOrder.over(len(material.train.rows), batch_size=settings.batch_size, seed=settings.seed, epochs=epochs)
-        optimiser = make_optimiser(model.trainable(), settings, model.device)
+        optimiser = make_optimiser(self._optimiser, model, settings)
         standing = Standing()
         return StepLoop(
             model=model,
@@ -158,6 +159,7 @@ class Run:
             base_metrics=standing.base_metrics,
             metrics=standing.metrics,
             first_losses=tuple(standing.first_losses),
+            optimiser=self._optimiser,
         )
 
         def write(folder: Path) -> None:
@@ -203,6 +205,7 @@ class Run:
             "device": model.device.type,
             "precision": self._precision.name,
             "precision_reason": self._precision.reason,
+            "optimiser": self._optimiser,
             "trainable_parameters": sum(p.numel() for p in model.trainable()),
             "total_parameters": model.base_parameters,
             "nf4_share": model.nf4_share,

@@ -37,6 +37,7 @@ class RunState(BaseModel):
     base_metrics: dict[str, float]
     metrics: dict[str, float]
     first_losses: tuple[float, ...] = ()
+    optimiser: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,23 @@
-"""The learning rate's path."""
+"""The learning rate's path, and which optimiser walks it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from app.domain.specs import TrainingSettings
-from workers.training.optim import learning_rate
+from workers.training.base_model import BaseModel, check_folder
+from workers.training.model import LoadedModel, load_model
+from workers.training.optim import choose_optimiser, learning_rate, make_optimiser, set_rate
+from workers.training.precision import Precision
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def loaded(folder: Path, settings: TrainingSettings) -> LoadedModel:
+    return load_model(BaseModel(folder, "tiny", check_folder(folder)), settings, Precision("fp32", "a test"), CPU)
 
 
 def path(total: int, **given: object) -> list[float]:
@@ -29,3 +41,30 @@ def test_other_schedules(schedule: str, middle: float) -> None:
 
 def test_a_single_step_is_taken_at_full_rate() -> None:
     assert path(1) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "device", "earlier", "kind"),
+    [
+        ({}, GPU, None, "adamw"),
+        ({"tuning": "qlora"}, GPU, None, "paged_adamw_8bit"),
+        ({"tuning": "qlora"}, CPU, None, "adamw"),
+        ({"tuning": "qlora"}, GPU, "adamw", "adamw"),
+        ({"optimiser": "adamw_8bit"}, CPU, "", "adamw_8bit"),
+    ],
+)
+def test_the_optimiser_is_the_one_asked_for_or_its_state_s(given: dict[str, str], device: torch.device, earlier: str, kind: str) -> None:
+    assert choose_optimiser(TrainingSettings.model_validate(given), device, earlier=earlier) == kind
+
+
+@pytest.mark.parametrize("kind", ["adamw", "paged_adamw_8bit"])
+def test_lora_plus_moves_the_second_matrix_faster_by_its_ratio(base: Path, kind: str) -> None:
+    settings = TrainingSettings(lora_plus=8, learning_rate=0.1, rank=4)
+    model = loaded(base, settings)
+    optimiser = make_optimiser(kind, model, settings)
+    set_rate(optimiser, 0.01)
+    names = {id(weight): name for name, weight in model.base.named_parameters() if weight.requires_grad}
+    rates = {names.pop(id(weight)): group["lr"] for group in optimiser.param_groups for weight in group["params"]}
+    assert not names
+    assert {rate for name, rate in rates.items() if "lora_A" in name} == {0.01}
+    assert {rate for name, rate in rates.items() if "lora_B" in name} == {0.08}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bitsandbytes.optim.adamw import PagedAdamW8bit
+from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
 
 from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
 
@@ -28,6 +28,7 @@ WIDTH = 5_000
 """bitsandbytes keeps a state in 8 bits from 4,096 entries on."""
 OPTIMISERS: dict[str, Make] = {
     "AdamW": lambda weights: torch.optim.AdamW(weights, lr=0.1, fused=True),
+    "AdamW8bit": lambda weights: AdamW8bit(weights, lr=0.1),
     "PagedAdamW8bit": lambda weights: PagedAdamW8bit(weights, lr=0.1),
 }
 
