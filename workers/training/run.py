@@ -105,7 +105,7 @@ class Run:
         material = make_material(self._job.base, self._job.rows, spec.settings, reporter=self._reporter, check=self._control.check)
         self._template = material.template
         earlier = self._earlier()
-        precision = choose_precision(spec.settings, device, earlier=earlier[1].precision if earlier else None)
+        precision = choose_precision(spec.settings, device, earlier=earlier[1].precision if earlier else None, base=self._job.base)
         torch.use_deterministic_algorithms(device.type == "cpu" and precision.name == "fp32")
         self._control.check()
         self._reporter.doing("loading the base model")
