@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.domain.specs import OWN_WORDS
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -87,7 +89,8 @@ def _usage(lineage: Lineage) -> str:
 
 
 def _settings(lineage: Lineage) -> str:
-    return "## Settings\n\n```json\n" + json.dumps(lineage.settings, indent=2, sort_keys=True) + "\n```\n"
+    told = {name: value for name, value in lineage.settings.items() if name not in OWN_WORDS}
+    return "## Settings\n\n```json\n" + json.dumps(told, indent=2, sort_keys=True) + "\n```\n"
 
 
 def _plain(text: str) -> str:

@@ -98,6 +98,8 @@ def words_for(name: str, value: Any) -> str:
     """Return a value of a part of a spec as people read and type it."""
     if value is None:
         return EMPTY.get(name, "–")
+    if isinstance(value, list | tuple):
+        return "\n".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -40,6 +40,9 @@ PRESETS: dict[Preset, dict[str, Any]] = {
 """Chosen by measurement on the bundled base: docs/presets.md has what was tried."""
 
 
+SamplePrompt = Annotated[Text, Field(min_length=1, max_length=4000)]
+
+
 class TrainingSettings(BaseModel):
     """Every setting of a run with its default; the field's description is the help a page shows."""
 
@@ -114,6 +117,14 @@ class TrainingSettings(BaseModel):
     checkpoint_every_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | Auto = Field(
         "auto", description="Steps between checkpoints; auto saves at least every two minutes of training."
     )
+    sample_prompts: Annotated[tuple[SamplePrompt, ...], Field(max_length=8)] = Field(
+        (), description="What else to ask at each checkpoint beside a few held-out rows: up to 8 prompts, one a line. They change nothing."
+    )
+
+    @field_validator("sample_prompts", mode="before")
+    @classmethod
+    def _one_a_line(cls, given: Any) -> Any:
+        return [line.strip() for line in given.split("\n") if line.strip()] if isinstance(given, str) else given
 
     @field_validator("dropout", "adapter", "rslora", "lora_plus")
     @classmethod
@@ -161,8 +172,11 @@ NEWER: dict[str, Any] = {
     "lora_plus": None,
     "optimiser": "auto",
     "gradient_checkpointing": "auto",
+    "sample_prompts": (),
 }
 """Settings that came later, and what stands for their absence: runs and checkpoints from before know nothing of them."""
+OWN_WORDS = frozenset({"sample_prompts"})
+"""Settings that hold one's own words: a card goes to others, and so does what trackers are told, without them."""
 SMALL_BASE, SMALL_BASE_FASTER = 50_000_000, 10
 """Bases under this many parameters want a learning rate so many times as high (measured, docs/presets.md)."""
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from app.domain.specs import OWN_WORDS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -69,4 +71,5 @@ def settings_of(facts: Mapping[str, Any]) -> dict[str, Any]:
     settings = facts.get("settings")
     if not isinstance(settings, dict):
         return {}
-    return {name: value if isinstance(value, bool | int | float | str | None) else str(value) for name, value in settings.items()}
+    told = {name: value for name, value in settings.items() if name not in OWN_WORDS}
+    return {name: value if isinstance(value, bool | int | float | str | None) else str(value) for name, value in told.items()}

@@ -35,7 +35,7 @@ SENTENCES = {
     "float_parsing": NOT_A_NUMBER, "float_type": NOT_A_NUMBER, "finite_number": NOT_A_NUMBER,
     "literal_error": "Choose {expected}", "enum": "Choose {expected}",
     "string_too_long": "Keep it to {max_length} characters", "string_too_short": "Fill this in", "missing": "Fill this in",
-    "extra_forbidden": "There is no such setting",
+    "extra_forbidden": "There is no such setting", "too_long": "Give {max_length} at most",
 }  # fmt: skip
 """What pydantic found, by its type, as a person would be told."""
 

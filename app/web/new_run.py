@@ -61,6 +61,8 @@ class Setting:
     placeholder: str
     is_by_preset: bool
     options: tuple[str, ...]
+    is_text: bool
+    """Of several lines."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def all_settings() -> list[Setting]:
             _placeholder(name, info.default),
             _is_by_preset(name),
             _options(info.annotation),
+            get_origin(info.annotation) is tuple,
         )
         for name, info in TrainingSettings.model_fields.items()
     ]

@@ -113,6 +113,16 @@ def test_a_run_can_be_cloned_with_what_differs_from_its_preset(browser: TestClie
     assert 'name="learning_rate" type="text" value=""' in page
 
 
+def test_prompts_of_ones_own_are_lines_of_the_form_and_of_a_clones(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    fields = {"name": "asked", "dataset_id": sample.datasets["ready"], "sample_prompts": "What is a token?\r\nAnd a row?"}
+    made = browser.post("/runs", data=fields).headers["Location"].removeprefix("/runs/")
+    assert run_in(studio, made).spec["settings"]["sample_prompts"] == ["What is a token?", "And a row?"]
+    form = browser.get(f"/runs/new?from={made}").text
+    assert ">What is a token?\nAnd a row?</textarea>" in form
+    refused = browser.post("/runs", data=fields | {"sample_prompts": "x\n" * 9})
+    assert (refused.status_code, "Give 8 at most." in refused.text) == (422, True)
+
+
 def test_a_run_tells_its_story_in_its_heading(browser: TestClient, studio: Studio, sample: Sample) -> None:
     heading = {name: browser.get(f"/runs/{run_id}").text.split("<h1>")[1].split("</h1>")[0] for name, run_id in sample.runs.items()}
     steps = {name: run_in(studio, run_id).total_steps for name, run_id in sample.runs.items()}

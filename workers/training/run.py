@@ -14,7 +14,7 @@ from app.domain.cards import Lineage
 from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.errors import Conflict
 from app.domain.events import Finished
-from app.domain.specs import NEWER, TrainingSettings
+from app.domain.specs import NEWER, OWN_WORDS, TrainingSettings
 from workers.training.adapter import publish_adapter, read_weights, write_adapter
 from workers.training.batches import DataOrder
 from workers.training.budget import Budget
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 BYTES_PER_WEIGHT = 12
 """What a checkpoint holds of each trained weight: itself and AdamW's two moments, in float32."""
-MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "gradient_checkpointing", "device", "precision"}
+MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "gradient_checkpointing", "device", "precision"} | OWN_WORDS
 """Settings that change nothing a checkpoint depends on; the precision is the checkpoint's own, whatever they say."""
 
 

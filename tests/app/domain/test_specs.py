@@ -99,3 +99,10 @@ def test_epochs_times_rows_are_bounded_too() -> None:
     with pytest.raises(Invalid) as refused:
         TrainingSettings(epochs=1000, batch_size=1, eval_every_steps=1).filled_in(training_rows=2_000_000, parameters=None)
     assert refused.value.param == "settings.epochs"
+
+
+def test_prompts_of_ones_own_are_given_one_a_line_or_as_a_list() -> None:
+    for given in ("What is a token?\r\n\n  And a row? ", ["What is a token?", "And a row?"]):
+        assert TrainingSettings(sample_prompts=given).sample_prompts == ("What is a token?", "And a row?")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="at most 8"):
+        TrainingSettings(sample_prompts=("x",) * 9)

@@ -14,7 +14,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
 from app.domain.datasets import Message
-from app.domain.events import Checkpoint, Metric, Started
+from app.domain.events import Checkpoint, Metric, Sample, Started
+from app.domain.tracking import configuration_of
 from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import CONTEXT, TEMPLATE, curve, last, make_model, make_tokenizer, notices, write_rows
 from workers.training import loop
@@ -73,6 +74,17 @@ def test_the_adapter_s_card_names_its_lineage(train_here: Train, tmp_path: Path)
     card = (tmp_path / "out" / "adapter" / "README.md").read_text()
     for word in ("library_name: peft", '"base_model:adapter:tiny-base"', "rows.jsonl", "PeftModel.from_pretrained", "held-out"):
         assert word in card
+
+
+def test_ones_own_prompts_are_asked_and_not_told_to_others(train_here: Train, tmp_path: Path) -> None:
+    _, events = train_here(max_steps=1, sample_prompts=["Who is Ada Lovelace?"])
+    assert [event.prompt[-1].content for event in events if isinstance(event, Sample) and event.origin == "own"] == [
+        "Who is Ada Lovelace?"
+    ] * 2
+    assert "Lovelace" not in (tmp_path / "out" / "adapter" / "README.md").read_text()
+    started = next(event for event in events if isinstance(event, Started))
+    assert "max_steps" in (configuration := configuration_of(started))
+    assert "sample_prompts" not in configuration
 
 
 def test_two_checkpoints_are_kept_and_reported_once_they_are_whole(train_here: Train, tmp_path: Path) -> None:
