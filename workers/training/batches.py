@@ -1,95 +1,153 @@
-"""How rows become steps and micro-batches: a step is defined by its rows alone, and the layout may not change its result."""
+"""Rows laid out to be computed at once: what one forward pass reads, and where the tokens it must predict stand."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from workers.training.attention import AttentionPlan
+from workers.training.forest import LEAST_SAVED, alike, grow, in_order
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from workers.training.forest import Forest
     from workers.training.masks import MaskedRow
 
-TOKENS_PER_MICRO_BATCH = {"cpu": 4_096, "cuda": 16_384}
-"""Padded tokens computed at once when micro_batch_size is auto: enough to fill the processor, little enough to fit."""
+    Numbered = Sequence[tuple[int, MaskedRow]]
+
+TOKENS_AT_ONCE = {"cpu": 4_096, "cuda": 16_384}
+"""Tokens computed at once where nobody says how many rows: enough to fill the processor, little enough to fit."""
+NEVER = 1 << 62
 
 
-@dataclass(frozen=True)
-class DataOrder:
-    """The infinite stream of rows, one seeded permutation after the other, cut into steps."""
+class Layout(StrEnum):
+    """How the rows of a step are laid out; none changes what the step comes to."""
 
-    rows: int
-    batch_size: int
-    seed: int
-    limit: int | None
-    """How many rows there are to see; None when the number of steps is given."""
-
-    @classmethod
-    def over(cls, rows: int, *, batch_size: int, seed: int, epochs: float | None) -> DataOrder:
-        """Return the order over `rows` rows; `epochs` None means without end."""
-        return cls(rows, batch_size, seed, None if epochs is None else math.ceil(rows * epochs))
-
-    def step(self, number: int) -> list[int]:
-        """Return the rows of a step (1-based); steps run across the borders of epochs."""
-        first = (number - 1) * self.batch_size
-        end = first + self.batch_size if self.limit is None else min(first + self.batch_size, self.limit)
-        epochs = {epoch: _permutation(self.seed, epoch, self.rows) for epoch in range(first // self.rows, (end - 1) // self.rows + 1)}
-        return [int(epochs[place // self.rows][place % self.rows]) for place in range(first, end)]
-
-    def position(self, finished_steps: int) -> dict[str, int]:
-        """Return where the stream stands after some steps, for the record of a checkpoint."""
-        seen = finished_steps * self.batch_size
-        return {"epoch": seen // self.rows, "row_of_epoch": seen % self.rows}
-
-
-@lru_cache(maxsize=2)  # a step lies in one epoch or across the border of two
-def _permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, epoch]).permutation(rows)
+    SHARED_PREFIX = "shared_prefix"
+    """What rows begin with alike stands once, and each row is a branch that goes on from there."""
+    PACKED = "packed"
+    """Rows side by side without padding, each attended by itself alone."""
+    PADDED = "padded"
+    """Rows of like length one below the other, padded at the end: the reference, which every model can read."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows side by side, padded at the end: causal attention never looks there, so no mask is needed."""
+    """What one forward pass reads. `places` index its positions flattened: one for each trained token, which stands behind it."""
 
     rows: tuple[int, ...]
-    ids: torch.Tensor  # B, L
-    predicts: torch.Tensor  # B, L: True where the NEXT token is trained
-    targets: torch.Tensor  # T: the trained tokens, row after row
+    ids: torch.Tensor  # B, L; packed: 1, T
+    places: torch.Tensor  # N: a position comes several times where several rows go on from it
+    targets: torch.Tensor  # N: the trained tokens, row after row
+    counts: tuple[int, ...]
+    """How many of them are each row's."""
     tokens: int
-    """Without padding."""
+    """Of all the rows, counted one by one; what is shared counts in each, padding in none."""
+    positions: torch.Tensor | None = None  # 1, T: where each token stands in its row; None where that is its column
+    plan: AttentionPlan | None = None
+    """Who attends to whom; None for padded rows."""
+
+    @property
+    def computed(self) -> int:
+        """Return how many tokens the model computes, padding and all."""
+        return self.ids.numel()
+
+    def unplanned(self) -> Batch:
+        """Return a pack of one row as a model reads it without a plan."""
+        return replace(self, plan=None, positions=None)
 
 
-def micro_batches(rows: Sequence[tuple[int, MaskedRow]], *, size: int | None, token_budget: int) -> list[Batch]:
-    """Group rows of like length; `size` rows each, or as many as the budget of padded tokens takes.
+def lay_out(rows: Numbered, layout: Layout, *, token_budget: int, size: int | None = None) -> list[Batch]:
+    """Lay rows out in batches of at most `size` rows and `token_budget` computed tokens; a longer row is a batch of its own.
 
     Rows without a trained token are left out: they add nothing to the step.
     """
-    by_length = sorted((entry for entry in rows if entry[1].trained[1:].any()), key=lambda entry: len(entry[1].ids))
+    trained = [(number, row) for number, row in rows if row.trained[1:].any()]
+    if layout is Layout.PADDED:
+        return [_padded(group) for group in _by_length(trained, token_budget, size)]
+    least = {} if layout is Layout.SHARED_PREFIX else {"least": NEVER}
+    return [_packed(group, **least) for group in _in_packs(trained, layout, token_budget, size)]
+
+
+def _by_length(rows: Numbered, token_budget: int, size: int | None) -> list[Numbered]:
     groups: list[list[tuple[int, MaskedRow]]] = []
-    for entry in by_length:
+    for entry in sorted(rows, key=lambda entry: len(entry[1].ids)):
         room = size if size is not None else max(1, token_budget // len(entry[1].ids))
         if not groups or len(groups[-1]) >= room:
             groups.append([])
         groups[-1].append(entry)
-    return [_pad(group) for group in groups]
+    return list(groups)
 
 
-def _pad(group: Sequence[tuple[int, MaskedRow]]) -> Batch:
+def _in_packs(rows: Numbered, layout: Layout, token_budget: int, size: int | None) -> Iterator[Numbered]:
+    """Yield groups of rows: those that begin alike together, or as they come."""
+    read = [_read(row) for _, row in rows]
+    if layout is Layout.SHARED_PREFIX:
+        order = in_order(read)
+        common = alike(read, order)
+    else:
+        order, common = list(range(len(rows))), [0] * len(rows)
+    group, tokens = list[tuple[int, "MaskedRow"]](), 0
+    for place, number in enumerate(order):
+        more = len(read[number]) - (common[place] if common[place] >= LEAST_SAVED else 0)
+        if group and (tokens + more > token_budget or len(group) == size):
+            yield group
+            group, more, tokens = [], len(read[number]), 0
+        group.append(rows[number])
+        tokens += more
+    if group:
+        yield group
+
+
+def _packed(group: Numbered, *, least: int | None = None) -> Batch:
+    read = [_read(row) for _, row in group]
+    order = in_order(read)
+    common = alike(read, order)
+    forest = grow(read, order, common) if least is None else grow(read, order, common, least=least)
+    ids = np.empty(forest.tokens, dtype=np.int64)
+    positions = np.empty(forest.tokens, dtype=np.int64)
+    for segment in forest.segments:
+        inside = slice(segment.position, segment.position + segment.end - segment.start)
+        ids[segment.start : segment.end] = read[segment.row][inside]
+        positions[segment.start : segment.end] = np.arange(inside.start, inside.stop)
+    places = [forest.places(index)[row.trained[1:]] for index, (_, row) in enumerate(group)]
+    return _batch(group, ids[None], np.concatenate(places), positions=positions, forest=forest)
+
+
+def _padded(group: Numbered) -> Batch:
     longest = max(len(row.ids) for _, row in group) - 1
-    ids = torch.zeros(len(group), longest, dtype=torch.long)
-    predicts = torch.zeros(len(group), longest, dtype=torch.bool)
+    ids = np.zeros((len(group), longest), dtype=np.int64)
+    predicts = np.zeros((len(group), longest), dtype=np.bool_)
     for index, (_, row) in enumerate(group):
-        # The last token predicts nothing, so the model need not read it.
-        length = len(row.ids) - 1
-        ids[index, :length] = torch.from_numpy(row.ids[:-1].astype(np.int64))
-        predicts[index, :length] = torch.from_numpy(row.trained[1:])
+        ids[index, : len(row.ids) - 1] = _read(row)
+        predicts[index, : len(row.ids) - 1] = row.trained[1:]
+    return _batch(group, ids, predicts.reshape(-1).nonzero()[0])
+
+
+def _batch(
+    group: Numbered, ids: NDArray[np.int64], places: NDArray[np.int64], *, positions: NDArray[np.int64] | None = None,
+    forest: Forest | None = None,
+) -> Batch:  # fmt: skip
     targets = np.concatenate([row.ids[1:][row.trained[1:]] for _, row in group]).astype(np.int64)
-    numbers = tuple(number for number, _ in group)
-    return Batch(numbers, ids, predicts, torch.from_numpy(targets), sum(len(row.ids) - 1 for _, row in group))
+    return Batch(
+        rows=tuple(number for number, _ in group),
+        ids=torch.from_numpy(ids),
+        places=torch.from_numpy(places),
+        targets=torch.from_numpy(targets),
+        counts=tuple(int(row.trained[1:].sum()) for _, row in group),
+        tokens=sum(len(row.ids) - 1 for _, row in group),
+        positions=None if positions is None else torch.from_numpy(positions)[None],
+        plan=None if forest is None else AttentionPlan.of(forest.segments),
+    )
+
+
+def _read(row: MaskedRow) -> NDArray[np.int32]:
+    """Return what the model reads of a row: the last token predicts nothing."""
+    return row.ids[:-1]

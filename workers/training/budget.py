@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from workers.training.batches import TOKENS_PER_MICRO_BATCH, micro_batches
+from workers.training.batches import TOKENS_AT_ONCE, Layout, lay_out
 from workers.training.memory import as_out_of_memory
 
 if TYPE_CHECKING:
@@ -29,24 +29,25 @@ class Budget:
     """As the settings say; None when tokens decide."""
     tokens: int
     reporter: Reporter
+    layout: Layout
 
     @classmethod
-    def of(cls, settings: TrainingSettings, device: torch.device, reporter: Reporter) -> Budget:
+    def of(cls, settings: TrainingSettings, device: torch.device, reporter: Reporter, layout: Layout) -> Budget:
         """Return the budget a run begins with."""
         rows = None if settings.micro_batch_size == "auto" else settings.micro_batch_size
-        return cls(rows, TOKENS_PER_MICRO_BATCH[device.type], reporter)
+        return cls(rows, TOKENS_AT_ONCE[device.type], reporter, layout)
 
     def fitting(
         self, rows: Sequence[tuple[int, MaskedRow]], compute: Callable[[list[Batch]], Result], *, undo: Callable[[], None]
     ) -> Result:
         """Return what `compute` makes of the rows; where memory runs out, `undo` and once more in smaller batches."""
         while True:
-            batches = micro_batches(rows, size=self.rows, token_budget=self.tokens)
+            batches = lay_out(rows, self.layout, token_budget=self.tokens, size=self.rows)
             try:
                 return compute(batches)
             except (RuntimeError, MemoryError) as error:
                 most = max((len(batch.rows) for batch in batches), default=0)
-                if not self.narrow(error, rows=most, tokens=max((batch.ids.numel() for batch in batches), default=0)):
+                if not self.narrow(error, rows=most, tokens=max((batch.computed for batch in batches), default=0)):
                     raise
             undo()
             torch.cuda.empty_cache()

@@ -187,5 +187,4 @@ def _question(number: int, row: Row, masked: MaskedRow, masker: Masker, tokenize
 
 
 def _by_row(batch: Batch, hits: torch.Tensor) -> dict[int, torch.Tensor]:
-    counts = batch.predicts.sum(-1).tolist()
-    return dict(zip(batch.rows, hits.split(counts), strict=True))
+    return dict(zip(batch.rows, hits.split(batch.counts), strict=True))

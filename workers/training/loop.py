@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from workers.training.divergence import Divergence, check_numbers
-from workers.training.memory import peak_bytes
+from workers.training.memory import held_bytes, peak_bytes
 from workers.training.optim import learning_rate, set_rate
 from workers.training.report import TRAINING
 from workers.training.room import NotSaved
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.domain.specs import TrainingSettings
-    from workers.training.batches import Batch, DataOrder
+    from workers.training.batches import Batch
+    from workers.training.order import DataOrder
     from workers.training.budget import Budget
     from workers.training.control import Control
     from workers.training.evaluate import HeldOut
@@ -34,6 +35,8 @@ CHECKPOINT_SECONDS, MOST_CHECKPOINT_SECONDS = 120.0, 300.0
 """With checkpoint_every_steps auto, a checkpoint comes after the first; where saving takes long, up to the second."""
 SAVING_SHARE = 0.05
 """So much of the time saving may take before checkpoints come less often."""
+MEMORY_SECONDS = 1.0
+"""How often the memory in use is told."""
 ROOM_SECONDS = 5.0
 """How long the last checkpoint waits for a disk that is full: the supervisor lets an older one go."""
 
@@ -86,6 +89,7 @@ class StepLoop:
     _saving_seconds: float = 0.0
     _told_not_saved: bool = False
     _peak: int = 0
+    _memory_told_at: float = float("-inf")
     _divergence: Divergence = field(init=False)
 
     def __post_init__(self) -> None:
@@ -203,11 +207,18 @@ class StepLoop:
         self.reporter.metric(step, "train/learning_rate", result.rate)
         self.reporter.metric(step, "train/grad_norm", result.gradient_norm)
         self.reporter.metric(step, "train/tokens_per_second", result.tokens_per_second)
-        peak = peak_bytes(self.model.device)
+        self._report_memory(step)
+        self.watch(step, result)
+
+    def _report_memory(self, step: int) -> None:
+        peak, now = peak_bytes(self.model.device), time.monotonic()
         if peak > self._peak:
             self._peak = peak
             self.reporter.metric(step, "memory/peak_bytes", peak)
-        self.watch(step, result)
+        # It changes little between two steps, and a point for each would be kept for ever.
+        if now - self._memory_told_at >= MEMORY_SECONDS or step == self.total_steps:
+            self._memory_told_at = now
+            self.reporter.metric(step, "memory/bytes", held_bytes(self.model.device))
 
     def _evaluate_if_due(self) -> None:
         step = self.standing.step

@@ -13,43 +13,72 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from transformers import PreTrainedModel
 
     from workers.training.batches import Batch
 
-CHUNK_LOGITS = 32 * 1024 * 1024
-"""Logits computed at once (128 MiB in float32)."""
+CHUNK_LOGITS = 1024 * 1024
+"""Logits computed at once (4 MiB in float32), so that what is done to them finds them in a cache …"""
+LEAST_CHUNK = 256
+"""… but no fewer positions than this, or the head's weights would be read for too few products."""
 CHECK_TOLERANCE = 1e-3
+UNMASKED = (1, 1, 1, 0)
+"""The shape of an attention mask that tells a model to make none of its own: a batch's plan says who attends to whom."""
 
-HeadFunction = "Callable[[torch.Tensor], torch.Tensor]"
+
+@dataclass(frozen=True)
+class Head:
+    """A frozen output head (V, H), and what the architecture does to its logits."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    scale: float
+    softcap: float | None
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the logits (N, V) of some positions (N, H) as the architecture defines them."""
+        logits = functional.linear(states.to(self.weight.dtype), self.weight, self.bias)
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
+
+    def back(self, in_logits: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of the states from that of the logits (N, V; float32, which is used up)."""
+        if self.softcap is not None:
+            in_logits.mul_(1 - (logits.float() / self.softcap).square_())
+        if self.scale != 1.0:
+            in_logits.mul_(self.scale)
+        return in_logits.to(self.weight.dtype) @ self.weight
+
+    @property
+    def chunk(self) -> int:
+        """Return for how many positions logits are computed at once."""
+        return max(LEAST_CHUNK, CHUNK_LOGITS // len(self.weight))
 
 
 class _ChunkedLoss(torch.autograd.Function):
     """Sum of the cross-entropy over positions; the backward pass only scales what the forward pass has formed."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Callable[[torch.Tensor], torch.Tensor], chunk: int
-    ) -> torch.Tensor:
+    def forward(ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Head) -> torch.Tensor:
         total = torch.zeros((), dtype=torch.float64, device=hidden.device if hidden.device.type != "mps" else "cpu")
         gradient = torch.empty_like(hidden)
-        for start in range(0, len(hidden), chunk):
-            part = slice(start, start + chunk)
-            with torch.enable_grad():
-                states = hidden[part].detach().requires_grad_()
-                loss = functional.cross_entropy(head(states).float(), targets[part], reduction="sum")
-                (gradient[part],) = torch.autograd.grad(loss, states)
-            total += loss.detach()
+        for start in range(0, len(hidden), head.chunk):
+            part = slice(start, start + head.chunk)
+            logits = head.logits(hidden[part])
+            spread = torch.log_softmax(logits, -1, dtype=torch.float32)
+            wanted = targets[part, None]
+            total -= spread.gather(1, wanted).sum()
+            in_logits = spread.exp_().scatter_add_(1, wanted, spread.new_full(wanted.shape, -1.0))
+            gradient[part] = head.back(in_logits, logits)
         ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         # The factor is one over the step's tokens: in bf16 it would itself be rounded, and every gradient with it.
-        return (gradient.float() * outer[0].float()).to(gradient.dtype), None, None, None
+        return (gradient.float() * outer[0].float()).to(gradient.dtype), None, None
 
 
 @dataclass(frozen=True)
@@ -64,49 +93,51 @@ class TrainedTokenLoss:
     """The loss of one model: its body, and its head with whatever the architecture does to the logits."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._body = model.get_decoder()
-        self._head = model.get_output_embeddings()
-        config = model.config.get_text_config()
-        self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
-        self._scale: float = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
+        self.body = model.get_decoder()
+        head = model.get_output_embeddings()
+        self.config = config = model.config.get_text_config()
+        scale: float = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
+        self.head = Head(head.weight, getattr(head, "bias", None), scale, getattr(config, "final_logit_softcapping", None))
         self.vocabulary: int = config.vocab_size
-        self.device = self._head.weight.device
+        self.device = head.weight.device
 
     def summed(self, batch: Batch) -> torch.Tensor:
         """Return the sum of the loss over the batch's trained tokens, ready for backward()."""
-        chunk = max(1, CHUNK_LOGITS // self.vocabulary)
         apply: Any = _ChunkedLoss.apply
-        summed: torch.Tensor = apply(self._hidden(batch), batch.targets.to(self.device), self.logits, chunk)
+        summed: torch.Tensor = apply(self._hidden(batch), batch.targets.to(self.device), self.head)
         return summed
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
         """Return loss and greedy hits, without gradients."""
         hidden, targets = self._hidden(batch), batch.targets.to(self.device)
-        chunk = max(1, CHUNK_LOGITS // self.vocabulary)
         total, hits = 0.0, []
-        for states, wanted in zip(hidden.split(chunk), targets.split(chunk), strict=True):
-            logits = self.logits(states).float()
+        for states, wanted in zip(hidden.split(self.head.chunk), targets.split(self.head.chunk), strict=True):
+            logits = self.head.logits(states).float()
             total += float(functional.cross_entropy(logits, wanted, reduction="sum"))
             hits.append(logits.argmax(-1) == wanted)
         return Scored(total, torch.cat(hits).cpu())
-
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the logits of some positions as the architecture defines them."""
-        logits: torch.Tensor = self._head(hidden.to(self._head.weight.dtype)) * self._scale
-        if self._softcap is not None:
-            logits = torch.tanh(logits / self._softcap) * self._softcap
-        return logits
 
     @torch.no_grad()
     def agrees_with(self, model: PreTrainedModel) -> bool:
         """Say whether body and head, put together here, give the logits that the model gives itself."""
         ids = torch.arange(1, min(9, self.vocabulary), device=self.device)[None]
         own = model(input_ids=ids, use_cache=False).logits[0].float()
-        ours = self.logits(self._body(input_ids=ids, use_cache=False).last_hidden_state[0]).float()
+        ours = self.head.logits(self.body(input_ids=ids, use_cache=False).last_hidden_state[0]).float()
         return bool((own - ours).abs().max() <= CHECK_TOLERANCE * own.abs().max().clamp(min=1.0))
 
+    def states(self, batch: Batch) -> torch.Tensor:
+        """Return the body's last hidden states, one position behind the other (B * L, H)."""
+        ids = batch.ids.to(self.device)
+        if batch.plan is None:
+            states = self.body(input_ids=ids, use_cache=False).last_hidden_state
+        else:
+            mask = torch.empty(UNMASKED, device=self.device)
+            places: Any = batch.positions
+            read = self.body(input_ids=ids, position_ids=places.to(self.device), attention_mask=mask, use_cache=False, plan=batch.plan)
+            states = read.last_hidden_state
+        flat: torch.Tensor = states.flatten(0, 1)
+        return flat
+
     def _hidden(self, batch: Batch) -> torch.Tensor:
-        states = self._body(input_ids=batch.ids.to(self.device), use_cache=False).last_hidden_state  # B, L, H
-        chosen: torch.Tensor = states[batch.predicts.to(self.device)]  # T, H
-        return chosen
+        return self.states(batch).index_select(0, batch.places.to(self.device))  # N, H

@@ -1,11 +1,11 @@
-"""One run from its spec to its adapter: everything is found, checked and loaded here, then the step loop has it."""
+"""One run from its spec to its result: everything is found, checked and loaded here, then the step loop has it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,15 +15,17 @@ from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.errors import Conflict
 from app.domain.events import Finished
 from app.domain.specs import NEWER, OWN_WORDS, TrainingSettings
-from workers.training.adapter import publish_adapter, read_weights, write_adapter
-from workers.training.batches import DataOrder
 from workers.training.budget import Budget
 from workers.training.control import Leave
+from workers.training.layouts import choose_layout
 from workers.training.loop import Standing, StepLoop
 from workers.training.material import make_material
+from workers.training.memory import memory_of
 from workers.training.model import choose_device, load_model
 from workers.training.optim import choose_optimiser, learning_rate, make_optimiser
+from workers.training.order import DataOrder
 from workers.training.precision import choose_precision
+from workers.training.result import checkpoint_bytes, publish, read_result, write_result
 from workers.training.samples import Samples
 from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
 
@@ -39,9 +41,8 @@ if TYPE_CHECKING:
     from workers.training.progress import ProgressLine
     from workers.training.report import Reporter
     from workers.training.rows import Rows
+    from workers.training.token_cache import TokenCache
 
-BYTES_PER_WEIGHT = 12
-"""What a checkpoint holds of each trained weight: itself and AdamW's two moments, in float32."""
 MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "gradient_checkpointing", "device", "precision"} | OWN_WORDS
 """Settings that change nothing a checkpoint depends on; the precision is the checkpoint's own, whatever they say."""
 
@@ -56,6 +57,7 @@ class Job:
     adapter: Path
     checkpoints: Checkpoints
     resume: Path | None
+    cache: TokenCache | None = None
 
 
 class Run:
@@ -96,20 +98,25 @@ class Run:
         return Finished(status="interrupted", reason=f"asked to {leave.wish} after step {step}", data={"step": step})
 
     def _publish(self, loop: StepLoop) -> None:
-        self._reporter.doing("writing the adapter")
-        publish_adapter(self._job.adapter, loop.model.peft, self._lineage(loop.standing), self._template)
+        self._reporter.doing("writing the adapter" if loop.model.peft else "writing the model")
+        publish(self._job.adapter, lambda folder: self._write(folder, loop.model, loop.standing))
+
+    def _write(self, folder: Path, model: LoadedModel, standing: Standing) -> None:
+        write_result(folder, model, self._lineage(standing), self._template, self._job.base.folder)
 
     def _set_up(self) -> StepLoop:
         spec = self._job.spec
         device = choose_device(spec.settings.device, self._reporter)
-        material = make_material(self._job.base, self._job.rows, spec.settings, reporter=self._reporter, check=self._control.check)
+        job, check = self._job, self._control.check
+        material = make_material(job.base, job.rows, spec.settings, reporter=self._reporter, check=check, cache=job.cache)
         self._template = material.template
         earlier = self._earlier()
         precision = choose_precision(spec.settings, device, earlier=earlier[1].precision if earlier else None, base=self._job.base)
         torch.use_deterministic_algorithms(device.type == "cpu" and precision.name == "fp32")
         self._control.check()
         self._reporter.doing("loading the base model")
-        model = load_model(self._job.base, spec.settings, precision, device)
+        model = load_model(self._to_load(earlier[0] if earlier else None), spec.settings, precision, device)
+        self._chosen = choose_layout(model.loss)
         self._settings = spec.settings.filled_in(training_rows=len(material.train.rows), parameters=model.base_parameters)
         self._reporter.doing("hashing the base model")
         # The studio writes what was decided into the spec, so a later attempt's settings may say what this one's left open.
@@ -122,6 +129,12 @@ class Run:
             self._take_up(loop, *earlier)
         self._announce(loop, material)
         return loop
+
+    def _to_load(self, checkpoint: Path | None) -> BaseModel:
+        """Return what lies where the weights are: the base, or with full tuning the checkpoint, which holds a whole model."""
+        if checkpoint is None or self._job.spec.settings.tuning != "full":
+            return self._job.base
+        return replace(self._job.base, folder=checkpoint)
 
     def _loop(self, model: LoadedModel, material: Material) -> StepLoop:
         settings = self._settings
@@ -138,7 +151,7 @@ class Run:
             held_out=material.held_out,
             samples=Samples(material.asked, model.base, self._reporter),
             settings=settings,
-            budget=Budget.of(settings, model.device, self._reporter),
+            budget=Budget.of(settings, model.device, self._reporter, self._chosen.layout),
             total_steps=self._total_steps,
             control=self._control,
             reporter=self._reporter,
@@ -163,11 +176,12 @@ class Run:
         )
 
         def write(folder: Path) -> None:
-            write_adapter(folder, model.peft, self._lineage(standing), self._template)
+            self._write(folder, model, standing)
+            if model.masters:
+                model.masters.save(folder)
             write_state(folder, state, optimiser, RandomState.now())
 
-        weights = sum(weight.numel() for weight in model.trainable())
-        return self._job.checkpoints.save(standing.step, write, expected=weights * BYTES_PER_WEIGHT)
+        return self._job.checkpoints.save(standing.step, write, expected=checkpoint_bytes(model, self._optimiser))
 
     def _earlier(self) -> tuple[Path, RunState, RandomState] | None:
         """Return the checkpoint to go on from: the one named, or in a run without a supervisor the newest that verifies."""
@@ -184,7 +198,7 @@ class Run:
         if state.fingerprint != self._fingerprint:
             message = f"{folder.name} was made from another base, other rows or other settings. Choose an empty output folder."
             raise Conflict(message, code="checkpoint_of_another_run")
-        read_weights(folder, loop.model.peft)
+        read_result(folder, loop.model)
         read_optimiser(folder, loop.optimiser)
         generators.restore()
         standing = loop.standing
@@ -220,7 +234,10 @@ class Run:
             "max_length": material.max_length,
             "longest_row": min(material.train.longest, material.max_length),
             "base_dir": str(self._job.base.folder),
+            "memory_total_bytes": memory_of(model.device).total,
             "threads": torch.get_num_threads(),
+            "layout": self._chosen.layout,
+            "layout_reason": self._chosen.reason,
             "settings": settings.model_dump(),
         }
         self._reporter.started(message, step=loop.standing.step, total_steps=self._total_steps, data=data)

@@ -1,78 +1,81 @@
-"""A step is its rows; the stream of rows is fixed by the seed."""
+"""Rows laid out: what is computed, and where each trained token is predicted."""
 
 from __future__ import annotations
-
-import math
-from collections import Counter
 
 import numpy as np
 import pytest
 
-from workers.training.batches import DataOrder, micro_batches
+from workers.training.batches import Batch, Layout, lay_out
 from workers.training.masks import MaskedRow
 
 
-def masked(length: int, trained: int) -> MaskedRow:
+def masked(length: int, trained: int, first: int = 0) -> MaskedRow:
     mask = np.zeros(length, dtype=np.bool_)
     mask[length - trained :] = True
-    return MaskedRow(np.arange(length, dtype=np.int32), mask)
-
-
-def test_every_row_is_seen_once_an_epoch_and_steps_run_across_the_border() -> None:
-    order = DataOrder.over(10, batch_size=4, seed=1, epochs=2)
-    steps = [order.step(number) for number in range(1, 6)]
-    assert [len(step) for step in steps] == [4, 4, 4, 4, 4]
-    stream = [row for step in steps for row in step]
-    assert sorted(stream[:10]) == sorted(stream[10:]) == list(range(10))
-    assert stream[:10] != stream[10:]
-
-
-@pytest.mark.parametrize(("rows", "epochs", "batch"), [(10, 1.0, 4), (7, 2.5, 3), (3, 0.1, 8), (1, 3.0, 2), (30, 0.1, 1)])
-def test_only_the_last_step_may_be_smaller(rows: int, epochs: float, batch: int) -> None:
-    total = math.ceil(rows * epochs / batch)
-    order = DataOrder.over(rows, batch_size=batch, seed=0, epochs=epochs)
-    sizes = [len(order.step(number)) for number in range(1, total + 1)]
-    assert all(size == batch for size in sizes[:-1])
-    assert 1 <= sizes[-1] <= batch
-
-
-def test_with_max_steps_no_step_is_smaller_and_rows_repeat_evenly() -> None:
-    order = DataOrder.over(3, batch_size=8, seed=0, epochs=None)
-    counts = Counter(row for number in range(1, 4) for row in order.step(number))
-    assert set(counts.values()) == {8}
-
-
-def test_the_seed_fixes_the_order() -> None:
-    def stream(seed: int) -> list[int]:
-        return DataOrder.over(50, batch_size=25, seed=seed, epochs=1).step(1)
-
-    assert stream(3) == stream(3)
-    assert stream(3) != stream(4)
+    return MaskedRow(np.arange(first, first + length, dtype=np.int32), mask)
 
 
 def test_rows_of_like_length_share_a_micro_batch_and_untrained_rows_are_left_out() -> None:
     rows = [masked(9, 2), masked(3, 1), masked(8, 0), masked(4, 3)]
-    batches = micro_batches(list(enumerate(rows)), size=2, token_budget=0)
+    batches = lay_out(list(enumerate(rows)), Layout.PADDED, size=2, token_budget=0)
     assert [batch.rows for batch in batches] == [(1, 3), (0,)]
     assert batches[0].ids.shape == (2, 3)
     assert batches[0].targets.tolist() == [2, 1, 2, 3]
 
 
 def test_a_budget_of_padded_tokens_bounds_a_micro_batch() -> None:
-    batches = micro_batches(list(enumerate([masked(10, 1)] * 7)), size=None, token_budget=30)
+    batches = lay_out(list(enumerate([masked(10, 1)] * 7)), Layout.PADDED, token_budget=30)
     assert [len(batch.rows) for batch in batches] == [3, 3, 1]
 
 
-def test_an_epoch_is_drawn_once_and_not_for_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = []
-    draw = np.random.default_rng
+def branches() -> list[tuple[int, MaskedRow]]:
+    """Five rows behind one prompt of sixty tokens, two of them behind a longer one, and a row of its own."""
+    prompt, more = list(range(60)), list(range(60, 120))
+    said = [[*prompt, 200, 201], [*prompt, *more, 202], [*prompt, 203], [*prompt, *more, 204, 205], prompt, [7, 8, 9]]
+    rows = [MaskedRow(np.array(ids, dtype=np.int32), np.arange(len(ids)) >= len(ids) - 2) for ids in said]
+    return list(enumerate(rows))
 
-    def counted(seed: list[int]) -> np.random.Generator:
-        drawn.append(seed)
-        return draw(seed)
 
-    monkeypatch.setattr(np.random, "default_rng", counted)
-    order = DataOrder.over(97, batch_size=10, seed=8, epochs=2)
-    for number in range(1, 20):
-        order.step(number)
-    assert drawn == [[8, 0], [8, 1]]
+def read_back(batch: Batch, rows: list[tuple[int, MaskedRow]]) -> None:
+    """See that every trained token is predicted from a position that holds the token before it, at its place in the row."""
+    assert batch.positions is not None
+    places = iter(batch.places.tolist())
+    for number in batch.rows:
+        row = dict(rows)[number]
+        for index in np.flatnonzero(row.trained[1:]):
+            place = next(places)
+            assert batch.ids[0, place] == row.ids[index]
+            assert batch.positions[0, place] == index
+    assert next(places, None) is None
+    assert batch.targets.tolist() == [int(t) for n in batch.rows for t in dict(rows)[n].ids[1:][dict(rows)[n].trained[1:]]]
+    assert sum(batch.counts) == len(batch.targets)
+
+
+def test_what_rows_begin_with_alike_stands_once() -> None:
+    rows = branches()
+    (batch,) = lay_out(rows, Layout.SHARED_PREFIX, token_budget=10_000)
+    assert batch.computed == 59 + 2 + 61 + 1 + 1 + 2  # the prompt, what goes on from it, what goes on from that, and the row of its own
+    assert batch.tokens == sum(len(row.ids) - 1 for _, row in rows)
+    read_back(batch, rows)
+
+
+def test_packed_rows_share_nothing_and_lose_nothing() -> None:
+    rows = branches()
+    (batch,) = lay_out(rows, Layout.PACKED, token_budget=10_000)
+    assert batch.computed == batch.tokens
+    read_back(batch, rows)
+
+
+@pytest.mark.parametrize("layout", [Layout.SHARED_PREFIX, Layout.PACKED])
+def test_packs_keep_to_the_budget_and_hold_every_row_once(layout: Layout) -> None:
+    rows = branches()
+    batches = lay_out(rows, layout, token_budget=100)
+    assert len(batches) > 1
+    assert all(batch.computed <= 100 or len(batch.rows) == 1 for batch in batches)
+    assert sorted(row for batch in batches for row in batch.rows) == [0, 1, 2, 3, 4, 5]
+    for batch in batches:
+        read_back(batch, rows)
+
+
+def test_a_micro_batch_of_so_many_rows_is_kept_to_in_packs() -> None:
+    assert [len(batch.rows) for batch in lay_out(branches(), Layout.SHARED_PREFIX, token_budget=10_000, size=4)] == [4, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from workers.training import loss as loss_module
-from workers.training.batches import micro_batches
+from workers.training.batches import Layout, lay_out
 from workers.training.loss import TrainedTokenLoss
 from workers.training.masks import MaskedRow
 
@@ -66,6 +67,7 @@ def adapted(base: Path) -> PreTrainedModel:
 def test_the_gradient_of_a_step_does_not_depend_on_the_micro_batch(
     size: int, adapted: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loss_module, "LEAST_CHUNK", 7)
     monkeypatch.setattr(loss_module, "CHUNK_LOGITS", VOCABULARY * 7)  # several chunks a batch
     model = adapted
     rows = some_rows()
@@ -73,7 +75,7 @@ def test_the_gradient_of_a_step_does_not_depend_on_the_micro_batch(
     expected.backward()
     plain = gradient(model)
     head = TrainedTokenLoss(model)
-    batches = micro_batches(rows, size=size, token_budget=0)
+    batches = lay_out(rows, Layout.PADDED, size=size, token_budget=0)
     tokens = sum(len(batch.targets) for batch in batches)
     found = 0.0
     for batch in batches:
@@ -87,7 +89,7 @@ def test_the_gradient_of_a_step_does_not_depend_on_the_micro_batch(
 def test_score_finds_the_same_loss_and_the_greedy_hits(adapted: PreTrainedModel) -> None:
     model = adapted
     rows = some_rows(3)
-    (batch,) = micro_batches(rows, size=3, token_budget=0)
+    (batch,) = lay_out(rows, Layout.PADDED, size=3, token_budget=0)
     scored = TrainedTokenLoss(model).score(batch)
     assert scored.loss / len(batch.targets) == pytest.approx(float(reference(model, rows).detach()), rel=1e-5)
     _, row = next(pair for pair in rows if pair[0] == batch.rows[0])
@@ -114,20 +116,21 @@ def test_architectures_that_reshape_their_logits_agree_with_themselves() -> None
 def test_logits_made_in_an_unknown_way_are_noticed() -> None:
     gemma = other_architectures()[0]
     head = TrainedTokenLoss(gemma)
-    head._softcap = None
+    head.head = replace(head.head, softcap=None)
     assert not head.agrees_with(gemma)
 
 
 def test_in_bf16_a_step_s_number_of_tokens_is_not_rounded() -> None:
     torch.manual_seed(0)
-    head = torch.nn.Linear(32, VOCABULARY, bias=False, dtype=torch.bfloat16).requires_grad_(False)
+    weight = torch.nn.Linear(32, VOCABULARY, bias=False, dtype=torch.bfloat16).requires_grad_(False).weight
+    head = loss_module.Head(weight, None, 1.0, None)
     states, targets = torch.randn(20, 32, dtype=torch.bfloat16), torch.arange(20)
 
     apply: Any = loss_module._ChunkedLoss.apply
 
     def gradient(tokens: int) -> torch.Tensor:
         leaf = states.clone().requires_grad_()
-        (apply(leaf, targets, head, 7) / tokens).backward()
+        (apply(leaf, targets, head) / tokens).backward()
         assert leaf.grad is not None
         return leaf.grad
 

@@ -1,0 +1,310 @@
+"""Attention over packed rows and shared prefixes on a CPU: each token sees itself, what stands before it in its segment, and its ancestors.
+
+A token's scores come from several blocks: its own segment (many short segments at once, padded to a common length) and one block for
+each ancestor. Blocks are put together by their log-sum-exp, as flash-decoding does (Dao et al., 2023), so nothing is masked out in vain.
+Scores and softmax are float32; products are the model's type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from workers.training.forest import Segment
+
+SCORES_AT_ONCE = 32_768
+"""Scores of one head that a block computes: so many, of a few heads, stay in a core's cache."""
+LONG = 192
+"""Segments of more tokens are cut into blocks of queries, which spares the upper half of their scores."""
+LEAST_QUERIES = 64
+PADDING = 0.75
+"""Segments at least this long, measured by the longest beside them, are padded to one length."""
+KEPT_KEYS = 2_048
+"""Blocks with more keys compute their probabilities again in the backward pass rather than keep them."""
+MASKED = float("-inf")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Queries that look at the same keys, or row by row at their own: N rows of queries and as many of keys."""
+
+    queries: torch.Tensor | slice  # N, Q: places in the pack; a slice: N is 1
+    keys: torch.Tensor | slice  # N, K
+    is_causal: bool
+    """The last queries are the last keys: none sees what comes behind it."""
+    real: torch.Tensor | None = None  # of N * Q: the queries that are no padding; None: all
+    padding: torch.Tensor | None = None  # of N * Q: the others
+
+    @property
+    def flat(self) -> torch.Tensor | slice:
+        """Return the places of the queries one behind the other."""
+        return self.queries if isinstance(self.queries, slice) else self.queries.reshape(-1)
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """Who attends to whom in a pack: made once, used by every layer."""
+
+    segments: Sequence[Segment]
+    own: tuple[Block, ...]
+    """Each token's own segment; every token is a query here exactly once."""
+    shared: tuple[Block, ...]
+    """What comes after a segment, looking back at it."""
+    longest: int
+    """Tokens of the longest row."""
+    _masks: dict[tuple[int, int], torch.Tensor | None] = field(default_factory=dict, compare=False)
+    block_masks: dict[int | None, Any] = field(default_factory=dict, compare=False)
+    """What flex_attention needs of it on a GPU, by window."""
+
+    @classmethod
+    def of(cls, segments: Sequence[Segment]) -> AttentionPlan:
+        """Return the plan for the segments of a pack."""
+        short = [segment for segment in segments if segment.end - segment.start <= LONG]
+        long = [segment for segment in segments if segment.end - segment.start > LONG]
+        own = [*_side_by_side(short), *(block for segment in long for block in _in_steps(segment))]
+        shared = [block for segment in segments if segment.reach > segment.end for block in _looking_back(segment)]
+        longest = max((segment.position + segment.end - segment.start for segment in segments), default=0)
+        return cls(segments, tuple(own), tuple(shared), longest)
+
+    @property
+    def adds_up(self) -> bool:
+        """Say whether a token's gradient comes from several blocks."""
+        return bool(self.shared) or any(isinstance(block.queries, slice) for block in self.own)
+
+    @cached_property
+    def positions(self) -> torch.Tensor:
+        """Return where each token stands in its row (T)."""
+        return torch.cat([torch.arange(s.position, s.position + s.end - s.start) for s in self.segments])
+
+    def blocks(self) -> Iterator[tuple[int, Block, bool]]:
+        """Yield each block with its number, and whether its queries come for the first time."""
+        for number, block in enumerate((*self.own, *self.shared)):
+            yield number, block, number < len(self.own)
+
+    def mask(self, number: int, block: Block, window: int | None) -> torch.Tensor | None:
+        """Return what is added to a block's scores: minus infinity where a query does not see a key; None where it sees all."""
+        window = window if window is not None and window < self.longest else None
+        if not block.is_causal and window is None:
+            return None
+        key = (number, window or 0)
+        if key not in self._masks:
+            self._masks[key] = self._mask(block, window)
+        return self._masks[key]
+
+    def _mask(self, block: Block, window: int | None) -> torch.Tensor | None:
+        queries, keys = self._standing(block.queries), self._standing(block.keys)
+        distance = queries[:, None] - keys[None, :]
+        unseen = distance < 0 if window is None else (distance < 0) | (distance >= window)
+        return torch.zeros(unseen.shape).masked_fill_(unseen, MASKED) if bool(unseen.any()) else None
+
+    def _standing(self, places: torch.Tensor | slice) -> torch.Tensor:
+        if isinstance(places, slice):
+            return self.positions[places]
+        return torch.arange(places.shape[1])  # only distances within a row count, and these are the columns'
+
+
+def _side_by_side(segments: Sequence[Segment]) -> Iterator[Block]:
+    """Put short segments of like length under one another."""
+    group: list[Segment] = []
+    for segment in sorted(segments, key=lambda s: s.start - s.end):
+        longest = _length(group[0]) if group else 0
+        if group and (_length(segment) < PADDING * longest or (len(group) + 1) * longest**2 > SCORES_AT_ONCE):
+            yield _padded(group)
+            group = []
+        group.append(segment)
+    if group:
+        yield _padded(group)
+
+
+def _padded(group: Sequence[Segment]) -> Block:
+    longest = _length(group[0])
+    columns = torch.arange(longest)
+    starts = torch.tensor([segment.start for segment in group])
+    lengths = torch.tensor([_length(segment) for segment in group])
+    places = starts[:, None] + torch.minimum(columns[None], lengths[:, None] - 1)
+    real = (columns[None] < lengths[:, None]).reshape(-1)
+    if bool(real.all()):
+        return Block(places, places, is_causal=True)
+    return Block(places, places, is_causal=True, real=real.nonzero()[:, 0], padding=(~real).nonzero()[:, 0])
+
+
+def _in_steps(segment: Segment) -> Iterator[Block]:
+    step = max(LEAST_QUERIES, SCORES_AT_ONCE // _length(segment))
+    for start in range(segment.start, segment.end, step):
+        end = min(start + step, segment.end)
+        yield Block(slice(start, end), slice(segment.start, end), is_causal=True)
+
+
+def _looking_back(segment: Segment) -> Iterator[Block]:
+    step = max(LEAST_QUERIES, SCORES_AT_ONCE // _length(segment))
+    for start in range(segment.end, segment.reach, step):
+        yield Block(slice(start, min(start + step, segment.reach)), slice(segment.start, segment.end), is_causal=False)
+
+
+def _length(segment: Segment) -> int:
+    return segment.end - segment.start
+
+
+class Options(NamedTuple):
+    """How scores are made: what they are multiplied by, how many tokens back is seen (itself included), and sinks (H).
+
+    Sinks are scores of nothing that take part in the softmax (gpt-oss); they are frozen.
+    """
+
+    scale: float
+    window: int | None = None
+    sinks: torch.Tensor | None = None
+
+
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan, options: Options) -> torch.Tensor:
+    """Return what each token takes from those it sees: query T, H, D; key and value T, K, D with H a multiple of K; result T, H, D."""
+    if query.is_cuda:
+        from workers.training.flex import attend_in_blocks
+
+        return attend_in_blocks(query, key, value, plan, options)
+    apply: Any = _Attend.apply
+    result: torch.Tensor = apply(query, key, value, _Seen(plan, query.shape[1], key.shape[1], *options))
+    return result
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A plan for heads of a kind, and how states are read for a block and written back: N, K, G * Q, X, where G = H / K."""
+
+    plan: AttentionPlan
+    heads: int
+    groups: int
+    scale: float
+    window: int | None
+    sinks: torch.Tensor | None
+
+    @staticmethod
+    def pick(states: torch.Tensor, block: Block) -> torch.Tensor:
+        """Return states (T, H, X) of a block's queries: N * Q, H, X, zero where they are padding."""
+        picked = states[block.flat]
+        return picked if block.padding is None else picked.index_fill_(0, block.padding, 0.0)
+
+    def split(self, picked: torch.Tensor, block: Block) -> torch.Tensor:
+        """Return picked states (N * Q, H, X) as N, K, G * Q, X."""
+        rows, width = 1 if isinstance(block.queries, slice) else len(block.queries), picked.shape[-1]
+        parts = picked.view(rows, -1, self.groups, self.heads // self.groups, width)
+        return parts.permute(0, 2, 3, 1, 4).reshape(rows, self.groups, -1, width)
+
+    def join(self, parts: torch.Tensor) -> torch.Tensor:
+        """Return the reverse of `split`."""
+        rows, width = len(parts), parts.shape[-1]
+        return parts.view(rows, self.groups, self.heads // self.groups, -1, width).permute(0, 3, 1, 2, 4).reshape(-1, self.heads, width)
+
+    @staticmethod
+    def keys(states: torch.Tensor, block: Block) -> torch.Tensor:
+        """Return states (T, K, X) of a block's keys as N, K, L, X."""
+        picked = states[block.keys]
+        return picked.permute(1, 0, 2)[None] if isinstance(block.keys, slice) else picked.permute(0, 2, 1, 3)
+
+    def probabilities(self, query: torch.Tensor, key: torch.Tensor, number: int, block: Block) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what each query of a block takes from each key (N, K, G * Q, L), and its greatest score (N, K, G * Q)."""
+        scores = torch.matmul(self.split(query[block.flat], block).float() * self.scale, self.keys(key, block).float().transpose(-1, -2))
+        mask = self.plan.mask(number, block, self.window)
+        if mask is not None:
+            scores.view(*scores.shape[:2], -1, *mask.shape).add_(mask)
+        taken = torch.softmax(scores, -1)
+        # Behind a window a query may see none of an ancestor's keys: it takes nothing.
+        return (taken if self.window is None or block.is_causal else taken.nan_to_num_(0.0)), scores
+
+
+class _Attend(torch.autograd.Function):
+    """Forward keeps each block's probabilities, as if it were the only one; backward weighs them by its share of the whole."""
+
+    @staticmethod
+    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: _Seen) -> torch.Tensor:
+        sinks = seen.sinks
+        merges = bool(seen.plan.shared) or sinks is not None
+        out = query.new_empty(query.shape, dtype=torch.float32 if merges else query.dtype)
+        level = query.new_empty(query.shape[:2], dtype=torch.float32)  # T, H: log-sum-exp of what a token has seen so far
+        kept: list[torch.Tensor] = []
+        for number, block, is_first in seen.plan.blocks():
+            taken, scores = seen.probabilities(query, key, number, block)
+            weights = taken.to(query.dtype)
+            found = seen.join(torch.matmul(weights, seen.keys(value, block)))
+            kept.append(weights if weights.shape[-1] <= KEPT_KEYS else weights.new_empty(0))
+            if merges:
+                mine = seen.join(_level(scores, taken)[..., None])[..., 0]
+                kept.append(mine)
+                _merge(out, level, block, (found, mine), is_first=is_first)
+            else:
+                _put(out, block, found)
+        if sinks is not None:
+            whole = torch.logaddexp(level, sinks.detach().float()[None])
+            out *= (level - whole).exp_()[..., None]
+            level = whole
+        result = out.to(query.dtype)
+        ctx.save_for_backward(query, key, value, result, level, *kept)
+        ctx.seen, ctx.merges = seen, merges
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query, key, value, result, level, *kept = ctx.saved_tensors
+        seen: _Seen = ctx.seen
+        gradient, saved = outer[0], iter(kept)
+        delta = (gradient.float() * result).sum(-1, keepdim=True)  # T, H, 1
+        wide = torch.float32 if seen.plan.adds_up else query.dtype
+        in_query, in_key, in_value = (torch.zeros_like(tensor, dtype=wide) for tensor in (query, key, value))
+        for number, block, is_first in seen.plan.blocks():
+            weights = next(saved)
+            if not weights.numel():
+                weights = seen.probabilities(query, key, number, block)[0].to(query.dtype)
+            share, dot = seen.pick(gradient, block), seen.pick(delta, block)
+            if ctx.merges:
+                factor = (next(saved) - level[block.flat]).exp_()[..., None]
+                share, dot = (share * factor).to(query.dtype), dot * factor
+            share, dot = seen.split(share, block), seen.split(dot, block)
+            products = torch.matmul(share, seen.keys(value, block).transpose(-1, -2))
+            products.sub_(dot.to(query.dtype)).mul_(weights).mul_(seen.scale)
+            _put(in_query, block, seen.join(torch.matmul(products, seen.keys(key, block))), adds=not is_first)
+            _put_keys(in_key, block, torch.matmul(products.transpose(-1, -2), seen.split(query[block.flat], block)))
+            _put_keys(in_value, block, torch.matmul(weights.transpose(-1, -2), share))
+        return *(tensor.to(query.dtype) for tensor in (in_query, in_key, in_value)), None
+
+
+def _level(scores: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+    """Return the log-sum-exp of scores from their softmax: the greatest of them less the log of what it became."""
+    top, most = scores.amax(-1), taken.amax(-1)
+    return torch.where(most > 0, top - most.log(), MASKED)
+
+
+def _put(whole: torch.Tensor, block: Block, found: torch.Tensor, *, adds: bool = False) -> None:
+    """Write what was found for a block's queries (N * Q, H, X) where they stand."""
+    if isinstance(block.queries, slice):
+        whole[block.queries] = whole[block.queries] + found if adds else found
+    elif block.real is None:
+        whole.index_copy_(0, block.queries.reshape(-1), found.to(whole.dtype))
+    else:
+        whole.index_copy_(0, block.queries.reshape(-1)[block.real], found[block.real].to(whole.dtype))
+
+
+def _put_keys(whole: torch.Tensor, block: Block, found: torch.Tensor) -> None:
+    """Write, or add where other blocks have some too, what was found for a block's keys (N, K, L, X)."""
+    if isinstance(block.keys, slice):
+        whole[block.keys] += found[0].permute(1, 0, 2)
+    else:
+        _put(whole, block, found.permute(0, 2, 1, 3).flatten(0, 1))
+
+
+def _merge(out: torch.Tensor, level: torch.Tensor, block: Block, found: tuple[torch.Tensor, torch.Tensor], *, is_first: bool) -> None:
+    """Put what a block's queries have found together with what they had: each by its part of the sum of exponentials."""
+    taken, mine = found
+    if is_first:
+        _put(out, block, taken)
+        _put(level, block, mine)
+        return
+    earlier, places = level[block.queries], block.queries
+    both = torch.logaddexp(earlier, mine)
+    out[places] = (out[places] * (earlier - both).exp_()[..., None]).addcmul_(taken.float(), (mine - both).exp_()[..., None])
+    level[places] = both

@@ -1,0 +1,152 @@
+"""Puts faster forward passes in the place of a model's own, each after it has given the same on what its module really reads."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AttentionInterface
+
+from workers.training.attention import Options, attend
+from workers.training.fast import modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.training.batches import Batch
+    from workers.training.fast.modules import Forward
+    from workers.training.loss import TrainedTokenLoss
+
+PACKED = "hone_packed"
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 3e-3}
+"""By how much two ways to compute the same may differ, measured by the norm of what they give."""
+MAKERS: tuple[Callable[[Any], Forward | None], ...] = (modules.mlp, modules.norm, modules.linear)
+KINDS = {"full_attention", "sliding_attention"}
+
+
+class NotPackable(Exception):
+    """This model cannot read rows side by side; the text says why."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a module was given, and what it gave."""
+
+    arguments: tuple[Any, ...]
+    named: dict[str, Any]
+    result: torch.Tensor
+
+
+@torch.no_grad()
+def let_read_packs(loss: TrainedTokenLoss, row: Batch) -> None:
+    """Let the model's attention read packs, tried on `row`, a pack of one row; NotPackable where it cannot."""
+    AttentionInterface.register(PACKED, _attend_by_plan)
+    calls = _calls(loss, row, _is_attention)
+    kinds = set(getattr(loss.config, "layer_types", None) or KINDS)
+    if not kinds <= KINDS or len(calls) != loss.config.num_hidden_layers:
+        raise NotPackable("not all of its layers are attention that sees single tokens")
+    for module, call in calls.items():
+        _replace(module, _by_plan(module))
+        found = module.forward(*call.arguments, **call.named, plan=row.plan)[0]
+        options: Options | None = getattr(module, "packed_options", None)
+        if options is None or not _agree(found, call.result):
+            raise NotPackable("its attention goes another way than others")
+        if options.window is None and _must_have_window(loss.config, module):
+            raise NotPackable("it does not say how far its sliding attention reaches")
+        cos = (call.named.get("position_embeddings") or (torch.empty(0),))[0]
+        _try(module, modules.attention(module, options, cos), Call(call.arguments, call.named | {"plan": row.plan}, call.result))
+
+
+@torch.no_grad()
+def make_faster(loss: TrainedTokenLoss, row: Batch) -> None:
+    """Make layers, norms and MLPs faster where that gives what they give themselves on `row`."""
+    calls = _calls(loss, row, lambda module: any(make(module) is not None for make in MAKERS))
+    for module, call in calls.items():
+        for make in MAKERS:
+            if _try(module, make(module), call):
+                break
+
+
+def _calls(loss: TrainedTokenLoss, row: Batch, wanted: Callable[[torch.nn.Module], bool]) -> dict[torch.nn.Module, Call]:
+    """Run the model on a row and return what the wanted modules were given and gave."""
+    calls: dict[torch.nn.Module, Call] = {}
+
+    def look(module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
+        calls[module] = Call(arguments, named, result[0] if isinstance(result, tuple) else result)
+
+    hooks = [module.register_forward_hook(look, with_kwargs=True) for module in loss.body.modules() if wanted(module)]
+    try:
+        loss.states(row.unplanned())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def _try(module: torch.nn.Module, forward: Forward | None, call: Call) -> bool:
+    """Put a forward pass into its place if it gives the same, and say so."""
+    if forward is None:
+        return False
+    found = forward(*call.arguments, **call.named)
+    if not _agree(found[0] if isinstance(found, tuple) else found, call.result):
+        return False
+    _replace(module, forward)
+    return True
+
+
+def _agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and bool((one - other).float().norm() <= TOLERANCE[other.dtype] * other.float().norm())
+
+
+def _replace(module: Any, forward: Forward) -> None:
+    module.forward = forward
+
+
+def _is_attention(module: torch.nn.Module) -> bool:
+    return "Attention" in type(module).__name__ and hasattr(module, "layer_idx")
+
+
+def _must_have_window(config: Any, module: Any) -> bool:
+    kinds = getattr(config, "layer_types", None)
+    if kinds:
+        return bool(kinds[module.layer_idx] == "sliding_attention")
+    return getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True)
+
+
+def _by_plan(module: Any) -> Forward:
+    """Return the module's own forward pass, with attention by plan in its middle where there is a plan."""
+    own, usual = module.forward, module.config
+    packed = copy.copy(usual)
+    packed._attn_implementation_internal = PACKED  # noqa: SLF001 - its setter reaches into every part of the model
+
+    @functools.wraps(own)
+    def forward(*args: Any, plan: Any = None, **named: Any) -> Any:
+        if plan is None:
+            return own(*args, **named)
+        module.config = packed
+        try:
+            return own(*args, **named, plan=plan)
+        finally:
+            module.config = usual
+
+    return forward
+
+
+def _attend_by_plan(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _mask: torch.Tensor | None, *,
+    plan: Any = None, scaling: float | None = None, sliding_window: int | None = None, s_aux: torch.Tensor | None = None, **more: Any,
+) -> tuple[torch.Tensor, None]:  # fmt: skip
+    """Attend as transformers' attention functions do, by plan: 1, H, T, D in, 1, T, H, D out."""
+    unknown = sorted(name for name in UNKNOWN & more.keys() if more[name] is not None)
+    if plan is None or unknown or not getattr(module, "is_causal", True):
+        raise NotPackable(f"its attention has {', '.join(unknown) or 'a form'} that packs are not computed with")
+    module.packed_options = Options(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, s_aux)
+    asked, held, said = (states[0].transpose(0, 1) for states in (query, key, value))
+    return attend(asked, held, said, plan, module.packed_options)[None], None
+
+
+UNKNOWN = {"softcap", "position_bias", "head_mask"}
+"""What some architectures hand to their attention that a plan's blocks do not take part in."""

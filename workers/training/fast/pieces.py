@@ -1,0 +1,90 @@
+"""The small operations between the products, each in as few passes over memory as torch allows, with gradients of states alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+
+def rotate(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Return queries or keys (T, H, D) turned by their positions: cos and sin are T, D (Su et al., arXiv 2104.09864, in halves)."""
+    apply: Any = _Rotate.apply
+    turned: torch.Tensor = apply(states, cos[:, None], sin[:, None])
+    return turned
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(cos, sin)
+        half = states.shape[-1] // 2
+        turned = torch.empty_like(states)
+        one, two = states[..., :half], states[..., half:]
+        torch.mul(one, cos[..., :half], out=turned[..., :half]).addcmul_(two, sin[..., :half], value=-1)
+        torch.mul(two, cos[..., half:], out=turned[..., half:]).addcmul_(one, sin[..., half:])
+        return turned
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        cos, sin = ctx.saved_tensors
+        gradient, half = outer[0], outer[0].shape[-1] // 2
+        back = torch.empty_like(gradient)
+        one, two = gradient[..., :half], gradient[..., half:]
+        torch.mul(one, cos[..., :half], out=back[..., :half]).addcmul_(two, sin[..., half:])
+        torch.mul(two, cos[..., half:], out=back[..., half:]).addcmul_(one, sin[..., :half], value=-1)
+        return back, None, None
+
+
+def normalise(states: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Return states (…, H) divided by their root mean square and multiplied by frozen weights (Zhang and Sennrich, arXiv 1910.07467)."""
+    apply: Any = _Normalise.apply
+    even: torch.Tensor = apply(states, weight, epsilon)
+    return even
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+        length = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=torch.float32)
+        factor = length.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
+        ctx.save_for_backward(states, weight, factor)
+        even: torch.Tensor = (states * factor).to(states.dtype) * weight
+        return even
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        states, weight, factor = ctx.saved_tensors
+        gradient = outer[0] * weight.float()
+        along = (gradient * states).sum(-1, keepdim=True).mul_(factor.square()).div_(-states.shape[-1])
+        return gradient.addcmul_(states, along).mul_(factor).to(states.dtype), None, None
+
+
+def gated(gate: torch.Tensor, up: torch.Tensor, kind: str) -> torch.Tensor:
+    """Return activation(gate) times up (Shazeer, arXiv 2002.05202); the activation is computed again for the gradient."""
+    apply: Any = _Gated.apply
+    product: torch.Tensor = apply(gate, up, kind)
+    return product
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor, kind: str) -> torch.Tensor:
+        ctx.save_for_backward(gate, up)
+        ctx.kind = kind
+        return _activation(gate, kind).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        gate, up = ctx.saved_tensors
+        in_active = outer[0] * up
+        if ctx.kind == "silu":
+            in_gate = torch.ops.aten.silu_backward(in_active, gate)
+        else:
+            in_gate = torch.ops.aten.gelu_backward(in_active, gate, approximate="tanh")
+        return in_gate, _activation(gate, ctx.kind).mul_(outer[0]), None
+
+
+def _activation(gate: torch.Tensor, kind: str) -> torch.Tensor:
+    return functional.silu(gate) if kind == "silu" else functional.gelu(gate, approximate="tanh")

@@ -1,0 +1,61 @@
+"""Attention by plan on a GPU: one flex_attention call, whose block mask leaves out what no token of a block may see.
+
+FlexAttention: Dong et al., arXiv 2412.05496. The mask is made from the segments once for a pack and a window, and kept with the plan.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch.nn.attention.flex_attention import BlockMask
+
+    from workers.training.attention import AttentionPlan, Options
+
+
+def attend_in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan, options: Options) -> torch.Tensor:
+    """Return what each token takes from those it sees: query T, H, D; key and value T, K, D; result T, H, D."""
+    mask = _mask(plan, options.window, query.device)
+    heads = (states.transpose(0, 1)[None] for states in (query, key, value))
+    compute: Callable[..., Any] = _compiled() if query.is_cuda else flex_attention
+    taken, level = compute(*heads, block_mask=mask, scale=options.scale, enable_gqa=True, return_lse=True)
+    if options.sinks is not None:
+        # What the sinks take is missing from the rest: the softmax has one more score, whose value is nothing.
+        share = torch.sigmoid(level - options.sinks.detach().float()[None, :, None])
+        taken = (taken * share[..., None]).to(query.dtype)
+    result: torch.Tensor = taken[0].transpose(0, 1)
+    return result
+
+
+def _mask(plan: AttentionPlan, window: int | None, device: torch.device) -> BlockMask:
+    window = window if window is not None and window < plan.longest else None
+    if window not in plan.block_masks:
+        plan.block_masks[window] = _make_mask(plan, window, device)
+    mask: BlockMask = plan.block_masks[window]
+    return mask
+
+
+def _make_mask(plan: AttentionPlan, window: int | None, device: torch.device) -> BlockMask:
+    """A token sees itself and what stands before it in its row: what it goes on from reaches as far as the token."""
+    reach = torch.cat([torch.full((s.end - s.start,), s.reach) for s in plan.segments]).to(device)
+    positions = plan.positions.to(device)
+
+    def sees(_batch: torch.Tensor, _head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        # Depth first, a segment's descendants are what stands behind it as far as its reach.
+        seen = (key <= query) & (query < reach[key])
+        return seen if window is None else seen & (positions[query] - positions[key] < window)
+
+    tokens = len(positions)
+    return create_block_mask(sees, None, None, tokens, tokens, device=device)
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> Callable[..., Any]:
+    compiled: Callable[..., Any] = torch.compile(flex_attention, dynamic=True)
+    return compiled
