@@ -61,14 +61,17 @@ class Settings(BaseSettings):
     stall_minutes: float = Field(
         10.0, gt=0, description="After so many minutes without progress a run counts as stalled; after three times that it is ended."
     )
+    warm_trainers: bool = Field(
+        True, description="Whether workers keep a process warm for the next run; it waits in half a gigabyte of memory."
+    )
     cache_bytes: int = Field(20 * 2**30, gt=0, description="How much of a remote store is kept here to read from.")
     log_format: Literal["text", "json"] = Field("text", description="How log lines are written: text (logfmt) or json.")
-    root_path: str = Field("", description="Path under which a reverse proxy serves Hone, e.g. /hone; it may strip it or pass it on.")
-
-    @field_validator("secret_key")
     trackers: str = Field(
         "", description="Where runs' numbers also go, separated by commas: trackio, wandb, mlflow. TensorBoard's files are always written."
     )
+    root_path: str = Field("", description="Path under which a reverse proxy serves Hone, e.g. /hone; it may strip it or pass it on.")
+
+    @field_validator("secret_key")
     @classmethod
     def _is_long(cls, given: SecretStr | None) -> SecretStr | None:
         parts = _parts(given.get_secret_value()) if given else []
@@ -100,14 +103,14 @@ class Settings(BaseSettings):
                 raise ValueError(message) from None
         return listed
 
-    @field_validator("root_path")
-    @classmethod
-    def _is_plain(cls, root: str) -> str:
     @field_validator("trackers")
     @classmethod
     def _are_trackers(cls, listed: str) -> str:
         return ",".join(trackers_named(listed))
 
+    @field_validator("root_path")
+    @classmethod
+    def _is_plain(cls, root: str) -> str:
         if not ROOT_PATH.fullmatch(root):
             message = f"{root!r} is no such path: it begins with / and does not end with one, of letters, digits, - and _, e.g. /hone"
             raise ValueError(message)
@@ -166,13 +169,13 @@ class Settings(BaseSettings):
         return [Path(part).expanduser().resolve() for part in self.model_dirs.split(":") if part]
 
     @property
-    def trusted_hosts(self) -> list[str]:
-        """Return the Host headers answered to (against DNS rebinding)."""
-    @property
     def tracked_by(self) -> tuple[Tracker, ...]:
         """Return the trackers of HONE_TRACKERS."""
         return trackers_named(self.trackers)
 
+    @property
+    def trusted_hosts(self) -> list[str]:
+        """Return the Host headers answered to (against DNS rebinding)."""
         extra = _parts(self.allowed_hosts)
         return [*extra, *OWN_HOSTS] if extra or self.is_loopback else ["*"]
 

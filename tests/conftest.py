@@ -17,6 +17,8 @@ from hypothesis import settings
 ROOT = Path(__file__).resolve().parent.parent
 # Side by side, tests share the cores: a thread of torch that waits for the others must not keep one busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Five seconds of imports in every studio of a test, of which most launch no run; who tests warm trainers asks for them.
+os.environ.setdefault("HONE_WARM_TRAINERS", "false")
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 LEFT_OUT_BESIDE = "left_out"
 NEEDS = {"material": "the real data of HONE_MATERIAL", "mounts": "the right to mount small disks, which root has"}

@@ -11,20 +11,23 @@ import sys
 import threading
 import time
 from contextvars import copy_context
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import structlog
 from pydantic import ValidationError
 
 from app.config import PROJECT_ROOT
-from app.domain.events import AnyEvent, Command, parse_event
+from app.domain.events import AnyEvent, Command, Metric, parse_event
 from app.gateways.environment import child_environment
 from app.gateways.lifeline import is_running, members_of
 from workers.run_log import LogTail
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from workers.warm_trainers import WarmTrainers
 
 log = structlog.get_logger()
 OWN_SETTINGS = "HONE_TRAINER_"
@@ -38,48 +41,71 @@ PATIENCE_SECONDS = 60.0
 """A process that hangs in a driver may outlast its killing; after this long the work goes on without waiting for it."""
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What a process begins a piece of work with: the open files are its log, the pipe for its events, and what it is to keep open."""
+
+    arguments: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+    log: int
+    events: int
+    keeps: Sequence[int]
+
+    def start(self) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+        """Start a process for it; return where its commands go besides."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", *self.arguments, "--events-fd", str(self.events)],
+            stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, cwd=self.folder, pass_fds=(self.events, *self.keeps),
+            start_new_session=True, env=self.environment,
+        )  # fmt: skip
+        assert process.stdin  # noqa: S101 - for the type checker: it was asked for
+        return process, process.stdin
+
+
 class Child:
     """One running child. `events` fills as it reports; None there means that its pipe has closed.
 
     `needs_hub`: it fetches from the Hub, and so gets the token and the proxies; no other child may know them. `needs_s3`: the same for
     files on S3, and its keys.
     `keeps`: open files that have to stay open as long as anything of it lives.
+    `warm`: processes that wait for such work. What fetches starts anew: libraries read where they fetch from as they are imported.
     """
 
     def __init__(
         self, arguments: Sequence[str], *, folder: Path, log_file: Path, needs_hub: bool = False, needs_s3: bool = False,
-        keeps: Sequence[int] = (),
+        keeps: Sequence[int] = (), warm: WarmTrainers | None = None,
     ) -> None:  # fmt: skip
         reader, writer = os.pipe()
-        environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub, needs_s3=needs_s3)
+        environment = environment_of_children(needs_hub=needs_hub, needs_s3=needs_s3)
         self.log = LogTail(log_file)
         with log_file.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *arguments, "--events-fd", str(writer)],
-                stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, pass_fds=(writer, *keeps), start_new_session=True,
-                env=environment | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"} | ARROW_ALLOCATOR,
-            )  # fmt: skip
+            beginning = Beginning(arguments, folder, environment, output.fileno(), writer, keeps)
+            taken = warm.begin(beginning) if warm and not (needs_hub or needs_s3) else None
+            self.process, self._commands = taken or beginning.start()
+        self.was_warm = taken is not None
         os.close(writer)
         self.was_killed = False
         self._ending = threading.Lock()
         self._patient_until: float | None = None
-        self._offer_to_the_kernel()
+        offer_to_the_kernel(self.process.pid, FIRST_TO_GO)
         self.events: queue.Queue[AnyEvent | None] = queue.Queue()
-        threading.Thread(target=copy_context().run, args=(self._read, reader), name="events", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(self._read, reader, warm), name="events", daemon=True).start()
 
-    def _offer_to_the_kernel(self) -> None:
-        """Where memory runs out it is the child that has to go: neither the database nor the studio."""
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{self.process.pid}/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
-
-    def _read(self, reader: int) -> None:
+    def _read(self, reader: int, warm: WarmTrainers | None) -> None:
         with os.fdopen(reader, "rb") as lines:
             for line in lines:
                 try:
-                    self.events.put(parse_event(line))
+                    event = parse_event(line)
                 except ValidationError:
                     log.warning("a child reported what is no event", line=line[:500])
+                    continue
+                self.events.put(event)
+                if warm and isinstance(event, Metric) and event.step > 0:
+                    warm.want_another()  # this one is at work by now
         self.events.put(None)
+        if warm:
+            warm.want_another()
 
     def drain(self, wait_seconds: float) -> tuple[list[AnyEvent], bool]:
         """Return what was reported since the last look, waiting a little for the first; True once nothing more will come."""
@@ -94,10 +120,9 @@ class Child:
 
     def ask(self, command: Command) -> None:
         """Send a command; a child that has gone does not mind."""
-        if self.process.stdin:
-            with contextlib.suppress(BrokenPipeError, ValueError):  # gone, or ended by us
-                self.process.stdin.write(command.model_dump_json().encode() + b"\n")
-                self.process.stdin.flush()
+        with contextlib.suppress(ConnectionError, ValueError):  # gone, or ended by us
+            self._commands.write(command.model_dump_json().encode() + b"\n")
+            self._commands.flush()
 
     def terminate(self) -> None:
         """Ask it to keep what it has and leave."""
@@ -117,9 +142,8 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self._wait_for_its_end()
-            if self.process.stdin:
-                with contextlib.suppress(BrokenPipeError):
-                    self.process.stdin.close()
+            with contextlib.suppress(ConnectionError):
+                self._commands.close()
 
     def _wait_for_its_end(self) -> None:
         # However often it is killed, it is waited for once.
@@ -130,3 +154,15 @@ class Child:
                 self.events.put(None)  # its pipe may stay open as long
                 return
             time.sleep(LOOK_SECONDS)
+
+
+def environment_of_children(*, needs_hub: bool = False, needs_s3: bool = False) -> dict[str, str]:
+    """Return the environment of a child."""
+    environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub, needs_s3=needs_s3)
+    return environment | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"} | ARROW_ALLOCATOR
+
+
+def offer_to_the_kernel(pid: int, readiness: int) -> None:
+    """Where memory runs out it is the child that has to go: neither the database nor the studio."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(readiness), encoding="ascii")

@@ -22,6 +22,7 @@ from workers.lending import take_back
 from workers.run_checkpoints import count_uncounted
 from workers.run_log import take_untaken
 from workers.sweep import sweep
+from workers.warm_trainers import WarmTrainers
 from workers.worker import Worker, make_worker
 
 log = structlog.get_logger()
@@ -41,6 +42,9 @@ def main() -> None:
     except CannotStart as error:
         sys.exit(f"hone: {error}")
     when_told_to_leave(worker.tell_to_leave)
+    if worker.queue == "gpu" and settings.warm_trainers:
+        worker.warm = WarmTrainers()
+        worker.warm.start()
     threads = poll(worker)
     if (wanted.alone or wanted.sibling) and settings.redis_url:
         from workers.bell import Listener
@@ -49,6 +53,8 @@ def main() -> None:
     _say_ready(worker, as_json=wanted.json)
     for thread in threads:
         thread.join()
+    if worker.warm:
+        worker.warm.close()
     worker.leave()
 
 

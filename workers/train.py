@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         control.listen(sys.stdin)
     else:
         control.pause_on(signal.SIGINT)
-    _set_threads()
+    set_threads()
     with _reporter(arguments) as reporter:
         return _run(arguments, reporter, control)
 
@@ -80,11 +80,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lease-token", type=int, default=0, help="the fence in the names of checkpoints")
     parser.add_argument("--resume", type=Path, help="go on from this checkpoint")
     parser.add_argument("--base-dir", type=Path, help="where the base model lies, whatever the spec calls it")
+    parser.add_argument("--cache", type=Path, help="a folder where rows are kept as tokens, for later runs over the same rows")
     parser.add_argument("--json", action="store_true", help="print the last event on standard output")
     return parser.parse_args(argv)
 
 
-def _set_threads() -> None:
+def set_threads() -> None:
     """Bound the threads of every library; they look at the environment when they are imported."""
     threads = os.environ.get("HONE_TRAINER_THREADS", DEFAULT_THREADS)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
@@ -128,11 +129,13 @@ def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter
     from workers.training.checkpoints import KEPT, Checkpoints
     from workers.training.progress import ProgressLine
     from workers.training.run import Job, Run
+    from workers.training.token_cache import TokenCache
 
     alone = arguments.events_fd is None
     checkpoints = Checkpoints(arguments.out / "checkpoints", lease_token=arguments.lease_token, keep=KEPT if alone else None)
     resume = arguments.resume or (checkpoints.newest_good() if alone else None)
-    job = Job(spec, base, rows, arguments.out / adapter_folder(arguments.lease_token), checkpoints, resume)
+    cache = TokenCache(arguments.cache) if arguments.cache else None
+    job = Job(spec, base, rows, arguments.out / adapter_folder(arguments.lease_token), checkpoints, resume, cache)
     return Run(job, reporter, control, ProgressLine(wanted=alone)).go()
 
 

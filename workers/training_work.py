@@ -77,12 +77,15 @@ class TrainingWork:
         spec_file = folder / f"spec-t{token}.yaml"
         spec_file.write_text(yaml.safe_dump(spec), encoding="utf-8")
         arguments = ["workers.train", str(spec_file), "--out", str(folder), "--lease-token", str(token)]
+        arguments += ["--cache", str(worker.settings.home.resolve() / "cache" / "tokens")]
         if base_dir:
             arguments += ["--base-dir", str(base_dir)]
         if checkpoint:
             arguments += ["--resume", str(checkpoint.folder)]
         log_file, needs_hub = folder / "log.txt", base_dir is None
-        return lambda: Child(arguments, folder=folder, log_file=log_file, needs_hub=needs_hub, keeps=worker.device_lock.inherited)
+        return lambda: Child(
+            arguments, folder=folder, log_file=log_file, needs_hub=needs_hub, keeps=worker.device_lock.inherited, warm=worker.warm
+        )
 
     def record(self, session: Session, worker: Worker, row: Run, events: Sequence[AnyEvent]) -> None:
         """Write what the trainer reported."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.config import Settings
     from app.gateways.gpus import Gpu
     from app.gateways.stores import Store
+    from workers.warm_trainers import WarmTrainers
 
 log = structlog.get_logger()
 SIGN_OF_LIFE_SECONDS = 5.0
@@ -67,6 +68,8 @@ class Worker:
     """Whether rings are heard; else it has to look by itself more often."""
     says: dict[str, Any] = field(default_factory=dict)
     """What its next sign of life tells besides."""
+    warm: WarmTrainers | None = None
+    """What keeps a trainer warm for its next run."""
 
     def __post_init__(self) -> None:
         self.devices = DeviceWatch(self.gpu)
