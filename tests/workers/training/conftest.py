@@ -59,3 +59,13 @@ def train_here(tmp_path: Path, base: Path, rows: Path, undisturbed: None) -> Tra
         return code, read_events(tmp_path / out)
 
     return run
+
+
+@pytest.fixture
+def shares_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold every shared part of rows once, where it would not pay, too: rows of tests are short."""
+    from workers.training import forest
+
+    defaults = forest.grow.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "least", 1)

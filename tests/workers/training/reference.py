@@ -5,7 +5,6 @@ It shares no line with the engine: eager attention with a mask for the padding, 
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,15 +17,13 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from app.domain.specs import TrainingSettings
-from workers.training.base_model import BaseModel
 from workers.training.masks import MaskedRow
-from workers.training.model import LoadedModel, load_model
-from workers.training.precision import Precision
 
 Rows = Sequence[tuple[int, MaskedRow]]
 IGNORED = -100
 RANK = 4
+MOST, MOST_OF_A_TENSOR, MOST_OF_THE_LOSS = 1e-5, 1e-4, 1e-6
+"""What float32 excuses."""
 LEAST_SHARE = 1e-3
 """A tensor with less than this share of the whole gradient is held against that much: below it float32 itself has the say."""
 
@@ -43,33 +40,25 @@ class Step:
         return torch.cat([self.gradients[name].flatten().double() for name in sorted(self.gradients)])
 
 
-def engine_model(folder: Path, *, precision: str = "fp32", **settings: Any) -> LoadedModel:
-    """Load a base as a run does, with an adapter that is no longer at its beginning, where half of its gradient is zero."""
-    config = json.loads((folder / "config.json").read_text())
-    chosen = TrainingSettings.model_validate({"rank": RANK, "dropout": 0.0, **settings})
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # peft names the experts that other models would have
-        loaded = load_model(BaseModel(folder, folder.name, config), chosen, Precision(precision, "a test"), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, weight in loaded.peft.named_parameters():
-            if weight.requires_grad and "lora_B" in name:
-                weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
-    return loaded
-
-
-def plain_model(folder: Path, like: LoadedModel, *, dtype: torch.dtype = torch.float32) -> PeftModel:
-    """Load the same base as transformers has it, with peft's adapter of the same weights."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
+def plain_model(
+    folder: Path, like: torch.nn.Module, *, dtype: torch.dtype = torch.float32, base: dict[str, Any] | None = None, **adapter: Any
+) -> PeftModel:
+    """Load a base as transformers has it (`base`: how else), with peft's adapter of the same weights as `like`."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager", **base or {}).eval()
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes would round what the first layer reads, as for inference
+            module.support_avx512bf16_for_cpu = False
     config = LoraConfig(
         r=RANK,
         lora_alpha=2 * RANK,
         target_modules="all-linear",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         task_type=TaskType.CAUSAL_LM,
+        **adapter,
     )
     with warnings.catch_warnings(action="ignore"):
         peft = get_peft_model(model, config)
-    weights = trained_weights(like.peft)
+    weights = trained_weights(like)
     with torch.no_grad():
         for name, weight in trained_weights(peft).items():
             weight.copy_(weights.pop(name))
@@ -123,3 +112,13 @@ def worst_tensor(found: Step, expected: Step) -> float:
     least = LEAST_SHARE * float(expected.whole().norm())
     pairs = [(found.gradients[name].double(), wanted.double()) for name, wanted in expected.gradients.items()]
     return max(float((one - wanted).norm()) / max(float(wanted.norm()), least) for one, wanted in pairs)
+
+
+def faults(found: Step, expected: Step) -> list[str]:
+    """Return in what a step differs more than float32 excuses."""
+    measured = {
+        "loss": (abs(found.loss / expected.loss - 1), MOST_OF_THE_LOSS),
+        "gradient": (gradient_difference(found, expected), MOST),
+        "tensor": (worst_tensor(found, expected), MOST_OF_A_TENSOR),
+    }
+    return [f"{name} differs by {apart:.1e}" for name, (apart, most) in measured.items() if not apart <= most]
