@@ -12,10 +12,12 @@ from workers.training.masks import Masker
 from workers.training.prepare import prepare, row_names
 from workers.training.samples import choose_prompts
 from workers.training.templates import chat_template
+from workers.training.token_cache import Made, cache_key
 from workers.training.tokenizer import context_length, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from app.domain.preflight import Fault
     from app.domain.specs import TrainingSettings
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from workers.training.rows import Rows
     from workers.training.samples import Asked
     from workers.training.templates import ChatTemplate
+    from workers.training.token_cache import TokenCache
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,16 @@ class Material:
     template: ChatTemplate
 
 
-def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, reporter: Reporter, check: Callable[[], None]) -> Material:
-    """Tokenise and mask all rows, forget their texts, and tell what a person should know about them."""
+def make_material(
+    base: BaseModel,
+    rows: Rows,
+    settings: TrainingSettings,
+    *,
+    reporter: Reporter,
+    check: Callable[[], None],
+    cache: TokenCache | None = None,
+) -> Material:
+    """Tokenise and mask all rows or take them from the cache, forget their texts, and tell what a person should know about them."""
     tokenizer = load_tokenizer(base.folder)
     template = chat_template(tokenizer, settings.chat_template)
     if template.source == "default":
@@ -57,9 +68,9 @@ def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, re
         check()
         reporter.doing("turning rows into tokens")
 
-    train = prepare(rows.train, masker, max_length, check=still)
+    made = _made(base.folder, rows, masker, max_length, check=still, cache=cache)
+    train, held = made.train, made.held_out
     _require_sound(find_faults(Looked(rows.train, train, masker, max_length, context)), reporter)
-    held = prepare(rows.held_out, masker, max_length, check=still)
     _tell(train, "training", reporter)
     _tell(held, "held-out", reporter)
     most = rows_to_check(settings, len(train.rows))
@@ -69,6 +80,17 @@ def make_material(base: BaseModel, rows: Rows, settings: TrainingSettings, *, re
     if not len(held_out):
         reporter.notice("There are no held-out rows, so nothing checks this run but its training loss.")
     return Material(train, held_out, asked, max_length, template)
+
+
+def _made(folder: Path, rows: Rows, masker: Masker, max_length: int, *, check: Callable[[], None], cache: TokenCache | None) -> Made:
+    """Return the rows as tokens, from the cache if they are there."""
+    key = cache_key(folder, rows, masker.template, max_length) if cache else ""
+    made = cache.find(key) if cache else None
+    if made is None:
+        made = Made(*(prepare(side, masker, max_length, check=check) for side in (rows.train, rows.held_out)))
+        if cache:
+            cache.keep(key, made)
+    return made
 
 
 def _require_sound(faults: list[Fault], reporter: Reporter) -> None:
