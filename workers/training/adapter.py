@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from app.domain.cards import CHAT_TEMPLATE, render_card
-from workers.training.durable import flush_folder, write_durably
-from workers.training.room import staged
+from app.domain.results import ADAPTER_FILES, CARD
+from workers.training.durable import write_durably
 from workers.training.tensors import write_tensors
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from app.domain.cards import Lineage
     from workers.training.templates import ChatTemplate
 
-WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
+WEIGHTS, CONFIG = ADAPTER_FILES
 
 
 def write_adapter(folder: Path, model: PeftModel, lineage: Lineage, template: ChatTemplate | None = None) -> None:
@@ -39,19 +37,6 @@ def write_adapter(folder: Path, model: PeftModel, lineage: Lineage, template: Ch
 def read_weights(folder: Path, model: PeftModel) -> None:
     """Put the weights of an adapter folder into the model."""
     set_peft_model_state_dict(model, load_file(folder / WEIGHTS))
-
-
-def publish_adapter(final: Path, model: PeftModel, lineage: Lineage, template: ChatTemplate | None = None) -> None:
-    """Write the folder `final` as a whole: readers see the old one or the new one, never a half."""
-    staging = final.with_name(f".{final.name}.staging")
-    with staged(staging, on=final.parent):
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        write_adapter(staging, model, lineage, template)
-        flush_folder(staging)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(staging, final)  # noqa: PTH105 - the atomic rename is the point
-        flush_folder(final.parent, files=False)
 
 
 def _config(model: PeftModel, lineage: Lineage) -> dict[str, Any]:

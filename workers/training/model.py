@@ -1,4 +1,4 @@
-"""Loading a checked base and putting a LoRA or QLoRA adapter on it."""
+"""Loading a checked base, and putting an adapter on it or opening its own weights to training."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from app.domain.errors import Invalid
 from workers.training.failures import gpu_fault
 from workers.training.loss import TrainedTokenLoss
 from workers.training.tokenizer import first_line
+from workers.training.whole_model import open_up
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -24,22 +25,26 @@ if TYPE_CHECKING:
     from workers.training.base_model import BaseModel
     from workers.training.precision import Precision
     from workers.training.report import Reporter
+    from workers.training.whole_model import MasterWeights
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A base with its adapter, and what belongs to both."""
+    """A base with what is trained of it or beside it, and what belongs to both."""
 
-    peft: PeftModel
+    peft: PeftModel | None
+    """None where the base's own weights are trained."""
     base: PreTrainedModel
     loss: TrainedTokenLoss
     device: torch.device
     base_parameters: int
     nf4_share: float | None
+    masters: MasterWeights | None = None
+    """Float32 copies of the base's weights, where those are trained and compute in fewer bits."""
 
     def trainable(self) -> list[torch.nn.Parameter]:
-        """Return the adapter's weights."""
-        return [p for p in self.peft.parameters() if p.requires_grad]
+        """Return the weights that the optimiser moves, in float32."""
+        return self.masters.weights if self.masters else [p for p in self.base.parameters() if p.requires_grad]
 
     def set_dropout(self, *, active: bool) -> None:
         """Switch the adapter's dropout; the base always stays in evaluation mode, so that a step depends on its rows alone."""
@@ -83,6 +88,9 @@ def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision
     if not keeps_a_cache(model):
         message = f"Models of type {base.config['model_type']!r} answer without a cache of keys and values, so Hone cannot check them yet."
         raise Invalid(message, param="base_model", code="unknown_architecture")
+    if settings.tuning == "full":
+        masters = open_up(model)
+        return LoadedModel(None, model, TrainedTokenLoss(model), device, parameters, share, masters)
     peft = _with_adapter(model, settings)
     return LoadedModel(peft, model, TrainedTokenLoss(model), device, parameters, share)
 

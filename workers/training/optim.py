@@ -37,6 +37,8 @@ def make_optimiser(kind: str, model: LoadedModel, settings: TrainingSettings) ->
     options = own | {"lr": rate, "betas": BETAS, "weight_decay": settings.weight_decay}
     if settings.lora_plus is None or model.peft is None:
         plain: torch.optim.Optimizer = make(model.trainable(), **options)
+        if model.masters:
+            model.masters.lead(plain)
         return plain
     options |= {"loraplus_weight_decay": settings.weight_decay, "loraplus_lr_embedding": rate}
     optimiser = create_loraplus_optimizer(model.peft, make, loraplus_lr_ratio=settings.lora_plus, **options)

@@ -121,7 +121,7 @@ def test_a_result_without_room_is_a_failure_that_names_the_disk(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "out").symlink_to(full_disk)
-    monkeypatch.setattr("workers.training.adapter.write_adapter", no_room)
+    monkeypatch.setattr("workers.training.result.write_adapter", no_room)
     code, events = train_here(max_steps=2, checkpoint_every_steps=100)
     assert (code, last(events).code, last(events).data["disk"]) == (1, "disk_full", str(full_disk))
     assert not list(full_disk.glob(".adapter*"))

@@ -1,0 +1,110 @@
+"""Full tuning: every weight learns, nothing is lost between two bf16 numbers, and a model of its own comes out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from app.domain.cards import CHAT_TEMPLATE
+from app.domain.events import Started
+from app.domain.results import LINEAGE, result_files
+from tests.workers.training.conftest import Train
+from tests.workers.training.tiny import TEMPLATE, curve, last, make_model
+from workers.training.whole_model import MASTERS, open_up
+
+WEIGHTS = "model.safetensors"
+FULL: dict[str, Any] = {"tuning": "full", "max_steps": 6, "checkpoint_every_steps": 3, "learning_rate": 0.003}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_it_learns_and_goes_on_exactly_where_it_stood(train_here: Train, tmp_path: Path, precision: str) -> None:
+    code, events = train_here(precision=precision, **FULL)
+    assert code == 0, last(events).reason
+    losses = curve(events)
+    assert losses[6] < losses[1] - 0.5
+    out = tmp_path / "out"
+    whole = (out / "adapter" / WEIGHTS).read_bytes()
+    assert (out / "checkpoints" / "6-t0" / MASTERS).is_file() == (precision == "bf16")
+    shutil.rmtree(out / "checkpoints" / "6-t0")
+    shutil.rmtree(out / "adapter")
+    _, both = train_here(precision=precision, **FULL)
+    again = both[len(events) :]
+    assert next(event for event in again if isinstance(event, Started)).step == 3
+    assert curve(again) == {step: loss for step, loss in losses.items() if step > 3}
+    assert (out / "adapter" / WEIGHTS).read_bytes() == whole
+
+
+def test_the_model_loads_by_itself_and_says_where_it_comes_from(train_here: Train, base: Path, tmp_path: Path) -> None:
+    _, events = train_here(**FULL)
+    folder = tmp_path / "out" / "adapter"
+    assert sorted(result_files([path.name for path in folder.iterdir()])) == [
+        CHAT_TEMPLATE, "config.json", "generation_config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
+    tuned, plain = (AutoModelForCausalLM.from_pretrained(place) for place in (folder, base))
+    assert AutoTokenizer.from_pretrained(folder).chat_template == TEMPLATE
+    moved = [name for name, weight in tuned.named_parameters() if not torch.equal(weight, plain.get_parameter(name))]
+    assert len(moved) == len(list(plain.parameters()))
+    told = (folder / "README.md").read_text() + (folder / LINEAGE).read_text() + (folder / "config.json").read_text()
+    assert str(base.parent) not in told
+    assert json.loads((folder / LINEAGE).read_text())["base_model"] == base.name
+    started = next(event for event in events if isinstance(event, Started))
+    assert started.data["trainable_parameters"] == started.data["total_parameters"]
+    assert "with full tuning" in started.message
+
+
+def test_the_model_says_what_the_trainer_measured_last(train_here: Train, rows: Path, tmp_path: Path) -> None:
+    _, events = train_here(**FULL)
+    checked = curve(events, "eval/loss")[6]
+    shutil.copytree(tmp_path / "out" / "adapter", tmp_path / "tuned")
+    _, after = train_here(base=tmp_path / "tuned", out="again", max_steps=1, tuning="lora")
+    assert curve(after, "eval/loss")[0] == pytest.approx(checked, rel=1e-6)
+
+
+def test_a_base_without_a_template_gets_the_plain_one_that_it_was_trained_with(train_here: Train, tmp_path: Path) -> None:
+    bare = make_model(tmp_path / "bare", template=None)
+    code, events = train_here(base=bare, **FULL | {"max_steps": 1})
+    assert code == 0, last(events).reason
+    told = AutoTokenizer.from_pretrained(tmp_path / "out" / "adapter").chat_template
+    assert told == (tmp_path / "out" / "adapter" / CHAT_TEMPLATE).read_text()
+    assert "assistant" in told
+
+
+def test_steps_smaller_than_the_distance_of_two_bf16_numbers_are_not_lost() -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    model = LlamaForCausalLM(config)
+    model.bfloat16()
+    masters = open_up(model)
+    assert masters is not None
+    optimiser = torch.optim.SGD(masters.weights, lr=1e-6)
+    masters.lead(optimiser)
+    weight = model.model.norm.weight  # all ones, so one step is far below the next bf16 number
+    before = weight.detach().clone()
+    for _ in range(3000):
+        for master in masters.weights:
+            master.grad = torch.ones_like(master)
+        optimiser.step()
+        if not torch.equal(weight, before):
+            break
+    assert torch.equal(weight, torch.full_like(weight, 1 - 2**-8))
+
+
+def test_gradients_of_several_packs_add_up_in_float32() -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    model = LlamaForCausalLM(config)
+    model.bfloat16()
+    masters = open_up(model)
+    assert masters is not None
+    for _ in range(300):
+        (model.model.norm.weight.sum() + model.lm_head.weight.sum()).backward()
+    norm = masters.weights[[name for name, _ in model.named_parameters()].index("model.norm.weight")]
+    assert norm.grad is not None
+    assert torch.equal(norm.grad, torch.full((16,), 300.0))  # bf16 would stop at 256
+    assert all(weight.grad is None for weight in model.parameters())
