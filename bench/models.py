@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ TEMPLATE = (
 )
 SPECIAL = ["<|endoftext|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 HEAD = 64
+MADE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hone-bench"
+"""Where models and rows are kept between measurements."""
 Turns = list[dict[str, str]]
 
 
@@ -125,3 +128,12 @@ def make_rows(path: Path, kind: str, count: int = 256, material: Path = MATERIAL
     lines = [json.dumps({"messages": turns}) + "\n" for turns in islice(ROWS[kind](material), count)]
     path.write_text("".join(lines), encoding="utf-8")
     return path
+
+
+def made(shape: str, rows: str) -> tuple[Path, Path]:
+    """Return a model and rows to measure with, made where they are not there yet."""
+    model, path = MADE / shape, MADE / f"{rows}.jsonl"
+    MADE.mkdir(parents=True, exist_ok=True)
+    if not (model / "model.safetensors").exists():
+        make_model(model, SHAPES[shape])
+    return model, make_rows(path, rows)

@@ -11,24 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.models import SHAPES, make_model, make_rows
+from bench.models import made
 from bench.parity import parity
 from bench.results_file import FOLDER, keep, machine, versions
-from bench.trl_settings import ROOT, Work, fastest_settings, run_side
+from bench.sides import OURS, TRL, Work, in_turns, median, per_row, summary
+from bench.trl_settings import fastest_settings
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-MADE = ROOT / "var" / "bench"
-"""Where the models and rows of the table are kept between measurements."""
 MEMORY = FOLDER / "trl_settings.json"
-OURS, TRL = "bench.peers.hone_sft", "bench.peers.trl_sft"
 
 
 @dataclass(frozen=True)
@@ -90,11 +84,7 @@ def _arguments() -> argparse.Namespace:
 
 def measured(line: Line, repeats: int) -> dict[str, Any]:
     """Make what a line needs, measure it, keep it."""
-    model, rows = MADE / line.shape, MADE / f"{line.rows}.jsonl"
-    MADE.mkdir(parents=True, exist_ok=True)
-    if not (model / "model.safetensors").exists():
-        make_model(model, SHAPES[line.shape])
-    make_rows(rows, line.rows)
+    model, rows = made(line.shape, line.rows)
     found = compared(Work(model, rows, steps=line.steps, precision=line.precision, cpu=True), line.peer, repeats)
     found |= {"floor": line.floor, "holds": found["ratio"] >= line.floor and (found["parity"] is None or found["parity"]["holds"])}
     print(f"{line.name}: {found['ratio']:.2f} times trl ({line.peer}); kept in {keep(f'train_{line.name}', found).name}")
@@ -104,18 +94,11 @@ def measured(line: Line, repeats: int) -> dict[str, Any]:
 def compared(work: Work, peer: str, repeats: int) -> dict[str, Any]:
     """Run both sides in turns and return their medians, and our rows a second over the peer's."""
     settings = fastest_settings(work, peer, MEMORY)
-    pairs = []
-    for number in range(repeats):
-        sides = [(OURS, work.arguments()), (TRL, [*work.arguments(), *settings])]
-        found = [run_side(*side) for side in (sides if number % 2 else sides[::-1])]
-        pairs.append(tuple(found if number % 2 else found[::-1]))
-        print(f"  {number + 1}/{repeats}: " + " against ".join(f"{side['rows_per_second']:.2f}" for side in pairs[-1]), file=sys.stderr)
-    ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
+    ours, theirs = in_turns([(OURS, work.arguments()), (TRL, [*work.arguments(), *settings])], repeats)
     return {
         "ratio": round(median(ours, "rows_per_second") / median(theirs, "rows_per_second"), 3),
         "ratio_cpu_seconds": round(per_row(theirs) / per_row(ours), 3),
-        "work": {"model": work.model.name, "rows": work.rows.name, "batch": work.batch, "steps": work.steps}
-        | {"precision": work.precision, "qlora": work.qlora, "repeats": repeats},
+        "work": work.described() | {"repeats": repeats},
         "ours": summary(ours),
         "peer": summary(theirs) | {"chosen": peer, "settings": " ".join(settings), "name": theirs[0]["peer"]},
         # With packing a step holds other rows, so its losses are others too.
@@ -124,30 +107,6 @@ def compared(work: Work, peer: str, repeats: int) -> dict[str, Any]:
         "machine": machine(),
         "versions": versions(),
     }
-
-
-def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return medians of one side's runs, and how far they lay apart."""
-    speeds = sorted(run["rows_per_second"] for run in runs)
-    told = runs[0].get("told")
-    return {
-        "rows_per_second": median(runs, "rows_per_second"),
-        "spread": [speeds[0], speeds[-1]],
-        "seconds": median(runs, "seconds"),
-        "cpu_seconds": median(runs, "cpu_seconds"),
-        "steps_timed": runs[0]["steps_timed"],
-        "gradient_norms": runs[0]["gradient_norms"],
-    } | ({"told": told} if told else {})
-
-
-def median(runs: Sequence[dict[str, Any]], name: str) -> float:
-    """Return the median of a figure."""
-    return round(float(statistics.median(run[name] for run in runs)), 4)
-
-
-def per_row(runs: Sequence[dict[str, Any]]) -> float:
-    """Return the median of the CPU's seconds for a row."""
-    return float(statistics.median(run["cpu_seconds"] / (run["rows_per_second"] * run["seconds"]) for run in runs))
 
 
 if __name__ == "__main__":

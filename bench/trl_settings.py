@@ -4,45 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.results_file import machine, versions
+from bench.sides import TRL, Work, run_side
 
-ROOT = Path(__file__).resolve().parents[1]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PACKS = [["--packing", "--max-length", str(tokens), "--micro-batch", str(at_once)] for tokens in (2048, 1024, 512) for at_once in (2, 1)]
 TRIED_STEPS = 2
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is trained, by both sides."""
-
-    model: Path
-    rows: Path
-    batch: int = 16
-    steps: int = 8
-    precision: str = "bf16"
-    qlora: bool = False
-    cpu: bool = False
-
-    def arguments(self, *, steps: int | None = None) -> list[str]:
-        """Return it as both sides take it."""
-        flags = [f"--{name}" for name in ("qlora", "cpu") if getattr(self, name)]
-        numbers = ["--batch", str(self.batch), "--steps", str(steps or self.steps), "--precision", self.precision]
-        return [str(self.model), str(self.rows), *numbers, *flags]
-
-
-def run_side(module: str, arguments: list[str]) -> dict[str, Any]:
-    """Run one side in a process of its own and return what it printed last."""
-    done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{module} failed:\n{done.stderr[-4000:]}")
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return figures
 
 
 def candidates(peer: str, batch: int, precision: str) -> list[list[str]]:
@@ -68,7 +40,7 @@ def fastest_settings(work: Work, peer: str, memory: Path) -> list[str]:
 
 
 def _speed(work: Work, extra: list[str]) -> float:
-    speed: float = run_side("bench.peers.trl_sft", [*work.arguments(steps=TRIED_STEPS), *extra])["rows_per_second"]
+    speed: float = run_side(TRL, [*work.arguments(steps=TRIED_STEPS), *extra])["rows_per_second"]
     print(f"  trl with {' '.join(extra)}: {speed:.2f} rows/s", file=sys.stderr)
     return speed
 

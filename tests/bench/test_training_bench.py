@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench import train_vs_trl, trl_settings
+from bench import sides, train_vs_trl, trl_settings
 from bench.models import SHAPES, make_model
 from bench.parity import parity
 from bench.peers.start import draw_adapters
-from bench.trl_settings import Work, candidates, fastest_settings
+from bench.sides import OURS, Work
+from bench.trl_settings import candidates, fastest_settings
 from tests.workers.training.tiny import TEXTS, write_rows
 
 
@@ -80,10 +81,10 @@ def test_the_ratio_is_that_of_the_medians_and_the_sides_take_turns(tmp_path: Pat
     speeds = {"ours": [30.0, 10.0, 20.0], "theirs": [5.0, 50.0, 4.0]}
 
     def run_side(module: str, _arguments: list[str]) -> dict[str, Any]:
-        order.append("ours" if module == train_vs_trl.OURS else "theirs")
+        order.append("ours" if module == OURS else "theirs")
         return side([8.0], [1.0], speeds[order[-1]].pop(0))
 
-    monkeypatch.setattr(train_vs_trl, "run_side", run_side)
+    monkeypatch.setattr(sides, "run_side", run_side)
     found = train_vs_trl.compared(Work(tmp_path, tmp_path), "default", 3)
     assert found["ratio"] == 4.0
     assert found["ours"]["spread"] == [10.0, 30.0]
