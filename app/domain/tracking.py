@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from app.domain.specs import OWN_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from app.domain.events import Started
 
@@ -29,6 +29,8 @@ class Tracker(StrEnum):
 
 
 WORDS = {Tracker.TRACKIO: "trackio", Tracker.WANDB: "Weights & Biases", Tracker.MLFLOW: "MLflow"}
+VARIABLES = {Tracker.TRACKIO: ("TRACKIO_",), Tracker.WANDB: ("WANDB_",), Tracker.MLFLOW: ("MLFLOW_", "DATABRICKS_")}
+"""How the variables begin that say where a tracker is, and open it."""
 PROJECT = "hone"
 """What runs are filed under where the tracker's own variables name nothing else."""
 TOLD = (
@@ -57,6 +59,12 @@ def trackers_named(listed: str) -> tuple[Tracker, ...]:
     if unknown:
         raise ValueError(f"there is no tracker {unknown[0]!r}; there are {', '.join(Tracker)} (TensorBoard's files are always written)")
     return tuple(Tracker(name) for name in names)
+
+
+def variables_of(trackers: Iterable[Tracker], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that trackers are set up with; those that are empty stand for none."""
+    begins = tuple(begin for one in trackers for begin in VARIABLES[one])
+    return {name: value for name, value in environment.items() if value and name.startswith(begins)}
 
 
 def configuration_of(started: Started) -> dict[str, Any]:

@@ -28,6 +28,16 @@ class Sink(Protocol):
         """Close it."""
 
 
+class Listener(Protocol):
+    """Somebody else who wants the events."""
+
+    def hear(self, event: Event) -> None:
+        """Take one, at once."""
+
+    def close(self) -> None:
+        """Come to an end, soon."""
+
+
 class Reporter:
     """Writes events at once, so that nothing is lost when the process dies."""
 
@@ -36,6 +46,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._unwritten = b""
         self._told_at = time.monotonic()
+        self._listener: Listener | None = None
         self.phase = "starting"
         """What is being done, for whoever explains a failure."""
 
@@ -59,6 +70,10 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         self._sink.close()
 
+    def also_to(self, listener: Listener) -> None:
+        """Tell somebody else, too, until the last event."""
+        self._listener = listener
+
     def emit(self, event: Event) -> None:
         """Write one event. A reader that is gone means that nobody wants this work any more: leave at once."""
         with self._lock:
@@ -73,6 +88,8 @@ class Reporter:
                 if not ran_out(error):
                     raise
                 # A full disk holds back what is told, not the training: it is written with what comes next.
+        if self._listener:
+            self._listener.hear(event)
 
     def doing(self, what: str) -> None:
         """Say what goes on where there are no steps. Asked for with every bit of progress; told when it is new, and then now and again."""
@@ -99,5 +116,9 @@ class Reporter:
         self.emit(Notice(message=message, data=data))
 
     def finished(self, event: Finished) -> None:
-        """Write the last line."""
+        """Write the last line, once whoever else listens has come to an end: nothing is told after it."""
+        if self._listener:
+            self._listener.hear(event)
+            self._listener.close()
+            self._listener = None
         self.emit(event)
