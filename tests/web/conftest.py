@@ -24,9 +24,11 @@ from app.main import create_app
 from app.services.accounts import Accounts
 from app.services.studio import Studio
 from app.web.server import Server
+from tests.applications import made_once
 from tools.chromium import executable
 from tools.sample_project import Sample, fill
 
+__all__ = ["made_once"]
 LOOPBACK = "http://127.0.0.1"
 
 
