@@ -1,7 +1,7 @@
 """The loss: the output head runs on the positions whose next token is trained, in chunks, and never on a prompt.
 
-The head is frozen, so the gradient of the hidden states is formed in the forward pass, chunk by chunk: [batch, length, vocabulary]
-never exists, and neither does [trained tokens, vocabulary].
+The gradient of the hidden states, and of a head that is trained, is formed in the forward pass, chunk by chunk: [batch, length,
+vocabulary] never exists, and neither does [trained tokens, vocabulary].
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNMASKED = (1, 1, 1, 0)
 
 @dataclass(frozen=True)
 class Head:
-    """A frozen output head (V, H), and what the architecture does to its logits."""
+    """An output head (V, H), and what the architecture does to its logits."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -42,13 +42,23 @@ class Head:
             logits = logits * self.scale
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
-    def back(self, in_logits: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of the states from that of the logits (N, V; float32, which is used up)."""
+    def judge(self, states: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the summed cross-entropy of some positions, and its gradient in their products with the weights (N, V)."""
+        logits = self.logits(states)
+        spread = torch.log_softmax(logits, -1, dtype=torch.float32)
+        wanted = targets[:, None]
+        loss = -spread.gather(1, wanted).sum()
+        in_logits = spread.exp_().scatter_add_(1, wanted, spread.new_full(wanted.shape, -1.0))
         if self.softcap is not None:
             in_logits.mul_(1 - (logits.float() / self.softcap).square_())
         if self.scale != 1.0:
             in_logits.mul_(self.scale)
-        return in_logits.to(self.weight.dtype) @ self.weight
+        return loss, in_logits.to(self.weight.dtype)
+
+    @property
+    def is_trained(self) -> bool:
+        """Say whether its own weights, often the embeddings too, learn."""
+        return self.weight.requires_grad
 
     @property
     def chunk(self) -> int:
@@ -65,20 +75,48 @@ class _ChunkedLoss(torch.autograd.Function):
         gradient = torch.empty_like(hidden)
         for start in range(0, len(hidden), head.chunk):
             part = slice(start, start + head.chunk)
-            logits = head.logits(hidden[part])
-            spread = torch.log_softmax(logits, -1, dtype=torch.float32)
-            wanted = targets[part, None]
-            total -= spread.gather(1, wanted).sum()
-            in_logits = spread.exp_().scatter_add_(1, wanted, spread.new_full(wanted.shape, -1.0))
-            gradient[part] = head.back(in_logits, logits)
+            loss, in_products = head.judge(hidden[part], targets[part])
+            total += loss
+            gradient[part] = in_products @ head.weight
         ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        # The factor is one over the step's tokens: in bf16 it would itself be rounded, and every gradient with it.
-        return (gradient.float() * outer[0].float()).to(gradient.dtype), None, None
+        return _times(gradient, outer[0], gradient.dtype), None, None
+
+
+class _TrainedHeadLoss(torch.autograd.Function):
+    """The same sum where the head learns too: its gradient is formed in the same chunks, and added up in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Head, *_weights: torch.Tensor | None) -> torch.Tensor:
+        total = torch.zeros((), dtype=torch.float64, device=hidden.device if hidden.device.type != "mps" else "cpu")
+        in_hidden = torch.empty_like(hidden)
+        in_weight = torch.zeros_like(head.weight, dtype=torch.float32)
+        in_bias = None if head.bias is None else torch.zeros_like(head.bias, dtype=torch.float32)
+        for start in range(0, len(hidden), head.chunk):
+            part = slice(start, start + head.chunk)
+            loss, in_products = head.judge(hidden[part], targets[part])
+            total += loss
+            in_hidden[part] = in_products @ head.weight
+            in_weight += in_products.T @ hidden[part].to(in_products.dtype)
+            if in_bias is not None:
+                in_bias += in_products.sum(0)
+        ctx.save_for_backward(in_hidden, in_weight, in_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        dtype = ctx.saved_tensors[0].dtype
+        in_hidden, in_weight, in_bias = (None if each is None else _times(each, outer[0], dtype) for each in ctx.saved_tensors)
+        return in_hidden, None, None, in_weight, in_bias
+
+
+def _times(gradient: torch.Tensor, factor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return a gradient times one over the step's tokens, which in bf16 would itself be rounded, and every gradient with it."""
+    return (gradient.float() * factor.float()).to(dtype)
 
 
 @dataclass(frozen=True)
@@ -103,8 +141,10 @@ class TrainedTokenLoss:
 
     def summed(self, batch: Batch) -> torch.Tensor:
         """Return the sum of the loss over the batch's trained tokens, ready for backward()."""
-        apply: Any = _ChunkedLoss.apply
-        summed: torch.Tensor = apply(self._hidden(batch), batch.targets.to(self.device), self.head)
+        head = self.head
+        apply: Any = _TrainedHeadLoss.apply if head.is_trained else _ChunkedLoss.apply
+        learning = (head.weight, head.bias) if head.is_trained else ()
+        summed: torch.Tensor = apply(self._hidden(batch), batch.targets.to(self.device), head, *learning)
         return summed
 
     @torch.no_grad()

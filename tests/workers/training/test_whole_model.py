@@ -9,13 +9,29 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
+)
 
 from app.domain.cards import CHAT_TEMPLATE
 from app.domain.events import Started
 from app.domain.results import LINEAGE, result_files
 from tests.workers.training.conftest import Train
+from tests.workers.training.test_loss import VOCABULARY, reference, some_rows
 from tests.workers.training.tiny import TEMPLATE, curve, last, make_model
+from workers.training import loss as loss_module
+from workers.training.batches import Layout, lay_out
+from workers.training.layouts import choose_layout
+from workers.training.loss import TrainedTokenLoss
 from workers.training.whole_model import MASTERS, open_up
 
 WEIGHTS = "model.safetensors"
@@ -108,3 +124,42 @@ def test_gradients_of_several_packs_add_up_in_float32() -> None:
     assert norm.grad is not None
     assert torch.equal(norm.grad, torch.full((16,), 300.0))  # bf16 would stop at 256
     assert all(weight.grad is None for weight in model.parameters())
+
+
+SMALL: dict[str, Any] = {
+    "vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "max_position_embeddings": 128, "pad_token_id": None, "bos_token_id": None, "eos_token_id": 1,
+}  # fmt: skip
+FAMILIES: dict[str, tuple[Any, Any]] = {
+    "tied head": (LlamaForCausalLM, LlamaConfig(**SMALL, num_key_value_heads=2, tie_word_embeddings=True)),
+    "scaled logits": (GraniteForCausalLM, GraniteConfig(**SMALL, num_key_value_heads=2, logits_scaling=3.0)),
+    "head with a bias": (PhiForCausalLM, PhiConfig(**SMALL, num_key_value_heads=4)),
+    "logits bent by a tanh": (
+        Gemma2ForCausalLM,
+        Gemma2Config(**SMALL, num_key_value_heads=2, head_dim=16, final_logit_softcapping=5.0, attn_logit_softcapping=None),
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_every_weight_gets_the_textbook_s_gradient_and_the_head_too(
+    family: tuple[Any, Any], layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_module, "CHUNK_LOGITS", 1)
+    monkeypatch.setattr(loss_module, "LEAST_CHUNK", 3)
+    torch.manual_seed(0)
+    model = family[0](family[1]).eval()
+    rows = some_rows(5)
+    reference(model, rows).backward()
+    expected = {name: weight.grad for name, weight in model.named_parameters()}
+    model.zero_grad()
+    open_up(model)
+    measured = TrainedTokenLoss(model)
+    choose_layout(measured)
+    batches = lay_out(rows, layout, token_budget=80, size=None)
+    for batch in batches:
+        (measured.summed(batch) / sum(len(each.targets) for each in batches)).backward()
+    for name, wanted in expected.items():
+        found = model.get_parameter(name).grad
+        assert float((found - wanted).norm() / wanted.norm().clamp(min=1e-4)) < 1e-5, name
