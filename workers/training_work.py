@@ -1,4 +1,4 @@
-"""Training runs as a kind of work: the spec a trainer gets, what its reports mean, and the adapter that is kept."""
+"""Training runs as a kind of work: the spec a trainer gets, what its reports mean, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from app.db.counters import RUN_STEPS, count
 from app.db.run_samples import enter_samples
 from app.db.runs import forget_model
 from app.db.session import after_commit, reading
-from app.domain.cards import CHAT_TEMPLATE, render_card
+from app.domain.cards import render_card
 from app.domain.diagnosis import DISK_FULL, STORAGE
 from app.domain.errors import NotFound
 from app.domain.events import AnyEvent, Checkpoint, Finished, Metric, Notice, Sample, Started
 from app.domain.holds import carried_over
 from app.domain.ids import new_id
 from app.domain.ports import Sealed
+from app.domain.results import CARD, result_in
 from app.domain.runs import RunStatus, adapter_folder, token_in
 from app.domain.specs import STARTER
 from app.gateways.model_folders import ModelFolders
@@ -42,12 +43,14 @@ if TYPE_CHECKING:
 
     from workers.worker import Worker
 
-ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""As old as an entry of a zip can be: when it was packed is no part of the content."""
+CHUNK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
 class PackedAdapter:
-    """An adapter.zip that waits to be moved into the store, and the step it is of."""
+    """An adapter.zip, which after full tuning holds a whole model, that waits to be moved into the store, and the step it is of."""
 
     file: Sealed
     step: int | None
@@ -68,7 +71,7 @@ class TrainingWork:
         checkpoint = newest_good_checkpoint(worker, work_id, token)
         with reading(worker.engine) as session:
             run = session.get_one(Run, work_id)
-            files = {"dataset": run.version.artifact.sha256}
+            files, dataset = {"dataset": run.version.artifact.sha256}, run.version.dataset.filename
             if run.eval_version:
                 files["eval_dataset"] = run.eval_version.artifact.sha256
         # After the session: to look for a base or to fetch a file may take minutes, and an open read would keep writers waiting.
@@ -104,32 +107,32 @@ class TrainingWork:
         enter_samples(session, row.id, [e for e in events if isinstance(e, Sample)])
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
-        """Zip the adapter with its card; of work that was cut off the newest checkpoint's; None when there is neither."""
-        adapter, step = run_folder(worker, work_id) / adapter_folder(token), None
-        is_there = (adapter / ADAPTER_FILES[0]).is_file()
+        """Zip what was made with its card; of work that was cut off the newest checkpoint's; None when there is neither."""
+        made, step = run_folder(worker, work_id) / adapter_folder(token), None
+        is_there = bool(result_in(made))
         if finished and finished.status == "succeeded" and not is_there:
             # Not the checkpoint's: nobody would know that the last steps are missing.
-            message = f"The training ended well, and then its adapter was not in {adapter}."
+            message = f"The training ended well, and then what it made was not in {made}."
             raise NotFound(message, code=STORAGE)
         if finished is None or not is_there:
             checkpoint = newest_good_checkpoint(worker, work_id, token)
-            if checkpoint is None or not all((checkpoint.folder / name).is_file() for name in ADAPTER_FILES):
+            if checkpoint is None or not result_in(checkpoint.folder):
                 return None
-            adapter, step = checkpoint.folder, checkpoint.step
+            made, step = checkpoint.folder, checkpoint.step
         with reading(worker.engine) as session:
             run = session.get_one(Run, work_id)
-            card = render_card(card_of(session, run, adapter, steps=run.step if step is None else step))
+            card = render_card(card_of(session, run, made, steps=run.step if step is None else step))
         # A name of its own: when a worker is lost, several sweeps, and the worker that wakes up late, may pack at the same time.
         packed = worker.storage.incoming / f"adapter-{work_id}-t{token}-{new_id()}.zip"
         try:
-            pack_adapter(adapter, card, packed)
+            pack_result(made, card, packed)
             return PackedAdapter(worker.storage.seal(packed), step)
         except BaseException:
             packed.unlink(missing_ok=True)
             raise
 
     def keep(self, session: Session, worker: Worker, row: Run, package: PackedAdapter) -> None:
-        """Enter the adapter in place of an earlier one, and give the model its name."""
+        """Enter what was made in place of an earlier result, and give the model its name."""
         project, earlier = session.get_one(Project, row.project_id), row.adapter
         row.model = row.model or model_name(row, project.name)
         filename = f"{row.model.replace(':', '_')}.zip"
@@ -172,13 +175,19 @@ def _bases(worker: Worker) -> ModelFolders:
     return ModelFolders(PROJECT_ROOT / "models" / STARTER, settings.model_folders, only_under=not settings.local_owner)
 
 
-def pack_adapter(folder: Path, card: str, target: Path) -> None:
-    """Write adapter.zip: the adapter's files and the card at the top level, the same bytes for the same content."""
-    names = [*ADAPTER_FILES, CHAT_TEMPLATE] if (folder / CHAT_TEMPLATE).is_file() else ADAPTER_FILES
-    files = {name: (folder / name).read_bytes() for name in names} | {"README.md": card.encode()}
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+def pack_result(folder: Path, card: str, target: Path) -> None:
+    """Write the zip that people take away: what was made and its card at the top level, the same bytes for the same content.
+
+    Weights are not compressed, which would gain nothing, nor held in memory.
+    """
+    with zipfile.ZipFile(target, "w") as archive:
+        for name in result_in(folder):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(".safetensors") else zipfile.ZIP_DEFLATED
+            entry.file_size = (folder / name).stat().st_size  # by which zipfile knows that it needs large offsets
+            with (folder / name).open("rb") as source, archive.open(entry, "w") as packed:
+                shutil.copyfileobj(source, packed, CHUNK_BYTES)
+        archive.writestr(zipfile.ZipInfo(CARD, EPOCH), card.encode(), zipfile.ZIP_DEFLATED)
 
 
 def _tell(session: Session, run: Run, kind: str, message: str, **data: int) -> None:

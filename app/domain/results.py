@@ -39,6 +39,11 @@ def result_files(names: Collection[str]) -> list[str]:
     return [*sorted(MODEL_FILES.intersection(names)), *weights] if weights and {"config.json", LINEAGE} <= set(names) else []
 
 
+def result_in(folder: Path) -> list[str]:
+    """Return which files of a folder are an adapter or a whole model; none where it holds neither, or is not there."""
+    return result_files([path.name for path in folder.iterdir()]) if folder.is_dir() else []
+
+
 def came_from(folder: Path) -> dict[str, Any]:
     """Return `base_model` and `revision` of what lies in a folder."""
     whole = folder / LINEAGE

@@ -15,6 +15,7 @@ from app.config import Settings
 from app.db import EventRow, Run
 from app.db.session import reading, unit_of_work
 from app.domain.ports import Brought
+from app.domain.results import ADAPTER_FILES
 from app.domain.runs import RunStatus, adapter_folder
 from app.gateways.queue import SilentQueue
 from app.gateways.remote_storage import RemoteStorage
@@ -30,7 +31,7 @@ from workers.leftovers import clear_leftovers
 from workers.run_checkpoints import newest_good_checkpoint, run_folder
 from workers.sweep import sweep
 from workers.training.checkpoints import Checkpoints
-from workers.training_work import ADAPTER_FILES, TrainingWork
+from workers.training_work import TrainingWork
 from workers.worker import Worker
 
 __all__ = ["s3"]

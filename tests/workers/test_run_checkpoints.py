@@ -20,6 +20,7 @@ from app.db.leases import claim
 from app.db.session import reading, unit_of_work
 from app.domain.errors import NotFound
 from app.domain.events import Checkpoint, Finished, Notice
+from app.domain.results import ADAPTER_FILES
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
@@ -27,7 +28,7 @@ from workers.kinds import KINDS, fail
 from workers.run_checkpoints import bytes_in, count_uncounted, drop_checkpoints, enter_checkpoint, newest_good_checkpoint, run_folder
 from workers.sweep import sweep
 from workers.training.checkpoints import Checkpoints
-from workers.training_work import ADAPTER_FILES, TrainingWork, pack_adapter
+from workers.training_work import TrainingWork, pack_result
 from workers.worker import Worker
 
 
@@ -197,12 +198,12 @@ def test_two_sweeps_that_pack_the_same_adapter_at_once_keep_it_whole(worker: Wor
     swept: list[int] = []
 
     def pack(*what: Any) -> None:
-        pack_adapter(*what)
-        monkeypatch.setattr(workers.training_work, "pack_adapter", pack_adapter)
+        pack_result(*what)
+        monkeypatch.setattr(workers.training_work, "pack_result", pack_result)
         if not swept:
             swept.append(sweep(worker))
 
-    monkeypatch.setattr(workers.training_work, "pack_adapter", pack)
+    monkeypatch.setattr(workers.training_work, "pack_result", pack)
     with unit_of_work(worker.engine) as session:
         session.execute(update(Run).values(status="stopping", lease_expires_at=database_clock() - 1))
     assert (sweep(worker), swept) == (0, [1])
@@ -219,7 +220,7 @@ def test_only_what_was_cut_off_gets_the_adapter_of_its_checkpoint(worker: Worker
         packed = TrainingWork().package(worker, run_id, 1, finished)
         assert packed is not None
         assert packed.step == 30
-    with pytest.raises(NotFound, match="its adapter was not in") as told:
+    with pytest.raises(NotFound, match="what it made was not in") as told:
         TrainingWork().package(worker, run_id, 1, Finished(status="succeeded"))
     assert told.value.code == "storage"
 
