@@ -1,4 +1,4 @@
-"""The card of an adapter: what it is, where it comes from, how well it does, how to load it. Pure text from plain values."""
+"""The card of an adapter or a whole model: what it is, where it comes from, how well it does, how to load it. Pure text of plain values."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.domain.specs import OWN_WORDS
+from app.domain.specs import OWN_WORDS, adapter_words
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Everything a card says about where an adapter comes from."""
+    """Everything a card says about where an adapter, or a model, comes from."""
 
     base_model: str
     revision: str
@@ -26,6 +26,11 @@ class Lineage:
     has_template: bool = False
     """A chat template of its own lies beside the weights: the base has none, or an unfit one."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Say whether a model of its own came out, not an adapter."""
+        return self.tuning == "full"
+
 
 CHAT_TEMPLATE = "chat_template.jinja"
 OWN_TEMPLATE = (
@@ -36,23 +41,25 @@ METRIC_WORDS = {"eval/loss": "loss on held-out rows (nats per trained token)", "
 
 
 def render_card(lineage: Lineage) -> str:
-    """Return the README.md of an adapter folder in PEFT layout."""
-    parts = [_front_matter(lineage), _introduction(lineage), _scores(lineage), _usage(lineage), _settings(lineage)]
+    """Return the README.md of an adapter's folder in PEFT layout, or of a model's."""
+    usage = _usage_of_a_model() if lineage.is_whole else _usage(lineage)
+    parts = [_front_matter(lineage), _introduction(lineage), _scores(lineage), usage, _settings(lineage)]
     return "\n".join(part for part in parts if part)
 
 
 def _front_matter(lineage: Lineage) -> str:
-    tags = [f"base_model:adapter:{lineage.base_model}", "lora", "transformers", "sft", "hone"]
-    if lineage.tuning == "qlora":
-        tags.insert(2, "qlora")
-    lines = ["---", f"base_model: {json.dumps(lineage.base_model)}", "library_name: peft", "pipeline_tag: text-generation", "tags:"]
+    kind, library = ("finetune", "transformers") if lineage.is_whole else ("adapter", "peft")
+    own = [] if lineage.is_whole else ["lora", *({"qlora", "dora"} & {lineage.tuning, lineage.settings.get("adapter")})]
+    tags = [f"base_model:{kind}:{lineage.base_model}", *sorted(own, reverse=True), "transformers", "sft", "hone"]
+    base = f"base_model: {json.dumps(lineage.base_model)}"
+    lines = ["---", base, f"library_name: {library}", "pipeline_tag: text-generation", "tags:"]
     return "\n".join([*lines, *(f"- {json.dumps(tag)}" for tag in tags), "---", ""])
 
 
 def _introduction(lineage: Lineage) -> str:
-    words = {"lora": "LoRA", "qlora": "QLoRA"}.get(lineage.tuning, lineage.tuning)
+    words = "model tuned from" if lineage.is_whole else f"{adapter_words(lineage.settings | {'tuning': lineage.tuning})} adapter for"
     return (
-        f"# A {words} adapter for {_plain(lineage.base_model)}\n\n"
+        f"# A {words} {_plain(lineage.base_model)}\n\n"
         f"Trained with Hone for {lineage.steps} steps on {lineage.training_rows} rows of {_plain(lineage.dataset)}; "
         f"{lineage.held_out_rows} rows were held out to check it.\n\n"
         f"* Base model: `{lineage.base_model}`, `{lineage.revision}`\n"
@@ -85,6 +92,18 @@ def _usage(lineage: Lineage) -> str:
         'model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), ".")  # this folder\n'
         + OWN_TEMPLATE * lineage.has_template
         + "```\n"
+    )
+
+
+def _usage_of_a_model() -> str:
+    return (
+        "## Load it\n\n"
+        "It stands by itself: weights, tokenizer and chat template are all in this folder.\n\n"
+        "```python\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        'tokenizer = AutoTokenizer.from_pretrained(".")  # this folder\n'
+        'model = AutoModelForCausalLM.from_pretrained(".")\n'
+        "```\n"
     )
 
 

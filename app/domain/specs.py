@@ -185,9 +185,14 @@ def tuning_words(settings: Mapping[str, Any]) -> str:
     """Return what a run with these settings trains, in a few words."""
     if settings["tuning"] == "full":
         return "full tuning"
-    kind = {"lora": "LoRA", "dora": "DoRA"}[settings.get("adapter", "lora")] + "+" * bool(settings.get("lora_plus"))
-    words = f"{'Q' * (settings['tuning'] == 'qlora')}{kind}, rank {settings['rank']}"
+    words = f"{adapter_words(settings)}, rank {settings['rank']}"
     return f"{words} (rsLoRA)" if settings.get("rslora") else words
+
+
+def adapter_words(settings: Mapping[str, Any]) -> str:
+    """Return what an adapter's kind is called."""
+    kind = {"lora": "LoRA", "dora": "DoRA"}[settings.get("adapter", "lora")]
+    return f"{'Q' if settings['tuning'] == 'qlora' else ''}{kind}{'+' if settings.get('lora_plus') else ''}"
 
 
 def setting_label(name: str) -> str:

@@ -31,3 +31,19 @@ def test_scores_stand_beside_the_base_s() -> None:
 def test_a_name_cannot_break_out_of_its_line() -> None:
     card = render_card(dataclasses.replace(LINEAGE, dataset="a`\n# Not a heading\n---"))
     assert "\n# Not" not in card
+
+
+def test_the_kind_of_adapter_is_told() -> None:
+    card = render_card(dataclasses.replace(LINEAGE, settings={"rank": 16, "adapter": "dora"}))
+    assert "# A QDoRA adapter for org/model" in card
+    assert {"lora", "qlora", "dora"} <= set(yaml.safe_load(card.split("---")[1])["tags"])
+
+
+def test_a_whole_model_s_card_needs_no_base_and_no_peft() -> None:
+    card = render_card(dataclasses.replace(LINEAGE, tuning="full"))
+    front = yaml.safe_load(card.split("---")[1])
+    assert (front["library_name"], front["base_model"]) == ("transformers", "org/model")
+    assert "base_model:finetune:org/model" in front["tags"]
+    assert "# A model tuned from org/model" in card
+    assert "lora" not in front["tags"]
+    assert "peft" not in card.partition("## Load it")[2].partition("## Settings")[0]
