@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
+from workers.training.beginning import FirstWeights
 from workers.training.divergence import Divergence, check_numbers
 from workers.training.memory import held_bytes, peak_bytes
 from workers.training.optim import learning_rate, set_rate
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 
     from app.domain.specs import TrainingSettings
     from workers.training.batches import Batch
-    from workers.training.order import DataOrder
     from workers.training.budget import Budget
     from workers.training.control import Control
     from workers.training.evaluate import HeldOut
     from workers.training.masks import MaskedRow
     from workers.training.model import LoadedModel
+    from workers.training.order import DataOrder
     from workers.training.report import Reporter
     from workers.training.samples import Samples
 
@@ -91,24 +93,30 @@ class StepLoop:
     _peak: int = 0
     _memory_told_at: float = float("-inf")
     _divergence: Divergence = field(init=False)
+    _first: FirstWeights | None = field(init=False)
+    """What an adapter began with, until the base was checked; weights of the base itself would take too much room twice."""
 
     def __post_init__(self) -> None:
         self._divergence = Divergence(self.model.loss.vocabulary, self.standing.first_losses)
+        self._first = FirstWeights(self.model.trainable()) if self.model.peft else None
 
     def run(self) -> None:
         """Train to the last step; a checkpoint comes before a check, which may take longer than one is given to leave."""
-        self._evaluate_if_due()
-        if self.standing.step == 0:
-            self._sample()
+        if self.standing.step or not self._first:
+            self._check_base()
+        if self.standing.step:
+            self._evaluate_if_due()
         while self.standing.step < self.total_steps:
             self.control.check()
             self._take_step()
+            # Only now: whoever launched the run sees its curve begin, and may wait for the check then.
+            self._check_base()
             is_kept = self._checkpoint_is_due()
             if is_kept:
                 self._try_checkpoint()
             self._evaluate_if_due()
             if is_kept and (self.samples.are_due() or self.standing.step == self.total_steps):
-                self._sample()
+                self._sample(self.standing.step)
 
     def last_checkpoint(self) -> None:
         """Save the last finished step before leaving; NotSaved when the disk still does not take it."""
@@ -220,23 +228,32 @@ class StepLoop:
             self._memory_told_at = now
             self.reporter.metric(step, "memory/bytes", held_bytes(self.model.device))
 
+    def _check_base(self) -> None:
+        """Check the model as it was before the first step, and have it answer, unless that was done already."""
+        if self.standing.evaluated_step is None:
+            with self._first.in_place() if self._first else nullcontext():
+                self._sample(0)
+                self._evaluate(0)
+            self.standing.base_metrics = self.standing.metrics
+        self._first = None
+
     def _evaluate_if_due(self) -> None:
         step = self.standing.step
         every = self.settings.eval_every_steps
-        due = step in {0, self.total_steps} or (every != "auto" and step % every == 0)
-        if not due or self.standing.evaluated_step == step:
-            return
+        due = step == self.total_steps or (every != "auto" and step % every == 0)
+        if due and self.standing.evaluated_step != step:
+            self._evaluate(step)
+
+    def _evaluate(self, step: int) -> None:
         pause = partial(self._still, "checking on held-out rows")
         measured = self.held_out.check(self.model.base, self.model.loss, budget=self.budget, pause=pause)
         self.standing.evaluated_step = step
         self.standing.metrics = measured
-        if step == 0:
-            self.standing.base_metrics = measured
         for name, value in measured.items():
             self.reporter.metric(step, name, value)
 
-    def _sample(self) -> None:
-        self.samples.take(self.standing.step, pause=partial(self._still, "answering the sample prompts"))
+    def _sample(self, step: int) -> None:
+        self.samples.take(step, pause=partial(self._still, "answering the sample prompts"))
 
     def _checkpoint_is_due(self) -> bool:
         if self._divergence.beyond:  # the last good one is to stay the newest

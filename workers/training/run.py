@@ -6,6 +6,7 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -118,9 +119,6 @@ class Run:
         model = load_model(self._to_load(earlier[0] if earlier else None), spec.settings, precision, device)
         self._chosen = choose_layout(model.loss)
         self._settings = spec.settings.filled_in(training_rows=len(material.train.rows), parameters=model.base_parameters)
-        self._reporter.doing("hashing the base model")
-        # The studio writes what was decided into the spec, so a later attempt's settings may say what this one's left open.
-        self._fingerprint = self._fingerprint_of(self._settings)
         self._precision = precision
         self._optimiser = choose_optimiser(self._settings, device, earlier=earlier[1].optimiser if earlier else None)
         self._total_steps = self._settings.total_steps(len(material.train.rows))
@@ -259,8 +257,13 @@ class Run:
             has_template=self._template.is_plain,
         )
 
-    def _fingerprint_of(self, settings: TrainingSettings) -> str:
-        """Hash what a checkpoint depends on, so that it is never continued with something else."""
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Hash what a checkpoint depends on, so that it is never continued with something else; the first step does not wait for it."""
+        if not self._revision.done():
+            self._reporter.doing("hashing the base model")
+        # The studio writes what was decided into the spec, so a later attempt's settings may say what this one's left open.
+        settings = self._settings
         # Read once more, so that a default of 4 and a 4.0 from a file are the same.
         read = TrainingSettings.model_validate(settings.model_dump())
         told = read.model_dump(exclude=MAY_DIFFER)
