@@ -9,7 +9,7 @@ from app.domain.base_models import is_hub_id
 from app.domain.specs import TrainingSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 FAILURE = "failure"
 """Under this name a run's facts keep the figures that came with its last failure."""
@@ -121,6 +121,8 @@ def _smaller(case: Case) -> list[Fix]:
     loading = case.phase == LOADING
     if settings.micro_batch_size != 1 and case.failure.get("rows_at_once") != 1 and not loading:
         fixes.append(Fix("one_row", "Compute one row at a time", "Slower; the result is the same.", {"micro_batch_size": 1}))
+    if settings.tuning == "full":
+        fixes.extend(_less_than_full(settings))
     if settings.tuning == "lora":
         words = "Holds the base in 4 bits: about a quarter of its memory, a little less exact."
         fixes.append(Fix("qlora", "Train with QLoRA", words, {"tuning": "qlora"}))
@@ -130,11 +132,19 @@ def _smaller(case: Case) -> list[Fix]:
     if shorter < longest and not loading:
         words = f"Rows are read up to {longest:,} tokens now; what is beyond {shorter:,} is not learned."
         fixes.append(Fix("shorter", f"Cut rows at {shorter:,} tokens", words, {"max_length": shorter}))
-    if settings.rank > LEAST_RANK and not loading:
+    if settings.rank > LEAST_RANK and settings.tuning != "full" and not loading:
         rank = max(LEAST_RANK, settings.rank // 2)
         words = "A smaller adapter, which learns less."
         fixes.append(Fix("lower_rank", f"Lower the rank to {rank}", words, {"rank": rank, "alpha": "auto"}))
     return fixes
+
+
+def _less_than_full(settings: TrainingSettings) -> Iterator[Fix]:
+    words = "Trains a small adapter beside the frozen base: about a quarter of the memory, and on most data as good."
+    yield Fix("adapter", "Train with LoRA", words, {"tuning": "lora", "learning_rate": "auto"})
+    if settings.optimiser in {"auto", "adamw"}:
+        words = "Keeps what the optimiser remembers of each weight in 2 bytes, not in 8."
+        yield Fix("adamw_8bit", "Take the 8-bit optimiser", words, {"optimiser": "adamw_8bit"})
 
 
 def _disk_full(case: Case) -> Diagnosis:

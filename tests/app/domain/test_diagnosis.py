@@ -47,6 +47,13 @@ def test_memory_is_saved_by_the_harmless_first() -> None:
     }  # fmt: skip
 
 
+def test_full_tuning_is_offered_an_adapter_and_no_lower_rank() -> None:
+    found = fixes("out_of_memory_gpu", facts={"longest_row": 700}, tuning="full", rank=64, learning_rate=1e-5)
+    assert list(found) == ["one_row", "adapter", "adamw_8bit", "shorter", "again"]
+    assert found["adapter"] == {"tuning": "lora", "learning_rate": "auto"}
+    assert "adamw_8bit" not in fixes("out_of_memory_gpu", tuning="full", optimiser="adamw_8bit")
+
+
 def test_no_fix_is_offered_that_cannot_help() -> None:
     one_row = {"longest_row": 16, "failure": {"rows_at_once": 1, "tokens_at_once": 16}}
     assert list(fixes("out_of_memory_gpu", facts=one_row, tuning="qlora", rank=8)) == ["again"]
