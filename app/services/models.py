@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Served:
-    """A model that can answer: the base's folder, and the adapter's if it is a tuned one."""
+    """A model that can answer: its own folder or its base's, and with the latter its adapter's."""
 
     name: str
     base_dir: Path
@@ -61,9 +61,10 @@ class Models:
         mine = select(Run).where(Run.project_id == by.project_id, Run.adapter_id.is_not(None))
         run = self.session.scalar(mine.where(Run.model == name))
         if run is not None and run.adapter is not None:
-            base = self.base_of(run)
+            base = None if is_whole(run) else self.base_of(run)
             pause(self.session)
-            return Served(name, base, self.storage.adapter_folder(run.adapter.sha256))
+            made = self.storage.adapter_folder(run.adapter.sha256)
+            return Served(name, made, None) if base is None else Served(name, base, made)
         listed = next((base.folder for base in self.folders.listed() if base.name == name), None)
         if listed is not None:
             return Served(name, listed, None)
@@ -87,3 +88,8 @@ class Models:
             message = f"The base {run.base_model} is not on this machine any more."
             raise Invalid(message, param="model", code="unknown_model")
         return Path(folder)
+
+
+def is_whole(run: Run) -> bool:
+    """Return whether a run's model is one of its own rather than an adapter beside its base."""
+    return bool(run.spec.get("settings", {}).get("tuning") == "full")

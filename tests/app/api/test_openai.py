@@ -26,13 +26,13 @@ from app.config import Settings
 from app.db.artifacts import Artifact
 from app.db.session import unit_of_work
 from app.main import create_app
-from app.services.accounts import Accounts
+from app.services.accounts import Accounts, Identity
 from tests.databases import add_dataset, add_run
 from tests.workers.conftest import make_adapter, make_base
 from tests.workers.inference.conftest import KEY, Running, running
 
 ASKED: list[Any] = [{"role": "user", "content": "Where is my order?"}]
-TUNED = "ft:tiny:default:mails:1"
+TUNED, WHOLE = "ft:tiny:default:mails:1", "ft:gone:default:mails:2"
 
 
 @dataclass
@@ -75,20 +75,25 @@ def _prepare(home: Path, inference_url: str) -> tuple[FastAPI, Path, str]:
     """Make an application on a home that has a database; return it with its base and a key."""
     base = make_base(home / "bases" / "tiny")
     app = create_app(Settings(home=home, inference_url=inference_url, inference_key=KEY, model_dirs=str(base.parent)))
-    return app, base, _fill(app.state.studio, base, make_adapter(base, home / "adapter"))
-
-
-def _fill(studio: Any, base: Path, adapter: Path) -> str:
-    """Put a finished run with its adapter in; return a key."""
-    packed = studio.incoming / "adapter.zip"
-    with zipfile.ZipFile(packed, "w") as archive:
-        for file in adapter.iterdir():
-            archive.write(file, file.name)
-    sealed = studio.storage.seal(packed)
-    with unit_of_work(studio.engine) as session:
+    with unit_of_work(app.state.studio.engine) as session:
         accounts = Accounts(session)
         owner = accounts.ensure_owner()
         key: str = accounts.create_key(owner, "tests")[1]
+    _fill(app.state.studio, owner, make_adapter(base, home / "adapter"), base_model=str(base), model=TUNED)
+    whole = make_base(home / "whole", seed=7)
+    full = {"settings": {"tuning": "full"}}
+    _fill(app.state.studio, owner, whole, base_model=str(home / "bases" / "gone"), model=WHOLE, spec=full)
+    return app, base, key
+
+
+def _fill(studio: Any, owner: Identity, folder: Path, **made: Any) -> None:
+    """Put a finished run in that made what lies in a folder."""
+    packed = studio.incoming / "adapter.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    sealed = studio.storage.seal(packed)
+    with unit_of_work(studio.engine) as session:
         kept = Artifact(
             project_id=owner.project_id, kind="adapter", filename="adapter.zip", sha256=sealed.sha256, size_bytes=sealed.size_bytes
         )
@@ -96,9 +101,8 @@ def _fill(studio: Any, base: Path, adapter: Path) -> str:
         session.add(kept)
         session.flush()
         artifact_id = kept.id
-    made = {"base_model": str(base), "model": TUNED, "adapter_id": artifact_id, "status": "succeeded", "finished_at": datetime.now(UTC)}
-    add_run(studio.engine, owner, add_dataset(studio.engine, owner), **made)
-    return key
+    ended = {"adapter_id": artifact_id, "status": "succeeded", "finished_at": datetime.now(UTC)}
+    add_run(studio.engine, owner, add_dataset(studio.engine, owner), **ended, **made)
 
 
 def ask(studio: Studio, model: str, **fields: Any) -> Any:
@@ -119,6 +123,13 @@ def test_base_and_tuned_answer_differently_and_under_their_names(studio: Studio)
     assert base.choices[0].message.content != tuned.choices[0].message.content
     assert tuned.usage.total_tokens == tuned.usage.prompt_tokens + 16
     assert tuned.choices[0].finish_reason == "length"
+
+
+def test_a_model_that_was_tuned_as_a_whole_answers_by_itself_though_its_base_is_gone(studio: Studio) -> None:
+    base, tuned = ask(studio, studio.base), ask(studio, WHOLE)
+    assert tuned.model == WHOLE
+    assert tuned.choices[0].message.content != base.choices[0].message.content
+    assert tuned.usage.prompt_tokens == base.usage.prompt_tokens
 
 
 def test_a_tuned_model_streams_what_it_answers_whole(studio: Studio) -> None:
