@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from app.config import PROJECT_ROOT, Settings
+from app.domain.tracking import Tracking
 
 cli = typer.Typer(help="Hone: a fine-tuning studio for small language models.", no_args_is_help=True, add_completion=False)
 token = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -191,7 +192,9 @@ def train(
     """Train without a server; the same command again goes on where it was cut off. --json prints the last event; no home is needed."""
     if home:
         os.environ["HONE_HOME"] = str(home.resolve())
-    _become("workers.train", str(spec.resolve()), "--out", str(out.resolve()), *(["--json"] if as_json else []))
+    trackers = settings_with().tracked_by
+    tracking = ["--tracking", Tracking(trackers=trackers, name=spec.stem).model_dump_json()] if trackers else []
+    _become("workers.train", str(spec.resolve()), "--out", str(out.resolve()), *tracking, *(["--json"] if as_json else []))
 
 
 def _become(module: str, *arguments: str) -> None:

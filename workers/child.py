@@ -27,6 +27,7 @@ from workers.run_log import LogTail
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.domain.tracking import Tracker
     from workers.warm_trainers import WarmTrainers
 
 log = structlog.get_logger()
@@ -67,17 +68,17 @@ class Child:
     """One running child. `events` fills as it reports; None there means that its pipe has closed.
 
     `needs_hub`: it fetches from the Hub, and so gets the token and the proxies; no other child may know them. `needs_s3`: the same for
-    files on S3, and its keys.
+    files on S3, and its keys. `trackers`: it sends numbers there, and so gets their variables.
     `keeps`: open files that have to stay open as long as anything of it lives.
     `warm`: processes that wait for such work. What fetches starts anew: libraries read where they fetch from as they are imported.
     """
 
     def __init__(
         self, arguments: Sequence[str], *, folder: Path, log_file: Path, needs_hub: bool = False, needs_s3: bool = False,
-        keeps: Sequence[int] = (), warm: WarmTrainers | None = None,
+        trackers: Sequence[Tracker] = (), keeps: Sequence[int] = (), warm: WarmTrainers | None = None,
     ) -> None:  # fmt: skip
         reader, writer = os.pipe()
-        environment = environment_of_children(needs_hub=needs_hub, needs_s3=needs_s3)
+        environment = environment_of_children(needs_hub=needs_hub, needs_s3=needs_s3, trackers=trackers)
         self.log = LogTail(log_file)
         with log_file.open("ab") as output:
             beginning = Beginning(arguments, folder, environment, output.fileno(), writer, keeps)
@@ -156,9 +157,9 @@ class Child:
             time.sleep(LOOK_SECONDS)
 
 
-def environment_of_children(*, needs_hub: bool = False, needs_s3: bool = False) -> dict[str, str]:
+def environment_of_children(*, needs_hub: bool = False, needs_s3: bool = False, trackers: Sequence[Tracker] = ()) -> dict[str, str]:
     """Return the environment of a child."""
-    environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub, needs_s3=needs_s3)
+    environment = child_environment(own=OWN_SETTINGS, needs_hub=needs_hub, needs_s3=needs_s3, trackers=trackers)
     return environment | {"PYTHONPATH": str(PROJECT_ROOT), "PYTHONUNBUFFERED": "1"} | ARROW_ALLOCATOR
 
 

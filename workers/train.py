@@ -11,13 +11,14 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from app.domain.base_models import is_hub_id
 from app.domain.errors import StudioError
 from app.domain.events import Finished
 from app.domain.runs import adapter_folder
+from app.domain.tracking import Tracking
 from workers.lifeline import die_with_parent
 from workers.training.base_model import find_base_model, stay_offline
 from workers.training.control import Control
@@ -25,6 +26,7 @@ from workers.training.failures import last_event
 from workers.training.report import Reporter
 from workers.training.spec_file import load_spec
 from workers.training.talk import Talk
+from workers.training.trackers.feed import Trackers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,12 +60,18 @@ def _run(arguments: argparse.Namespace, reporter: Reporter, control: Control) ->
         print(error.message, file=sys.stderr)
         _end(arguments, reporter, Finished(status="failed", reason=error.message, code=error.code))
         return UNUSABLE_SPEC
+    reporter.also_to(Trackers(arguments.out, _tracking(arguments.tracking, spec), reporter.notice))
     finished = _guarded(arguments, spec, reporter, control)
     _end(arguments, reporter, finished)
     if finished.status == "failed":
         print(finished.reason, file=sys.stderr)
         return FAILED
     return CUT_OFF if control.by_keyboard else DONE
+
+
+def _tracking(given: Tracking, spec: TrainingSpec) -> Tracking:
+    """Return what trackers are told of the run's files: the name of the dataset's, without its folder."""
+    return given.model_copy(update={"dataset": given.dataset or PurePosixPath(spec.dataset.replace("\\", "/")).name})
 
 
 def _end(arguments: argparse.Namespace, reporter: Reporter, finished: Finished) -> None:
@@ -81,6 +89,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--resume", type=Path, help="go on from this checkpoint")
     parser.add_argument("--base-dir", type=Path, help="where the base model lies, whatever the spec calls it")
     parser.add_argument("--cache", type=Path, help="a folder where rows are kept as tokens, for later runs over the same rows")
+    parser.add_argument("--tracking", type=Tracking.model_validate_json, default=Tracking(), help="where its numbers also go, as JSON")
     parser.add_argument("--json", action="store_true", help="print the last event on standard output")
     return parser.parse_args(argv)
 

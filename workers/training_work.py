@@ -29,6 +29,7 @@ from app.domain.ports import Sealed
 from app.domain.results import CARD, result_in
 from app.domain.runs import RunStatus, adapter_folder, token_in
 from app.domain.specs import STARTER
+from app.domain.tracking import Tracking
 from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
 from workers.child import Child
@@ -81,14 +82,19 @@ class TrainingWork:
         spec_file.write_text(yaml.safe_dump(spec), encoding="utf-8")
         arguments = ["workers.train", str(spec_file), "--out", str(folder), "--lease-token", str(token)]
         arguments += ["--cache", str(worker.settings.home.resolve() / "cache" / "tokens")]
+        trackers = worker.settings.tracked_by
+        if trackers:
+            known = Tracking(trackers=trackers, run_id=run.id, name=run.name, dataset=dataset)
+            arguments += ["--tracking", known.model_dump_json()]
         if base_dir:
             arguments += ["--base-dir", str(base_dir)]
         if checkpoint:
             arguments += ["--resume", str(checkpoint.folder)]
         log_file, needs_hub = folder / "log.txt", base_dir is None
         return lambda: Child(
-            arguments, folder=folder, log_file=log_file, needs_hub=needs_hub, keeps=worker.device_lock.inherited, warm=worker.warm
-        )
+            arguments, folder=folder, log_file=log_file, needs_hub=needs_hub, trackers=trackers,
+            keeps=worker.device_lock.inherited, warm=worker.warm,
+        )  # fmt: skip
 
     def record(self, session: Session, worker: Worker, row: Run, events: Sequence[AnyEvent]) -> None:
         """Write what the trainer reported."""

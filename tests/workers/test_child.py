@@ -14,12 +14,14 @@ import pytest
 
 import workers.child
 from app.domain.events import Command
+from app.domain.tracking import Tracker
 from app.gateways.lifeline import is_running, members_of
 from workers.child import Child
 
 HARMLESS = {"PATH", "HOME", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "HONE_TRAINER_THREADS", "PYTHONPATH", "SSL_CERT_FILE"}
 PROXIES = {"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}
 OF_THE_HUB = {"HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN"}
+OF_TRACKERS = {"WANDB_API_KEY", "WANDB_BASE_URL"}
 OF_S3 = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"}
 NEVER = {"HONE_DATABASE_URL", "HONE_REDIS_URL", "HONE_INFERENCE_KEY", "PGPASSWORD"}
 
@@ -38,19 +40,24 @@ def until(is_so: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("needs", "given"),
-    [({}, set()), ({"needs_hub": True}, OF_THE_HUB | PROXIES), ({"needs_s3": True}, OF_S3 | PROXIES)],
+    [
+        ({}, set()),
+        ({"needs_hub": True}, OF_THE_HUB | PROXIES),
+        ({"needs_s3": True}, OF_S3 | PROXIES),
+        ({"trackers": [Tracker.WANDB]}, OF_TRACKERS | PROXIES),
+    ],
 )
-def test_only_who_fetches_gets_the_proxies_and_the_keys_of_where_it_fetches_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needs: dict[str, bool], given: set[str]
+def test_only_who_fetches_or_sends_gets_the_proxies_and_the_keys_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needs: dict[str, Any], given: set[str]
 ) -> None:
-    for name in (HARMLESS | PROXIES | OF_THE_HUB | OF_S3 | NEVER) - {"PATH", "HOME", "PYTHONPATH"}:
+    for name in (HARMLESS | PROXIES | OF_THE_HUB | OF_S3 | OF_TRACKERS | NEVER) - {"PATH", "HOME", "PYTHONPATH"}:
         monkeypatch.setenv(name, "x")
     child = start(tmp_path, "import json, os\njson.dump(dict(os.environ), open('seen.json', 'w'))\n", **needs)
     child.process.wait(60)
     child.kill()
     seen = set(json.loads((tmp_path / "seen.json").read_text()))
     assert seen >= HARMLESS
-    assert seen & (PROXIES | OF_THE_HUB | OF_S3) == given
+    assert seen & (PROXIES | OF_THE_HUB | OF_S3 | OF_TRACKERS) == given
     assert seen & NEVER == set()
 
 

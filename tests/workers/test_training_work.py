@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, update
 import workers.training_work
 from app.db import Artifact
 from app.db.session import unit_of_work
+from app.domain.tracking import Tracking, trackers_named
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
 from tests.workers.scenes import worker
@@ -62,3 +64,19 @@ def test_rows_are_the_last_thing_to_be_fetched(worker: Worker, run_id: str, monk
     monkeypatch.setattr(workers.training_work, "newest_good_checkpoint", fetched)
     TrainingWork().prepare(worker, run_id, TOKEN)
     assert done == ["checkpoint", "rows"]
+
+
+@pytest.mark.parametrize("named", ["", "wandb,mlflow"])
+def test_a_trainer_is_told_of_the_trackers_that_the_settings_name_and_of_no_others(
+    worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    begun: list[tuple[list[str], dict[str, Any]]] = []
+    monkeypatch.setattr(workers.training_work, "Child", lambda arguments, **options: begun.append((arguments, options)))
+    worker.settings = worker.settings.model_copy(update={"trackers": named})
+    TrainingWork().prepare(worker, run_id, TOKEN)()
+    ((arguments, options),) = begun
+    assert ("--tracking" in arguments, list(options["trackers"])) == (bool(named), list(trackers_named(named)))
+    if named:
+        told = Tracking.model_validate_json(arguments[arguments.index("--tracking") + 1])
+        assert (told.trackers, told.run_id) == (trackers_named(named), run_id)
+        assert "/" not in told.name + told.dataset
