@@ -216,6 +216,7 @@ class Run:
         data: dict[str, Any] = {
             "device": model.device.type,
             "precision": self._precision.name,
+            "base": self._job.base.name,
             "precision_reason": self._precision.reason,
             "optimiser": self._optimiser,
             "trainable_parameters": sum(p.numel() for p in model.trainable()),
