@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Five seconds of imports in every studio of a test, of which most launch no run; who tests warm trainers asks for them.
 os.environ.setdefault("HONE_WARM_TRAINERS", "false")
+OF_THE_TESTS = {"HONE_MATERIAL", "HONE_WARM_TRAINERS"}
+"""Settings that are the tests' own, and stay."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 LEFT_OUT_BESIDE = "left_out"
 NEEDS = {"material": "the real data of HONE_MATERIAL", "mounts": "the right to mount small disks, which root has"}
@@ -113,6 +115,6 @@ def material() -> Path:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of whoever runs the tests out of them."""
     for name in os.environ:
-        if name.startswith("HONE_") and name != "HONE_MATERIAL":
+        if name.startswith("HONE_") and name not in OF_THE_TESTS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
