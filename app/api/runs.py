@@ -244,7 +244,7 @@ def get_log(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_
 
 @router.get("/{run_id}/adapter.zip", operation_id="get_adapter", response_class=FileResponse)
 def get_adapter(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> FileResponse:
-    """Download the adapter in PEFT layout with its card; 404 while there is none."""
+    """Download the adapter in PEFT layout with its card, or after full tuning the whole model; 404 while there is none."""
     run = studio.runs(session).get(identity, run_id)
     if run.adapter is None:
         message = "This run has made no adapter yet."

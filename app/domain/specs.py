@@ -191,7 +191,7 @@ def tuning_words(settings: Mapping[str, Any]) -> str:
 
 def adapter_words(settings: Mapping[str, Any]) -> str:
     """Return what an adapter's kind is called."""
-    kind = {"lora": "LoRA", "dora": "DoRA"}[settings.get("adapter", "lora")]
+    kind = "DoRA" if settings.get("adapter") == "dora" else "LoRA"
     return f"{'Q' if settings['tuning'] == 'qlora' else ''}{kind}{'+' if settings.get('lora_plus') else ''}"
 
 

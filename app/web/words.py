@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from app.domain.specs import tuning_words
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -143,5 +145,5 @@ def named(thing: Any) -> tuple[str, str]:
 FILTERS: dict[str, Callable[..., Any]] = {
     "count": count, "size": size, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
     "clock": clock, "plural": plural, "twice": twice, "named": named, "coming": coming, "parameters": parameters, "told": told,
-    "breakable": breakable,
+    "breakable": breakable, "tuning": tuning_words,
 }  # fmt: skip
