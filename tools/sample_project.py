@@ -19,8 +19,10 @@ from sqlalchemy import select
 
 from app.db import Artifact, CheckpointRow, Dataset, DatasetFile, DatasetVersion, EventRow, Import, Run, WorkerRow, metrics
 from app.db.base import utc_now
+from app.db.run_samples import enter_samples
 from app.db.session import unit_of_work
 from app.domain.datasets import ROW_GROUP_ROWS, Mapping, Message, Problem, row_hash, split_by_hash
+from app.domain.events import Sample as RunSample
 from app.domain.runs import ENDED, RunStatus
 from app.domain.specs import STARTER, Preset, TrainingSpec, settings_for
 from app.services.accounts import Accounts, Identity
@@ -44,6 +46,25 @@ MAILS = (
     ("My name is {name}, please call me back on {day} about my contract.", "callback", "normal"),
 )
 NAMES = ("Lena", "Marco", "Ines", "Yusuf", "Grace", "Tomás", "Anya", "Bao")
+SAMPLES = (
+    (
+        17, "My invoice for March is wrong for the third time. Please correct it today.", '{"intent": "billing_error", "urgency": "high"}',
+        "My invoice is a document of the month, and the month is March. The invoice is", '{"intent": "billing", "urgency": "normal"}',
+        '{"intent": "billing_error", "urgency": "normal"}', '{"intent": "billing_error", "urgency": "high"}',
+    ),
+    (
+        42, "Where is my parcel? Tracking shows nothing since Tuesday.", '{"intent": "delivery_status", "urgency": "normal"}',
+        "Where is my parcel? Where is my parcel? Where is my parcel? Where is my", '{"intent": "delivery", "urgency": "high"}',
+        '{"intent": "delivery_status", "urgency": "normal"}', '{"intent": "delivery_status", "urgency": "normal"}',
+    ),
+    (
+        96, "Does the family plan work in Portugal? Asking for Inês.", '{"intent": "plan_question", "urgency": "low"}',
+        "Portugal is a country in the south-west of Europe. The family", '{"intent": "callback", "urgency": "normal"}',
+        '{"intent": "plan_question", "urgency": "normal"}', '{"intent": "plan_question", "urgency": "normal"}',
+    ),
+)  # fmt: skip
+"""Rows that are asked at each checkpoint: number, e-mail, expected answer, the base's answer, later ones."""
+FACTS = {"device": "cpu", "precision": "fp32", "threads": 2, "memory_total_bytes": 8_243_912_704}
 PACE = {"epochs": 4.0, "batch_size": 16}
 """So that the runs of the sample are as far as they are, whatever the presets choose."""
 DAYS = ("Monday", "Tuesday", "Friday", "Sunday")
@@ -175,7 +196,7 @@ def add_run(
     run = Run(
         project_id=by.project_id, created_by=by.user_id, name=name, method="sft", preset="balanced", base_model=STARTER,
         spec=spec.model_dump(mode="json"), version=version, total_steps=total_steps, queue="gpu", status=status,
-        step=step, reason=reason, lease_token=1, attempt=1 if step else 0, facts={"device": "cpu", "precision": "fp32", "threads": 2},
+        step=step, reason=reason, lease_token=1, attempt=1 if step else 0, facts=FACTS,
         started_at=utc_now() - timedelta(seconds=0.7 * step) if step else None, finished_at=utc_now() if status in ENDED else None,
         lease_expires_at=4e9,
     )  # fmt: skip
@@ -188,6 +209,7 @@ def add_run(
         event = _tell(session, by, run.id, "started", "Training on the CPU with 2 threads, fp32, 27 linear layers adapted.", step=0)
         event.time = run.started_at or utc_now()
         _curves(session, run, step)
+        _answers(session, run, step)
         _tell(session, by, run.id, "checkpoint", f"Checkpoint at step {step}.")
     return run
 
@@ -272,8 +294,23 @@ def _curves(session: Session, run: Run, step: int) -> None:
         if n % 25 == 0 or n == step:
             points.append(metrics.Point(n, "eval/loss", trend + 0.12 + 0.00025 * n))
             points.append(metrics.Point(n, "eval/exact_match", min(0.93, 1 - math.exp(-n / 55))))
+        if n % 3 == 0:
+            points.append(metrics.Point(n, "memory/bytes", 612e6 + 9e6 * math.sin(n / 5)))
+    points += [metrics.Point(1, "memory/peak_bytes", 655e6), metrics.Point(min(9, step), "memory/peak_bytes", 684e6)]
     points.append(metrics.Point(step, "train/tokens_per_second", 4512.0))
     metrics.append(session, run.id, 1, points)
+
+
+def _answers(session: Session, run: Run, step: int) -> None:
+    """Let a run answer its prompts, better with every checkpoint."""
+    for place, (row, mail, expected, *answers) in enumerate(SAMPLES):
+        prompt = [Message(role="system", content=SYSTEM), Message(role="user", content=mail)]
+        for n, answer in enumerate(answers):
+            asked = RunSample(
+                step=round(step * n / (len(answers) - 1)), place=place, origin="held_out", row=row, prompt=prompt, expected=expected,
+                answer=answer, is_cut=n == 0,
+            )  # fmt: skip
+            enter_samples(session, run.id, [asked])
 
 
 def _dataset(session: Session, by: Identity, name: str, filename: str, **columns: Any) -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,8 +11,20 @@ if TYPE_CHECKING:
 
     from app.db.metrics import Point
 
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 700.0, 14.0, 232.0
 LABEL_GAP = 15.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the axes stand in a drawing."""
+
+    left: float = 52.0
+    right: float = 700.0
+    top: float = 14.0
+    bottom: float = 232.0
+
+
+WIDE, SMALL = Frame(), Frame(left=44.0, right=340.0, top=22.0, bottom=128.0)
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class Drawing:
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     curves: list[Curve]
+    unit: str = ""
 
 
 def finite(value: float) -> float | None:
@@ -83,28 +96,54 @@ def ticks(low: float, high: float, parts: int = 5) -> list[float]:
     return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def draw(named: Mapping[str, Sequence[Point]], total_steps: int) -> Drawing:
-    """Return the drawing of some curves over steps."""
+def draw(
+    named: Mapping[str, Sequence[Point]], total_steps: int, *, frame: Frame = WIDE, floor: float | None = None,
+    words: str = "{name} {value:.3f}",
+) -> Drawing:  # fmt: skip
+    """Return the drawing of some curves over steps, with `words` at each one's end; `floor` is the least on its axis."""
     points = {name: [p for p in found if math.isfinite(p.value)] for name, found in named.items()}
     values = [p.value for found in points.values() for p in found]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    low, high = (min(0.0, low) if low < high * 0.3 else low), high + (0.0 if high > low else 1.0)
+    low = floor if floor is not None else min(0.0, low) if low < high * 0.3 else low
+    high += 0.0 if high > low else 1.0
     steps = max(total_steps, 1)
 
     def x(step: float) -> float:
-        return round(LEFT + (RIGHT - LEFT) * min(step / steps, 1), 1)
+        return round(frame.left + (frame.right - frame.left) * min(step / steps, 1), 1)
 
     def y(value: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * (value - low) / (high - low), 1)
+        return round(frame.bottom - (frame.bottom - frame.top) * (value - low) / (high - low), 1)
 
-    curves: list[Curve] = []
-    for name, found in points.items():
-        if found:
-            path = "M" + " L".join(f"{x(p.step)} {y(p.value)}" for p in found)
-            at = y(found[-1].value) + 4
-            # Two labels on the same spot cannot be read.
-            at += LABEL_GAP if any(abs(at - other.label_y) < LABEL_GAP for other in curves) else 0
-            curves.append(Curve(name, path, x(found[-1].step), at, f"{name} {found[-1].value:.3f}"))
+    curves = [
+        Curve(
+            name, "M" + " L".join(f"{x(p.step)} {y(p.value)}" for p in found), x(found[-1].step), y(found[-1].value) + 4,
+            words.format(name=name, value=found[-1].value),
+        )
+        for name, found in points.items() if found
+    ]  # fmt: skip
     return Drawing(
-        [Tick(x(step), f"{step:g}") for step in ticks(0, steps)], [Tick(y(value), f"{value:g}") for value in ticks(low, high)], curves
+        [Tick(x(step), f"{step:g}") for step in ticks(0, steps)],
+        [Tick(y(value), f"{value:g}") for value in ticks(low, high)],
+        _apart(curves),
     )
+
+
+def _apart(curves: Sequence[Curve]) -> list[Curve]:
+    """Return curves with their labels moved down where they would stand on each other."""
+    placed: list[Curve] = []
+    for curve in sorted(curves, key=lambda curve: curve.label_y):
+        least = placed[-1].label_y + LABEL_GAP if placed else curve.label_y
+        placed.append(replace(curve, label_y=max(curve.label_y, least)))
+    return placed
+
+
+UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+
+
+def draw_bytes(named: Mapping[str, Sequence[Point]], total_steps: int) -> Drawing:
+    """Return a small drawing of bytes over steps, from nothing up, in the largest unit that fits."""
+    most = max((p.value for found in named.values() for p in found), default=0.0)
+    unit = next((name for name, size in reversed(UNITS.items()) if most >= size), "kB")
+    scaled = {name: [p._replace(value=p.value / UNITS[unit]) for p in found] for name, found in named.items()}
+    drawn = draw(scaled, total_steps, frame=SMALL, floor=0.0, words="{name} {value:.3g} " + unit)
+    return replace(drawn, unit=unit)

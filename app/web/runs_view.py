@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from app.db import metrics
+from app.db.metrics import Point
 from app.domain.diagnosis import what_happened
 from app.domain.queueing import priority_of
 from app.domain.runs import RunStatus
@@ -19,13 +21,15 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from app.db import Run
-    from app.db.metrics import Point
     from app.services.overview import RunLine
     from app.services.waiting import Wait
     from app.web.looks import Look
 
 CURVE_POINTS, TABLE_ROWS = 500, 60
 TRAIN, HELD_OUT, EXACT = "train/loss", "eval/loss", "eval/exact_match"
+IN_USE, PEAK = "memory/bytes", "memory/peak_bytes"
+NEAR = 0.5
+"""From this share of the memory on, the limit is drawn: below, it would only flatten the curve."""
 
 
 @dataclass(frozen=True)
@@ -154,3 +158,59 @@ class Points:
 def read_points(session: Session, run_id: str) -> Points:
     """Read a run's curves, thinned so that they look the same."""
     return Points(*metrics.read_each(session, run_id, (TRAIN, HELD_OUT, EXACT), CURVE_POINTS))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory a run takes; `total` is what its device has, once that is known."""
+
+    in_use: list[Point]
+    peak: list[Point]
+    total: float | None
+    is_gpu: bool
+
+    @property
+    def most(self) -> float:
+        """The most it took so far."""
+        return max(point.value for point in [*self.in_use, *self.peak])
+
+    @property
+    def sentence(self) -> str:
+        """What it takes of what there is."""
+        taken = words.size(self.in_use[-1].value if self.in_use else self.most)
+        of = f" of {'the GPU' if self.is_gpu else 'this machine'}'s {words.size(self.total)}" if self.total else ""
+        return f"{taken}{of}, {words.size(self.most)} at most"
+
+    @property
+    def share(self) -> float | None:
+        """The most it took, as a share of what there is."""
+        return self.most / self.total if self.total else None
+
+    @property
+    def table(self) -> list[tuple[int, float | None, float | None]]:
+        """The values by step, newest first: in use, and the most until then."""
+        in_use, peak = ({p.step: p.value for p in points} for points in (self.in_use, self.peak))
+        shown = {p.step for p in metrics.thinned(self.in_use, TABLE_ROWS)} | {p.step for p in metrics.thinned(self.peak, TABLE_ROWS)}
+        return [(step, in_use.get(step), peak.get(step)) for step in sorted(shown, reverse=True)]
+
+    def drawing(self, total_steps: int) -> plot.Drawing:
+        """Return the curves drawn by the server, the peak as a line that rises in steps."""
+        named = {"in-use": self.in_use, "peak": _held(self.peak, self.in_use)}
+        if self.share and self.share >= NEAR and self.total:
+            named["limit"] = [Point(step, "limit", self.total) for step in (0, total_steps)]
+        return plot.draw_bytes(named, total_steps)
+
+
+def _held(peak: list[Point], in_use: list[Point]) -> list[Point]:
+    """Return a peak as a line: it is told when it grows, and holds until then."""
+    end = [point._replace(step=in_use[-1].step) for point in peak[-1:] if in_use and in_use[-1].step > point.step]
+    risen = [later._replace(value=point.value) for point, later in pairwise(peak)]
+    return sorted([*peak, *risen, *end], key=lambda point: (point.step, point.value))
+
+
+def read_memory(session: Session, run: Run) -> Memory | None:
+    """Read what memory a run takes; None while that is not known."""
+    in_use, peak = metrics.read_each(session, run.id, (IN_USE, PEAK), CURVE_POINTS)
+    if not in_use and not peak:
+        return None
+    return Memory(in_use, peak, run.facts.get("memory_total_bytes"), run.facts.get("device") == "cuda")

@@ -51,7 +51,7 @@ def test_search_and_the_way_back_work_without_scripts(chromium: Browser, address
     page.locator("#find").press("Enter")
     page.locator("#found a", has_text="emails-long").click()
     assert page.url.endswith(f"/runs/{sample.runs['running']}")
-    expect(page.locator("svg.plot")).to_be_visible()
+    expect(page.get_by_role("img", name="Loss by step")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("h1")).to_contain_text("Pausing")
     page.close()

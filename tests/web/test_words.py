@@ -88,7 +88,7 @@ def test_curves_stay_inside_their_drawing_and_labels_apart() -> None:
     drawing = plot.draw(curves, 100)
     assert len(drawing.curves) == 2
     assert abs(drawing.curves[0].label_y - drawing.curves[1].label_y) >= plot.LABEL_GAP
-    assert all(plot.TOP <= tick.at <= plot.BOTTOM for tick in drawing.y_ticks)
+    assert all(plot.WIDE.top <= tick.at <= plot.WIDE.bottom for tick in drawing.y_ticks)
     assert [tick.label for tick in drawing.x_ticks] == ["0", "20", "40", "60", "80", "100"]
 
 

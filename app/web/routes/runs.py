@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import ValidationError
@@ -16,13 +16,14 @@ from app.db.session import pause
 from app.domain.errors import Invalid, NotFound
 from app.domain.labels import MAX_TAGS, RunChange, split_tags
 from app.domain.queueing import Move, To
-from app.domain.specs import TrainingSettings
+from app.domain.specs import MAX_STEPS, TrainingSettings
 from app.services.clones import clone, diagnosis_of
+from app.services.curves import MEDIA_TYPE, for_tensorboard
 from app.services.disk import Disk
 from app.services.lineage import lineage_of
 from app.services.runs import export_name
 from app.services.waiting import waits
-from app.web import looks, runs_view, words
+from app.web import looks, run_samples, runs_view, words
 from app.web.dependencies import Act, Look, Posted
 from app.web.forms import Form, messages_of
 
@@ -37,13 +38,13 @@ router = APIRouter(include_in_schema=False)
 Id = Annotated[str, InPath(max_length=64)]
 EVENTS_SHOWN = 100
 LOG_CHARACTERS = 16 * 1024
-LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_log", "run_facts", "run_lineage")
+LIVE_BLOCKS = ("run_chart", "run_values", "run_events", "run_log", "run_facts", "run_lineage", "run_samples", "run_memory")
 
 
 @router.get("/runs/{run_id}")
-def show_run(visit: Look, run_id: Id) -> Response:
-    """Show one run; while it lives, its page follows it."""
-    return _page(visit, visit.runs.get(visit.identity, run_id))
+def show_run(visit: Look, run_id: Id, sample: Annotated[int | None, Query(ge=0, le=MAX_STEPS)] = None) -> Response:
+    """Show one run; while it lives, its page follows it. `sample` is the place of the checkpoint whose samples are shown."""
+    return _page(visit, visit.runs.get(visit.identity, run_id), sample=sample)
 
 
 @router.post("/runs/{run_id}/labels")
@@ -113,6 +114,13 @@ def take_spec(visit: Look, run_id: Id) -> PlainTextResponse:
     return PlainTextResponse(visit.runs.spec_yaml(run), media_type="application/yaml", headers=headers)
 
 
+@router.get("/runs/{run_id}/tensorboard.zip")
+def take_curves(visit: Look, run_id: Id) -> Response:
+    """Hand out all numbers so far as a folder for TensorBoard."""
+    curves = for_tensorboard(visit.session, visit.runs.get(visit.identity, run_id))
+    return Response(curves.content, media_type=MEDIA_TYPE, headers=curves.headers)
+
+
 @router.get("/runs/{run_id}/adapter.zip")
 def take_adapter(visit: Look, run_id: Id) -> FileResponse:
     """Hand out the adapter."""
@@ -123,15 +131,16 @@ def take_adapter(visit: Look, run_id: Id) -> FileResponse:
     return FileResponse(visit.studio.storage.path(run.adapter.sha256), media_type="application/zip", filename=run.adapter.filename)
 
 
-def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 200) -> Response:
+def _page(visit: Visit, run: Run, *, labels: Form | None = None, sample: int | None = None, status: int = 200) -> Response:
     points = runs_view.read_points(visit.session, run.id)
     waiting = waits(visit.session, [run])
     [line] = runs_view.lines(visit.overview.lines([run]), waiting)
     live = looks.is_live(run.status)
     return visit.page(
         "runs/show.html",
-        # The stream stands beside what it refreshes: it ends with the run, and begins again when the run is resumed.
-        also=LIVE_BLOCKS if live and visit.request.method == "GET" else (*LIVE_BLOCKS, "live"),
+        # The stream stands beside what it refreshes: it ends with the run, and begins again when the run is resumed. Who looks at an
+        # earlier checkpoint stays there when others come: what refreshes the page knows which one that is.
+        also=(*LIVE_BLOCKS, "run_refetch" if live and visit.request.method == "GET" else "live"),
         status=status, labels=labels or Form(_labels(run)), lineage=lineage_of(visit.session, run),
         size=Disk(visit.session).of_runs([run])[run.id], max_tags=MAX_TAGS,
         title=looks.title(run),
@@ -141,6 +150,7 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, status: int = 2
         actions=looks.actions_for(run.status), diagnosis=diagnosis_of(run), settings=TrainingSettings().model_dump() | run.spec["settings"],
         events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=partial(visit.runs.spec_yaml, run),
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
+        samples=run_samples.read_run_samples(visit.session, run.id, sample), memory=runs_view.read_memory(visit.session, run),
         log=end_of_log(visit.session, run.id, characters=LOG_CHARACTERS),
         training_rows=run.version.rows if run.eval_version else run.version.train_rows,
         held_out=run.eval_version.dataset if run.eval_version else None,
