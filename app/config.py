@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         return self.home.resolve() / "runs"
 
     @property
+    def bells(self) -> Path:
+        """Return the folder of the pipes by which workers hear of work."""
+        return self.home.resolve() / "bells"
+
+    @property
     def log_file(self) -> Path:
         """Return the one log of everything `hone up` starts."""
         return self.home.resolve() / "logs" / "hone.log"

@@ -61,7 +61,7 @@ def make_studio(settings: Settings) -> Studio:
     return Studio(
         engine=make_engine(settings.database),
         storage=storage,
-        queue=make_queue(settings.redis_url),
+        queue=make_queue(settings.redis_url, settings.bells),
         bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.local_owner),
         shelf=SampleShelf(SAMPLES_FOLDER),
         count_tokens=TokenCounter(STARTER_FOLDER).count,

@@ -17,6 +17,7 @@ from app.gateways.lifeline import follow_parent, when_told_to_leave
 from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
 from workers.claim import claim_and_run
+from workers.home_bell import HomeBell
 from workers.leftovers import clear_leftovers
 from workers.lending import take_back
 from workers.run_checkpoints import count_uncounted
@@ -46,16 +47,23 @@ def main() -> None:
         worker.warm = WarmTrainers()
         worker.warm.start()
     threads = poll(worker)
-    if (wanted.alone or wanted.sibling) and settings.redis_url:
-        from workers.bell import Listener
-
-        Listener(worker).start()
+    _listen(worker, wanted)
     _say_ready(worker, as_json=wanted.json)
     for thread in threads:
         thread.join()
     if worker.warm:
         worker.warm.close()
     worker.leave()
+
+
+def _listen(worker: Worker, wanted: argparse.Namespace) -> None:
+    """Hear of work as soon as it is there: by Redis, where there is one, else by a pipe in the home."""
+    if not worker.settings.redis_url:
+        HomeBell(worker).start()
+    elif wanted.alone or wanted.sibling:
+        from workers.bell import Listener
+
+        Listener(worker).start()
 
 
 def _arguments() -> argparse.Namespace:

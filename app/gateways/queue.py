@@ -1,11 +1,18 @@
-"""The bell: tells workers that something waits. Celery where there is a broker, else nothing, since all workers poll."""
+"""The bell: tells workers that something waits. Celery where there is a broker, else pipes in the home; and all workers poll."""
 
 from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RING = "hone.ring"
 log = structlog.get_logger()
@@ -25,6 +32,23 @@ class SilentQueue:
         """Do nothing."""
 
 
+class HomeQueue:
+    """No broker: workers that share the studio's home each have a named pipe there; others find the work a second later."""
+
+    def __init__(self, bells: Path) -> None:
+        self._bells = bells
+
+    def ring(self, queue: str) -> None:
+        """Write into the pipe of every worker of the queue; one that has gone reads none."""
+        for pipe in self._bells.glob(f"{queue}.*"):
+            with suppress(OSError):
+                told = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+                try:
+                    os.write(told, b".")
+                finally:
+                    os.close(told)
+
+
 class CeleryQueue:
     """Sends `hone.ring` by name, so the web process needs nothing of the workers' code."""
 
@@ -41,6 +65,8 @@ class CeleryQueue:
             log.warning("the bell could not be rung; workers will look by themselves", queue=queue, error=str(error))
 
 
-def make_queue(redis_url: str | None) -> SilentQueue | CeleryQueue:
-    """Return the bell for a deployment."""
-    return CeleryQueue(redis_url) if redis_url else SilentQueue()
+def make_queue(redis_url: str | None, bells: Path | None = None) -> SilentQueue | HomeQueue | CeleryQueue:
+    """Return the bell for a deployment, where its home has `bells`."""
+    if redis_url:
+        return CeleryQueue(redis_url)
+    return HomeQueue(bells) if bells else SilentQueue()
