@@ -187,7 +187,7 @@ def test_a_bad_base_is_refused_by_its_code(
 @pytest.mark.parametrize(
     ("change", "status", "param"),
     [
-        ({"settings": {"lr": 1}}, 422, "settings.lr"), ({"settings": {"tuning": "full"}}, 422, "settings.tuning"),
+        ({"settings": {"lr": 1}}, 422, "settings.lr"), ({"settings": {"tuning": "full", "adapter": "dora"}}, 422, "settings.adapter"),
         ({"settings": {"rank": -1}}, 422, "settings.rank"), ({"surprise": 1}, 422, "surprise"),
         ({"dataset_id": "nope"}, 422, "dataset_id"), ({"base_model": "no such model"}, 422, "base_model"),
     ],
