@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,7 @@ from app.domain.runs import RunStatus
 from app.domain.specs import RunRequest
 from app.domain.text import Text
 from app.services.clones import clone, diagnosis_of
+from app.services.curves import MEDIA_TYPE, for_tensorboard
 from app.services.disk import Disk
 from app.services.overview import Overview
 from app.services.run_filter import RunFilter
@@ -223,6 +224,13 @@ def get_metrics(
     names = [name] if name else metrics.names(session, run.id)
     points = [point for curve in metrics.read_each(session, run.id, names, max_points) for point in curve]
     return PointList(data=[PointOut(step=p.step, name=p.name, value=p.value) for p in points])
+
+
+@router.get("/{run_id}/tensorboard.zip", operation_id="get_tensorboard", response_class=Response)
+def get_tensorboard(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> Response:
+    """Download all numbers so far as a folder for TensorBoard; 404 while there are none."""
+    curves = for_tensorboard(session, studio.runs(session).get(identity, run_id))
+    return Response(curves.content, media_type=MEDIA_TYPE, headers=curves.headers)
 
 
 @router.get("/{run_id}/events", operation_id="list_events")
