@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import cycle
+from itertools import chain, cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tokenizers import Tokenizer
 
@@ -26,7 +26,7 @@ Packed = bytes
 """Tokens side by side, four bytes each, as numpy holds them."""
 TOKEN_BYTES = 4
 MOST_WORDS = 200_000
-LONGEST_WORD = 48
+LONGEST_WORD, LONGEST_LEARNT = 48, 100_000
 MOST_CHARACTERS = 4_000_000
 """Of texts between special tokens that are remembered: system prompts, and what a template writes."""
 VISIBLE = re.compile(r"[!-~\u00a1-\u00ac\u00ae-\u024f]")
@@ -67,6 +67,21 @@ class _Words(dict[str, Packed]):
             self[word] = tokens
         return tokens
 
+    def learn(self, words: Iterable[str], between: str) -> None:
+        """Take in words at once, which is faster than one by one; `between` is a special token that is in none of them."""
+        new = [word for word in words if len(word) <= LONGEST_WORD and VISIBLE.fullmatch(word[-1:])][: MOST_WORDS - len(self)]
+        if not new:
+            return
+        border = self._backend.token_to_id(between)
+        ids = np.asarray(
+            self._backend.encode_batch_fast([between.join(f" {word}" for word in new)], add_special_tokens=False)[0].ids, np.int32
+        )
+        ends = [*np.flatnonzero(ids == border).tolist(), len(ids)]
+        first = 0
+        for word, end in zip(new, ends, strict=True):
+            self[word] = ids[first:end].tobytes()
+            first = end + 1
+
 
 class Encoder:
     """Tokenises texts of one tokenizer exactly as it would itself, remembering what it has seen."""
@@ -98,6 +113,14 @@ class Encoder:
     def cuts_words(self) -> bool:
         """Whether texts are cut between words, not only between special tokens."""
         return self.words is not None
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Look at texts to come, and tokenise at once the words in them that are new."""
+        if self.words is None or not self._special:
+            return
+        words = set(chain.from_iterable(text.split(" ") for text in texts if len(text) <= LONGEST_LEARNT))
+        new = words.difference(self.words)
+        self.words.learn([word for word in new if not self._cut.search(word)], next(iter(self._special)))
 
     def row(self, text: str, spans: Sequence[Span]) -> tuple[Packed, list[Span]] | None:
         """Return the tokens of a text, and which of them are those of the spans, in order; None where a border needs a closer look.

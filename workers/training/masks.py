@@ -17,7 +17,7 @@ from workers.training.templates import TemplateRefused
 from workers.training.turns import NotTrainable, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from tokenizers import Encoding
@@ -57,6 +57,11 @@ class Masker:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._encoder = Encoder.of(self._backend)
+
+    def expect(self, conversations: Iterable[Sequence[Message]]) -> None:
+        """Look ahead at conversations that are masked next, which makes that faster."""
+        if self._encoder is not None:
+            self._encoder.learn(message.content for messages in conversations for message in messages)
 
     def mask(self, messages: Sequence[Message], tools: Tools = None, *, ends: bool = False) -> MaskedRow:
         """Return ids and mask, and with `ends` where each token ends in the text; or raise NotTrainable."""

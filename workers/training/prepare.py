@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workers.training.rows import Row
 
 ROWS_NAMED = 20
+ROWS_AT_ONCE = 256
 SLOW_ROWS = 5
 """Rows a template may compute too long at before no other is tried."""
 TRAINED = b"\x01"
@@ -62,7 +63,7 @@ class Prepared:
     def add(self, row: Row, masker: Masker, max_length: int) -> MaskedRow | None:
         """Mask and cut a row, and return it as it was before the cut; None when it cannot be trained."""
         self.numbers.append(row.number)
-        if any(control_tokens(message.content) for message in row.messages):
+        if any(_holds_control_tokens(message.content) for message in row.messages):
             self.marked.append(row.number)
         try:
             masked = masker.mask(row.messages, row.tools)
@@ -103,13 +104,19 @@ def prepare(rows: Sequence[Row], masker: Masker, max_length: int, *, check: Call
     """Mask and cut all rows; `check` is called now and then and may raise to leave."""
     prepared = Prepared()
     for place, row in enumerate(rows):
-        if place % 256 == 0:
+        if place % ROWS_AT_ONCE == 0:
             check()
+            masker.expect(each.messages for each in rows[place : place + ROWS_AT_ONCE])
         prepared.add(row, masker, max_length)
         if prepared.slow >= SLOW_ROWS:
             message = f"The base's chat template computes for more than {MAX_RENDER_SECONDS:g} seconds at a row, again and again."
             raise Invalid(message, param="base_model", code="template_error")
     return prepared
+
+
+def _holds_control_tokens(text: str) -> bool:
+    # Each of them has one of these; most texts have neither.
+    return ("<" in text or "[" in text) and bool(control_tokens(text))
 
 
 def row_names(numbers: Sequence[int]) -> str:

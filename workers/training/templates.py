@@ -6,12 +6,13 @@ import json
 import re
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from transformers.utils import chat_template_utils
 
 from app.domain.errors import Invalid
+from workers.training.watched import FAILS, Ways, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from app.domain.datasets import Message
+    from workers.training.watched import Rendered, Shape, Way
 
     Tools = Sequence[dict[str, Any]] | None
 
@@ -42,7 +44,6 @@ MAX_RENDERED_CHARACTERS = 16 * 1024 * 1024
 MAX_RENDER_SECONDS = 2.0
 FIXED_DATE = "26 Jul 2024"
 """Some templates print today's date, which would make a run depend on the day it runs on; this is Llama's own fallback."""
-TemplateError: type[Exception] = chat_template_utils.jinja2.exceptions.TemplateError  # type: ignore[attr-defined]
 Source = Literal["tokenizer", "default", "plain"]
 MARKS = re.compile(r"\{% (?:end)?generation %\}")
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
@@ -74,6 +75,7 @@ class ChatTemplate:
     source: Source
     """Where it comes from: the tokenizer; default, Hone's plain one since the base has none; or plain, since the settings say so."""
     limits: Limits = Limits()
+    _ways: Ways = field(default_factory=Ways, repr=False, compare=False)
 
     @property
     def marks_answers(self) -> bool:
@@ -97,28 +99,50 @@ class ChatTemplate:
         self, messages: Sequence[Message], *, tools: Tools = None, prompt: bool = False, mark: bool = True
     ) -> tuple[str, list[tuple[int, int]]]:
         """Return the text and the character spans that the template marks as generated."""
-        given = {"date_string": FIXED_DATE, **self.special_tokens}
-        conversation = [_turn(message) for message in messages]
+        shape = None if tools else _shape(messages, prompt, mark)
+        contents = [message.content for message in messages]
+        written = None if shape is None else self._ways.write(shape, contents)
+        if written is None:
+            written = self._rendered(messages, tools, prompt=prompt, mark=mark)
+            if shape is not None and self._ways.wants(shape):
+                self._ways.learn(shape, contents, self._watched(messages, prompt=prompt, mark=mark), written)
+        if len(written[0]) > self.limits.characters + 2 * sum(map(len, contents)):
+            message = f"the chat template makes more than {self.limits.characters:,} characters of it"
+            raise TemplateRefused(message)
+        return written
+
+    def _rendered(self, messages: Sequence[Message], tools: Tools, *, prompt: bool, mark: bool) -> Rendered:
         try:
             with _limited(self.limits.seconds):
                 made: Any = chat_template_utils.render_jinja_template(
-                    [conversation],
+                    [[_turn(message) for message in messages]],
                     tools=list(tools) if tools else None,
                     chat_template=self.text,
                     add_generation_prompt=prompt,
                     return_assistant_tokens_mask=mark,
-                    **given,
+                    **self._given,
                 )
         except _TakesTooLong as error:
             raise TemplateRefused(str(error), is_slow=True) from error
-        except (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+        except FAILS as error:
             message = f"the chat template refuses it: {str(error) or type(error).__name__}"
             raise TemplateRefused(message) from error
-        rendered, spans = made
-        if len(rendered[0]) > self.limits.characters + 2 * sum(len(message.content) for message in messages):
-            message = f"the chat template makes more than {self.limits.characters:,} characters of it"
-            raise TemplateRefused(message)
-        return rendered[0], [(int(start), int(end)) for start, end in spans[0]] if mark else []
+        texts, spans = made
+        return texts[0], [(int(start), int(end)) for start, end in spans[0]] if mark else []
+
+    def _watched(self, messages: Sequence[Message], *, prompt: bool, mark: bool) -> Way | None:
+        """Render a conversation again and see which way the template takes."""
+        given = {**self._given, "tools": None, "documents": None, "add_generation_prompt": prompt}
+        compiled: Any = chat_template_utils._compile_jinja_template(self.text)  # noqa: SLF001 - the very one that renders
+        try:
+            with _limited(self.limits.seconds):
+                return watch(compiled.environment, self.text, [_turn(message) for message in messages], given, mark=mark)
+        except _TakesTooLong:
+            return None
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {"date_string": FIXED_DATE, **self.special_tokens}
 
 
 def chat_template(
@@ -142,6 +166,13 @@ def chat_template(
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Return the tokens that a template may write, by the names it knows them under."""
     return {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+
+
+def _shape(messages: Sequence[Message], prompt: bool, mark: bool) -> Shape | None:  # noqa: FBT001 - they are parts of it
+    """Return what a template is given besides what is said; None where that is more than roles."""
+    if any(message.tool_calls or message.tool_call_id is not None or message.name is not None for message in messages):
+        return None
+    return prompt, mark, *(message.role for message in messages)
 
 
 def _turn(message: Message) -> dict[str, Any]:

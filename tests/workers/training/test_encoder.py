@@ -115,6 +115,18 @@ def test_rows_are_those_of_looking_at_each_token(kind: str, template: str) -> No
         assert quick.borders_differ == exact.borders_differ
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_learnt_at_once_have_the_tokens_they_have_alone(kind: str) -> None:
+    tokenizer, draw = KINDS[kind](), random.Random(2)  # noqa: S311 - a repeatable choice
+    texts = [awkward(draw) for _ in range(400)]
+    ahead, one_by_one = encoder(tokenizer), encoder(tokenizer)
+    ahead.learn(texts)
+    assert bool(ahead.words) == ahead.cuts_words
+    for text in texts:
+        ended = text + "<|end|>"
+        assert ahead.row(ended, [(0, len(ended))]) == one_by_one.row(ended, [(0, len(ended))]), repr(text)
+
+
 def test_words_are_cut_only_where_the_pattern_is_known() -> None:
     known = {kind: encoder(make()).cuts_words for kind, make in KINDS.items()}
     assert [kind for kind, cuts in known.items() if not cuts] == ["a pattern nobody knows", "Gemma", "Llama 2"]
@@ -158,6 +170,8 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.training.encoder.MOST_CHARACTERS", 20)
     tokenizer = of_bytes(GPT2)
     bounded = encoder(tokenizer)
+    bounded.learn(["so many words at a time"])
+    assert len(bounded.words or ()) == 3
     for text in ["the sky is blue and so are we", "it is which colour it is", "the colour"]:
         found = bounded.row(text + "<|end|>", [(0, len(text) + 7)])
         assert found is not None
