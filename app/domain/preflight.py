@@ -53,7 +53,7 @@ class Spread(_Value):
 class SharedPrefix(_Value):
     """The share of tokens that other rows begin with as well, so that they could be computed once."""
 
-    steps: float = Field(description="Over the rows of one step.")
+    steps: float = Field(description="Over the rows of one step, where the trainer computes it once.")
     all: float = Field(description="Over all rows that were looked at.")
 
 

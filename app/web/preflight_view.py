@@ -25,6 +25,8 @@ HEAD, TAIL = 220, 120
 """So many tokens of a row's beginning and end are shown; a page of nine whole rows would weigh too much."""
 ORDER = ("random", "longest", "shortest")
 """What is like the others comes first."""
+WORTH_TELLING = 0.02
+"""A share of tokens below this is not told."""
 WHY = {"longest": "longest", "shortest": "shortest", "random": "by lot"}
 
 
@@ -77,6 +79,7 @@ class Seen:
     sentence: str
     counts: list[tuple[str, str]]
     refused: str = ""
+    shared: str = ""
 
 
 def look(visit: Visit, dataset: Dataset, base: str, settings: TrainingSettings, values: Mapping[str, str]) -> Seen:
@@ -95,7 +98,8 @@ def look(visit: Visit, dataset: Dataset, base: str, settings: TrainingSettings, 
 
 def seen(found: Preflight, rows: Rows, values: Mapping[str, str]) -> Seen:
     """Return a preflight as it is shown; `values` are the new run's fields so far."""
-    return Seen(found, [line_of(row) for row in found.rows], cards_of(found.faults, rows, values), sentence_of(found), counts_of(found))
+    lines, cards = [line_of(row) for row in found.rows], cards_of(found.faults, rows, values)
+    return Seen(found, lines, cards, sentence_of(found), counts_of(found), shared=shared_of(found))
 
 
 def cards_of(faults: Sequence[Fault], rows: Rows, values: Mapping[str, str]) -> list[Card]:
@@ -166,6 +170,12 @@ def sentence_of(found: Preflight) -> str:
     ends = f"; each ends with {end_of(found)}" if counts.ends_learnt >= rows and end_of(found) else ""
     in_all = f" There are {counts.total:,} in all." if is_part else ""
     return f"The model would learn {words.plural(learnt, 'token')} in {where}{ends}.{in_all}"
+
+
+def shared_of(found: Preflight) -> str:
+    """Return which share of the tokens is computed once, in a sentence; nothing where that is hardly any."""
+    share = found.shared_prefix.steps
+    return f"{share:.0%} of this dataset's tokens are shared; they are computed once.".replace("%", " %") if share >= WORTH_TELLING else ""
 
 
 def end_of(found: Preflight) -> str:

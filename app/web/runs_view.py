@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 CURVE_POINTS, TABLE_ROWS = 500, 60
 TRAIN, HELD_OUT, EXACT = "train/loss", "eval/loss", "eval/exact_match"
 IN_USE, PEAK = "memory/bytes", "memory/peak_bytes"
+LAYOUT = ("layout", "shared_share")
+LAYOUTS = {
+    "shared_prefix": "Rows side by side, nothing padded; hardly any begin alike", "packed": "Rows side by side, nothing padded",
+    "padded": "Each row padded to a common length",
+}  # fmt: skip
+WORTH_TELLING = 0.02
+"""Of fewer shared tokens nobody would notice anything."""
 NEAR = 0.5
 """From this share of the memory on, the limit is drawn: below, it would only flatten the curve."""
 
@@ -214,3 +221,26 @@ def read_memory(session: Session, run: Run) -> Memory | None:
     if not in_use and not peak:
         return None
     return Memory(in_use, peak, run.facts.get("memory_total_bytes"), run.facts.get("device") == "cuda")
+
+
+def facts_of(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the trainer chose (device, precision, layout …) as short texts."""
+    shown = {name: value for name, value in found.items() if isinstance(value, str | int | float | bool) and name not in LAYOUT}
+    layout = {"Layout": _layout(found)} if "layout" in found else {}
+    return layout | {name.removesuffix("_bytes").replace("_", " ").capitalize(): _told(name, value) for name, value in shown.items()}
+
+
+def _told(name: str, value: str | float | bool) -> str:  # noqa: FBT001 - any fact a trainer tells
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float) and name.endswith("_bytes"):
+        return words.size(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value[:200]
+
+
+def _layout(found: Mapping[str, Any]) -> str:
+    """Return how a step's rows were laid out, in words."""
+    share = found.get("shared_share") or 0.0
+    if found["layout"] == "shared_prefix" and 1 > share >= WORTH_TELLING:
+        return f"Rows that begin alike are computed once: {1 / (1 - share):.1f} times fewer tokens"
+    return LAYOUTS.get(found["layout"], str(found["layout"]))

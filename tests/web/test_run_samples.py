@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from fastapi.testclient import TestClient
 
 from app.db import Run, metrics
@@ -13,7 +14,7 @@ from app.db.session import unit_of_work
 from app.domain.datasets import Message
 from app.domain.events import Sample as RunSample
 from app.services.studio import Studio
-from app.web.runs_view import Memory
+from app.web.runs_view import Memory, facts_of
 from tests.web.walk import part
 from tools.sample_project import Sample
 
@@ -98,3 +99,17 @@ def test_a_peak_is_a_line_that_rises_in_steps() -> None:
     heights = [float(place.split()[1]) for place in line.removeprefix("M").split(" L")]
     assert heights[0] == heights[1] > heights[2] == heights[3]
     assert drawn.unit == "GB"
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"layout": "shared_prefix", "shared_share": 0.8529}, "Rows that begin alike are computed once: 6.8 times fewer tokens"),
+        ({"layout": "shared_prefix", "shared_share": 0.0}, "Rows side by side, nothing padded; hardly any begin alike"),
+        ({"layout": "padded", "shared_share": 0.0}, "Each row padded to a common length"),
+    ],
+)
+def test_the_layout_is_told_in_words_with_its_reason(facts: dict[str, object], words: str) -> None:
+    told = facts_of(facts | {"layout_reason": "it was seen to be exact"})
+    assert told == {"Layout": words, "Layout reason": "it was seen to be exact"}
+    assert facts_of({"threads": 2}) == {"Threads": "2"}

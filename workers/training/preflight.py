@@ -12,6 +12,7 @@ import numpy as np
 
 from app.domain.preflight import Counts, Piece, Preflight, SharedPrefix, ShownRow, Spread
 from workers.training.faults import Looked, find_faults
+from workers.training.forest import alike, in_order, shared_share
 from workers.training.prepare import Prepared
 from workers.training.rows import Row
 
@@ -154,24 +155,10 @@ def _bins(found: NDArray[np.int64]) -> list[tuple[int, int, int]]:
 
 
 def _shared(rows: Sequence[MaskedRow], wanted: Wanted) -> SharedPrefix:
-    total = sum(len(row.ids) for row in rows)
+    """Return what the trainer need not compute again of the rows of its steps, and what it would not over all rows at once."""
+    ids = [row.ids for row in rows]
+    total = sum(map(len, ids))
     if not total:
         return SharedPrefix(steps=0.0, all=0.0)
-    order = np.random.default_rng([wanted.seed, 0]).permutation(len(rows))
-    steps = (order[first : first + wanted.batch_size] for first in range(0, len(rows), wanted.batch_size))
-    of_steps = sum(_once([rows[place] for place in step]) for step in steps)
-    return SharedPrefix(steps=of_steps / total, all=_once(rows) / total)
-
-
-def _once(rows: Sequence[MaskedRow]) -> int:
-    """Return how many tokens another row begins with as well: what a tree of the rows holds once and a list of them again."""
-    # In the order of their tokens a row shares most with its neighbour, and big-endian bytes are in that order.
-    spelt = sorted(row.ids.astype(">u4").tobytes() for row in rows)
-    return sum(_common(one, other) for one, other in pairwise(spelt))
-
-
-def _common(one: bytes, other: bytes) -> int:
-    a, b = np.frombuffer(one, ">u4"), np.frombuffer(other, ">u4")
-    least = min(len(a), len(b))
-    differing = np.flatnonzero(a[:least] != b[:least])
-    return int(differing[0]) if len(differing) else least
+    of_steps = shared_share(ids, batch_size=wanted.batch_size, seed=wanted.seed)
+    return SharedPrefix(steps=of_steps, all=sum(alike(ids, in_order(ids))) / total)

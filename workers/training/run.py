@@ -16,8 +16,10 @@ from app.domain.checkpoints import CheckpointBroken, verify
 from app.domain.errors import Conflict
 from app.domain.events import Finished
 from app.domain.specs import NEWER, OWN_WORDS, TrainingSettings
+from workers.training.batches import Layout
 from workers.training.budget import Budget
 from workers.training.control import Leave
+from workers.training.forest import shared_share
 from workers.training.layouts import choose_layout
 from workers.training.loop import Standing, StepLoop
 from workers.training.material import make_material
@@ -237,10 +239,18 @@ class Run:
             "threads": torch.get_num_threads(),
             "layout": self._chosen.layout,
             "layout_reason": self._chosen.reason,
+            "shared_share": self._shared_share(material),
             "settings": settings.model_dump(),
         }
         self._reporter.started(message, step=loop.standing.step, total_steps=self._total_steps, data=data)
         self._progress.say(message)
+
+    def _shared_share(self, material: Material) -> float:
+        """Return which share of the training tokens is not computed again, since rows of one step begin with them."""
+        if self._chosen.layout != Layout.SHARED_PREFIX:
+            return 0.0
+        ids = [row.ids for row in material.train.rows]
+        return shared_share(ids, batch_size=self._settings.batch_size, seed=self._settings.seed)
 
     def _lineage(self, standing: Standing) -> Lineage:
         spec, rows = self._job.spec, self._job.rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
@@ -23,12 +23,11 @@ from app.services.disk import Disk
 from app.services.lineage import lineage_of
 from app.services.runs import export_name
 from app.services.waiting import waits
-from app.web import looks, run_samples, runs_view, words
+from app.web import looks, run_samples, runs_view
 from app.web.dependencies import Act, Look, Posted
 from app.web.forms import Form, messages_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from app.db import Run
     from app.db.metrics import Point
@@ -149,7 +148,7 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, sample: int | N
         best_loss=_best(points.held_out, live=live), latest_value=line.line.latest.get,
         actions=looks.actions_for(run.status), diagnosis=diagnosis_of(run), settings=TrainingSettings().model_dump() | run.spec["settings"],
         events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=partial(visit.runs.spec_yaml, run),
-        folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(_facts(run.facts).items()),
+        folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(runs_view.facts_of(run.facts).items()),
         samples=run_samples.read_run_samples(visit.session, run.id, sample), memory=runs_view.read_memory(visit.session, run),
         log=end_of_log(visit.session, run.id, characters=LOG_CHARACTERS),
         training_rows=run.version.rows if run.eval_version else run.version.train_rows,
@@ -174,17 +173,3 @@ def _best(held_out: list[Point], *, live: bool) -> str:
     return (
         f"best at step {best.step}" if f"{best.value:.3f}" == f"{held_out[-1].value:.3f}" else f"best {best.value:.3f} at step {best.step}"
     )
-
-
-def _facts(found: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the trainer chose (device, precision …) as short texts."""
-    shown = {name: value for name, value in found.items() if isinstance(value, str | int | float | bool)}
-    return {name.removesuffix("_bytes").replace("_", " ").capitalize(): _told(name, value) for name, value in shown.items()}
-
-
-def _told(name: str, value: str | float | bool) -> str:  # noqa: FBT001 - any fact a trainer tells
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float) and name.endswith("_bytes"):
-        return words.size(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value[:200]

@@ -6,7 +6,7 @@ import pytest
 
 from app.domain.fixes import Drop
 from app.domain.preflight import Counts, Fault, Piece, Preflight, PreflightFix, SharedPrefix, ShownRow, Spread
-from app.web.preflight_view import Rows, cards_of, sentence_of
+from app.web.preflight_view import Rows, cards_of, sentence_of, shared_of
 
 
 def found(learnt: int = 90, **counts: int) -> Preflight:
@@ -35,6 +35,14 @@ def found(learnt: int = 90, **counts: int) -> Preflight:
 )
 def test_what_would_be_learnt_is_told_in_rows(seen: Preflight, told: str) -> None:
     assert sentence_of(seen) == told
+
+
+def test_what_rows_share_is_told_once_it_is_worth_it() -> None:
+    def shared(steps: float) -> str:
+        return shared_of(found().model_copy(update={"shared_prefix": SharedPrefix(steps=steps, all=0.9)}))
+
+    assert shared(0.7344) == "73 % of this dataset's tokens are shared; they are computed once."
+    assert shared(0.004) == ""
 
 
 def test_rows_to_leave_out_are_those_of_the_version_that_was_looked_at() -> None:

@@ -96,10 +96,17 @@ def test_the_figures_are_those_of_the_rows() -> None:
 
 
 def test_shared_beginnings_are_counted_as_a_tree_would_hold_them() -> None:
-    same = [row(number, chat("abcdef", "g")) for number in range(4)]
+    same = [row(number, chat("abcdef" * 20, "g")) for number in range(4)]
     found = seen(same, batch_size=2)
     assert found.shared_prefix.all == pytest.approx(3 / 4)
     assert found.shared_prefix.steps == pytest.approx(1 / 2)
+
+
+def test_what_is_too_little_to_be_computed_apart_counts_as_shared_by_all_rows_alone() -> None:
+    short = [row(number, chat("abcdef", "g")) for number in range(4)]
+    found = seen(short, batch_size=2)
+    assert found.shared_prefix.all == pytest.approx(3 / 4)
+    assert found.shared_prefix.steps == 0.0
 
 
 def test_when_time_is_up_it_says_how_many_were_seen() -> None:
