@@ -30,7 +30,7 @@ from tools.running import HONE, RunningStudio, processes_of, running_studio
 
 __all__ = ["tiny_base"]
 SETTINGS = {
-    "max_steps": 800,
+    "max_steps": 400,
     "checkpoint_every_steps": 10,
     "batch_size": 2,
     "max_length": 128,
@@ -154,9 +154,8 @@ def test_a_run_goes_on_at_another_machine_when_its_own_leaves_or_is_lost(
     assert cluster.send_away(leaving) == 0
     cluster.wait_for_checkpoint(run_id, attempt=2)
     assert "lost" not in {event["type"] for event in cluster.history(run_id)}
+    cluster.lose(cluster.holder(run_id))
     cluster.start_worker(leaving, "gpu")
-    lost = cluster.holder(run_id)
-    cluster.lose(lost)
     run = cluster.studio.finish(run_id)
     assert (run["status"], run["attempt"], run["step"]) == ("succeeded", 3, SETTINGS["max_steps"]), run["reason"]
     told = cluster.history(run_id)
