@@ -35,6 +35,7 @@ def test_small_bases_learn_faster_and_unknown_ones_wait() -> None:
     assert settings.filled_in(training_rows=100, parameters=None).learning_rate == "auto"
     whole = TrainingSettings(tuning="full")
     assert whole.filled_in(training_rows=100, parameters=600_000_000).learning_rate == 2e-5
+    assert whole.filled_in(training_rows=100, parameters=6_000_000).learning_rate == 5e-4
     assert settings.filled_in(training_rows=800, parameters=None).eval_every_steps == 75
 
 
