@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import yaml
 from app.config import PROJECT_ROOT
 from app.db import EventRow, Project, Run, metrics
 from app.db.artifacts import drop, keep
+from app.db.audit import OUTSIDE_CONTACTED, note
 from app.db.base import utc_now
 from app.db.counters import RUN_STEPS, count
 from app.db.run_samples import enter_samples
@@ -29,7 +31,7 @@ from app.domain.ports import Sealed
 from app.domain.results import CARD, result_in
 from app.domain.runs import RunStatus, adapter_folder, token_in
 from app.domain.specs import STARTER
-from app.domain.tracking import Tracking
+from app.domain.tracking import Tracking, hosts_of
 from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
 from workers.child import Child
@@ -101,6 +103,7 @@ class TrainingWork:
         for event in events:
             if isinstance(event, Started):
                 _record_start(session, row, event)
+                _note_trackers(session, worker, row)
             elif isinstance(event, Metric) and event.name == "train/loss":
                 row.step = event.step
             elif isinstance(event, Checkpoint):
@@ -209,6 +212,13 @@ def _record_start(session: Session, run: Run, event: Started) -> None:
     # What only the base decides (a Hub model's learning rate) is known now.
     run.spec = run.spec | {"settings": event.data.get("settings", run.spec.get("settings"))}
     _tell(session, run, "started", event.message, step=event.step)
+
+
+def _note_trackers(session: Session, worker: Worker, run: Run) -> None:
+    """Write down whom the trainer speaks to, by the operator's settings."""
+    hosts = hosts_of(worker.settings.tracked_by, os.environ)
+    if contacted := [host for host in hosts.values() if host]:
+        note(session, run.project_id, run.created_by, OUTSIDE_CONTACTED, run.id, hosts=contacted, why="a run's numbers")
 
 
 def _record_checkpoint(session: Session, worker: Worker, run: Run, event: Checkpoint) -> None:

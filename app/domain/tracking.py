@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +32,12 @@ class Tracker(StrEnum):
 WORDS = {Tracker.TRACKIO: "trackio", Tracker.WANDB: "Weights & Biases", Tracker.MLFLOW: "MLflow"}
 VARIABLES = {Tracker.TRACKIO: ("TRACKIO_",), Tracker.WANDB: ("WANDB_",), Tracker.MLFLOW: ("MLFLOW_", "DATABRICKS_")}
 """How the variables begin that say where a tracker is, and open it."""
+SPACES = "https://huggingface.co"
+ADDRESSES = {
+    Tracker.TRACKIO: ("TRACKIO_SERVER_URL", ""), Tracker.WANDB: ("WANDB_BASE_URL", "https://api.wandb.ai"),
+    Tracker.MLFLOW: ("MLFLOW_TRACKING_URI", ""),
+}  # fmt: skip
+"""The variable that says where each is, and where it is without that."""
 PROJECT = "hone"
 """What runs are filed under where the tracker's own variables name nothing else."""
 TOLD = (
@@ -65,6 +72,19 @@ def variables_of(trackers: Iterable[Tracker], environment: Mapping[str, str]) ->
     """Return the variables of an environment that trackers are set up with; those that are empty stand for none."""
     begins = tuple(begin for one in trackers for begin in VARIABLES[one])
     return {name: value for name, value in environment.items() if value and name.startswith(begins)}
+
+
+def hosts_of(trackers: Iterable[Tracker], environment: Mapping[str, str]) -> dict[Tracker, str]:
+    """Return the hosts that trackers are contacted at; empty for one that only writes files here."""
+    found = {}
+    for one in trackers:
+        variable, otherwise = ADDRESSES[one]
+        address = environment.get(variable) or otherwise
+        is_local = one is Tracker.WANDB and environment.get("WANDB_MODE", "online") != "online"
+        if one is Tracker.TRACKIO and environment.get("TRACKIO_SPACE_ID"):
+            address = SPACES
+        found[one] = "" if is_local else urlsplit(address).hostname or ""
+    return found
 
 
 def configuration_of(started: Started) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from app.services.disk import is_nearly_full
 from app.upkeep import parts
 from app.upkeep.checks import fail, ok, warn
 from app.upkeep.databases import away
+from app.upkeep.trackers import trackers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,6 +53,7 @@ def examine(settings: Settings, *, deep: bool = False, online: bool = False) -> 
         "workers": parts.workers,
         "GPU": lambda _: gpus(),
         "inference": inference,
+        "trackers": trackers,
     }
     if online:
         checks["Hub"] = lambda _: hub()

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 import workers.training_work
-from app.db import Artifact
+from app.db import Artifact, AuditEntry, Run
+from app.db.audit import OUTSIDE_CONTACTED
 from app.db.session import unit_of_work
+from app.domain.events import Started
 from app.domain.tracking import Tracking, trackers_named
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
@@ -80,3 +82,18 @@ def test_a_trainer_is_told_of_the_trackers_that_the_settings_name_and_of_no_othe
         told = Tracking.model_validate_json(arguments[arguments.index("--tracking") + 1])
         assert (told.trackers, told.run_id) == (trackers_named(named), run_id)
         assert "/" not in told.name + told.dataset
+
+
+@pytest.mark.parametrize(("named", "hosts"), [("", []), ("trackio", []), ("wandb,mlflow", [["api.wandb.ai", "mlflow.example"]])])
+def test_whom_a_run_speaks_to_is_written_down(
+    engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch, named: str, hosts: list[list[str]]
+) -> None:
+    for name in ("WANDB_BASE_URL", "WANDB_MODE", "TRACKIO_SERVER_URL", "TRACKIO_SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
+    worker.settings = worker.settings.model_copy(update={"trackers": named})
+    with unit_of_work(engine) as session:
+        TrainingWork().record(session, worker, session.get_one(Run, run_id), [Started(message="Training.")])
+    with unit_of_work(engine) as session:
+        noted = session.scalars(select(AuditEntry.details).where(AuditEntry.action == OUTSIDE_CONTACTED, AuditEntry.subject == run_id))
+        assert [details["hosts"] for details in noted] == hosts

@@ -4,7 +4,7 @@ import pytest
 
 from app.domain.events import Started
 from app.domain.specs import TrainingSettings
-from app.domain.tracking import Tracker, configuration_of, trackers_named
+from app.domain.tracking import Tracker, configuration_of, hosts_of, trackers_named
 
 
 def test_trackers_are_named_in_any_case_and_once() -> None:
@@ -28,3 +28,23 @@ def test_a_tracker_is_told_settings_and_figures_and_no_folder_or_text() -> None:
     }  # fmt: skip
     assert not {"base_dir", "precision_reason", "samples", "settings", "max_steps"} & set(told)
     assert "Ann" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("environment", "hosts"),
+    [
+        ({}, ["", "api.wandb.ai", ""]),
+        ({"WANDB_MODE": "offline", "MLFLOW_TRACKING_URI": "sqlite:///runs.db"}, ["", "", ""]),
+        (
+            {
+                "WANDB_BASE_URL": "https://wandb.example",
+                "MLFLOW_TRACKING_URI": "http://ann:pw@mlflow:5000",
+                "TRACKIO_SPACE_ID": "ann/curves",
+            },
+            ["huggingface.co", "wandb.example", "mlflow"],
+        ),
+        ({"TRACKIO_SERVER_URL": "http://board:7860/?write_token=x"}, ["board", "api.wandb.ai", ""]),
+    ],
+)
+def test_the_host_of_each_tracker_is_known_without_what_opens_it(environment: dict[str, str], hosts: list[str]) -> None:
+    assert list(hosts_of(Tracker, environment).values()) == hosts

@@ -19,8 +19,9 @@ from app.config import Settings
 from app.db import WorkerRow
 from app.db.session import make_engine, unit_of_work
 from app.domain.bells import Bell
+from app.domain.tracking import Tracker
 from app.gateways.secrets import SecretBox
-from app.upkeep import commands, doctor, parts
+from app.upkeep import commands, doctor, parts, trackers
 from app.upkeep.checks import Check, Verdict, fail
 from app.upkeep.doctor import examine
 from tests.driver import driver
@@ -225,3 +226,17 @@ def test_one_check_that_breaks_does_not_hide_the_others(settings: Settings, monk
     found = wrong(settings)
     assert list(found) == ["store"]
     assert "a-password" not in found["store"]
+
+
+def test_trackers_are_told_with_where_they_are_and_what_is_missing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [check for check in examine(settings) if check.name == "trackers"] == []
+    for name in ("MLFLOW_TRACKING_URI", "TRACKIO_SERVER_URL", "TRACKIO_SPACE_ID", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://ann:secret@wandb.example/x")
+    monkeypatch.setitem(trackers.PACKAGES, Tracker.TRACKIO, ("no-such-package",))
+    found = trackers.trackers(settings.model_copy(update={"trackers": "wandb,mlflow,trackio"}))
+    assert [(check.verdict, check.what, check.advice) for check in found] == [
+        (Verdict.OK, "Runs' numbers also go to Weights & Biases, at wandb.example.", ""),
+        (Verdict.WARN, "Nothing says where MLflow is, so it gets no numbers.", "Set MLFLOW_TRACKING_URI."),
+        (Verdict.WARN, "The library of trackio is not installed here.", "Where training happens here: pip install no-such-package."),
+    ]

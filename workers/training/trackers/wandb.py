@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from app.domain.tracking import PROJECT
+from app.domain.tracking import ADDRESSES, PROJECT, Tracker
 from workers.training.trackers.reach import reach
 from workers.training.trackers.words import Unusable
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from app.domain.tracking import Tracking
     from workers.training.trackers.relay import Numbers
 
-CLOUD = "https://api.wandb.ai"
 OPEN_SECONDS = 15.0
 ENVIRONMENT = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
 """Its own reports of errors would go to its makers."""
@@ -34,7 +33,8 @@ class WandbClient:
     def open(self, configuration: Mapping[str, Any]) -> None:
         """Begin the run, or go on with the one of an earlier attempt: its id is the run's own."""
         if os.environ.get("WANDB_MODE", "online") == "online":
-            reach(os.environ.get("WANDB_BASE_URL") or CLOUD)
+            variable, cloud = ADDRESSES[Tracker.WANDB]
+            reach(os.environ.get(variable) or cloud)
         # By itself it would send the machine's name, its user, the installed packages, the repository, what is printed and how busy it is.
         settings = self._wandb.Settings(
             console="off", disable_code=True, disable_git=True, disable_job_creation=True, save_code=False, host=PROJECT, username=PROJECT,
