@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from app.domain.events import Started
 from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import curve, last, make_model
+from workers.inference.models import LoadedBase, key_of
 from workers.training.adapter import WEIGHTS
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -62,3 +63,22 @@ def test_dora_in_four_bits_is_refused_where_the_cpu_would_misread_the_rows(train
 def test_the_started_event_says_which_optimiser_it_is(train_here: Train) -> None:
     _, events = train_here(max_steps=1)
     assert next(event for event in events if isinstance(event, Started)).data["optimiser"] == "adamw"
+
+
+def test_chat_switches_between_kinds_of_adapters_on_one_base(train_here: Train, base: Path, tmp_path: Path) -> None:
+    ids = torch.arange(5, 25)[None]
+    chat = LoadedBase(key_of(base, "cpu"))
+    expected, said = {}, {}
+    for kind in ("dora", "lora"):
+        train_here(out=kind, max_steps=2, adapter=kind, rslora=kind == "lora")
+        folder = tmp_path / kind / "adapter"
+        with torch.no_grad():
+            expected[kind] = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder)(ids).logits
+        said[kind] = chat.attach(folder, in_use=frozenset())
+    for kind in ("dora", "lora", "dora"):
+        chat.use(said[kind])
+        with torch.no_grad():
+            torch.testing.assert_close(chat.model(ids).logits, expected[kind], rtol=1e-5, atol=1e-4)
+    chat.use(None)
+    with torch.no_grad():
+        assert torch.equal(chat.model(ids).logits, AutoModelForCausalLM.from_pretrained(base)(ids).logits)
