@@ -154,7 +154,7 @@ def _length(segment: Segment) -> int:
 class Options(NamedTuple):
     """How scores are made: what they are multiplied by, how many tokens back is seen (itself included), and sinks (H).
 
-    Sinks are scores of nothing that take part in the softmax (gpt-oss); they are frozen.
+    Sinks are scores of nothing that take part in the softmax (gpt-oss).
     """
 
     scale: float
@@ -169,7 +169,8 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: At
 
         return attend_in_blocks(query, key, value, plan, options)
     apply: Any = _Attend.apply
-    result: torch.Tensor = apply(query, key, value, _Seen(plan, query.shape[1], key.shape[1], *options))
+    seen = _Seen(plan, query.shape[1], key.shape[1], options.scale, options.window)
+    result: torch.Tensor = apply(query, key, value, seen, options.sinks)
     return result
 
 
@@ -182,7 +183,6 @@ class _Seen:
     groups: int
     scale: float
     window: int | None
-    sinks: torch.Tensor | None
 
     @staticmethod
     def pick(states: torch.Tensor, block: Block) -> torch.Tensor:
@@ -222,8 +222,9 @@ class _Attend(torch.autograd.Function):
     """Forward keeps each block's probabilities, as if it were the only one; backward weighs them by its share of the whole."""
 
     @staticmethod
-    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: _Seen) -> torch.Tensor:
-        sinks = seen.sinks
+    def forward(  # noqa: PLR0917 - autograd hands everything on by place
+        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: _Seen, sinks: torch.Tensor | None
+    ) -> torch.Tensor:
         merges = bool(seen.plan.shared) or sinks is not None
         out = query.new_empty(query.shape, dtype=torch.float32 if merges else query.dtype)
         level = query.new_empty(query.shape[:2], dtype=torch.float32)  # T, H: log-sum-exp of what a token has seen so far
@@ -240,17 +241,17 @@ class _Attend(torch.autograd.Function):
             else:
                 _put(out, block, found)
         if sinks is not None:
-            whole = torch.logaddexp(level, sinks.detach().float()[None])
+            whole = torch.logaddexp(level, sinks.float()[None])
             out *= (level - whole).exp_()[..., None]
             level = whole
         result = out.to(query.dtype)
-        ctx.save_for_backward(query, key, value, result, level, *kept)
+        ctx.save_for_backward(query, key, value, result, level, sinks, *kept)
         ctx.seen, ctx.merges = seen, merges
         return result
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, result, level, *kept = ctx.saved_tensors
+        query, key, value, result, level, sinks, *kept = ctx.saved_tensors
         seen: _Seen = ctx.seen
         gradient, saved = outer[0], iter(kept)
         delta = (gradient.float() * result).sum(-1, keepdim=True)  # T, H, 1
@@ -270,7 +271,9 @@ class _Attend(torch.autograd.Function):
             _put(in_query, block, seen.join(torch.matmul(products, seen.keys(key, block))), adds=not is_first)
             _put_keys(in_key, block, torch.matmul(products.transpose(-1, -2), seen.split(query[block.flat], block)))
             _put_keys(in_value, block, torch.matmul(weights.transpose(-1, -2), share))
-        return *(tensor.to(query.dtype) for tensor in (in_query, in_key, in_value)), None
+        # What a sink takes has no value, so it only takes from the others (with full tuning it learns).
+        in_sinks = -(torch.exp(sinks.float()[None] - level) * delta[..., 0]).sum(0).to(sinks.dtype) if ctx.needs_input_grad[4] else None
+        return *(tensor.to(query.dtype) for tensor in (in_query, in_key, in_value)), None, in_sinks
 
 
 def _level(scores: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:

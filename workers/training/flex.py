@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import AuxRequest, create_block_mask, flex_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +23,11 @@ def attend_in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     """Return what each token takes from those it sees: query T, H, D; key and value T, K, D; result T, H, D."""
     mask = _mask(plan, options.window, query.device)
     heads = (states.transpose(0, 1)[None] for states in (query, key, value))
-    compute: Callable[..., Any] = _compiled() if query.is_cuda else flex_attention
-    taken, level = compute(*heads, block_mask=mask, scale=options.scale, enable_gqa=True, return_lse=True)
+    compute: Any = _compiled() if query.is_cuda else flex_attention
+    taken, more = compute(*heads, block_mask=mask, scale=options.scale, enable_gqa=True, return_aux=AuxRequest(lse=True))
     if options.sinks is not None:
         # What the sinks take is missing from the rest: the softmax has one more score, whose value is nothing.
-        share = torch.sigmoid(level - options.sinks.detach().float()[None, :, None])
+        share = torch.sigmoid(more.lse - options.sinks.float()[None, :, None])
         taken = (taken * share[..., None]).to(query.dtype)
     result: torch.Tensor = taken[0].transpose(0, 1)
     return result
