@@ -1,74 +1,132 @@
-"""How much is computed at once, and less of it when memory runs out: a step is its rows, so smaller pieces change no result."""
+"""How much is computed at once, and less of it when memory runs out: a step is its rows, so smaller pieces change no result.
+
+What is given up first costs least: larger packs, as long as they fill the processor; then keeping all layers' results for the gradient
+(workers/training/checkpointing.py); then the rest of the packs.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from app.domain.specs import TrainingSettings
 from workers.training.batches import TOKENS_AT_ONCE, Layout, lay_out
-from workers.training.memory import as_out_of_memory
+from workers.training.memory import as_out_of_memory, too_long
+from workers.training.memory_plan import Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.domain.specs import TrainingSettings
     from workers.training.batches import Batch
+    from workers.training.checkpointing import Checkpointing
     from workers.training.masks import MaskedRow
+    from workers.training.memory_plan import Estimate
     from workers.training.report import Reporter
 
+    Rows = Sequence[tuple[int, MaskedRow]]
+
 Result = TypeVar("Result")
+LEAST_TOKENS = 1_024
+"""Smaller packs cost more than computing layers twice."""
 
 
 @dataclass
 class Budget:
-    """The rows or the padded tokens computed at once."""
+    """The rows or the computed tokens at once, and how many layers are computed twice."""
 
     rows: int | None
     """As the settings say; None when tokens decide."""
     tokens: int
     reporter: Reporter
-    layout: Layout
+    layout: Layout = Layout.PADDED
+    layers: Checkpointing | None = None
+    """None where nothing is trained, or where the settings say how many layers are computed twice."""
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    """For the words when nothing fits."""
 
     @classmethod
     def of(cls, settings: TrainingSettings, device: torch.device, reporter: Reporter, layout: Layout) -> Budget:
         """Return the budget a run begins with."""
         rows = None if settings.micro_batch_size == "auto" else settings.micro_batch_size
-        return cls(rows, TOKENS_AT_ONCE[device.type], reporter, layout)
+        return cls(rows, TOKENS_AT_ONCE[device.type], reporter, layout, settings=settings)
 
-    def fitting(
-        self, rows: Sequence[tuple[int, MaskedRow]], compute: Callable[[list[Batch]], Result], *, undo: Callable[[], None]
-    ) -> Result:
-        """Return what `compute` makes of the rows; where memory runs out, `undo` and once more in smaller batches."""
+    def lay_out(self, rows: Rows) -> list[Batch]:
+        """Return the rows of a step in batches within the budget."""
+        return lay_out(rows, self.layout, token_budget=self.tokens, size=self.rows)
+
+    def plan(self, rows: Rows, estimate: Estimate, room: int, *, twice: int = 0) -> tuple[Load, int]:
+        """Shrink the budget until these rows take no more than `room` bytes, or nothing is left to give up; return the heaviest batch.
+
+        With it comes what it takes. `twice` layers are computed twice already.
+        """
         while True:
-            batches = lay_out(rows, self.layout, token_budget=self.tokens, size=self.rows)
+            batches = self.lay_out(rows)
+            count = self.layers.count if self.layers else twice
+            load = max(map(Load.of, batches), key=lambda load: estimate.need(load, count))
+            need = estimate.need(load, count)
+            if need <= room or not self._give_up(_most_rows(batches), load.tokens, estimate.least(load, room)):
+                return load, need
+
+    def fitting(self, rows: Rows, compute: Callable[[list[Batch]], Result], *, undo: Callable[[], None], learns: bool = True) -> Result:
+        """Return what `compute` makes of the rows; where memory runs out, `undo` and once more with less at once.
+
+        `learns` says that results are kept for a gradient.
+        """
+        while True:
+            batches = self.lay_out(rows)
             try:
                 return compute(batches)
             except (RuntimeError, MemoryError) as error:
-                most = max((len(batch.rows) for batch in batches), default=0)
-                if not self.narrow(error, rows=most, tokens=max((batch.computed for batch in batches), default=0)):
+                tokens = max((batch.computed for batch in batches), default=0)
+                if not self.narrow(error, rows=_most_rows(batches), tokens=tokens, learns=learns):
                     raise
             undo()
             torch.cuda.empty_cache()
 
-    def narrow(self, error: BaseException, *, rows: int, tokens: int) -> bool:
-        """Halve the budget after `rows` rows with `tokens` padded tokens were too much; False when something else was the fault.
+    def narrow(self, error: BaseException, *, rows: int, tokens: int, learns: bool = False) -> bool:
+        """Give something up after `rows` rows with `tokens` tokens were too much; False when something else was the fault.
 
-        OutOfMemory when not even a single row fits.
+        OutOfMemory when nothing is left to give up.
         """
         short = as_out_of_memory(error)
         if short is None:
             return False
-        if rows <= 1:
-            short.data = {"rows_at_once": rows, "tokens_at_once": tokens}
-            raise short from error
+        layers = self.layers.count if self.layers else 0
+        most = len(self.layers.layers) if self.layers and learns else 0
+        if not self._give_up(rows, tokens, min(most, (most + layers + 1) // 2)):
+            failure = too_long(short, tokens, self.settings)
+            failure.data = {"rows_at_once": rows, "tokens_at_once": tokens, "layers_twice": layers}
+            raise failure from error
+        instead = "half as many"
+        if self.layers and self.layers.count > layers:
+            instead = f"as many, and computes {self.layers.count} of {len(self.layers.layers)} layers twice rather than keep their results"
+        self.reporter.notice(
+            f"Memory does not hold {rows} rows or {tokens} tokens at once. It goes on with {instead}; the result is the same.",
+            rows_at_once=rows,
+            tokens_at_once=tokens,
+            layers_twice=self.layers.count if self.layers else layers,
+        )
+        return True
+
+    def _give_up(self, rows: int, tokens: int, layers: int) -> bool:
+        """Give up what costs least, when so many rows and tokens were too much: halve them, or compute `layers` layers twice."""
+        if rows > 1 and tokens > LEAST_TOKENS:
+            self._halve(rows, tokens)
+        elif self.layers and layers > self.layers.count:
+            self.layers.compute_twice(layers)
+        elif rows > 1:
+            self._halve(rows, tokens)
+        else:
+            return False
+        return True
+
+    def _halve(self, rows: int, tokens: int) -> None:
         self.tokens = min(self.tokens, tokens) // 2
         if self.rows is not None:
             self.rows = max(1, min(self.rows, rows) // 2)
-        self.reporter.notice(
-            f"Memory does not hold {rows} rows or {tokens} tokens at once. It goes on with half as many; the result is the same.",
-            rows_at_once=rows,
-            tokens_at_once=tokens,
-        )
-        return True
+
+
+def _most_rows(batches: Sequence[Batch]) -> int:
+    return max((len(batch.rows) for batch in batches), default=0)

@@ -88,7 +88,7 @@ class HeldOut:
             return summed, count, hits
 
         numbered = [(number, masked) for number, (_, masked) in enumerate(self._rows)]
-        return budget.fitting(numbered, compute, undo=lambda: None)
+        return budget.fitting(numbered, compute, undo=lambda: None, learns=False)
 
     def _matches(self, model: PreTrainedModel, hits: dict[int, torch.Tensor], budget: Budget, pause: Callable[[], None]) -> int:
         """Count right answers; where every token of the expected answer was the greedy choice, nothing needs to be generated."""

@@ -17,6 +17,8 @@ from app.domain.errors import StudioError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from app.domain.specs import TrainingSettings
+
 ALLOCATOR_WORDS = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
 GPU_WORDS = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """What libraries beside torch's own allocator say of a GPU that has no memory left."""
@@ -30,6 +32,11 @@ class OutOfMemory(StudioError):
     """There is not enough memory for this run as it is set up."""
 
     kind, status = "invalid_request_error", 422
+
+    @property
+    def where(self) -> str:
+        """Return whose memory it is that ran out."""
+        return WHERE[str(self.code)]
 
 
 @dataclass(frozen=True)
@@ -128,9 +135,31 @@ def spelt(number: float) -> str:
 def as_out_of_memory(error: BaseException) -> OutOfMemory | None:
     """Return what to tell a person if `error` means that memory ran out."""
     change = "Set settings.micro_batch_size to 1, lower settings.max_length, or take settings.tuning: qlora."
+    code = _kind(error)
+    return None if code is None else OutOfMemory(f"{WHERE[code]} is not enough for this run. {change}", code=code)
+
+
+def too_long(short: OutOfMemory, tokens: int, settings: TrainingSettings) -> OutOfMemory:
+    """Return what to tell when memory does not hold a single row of so many tokens, and what helps."""
+    helps = ["lower settings.max_length"]
+    if settings.gradient_checkpointing != "auto":
+        helps.append("set settings.gradient_checkpointing to auto")
+    if settings.tuning != "qlora":
+        helps.append(f"take settings.tuning: {'lora or qlora' if settings.tuning == 'full' else 'qlora'}")
+    if settings.tuning != "full":
+        helps.append(f"lower settings.rank, which is {settings.rank}")
+    change = f"{', '.join(helps[:-1])} or {helps[-1]}"
+    message = f"{short.where} is not enough: not even one row of {tokens:,} tokens fits. To go on, {change}."
+    return OutOfMemory(message, code=short.code)
+
+
+def _kind(error: BaseException) -> str | None:
     said = str(error) if isinstance(error, RuntimeError) else ""
     if isinstance(error, torch.OutOfMemoryError) or any(words in said for words in GPU_WORDS):
-        return OutOfMemory(f"The GPU's memory is not enough for this run. {change}", code="out_of_memory_gpu")
+        return "out_of_memory_gpu"
     if isinstance(error, MemoryError) or any(words in said for words in ALLOCATOR_WORDS):
-        return OutOfMemory(f"This machine's memory is not enough for this run. {change}", code="out_of_memory_host")
+        return "out_of_memory_host"
     return None
+
+
+WHERE = {"out_of_memory_gpu": "The GPU's memory", "out_of_memory_host": "This machine's memory"}

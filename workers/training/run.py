@@ -28,6 +28,7 @@ from workers.training.model import choose_device, load_model
 from workers.training.optim import choose_optimiser, learning_rate, make_optimiser
 from workers.training.order import DataOrder
 from workers.training.precision import choose_precision
+from workers.training.probe import make_fit
 from workers.training.result import checkpoint_bytes, publish, read_result, write_result
 from workers.training.samples import Samples
 from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
@@ -127,6 +128,7 @@ class Run:
         loop = self._loop(model, material)
         if earlier is not None:
             self._take_up(loop, *earlier)
+        self._fit = make_fit(loop)
         self._announce(loop, material)
         return loop
 
@@ -213,7 +215,7 @@ class Run:
         begun = f" from step {loop.standing.step}" if loop.standing.step else ""
         message = (
             f"Training {self._job.base.name} with {settings.in_words}, on {len(loop.rows)} rows{begun}: "
-            f"{self._total_steps} steps on {place} in {self._precision.name}."
+            f"{self._total_steps} steps on {place} in {self._precision.name}. {self._fit.words}"
         )
         data: dict[str, Any] = {
             "device": model.device.type,
@@ -241,8 +243,11 @@ class Run:
             "layout_reason": self._chosen.reason,
             "shared_share": self._shared_share(material),
             "settings": settings.model_dump(),
+            **self._fit.facts(),
         }
         self._reporter.started(message, step=loop.standing.step, total_steps=self._total_steps, data=data)
+        if self._fit.probed is not None:
+            self._reporter.metric(loop.standing.step, "memory/peak_bytes", self._fit.probed)
         self._progress.say(message)
 
     def _shared_share(self, material: Material) -> float:

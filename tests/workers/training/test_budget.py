@@ -36,7 +36,8 @@ def test_memory_that_runs_out_names_what_to_change(error: Exception, code: str, 
     monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
     exit_code, events = train_here()
     assert (exit_code, last(events).code) == (1, code)
-    assert "micro_batch_size" in last(events).reason
+    assert "not even one row" in last(events).reason
+    assert "max_length" in last(events).reason
 
 
 def test_fifty_steps_have_the_same_losses_whatever_the_micro_batch(train_here: Train) -> None:
