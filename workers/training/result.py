@@ -6,6 +6,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import torch
+
 from workers.training.adapter import read_weights, write_adapter
 from workers.training.durable import flush_folder
 from workers.training.room import staged
@@ -18,11 +20,6 @@ if TYPE_CHECKING:
     from app.domain.cards import Lineage
     from workers.training.model import LoadedModel
     from workers.training.templates import ChatTemplate
-
-MASTER = 4
-"""Bytes of a weight in float32."""
-MOMENTS = {"adamw": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}
-"""Bytes of an optimiser's state for each trained weight."""
 
 
 def write_result(folder: Path, model: LoadedModel, lineage: Lineage, template: ChatTemplate, base_folder: Path) -> None:
@@ -54,10 +51,9 @@ def publish(final: Path, write: Callable[[Path], None]) -> None:
         flush_folder(final.parent, files=False)
 
 
-def checkpoint_bytes(model: LoadedModel, optimiser: str) -> int:
-    """Return about how much a checkpoint holds: what is trained in float32, the optimiser's state, and of a whole model all weights."""
-    trained = sum(weight.numel() for weight in model.trainable())
-    if model.peft is not None:
-        return trained * (MASTER + MOMENTS[optimiser])
-    whole = sum(weight.numel() * weight.element_size() for weight in model.base.parameters())
-    return whole + trained * (MOMENTS[optimiser] + (MASTER if model.masters else 0))
+def checkpoint_bytes(model: LoadedModel, optimiser: torch.optim.Optimizer) -> int:
+    """Return about how much a checkpoint holds: what was made, float32 masters where there are some, and the optimiser's state."""
+    held = list(model.base.parameters()) if model.peft is None else model.trainable()
+    masters = model.masters.weights if model.masters else []
+    state = [value for entries in optimiser.state.values() for value in entries.values() if isinstance(value, torch.Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*held, *masters, *state))

@@ -183,7 +183,7 @@ class Run:
                 model.masters.save(folder)
             write_state(folder, state, optimiser, RandomState.now())
 
-        return self._job.checkpoints.save(standing.step, write, expected=checkpoint_bytes(model, self._optimiser))
+        return self._job.checkpoints.save(standing.step, write, expected=checkpoint_bytes(model, optimiser))
 
     def _earlier(self) -> tuple[Path, RunState, RandomState] | None:
         """Return the checkpoint to go on from: the one named, or in a run without a supervisor the newest that verifies."""

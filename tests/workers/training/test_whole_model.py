@@ -30,8 +30,10 @@ from tests.workers.training.test_loss import VOCABULARY, reference, some_rows
 from tests.workers.training.tiny import TEMPLATE, curve, last, make_model
 from workers.training import loss as loss_module
 from workers.training.batches import Layout, lay_out
+from workers.training.checkpoints import Checkpoints
 from workers.training.layouts import choose_layout
 from workers.training.loss import TrainedTokenLoss
+from workers.training.state import RANDOM
 from workers.training.whole_model import MASTERS, open_up
 
 WEIGHTS = "model.safetensors"
@@ -163,3 +165,22 @@ def test_every_weight_gets_the_textbook_s_gradient_and_the_head_too(
     for name, wanted in expected.items():
         found = model.get_parameter(name).grad
         assert float((found - wanted).norm() / wanted.norm().clamp(min=1e-4)) < 1e-5, name
+
+
+@pytest.mark.parametrize(
+    "settings", [{"precision": "fp32"}, {"precision": "bf16"}, {"tuning": "lora", "rank": 64}, {"optimiser": "adamw_8bit"}], ids=str
+)
+def test_the_room_that_is_looked_for_is_what_a_checkpoint_takes(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    wanted = []
+    save = Checkpoints.save
+
+    def noted(self: Checkpoints, *given: Any, expected: int = 0) -> Path:
+        wanted.append(expected)
+        return save(self, *given, expected=expected)
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    train_here(**FULL | {"max_steps": 1} | settings)
+    held = [path.stat().st_size for path in (tmp_path / "out" / "checkpoints" / "1-t0").glob("*.safetensors") if path.name != RANDOM]
+    assert wanted[0] == pytest.approx(sum(held), rel=0.1)
