@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.domain.specs import OWN_WORDS, adapter_words
+from app.domain.specs import OF_ADAPTERS, OWN_WORDS, adapter_words
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,11 @@ def _usage_of_a_model() -> str:
 
 
 def _settings(lineage: Lineage) -> str:
-    told = {name: value for name, value in lineage.settings.items() if name not in OWN_WORDS}
+    told = {
+        name: value
+        for name, value in lineage.settings.items()
+        if name not in OWN_WORDS | (OF_ADAPTERS if lineage.is_whole else frozenset())
+    }
     return "## Settings\n\n```json\n" + json.dumps(told, indent=2, sort_keys=True) + "\n```\n"
 
 

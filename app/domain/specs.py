@@ -181,6 +181,10 @@ SMALL_BASE = 50_000_000
 """Bases under this many parameters want a much higher learning rate (measured, docs/presets.md)."""
 
 
+OF_ADAPTERS = frozenset({"rank", "alpha", "dropout", "adapter", "rslora", "lora_plus"})
+"""Settings that mean nothing where no adapter is trained."""
+
+
 def tuning_words(settings: Mapping[str, Any]) -> str:
     """Return what a run with these settings trains, in a few words."""
     if settings["tuning"] == "full":

@@ -47,3 +47,4 @@ def test_a_whole_model_s_card_needs_no_base_and_no_peft() -> None:
     assert "# A model tuned from org/model" in card
     assert "lora" not in front["tags"]
     assert "peft" not in card.partition("## Load it")[2].partition("## Settings")[0]
+    assert "rank" not in card
