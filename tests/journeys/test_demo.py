@@ -101,7 +101,7 @@ def test_again_on_the_same_home_it_ends_by_itself_when_asked_to(home: Path, root
     engine.dispose()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow)])
 def test_cut_off_in_the_middle_nothing_is_left_behind(number: int, code: int, tmp_path: Path, root: Path) -> None:
     home = tmp_path / "home"
     process = demo(home, root, "--max-steps", "5000")

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.journeys.conftest import example_rows, write_jsonl
-from tools.running import HONE, RunningStudio, kill, make_token, processes_of, running_studio, start, stop
+from tools.running import HONE, RunningStudio, kill, make_token, processes_of, start, stop
 
 
 def until(is_so: Callable[[], bool], seconds: float) -> bool:
@@ -36,17 +36,6 @@ def is_free(address: str) -> bool:
 def losses_of(studio: RunningStudio, run_id: str) -> list[int]:
     with studio.rest as rest:
         return [point["step"] for point in rest.get(f"/api/v1/runs/{run_id}/metrics?name=train/loss").json()["data"]]
-
-
-def test_sigint_ends_everything_within_ten_seconds(tmp_path: Path) -> None:
-    studio = start(tmp_path / "home")
-    assert httpx.get(f"{studio.address}/readyz", trust_env=False).json()["status"] == "ok"
-    assert len(processes_of(studio.home)) >= 5
-    os.killpg(studio.process.pid, signal.SIGINT)
-    assert studio.process.wait(10) == 0
-    kill(studio)
-    assert processes_of(studio.home) == []
-    assert is_free(studio.address)
 
 
 def test_a_second_start_on_the_same_home_is_refused(studio: RunningStudio) -> None:
@@ -75,14 +64,20 @@ def test_a_taken_port_is_said_so(studio: RunningStudio, tmp_path: Path) -> None:
     assert f"Port {port}" in refused.stderr
 
 
-def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
-    with running_studio(tmp_path / "home", HONE_LOG_FORMAT="json") as studio:
-        child = int(subprocess.check_output(["pgrep", "-P", str(studio.process.pid), "-f", "workers.supervisor --queue cpu"]).split()[0])
-        os.kill(child, signal.SIGKILL)
-        assert until(lambda: not Path(f"/proc/{child}").exists(), 10)
-        studio.wait_for("/readyz", lambda ready: ready["status"] == "ok", 60)
-        examples = write_jsonl(tmp_path / "rows.jsonl", example_rows(10))
-        assert studio.upload(examples)["rows"] == 10
+def test_a_child_that_dies_is_started_again_and_sigint_ends_everything_within_ten_seconds(tmp_path: Path) -> None:
+    studio = start(tmp_path / "home", {"HONE_LOG_FORMAT": "json"})
+    assert httpx.get(f"{studio.address}/readyz", trust_env=False).json()["status"] == "ok"
+    assert len(processes_of(studio.home)) >= 5
+    child = int(subprocess.check_output(["pgrep", "-P", str(studio.process.pid), "-f", "workers.supervisor --queue cpu"]).split()[0])
+    os.kill(child, signal.SIGKILL)
+    assert until(lambda: not Path(f"/proc/{child}").exists(), 10)
+    studio.wait_for("/readyz", lambda ready: ready["status"] == "ok", 60)
+    assert studio.upload(write_jsonl(tmp_path / "rows.jsonl", example_rows(10)))["rows"] == 10
+    os.killpg(studio.process.pid, signal.SIGINT)
+    assert studio.process.wait(10) == 0
+    kill(studio)
+    assert processes_of(studio.home) == []
+    assert is_free(studio.address)
     lines = [json.loads(line) for line in (studio.home / "logs" / "hone.log").read_text().splitlines()]
     assert {line["part"] for line in lines} == {"up", "web", "cpu-worker", "gpu-worker", "inference"}
 

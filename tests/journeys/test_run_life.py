@@ -41,10 +41,12 @@ def test_a_run_is_trained_written_on_cloned_and_deleted_with_every_byte(studio: 
         ask = {"model": run["model"], "messages": [{"role": "user", "content": "I want to pay order 7."}], "max_tokens": 4}
         assert rest.post("/v1/chat/completions", json=ask).status_code == 200
 
-        clone = studio.wait_for(f"/api/v1/runs/{launch(rest, dataset_id, cloned_from=run_id)}", ended)
+        clone = launch(rest, dataset_id, cloned_from=run_id)
+        rest.post(f"/api/v1/runs/{clone}/cancel").raise_for_status()
+        assert studio.wait_for(f"/api/v1/runs/{clone}", ended)["cloned_from"] == run_id
         assert rest.delete(f"/api/v1/runs/{run_id}/checkpoints").status_code == 204
         assert not files_under(studio.home, "runs", run_id, "checkpoints")
-        for gone in (run_id, clone["id"]):
+        for gone in (run_id, clone):
             assert rest.delete(f"/api/v1/runs/{gone}").status_code == 204
         assert rest.post("/v1/chat/completions", json=ask).status_code == 404
     assert files_under(studio.home, "artifacts") | files_under(studio.home, "runs") == before
