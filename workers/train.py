@@ -105,6 +105,11 @@ def set_threads() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+def hush_libraries() -> None:
+    """Have bitsandbytes not advise, when it is imported, to fetch kernels from the Hub, which Hone never does."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
 def _reporter(arguments: argparse.Namespace) -> Reporter:
     if arguments.events_fd is not None:
         return Reporter.to_pipe(arguments.events_fd)
@@ -132,8 +137,7 @@ def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter
     base = find_base_model(spec.base_model, beside=beside, base_dir=arguments.base_dir, doing=reporter.doing)
     stay_offline()
     reporter.doing("loading the libraries")
-    # bitsandbytes advises to fetch kernels from the Hub when it is imported, which Hone never does.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    hush_libraries()
     # Only now the heavy libraries: a wrong path is told at once.
     from workers.training.checkpoints import KEPT, Checkpoints
     from workers.training.progress import ProgressLine

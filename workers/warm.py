@@ -1,7 +1,7 @@
-"""A trainer that has imported everything and waits: `python -m workers.warm` becomes `python -m workers.train` once it is given a run.
+"""A trainer that is ready before there is a run: `python -m workers.warm` becomes `python -m workers.train` once it is given one.
 
-Importing torch, transformers and peft takes seconds, which a run need not wait for. Until it has one the process holds nothing: no
-device, no folder, no key, and no CUDA context.
+To import torch, transformers and peft takes seconds, and what they do at their first use another; a run need not wait for either. Until
+it has one the process holds nothing: no device, no folder, no key, and no CUDA context.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from workers import train
 from workers.lifeline import die_with_parent
+from workers.training.control import Control
 from workers.training.talk import Talk
 from workers.warm_order import receive
 
@@ -25,15 +26,12 @@ if TYPE_CHECKING:
 LIBRARIES: tuple[str, ...] = (
     "workers.training.run",
     "pyarrow.parquet",
-    "peft.tuners.lora.model",
-    "transformers.models.auto.modeling_auto",
-    "transformers.models.auto.tokenization_auto",
     "transformers.models.llama.modeling_llama",
     "transformers.models.qwen2.modeling_qwen2",
     "transformers.models.qwen3.modeling_qwen3",
     "transformers.models.gemma3.modeling_gemma3",
 )
-"""What runs import sooner or later; of the architectures the most common, and the others take a moment."""
+"""What a rehearsal would leave out; of the architectures the most common, and the others take a moment."""
 NICENESS = 19
 READY = b"."
 
@@ -44,28 +42,41 @@ def main() -> int:
     train.set_threads()
     # Copies of both: standard output becomes the log of a run, and the commands that follow are read from standard input.
     ready = os.dup(sys.stdout.fileno())
-    loading = threading.Thread(target=_load, args=(ready,), name="loading", daemon=True)
+    control = Control()
+    loading = threading.Thread(target=_get_ready, args=(control, ready), name="loading", daemon=True)
     loading.start()
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as pipe:
         taken = receive(pipe)
     if taken is None:
         os._exit(0)  # the imports may still be going on
-    arguments = _follow(*taken)
+    control.ask("cancel")
     loading.join()
+    arguments = _follow(*taken)
     sys.stdout, sys.stderr = Talk(sys.stdout), Talk(sys.stderr)
     return train.main(arguments)
 
 
-def _load(ready: int) -> None:
-    """Import, and give way to whatever computes meanwhile: on Linux it is this thread alone that is nice, and the run will not be."""
+def _get_ready(control: Control, ready: int) -> None:
+    """Import and rehearse, and give way to whatever computes meanwhile: on Linux this thread alone is nice, and the run will not be."""
+    train.hush_libraries()
+    # Threads that are made here for good would stay nice: those that turn words into tokens wait for the run.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
     for name in LIBRARIES:
         with suppress(Exception):  # the run that needs it says what is wrong with it
             importlib.import_module(name)
+    with suppress(Exception):
+        _rehearse(control)
     with suppress(BrokenPipeError):  # nobody waits for it any more
         os.write(ready, READY)
     os.close(ready)
+
+
+def _rehearse(control: Control) -> None:
+    from workers.training.rehearsal import rehearse
+
+    rehearse(control)
 
 
 def _follow(order: Order, files: list[int]) -> list[str]:

@@ -46,7 +46,7 @@ class WarmTrainer:
         self._pipe, theirs = socket.socketpair()
         self._code = code_on_disk()
         self._began = time.monotonic()
-        self._told = False
+        self.is_ready = False
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", PROGRAM], stdin=theirs.fileno(), stdout=subprocess.PIPE, cwd=PROJECT_ROOT, start_new_session=True,
@@ -66,8 +66,8 @@ class WarmTrainer:
 
     def tell_when_ready(self) -> None:
         """Log once that it has imported everything."""
-        if not self._told and self.process.stdout and select.select([self.process.stdout], [], [], 0)[0]:
-            self._told = True
+        if not self.is_ready and self.process.stdout and select.select([self.process.stdout], [], [], 0)[0]:
+            self.is_ready = True
             log.info("a warm trainer is ready", pid=self.process.pid, seconds=round(time.monotonic() - self._began, 1))
 
     def begin(self, beginning: Beginning) -> IO[bytes]:
@@ -111,6 +111,11 @@ class WarmTrainers:
     def waiting(self) -> int | None:
         """Return the process that waits, if any."""
         return self._one.process.pid if self._one else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether the one that waits has imported everything."""
+        return self._one is not None and self._one.is_ready
 
     def want_another(self) -> None:
         """Have one started unless there is one."""

@@ -234,11 +234,11 @@ def test_it_ends_with_its_supervisor(root: Path) -> None:
 
 
 IN_A_WARM_PROCESS = """
-import sys
+import os, sys
 from workers import train, warm
+from workers.training.control import Control
 train.set_threads()
-for name in warm.LIBRARIES:
-    __import__(name)
+warm._get_ready(Control(), os.open(os.devnull, os.O_WRONLY))
 before = {name.partition(".")[0] for name in sys.modules}
 assert train.main(sys.argv[1:]) == 0
 print(*sorted({name.partition(".")[0] for name in sys.modules} - before))
