@@ -53,7 +53,7 @@ def launch(team: Team) -> None:
     add_run(team.engine, team.owner, team.dataset_id, spec={"settings": {"tuning": "lora"}}, total_steps=STEPS)
 
 
-@pytest.mark.parametrize("runs", [100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("runs", [50, pytest.param(1000, marks=pytest.mark.slow)])
 def test_runs_end_once_though_messages_are_lost_and_doubled(team: Team, seed: int, runs: int, record: Recorder) -> None:
     chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
     bell = LossyBell(team, chance)

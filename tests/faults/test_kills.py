@@ -56,7 +56,7 @@ def nemesis(engine: Engine, owner: Identity, tmp_path: Path, history: None, seed
     return Chaos(fleet, engine, owner, dataset_id, random.Random(seed))  # noqa: S311 - chance that can be repeated
 
 
-@pytest.mark.parametrize("kills", [60, pytest.param(MANY_KILLS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [30, pytest.param(MANY_KILLS, marks=pytest.mark.slow)])
 def test_no_run_is_lost_or_finished_twice(
     nemesis: Chaos, engine: Engine, storage: LocalStorage, seed: int, kills: int, record: Recorder
 ) -> None:
@@ -77,7 +77,7 @@ def test_no_run_is_lost_or_finished_twice(
     record("R5", n=kills, result=recovery | {"lease_seconds": PACE.lease_seconds}, seed=seed, database=database)
 
 
-@pytest.mark.parametrize("sleeps", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sleeps", [10, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_worker_that_slept_past_its_lease_writes_nothing(
     nemesis: Chaos, engine: Engine, storage: LocalStorage, seed: int, sleeps: int, record: Recorder
 ) -> None:
