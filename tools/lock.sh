@@ -16,7 +16,11 @@ for name in $(resolve --extra train | grep -oE '^(triton|nvidia|cuda)[a-z0-9-]*'
     outside+=(--no-emit-package "$name")
 done
 
-resolve "$@" "${outside[@]}" --generate-hashes --extra train --extra dev --output-file requirements/dev.txt
+# What trackio brings for a server of its own: uvicorn would take it, and tests would then try another server than the one that is shipped.
+tried=(--extra train --extra trackers --extra dev)
+for name in httptools uvloop watchfiles websockets; do tried+=(--no-emit-package "$name"); done
+
+resolve "$@" "${outside[@]}" --generate-hashes "${tried[@]}" --output-file requirements/dev.txt
 for name in train base; do
     extra=(); [ "$name" = base ] || extra=(--extra "$name")
     resolve "${outside[@]}" --generate-hashes --constraint requirements/dev.txt ${extra[@]+"${extra[@]}"} --output-file "requirements/$name.txt"

@@ -158,6 +158,15 @@ def test_a_tracker_that_hangs_holds_up_the_end_for_a_bounded_time(
         assert seconds < 10.0
 
 
+def test_a_run_that_is_told_to_leave_waits_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "LEAVING_SECONDS", 0.3)
+    monkeypatch.setattr(feed, "END_SECONDS", 60.0)
+    with serving("hangs") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        _, seconds = track(Tracker.MLFLOW, tmp_path, [*events()[:-1], Finished(status="interrupted")], patience=0)
+    assert seconds < 15.0
+
+
 @pytest.mark.parametrize("manner", ["refuses", "error"])
 def test_without_the_guard_an_outage_would_be_the_run_s(manner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.exceptions import MlflowException
