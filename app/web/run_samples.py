@@ -43,6 +43,13 @@ class Shown:
         """The last thing that was said before the answer."""
         return str(self.turns[-1]["content"]) if self.turns else ""
 
+    @property
+    def before(self) -> str:
+        """What stands before that, in words."""
+        earlier = self.turns[:-1]
+        is_system = [turn["role"] for turn in earlier] == ["system"]
+        return "System prompt" if is_system else f"{words.plural(len(earlier), 'turn')} before that" if earlier else ""
+
 
 @dataclass(frozen=True)
 class RunSamples:
@@ -92,15 +99,14 @@ def _shown(one: Sampled, comparing: Comparing) -> Shown:
     prompt = one.prompt
     number = f"row {words.count(prompt.row)}" if prompt.row else ""
     origin = {"held_out": f"held-out {number}", "training": f"training {number}"}.get(prompt.origin, "your own prompt")
-    base, answer = (_answer(given, prompt.expected, comparing) for given in (one.base, one.answer))
+    base = _answer(one.base, prompt.expected) if one.base else None
+    answer = _answer(one.answer, prompt.expected, comparing) if one.answer else None
     return Shown(origin, prompt.prompt, prompt.expected, base, answer)
 
 
-def _answer(given: SampleAnswer | None, expected: str | None, comparing: Comparing) -> Answer | None:
-    if given is None:
-        return None
+def _answer(given: SampleAnswer, expected: str | None, comparing: Comparing | None = None) -> Answer:
     plain, is_right = [Piece(given.answer)] if given.answer else [], given.answer == (expected or "").strip() != ""
-    if expected is None or is_right or not given.answer:
+    if comparing is None or expected is None or is_right or not given.answer:
         return Answer(plain, given.is_cut, is_right)
     _, pieces = comparing.differences(expected, given.answer)
     alike = sum(len(piece.text) for piece in pieces if not piece.kind)

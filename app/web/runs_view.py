@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CURVE_POINTS, TABLE_ROWS = 500, 60
 TRAIN, HELD_OUT, EXACT = "train/loss", "eval/loss", "eval/exact_match"
 IN_USE, PEAK = "memory/bytes", "memory/peak_bytes"
-LAYOUT = ("layout", "shared_share")
+LAYOUT = ("layout", "layout_reason", "shared_share")
 LAYOUTS = {
     "shared_prefix": "Rows side by side, nothing padded; hardly any begin alike", "packed": "Rows side by side, nothing padded",
     "padded": "Each row padded to a common length",
@@ -226,7 +226,7 @@ def read_memory(session: Session, run: Run) -> Memory | None:
 def facts_of(found: Mapping[str, Any]) -> dict[str, str]:
     """Return what the trainer chose (device, precision, layout …) as short texts."""
     shown = {name: value for name, value in found.items() if isinstance(value, str | int | float | bool) and name not in LAYOUT}
-    layout = {"Layout": _layout(found)} if "layout" in found else {}
+    layout = {"Layout": _layout(found), "Layout reason": str(found.get("layout_reason", ""))} if "layout" in found else {}
     return layout | {name.removesuffix("_bytes").replace("_", " ").capitalize(): _told(name, value) for name, value in shown.items()}
 
 
