@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from workers import train
 from workers.lifeline import die_with_parent
-from workers.training.control import Control
 from workers.training.talk import Talk
 from workers.warm_order import receive
 
@@ -42,22 +41,23 @@ def main() -> int:
     train.set_threads()
     # Copies of both: standard output becomes the log of a run, and the commands that follow are read from standard input.
     ready = os.dup(sys.stdout.fileno())
-    control = Control()
-    loading = threading.Thread(target=_get_ready, args=(control, ready), name="loading", daemon=True)
+    loading = threading.Thread(target=get_ready, args=(ready,), name="loading", daemon=True)
     loading.start()
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as pipe:
         taken = receive(pipe)
     if taken is None:
         os._exit(0)  # the imports may still be going on
-    control.ask("cancel")
     loading.join()
     arguments = _follow(*taken)
     sys.stdout, sys.stderr = Talk(sys.stdout), Talk(sys.stderr)
     return train.main(arguments)
 
 
-def _get_ready(control: Control, ready: int) -> None:
-    """Import and rehearse, and give way to whatever computes meanwhile: on Linux this thread alone is nice, and the run will not be."""
+def get_ready(ready: int) -> None:
+    """Import and rehearse, then say so in the file `ready`.
+
+    It gives way to whatever computes meanwhile: on Linux this thread alone is nice, and the run will not be.
+    """
     train.hush_libraries()
     # Threads that are made here for good would stay nice: those that turn words into tokens wait for the run.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -67,16 +67,16 @@ def _get_ready(control: Control, ready: int) -> None:
         with suppress(Exception):  # the run that needs it says what is wrong with it
             importlib.import_module(name)
     with suppress(Exception):
-        _rehearse(control)
+        _rehearse()
     with suppress(BrokenPipeError):  # nobody waits for it any more
         os.write(ready, READY)
     os.close(ready)
 
 
-def _rehearse(control: Control) -> None:
+def _rehearse() -> None:
     from workers.training.rehearsal import rehearse
 
-    rehearse(control)
+    rehearse()
 
 
 def _follow(order: Order, files: list[int]) -> list[str]:

@@ -46,7 +46,7 @@ class WarmTrainer:
         self._pipe, theirs = socket.socketpair()
         self._code = code_on_disk()
         self._began = time.monotonic()
-        self.is_ready = False
+        self._is_ready = False
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", PROGRAM], stdin=theirs.fileno(), stdout=subprocess.PIPE, cwd=PROJECT_ROOT, start_new_session=True,
@@ -64,11 +64,13 @@ class WarmTrainer:
         """Return whether what it has imported was changed since."""
         return self._code != code_on_disk()
 
-    def tell_when_ready(self) -> None:
-        """Log once that it has imported everything."""
-        if not self.is_ready and self.process.stdout and select.select([self.process.stdout], [], [], 0)[0]:
-            self.is_ready = True
-            log.info("a warm trainer is ready", pid=self.process.pid, seconds=round(time.monotonic() - self._began, 1))
+    def is_ready(self) -> bool:
+        """Return whether it has imported everything."""
+        if not self._is_ready and self.process.stdout and select.select([self.process.stdout], [], [], 0)[0]:
+            self._is_ready = bool(self.process.stdout.read(1))  # nothing where it has died
+            if self._is_ready:
+                log.info("a warm trainer is ready", pid=self.process.pid, seconds=round(time.monotonic() - self._began, 1))
+        return self._is_ready
 
     def begin(self, beginning: Beginning) -> IO[bytes]:
         """Give it its run and return where its commands go; OSError when it has died."""
@@ -112,10 +114,10 @@ class WarmTrainers:
         """Return the process that waits, if any."""
         return self._one.process.pid if self._one else None
 
-    @property
     def is_ready(self) -> bool:
-        """Return whether the one that waits has imported everything."""
-        return self._one is not None and self._one.is_ready
+        """Return whether one waits that has imported everything."""
+        with self._lock:
+            return self._one is not None and self._one.is_ready()
 
     def want_another(self) -> None:
         """Have one started unless there is one."""
@@ -128,9 +130,9 @@ class WarmTrainers:
         if beginning.arguments[0] != BECOMES:
             return None
         with self._lock:
+            if self._one is None or not self._one.is_ready():
+                return None  # one that is not ready gives way to whatever computes, and might take longer than a new one
             one, self._one = self._one, None
-        if one is None:
-            return None
         try:
             if not one.is_of_old_code:
                 return one.process, one.begin(beginning)
@@ -170,7 +172,7 @@ class WarmTrainers:
             self._one.end()
             self._one, self._is_wanted = None, True
         elif self._one:
-            self._one.tell_when_ready()
+            self._one.is_ready()
         elif self._is_wanted and not is_short and not self._is_closed:
             self._one, self._is_wanted = WarmTrainer(), False
 

@@ -39,7 +39,7 @@ def warm(light: None) -> Iterator[WarmTrainers]:
     """A keeper that has one waiting."""
     made = WarmTrainers()
     made.start()
-    until(lambda: made.waiting is not None)
+    until(made.is_ready)
     yield made
     made.close()
 
@@ -159,7 +159,7 @@ def test_what_fetches_starts_anew_and_what_waits_knows_no_key(light: None, tmp_p
         monkeypatch.setenv(name, "secret")
     warm = _any_work(WarmTrainers(), monkeypatch)
     warm.start()
-    until(lambda: warm.waiting is not None)
+    until(warm.is_ready)
     assert b"secret" not in Path(f"/proc/{warm.waiting}/environ").read_bytes()
     waiting = warm.waiting
     child = Child(["tests.workers.scripted_child", "ends"], folder=tmp_path, log_file=tmp_path / "log.txt", warm=warm, needs_hub=True)
@@ -173,7 +173,7 @@ def test_the_next_one_is_started_once_the_run_has_made_a_step(warm: WarmTrainers
     time.sleep(0.3)
     assert (setting_up.was_warm, warm.waiting) == (True, None)
     setting_up.kill()
-    until(lambda: warm.waiting is not None)  # a run that ends early is followed by the next, too
+    until(warm.is_ready)  # a run that ends early is followed by the next, too
     at_work = run(tmp_path, "waits", warm)
     until(lambda: warm.waiting not in (None, at_work.process.pid))
     at_work.kill()
@@ -236,9 +236,8 @@ def test_it_ends_with_its_supervisor(root: Path) -> None:
 IN_A_WARM_PROCESS = """
 import os, sys
 from workers import train, warm
-from workers.training.control import Control
 train.set_threads()
-warm._get_ready(Control(), os.open(os.devnull, os.O_WRONLY))
+warm.get_ready(os.open(os.devnull, os.O_WRONLY))
 before = {name.partition(".")[0] for name in sys.modules}
 assert train.main(sys.argv[1:]) == 0
 print(*sorted({name.partition(".")[0] for name in sys.modules} - before))
@@ -260,3 +259,13 @@ def test_a_run_that_finds_a_warm_trainer_imports_no_further_library(tmp_path: Pa
     ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_one_that_is_not_ready_yet_is_left_to_get_ready(warm: WarmTrainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = warm.waiting
+    monkeypatch.setattr(workers.warm_trainers.WarmTrainer, "is_ready", lambda _: False)
+    child = Child(
+        ["tests.workers.scripted_child", "ends"], folder=tmp_path, log_file=tmp_path / "log.txt", warm=_any_work(warm, monkeypatch)
+    )
+    assert heard(child)
+    assert (child.was_warm, warm.waiting) == (False, waiting)

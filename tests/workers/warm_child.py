@@ -26,6 +26,6 @@ def play(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     warm.LIBRARIES = ()
-    vars(warm)["_rehearse"] = lambda _: None
+    vars(warm)["_rehearse"] = lambda: None
     vars(train)["main"] = play
     sys.exit(warm.main())

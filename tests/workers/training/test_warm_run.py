@@ -32,7 +32,7 @@ def test_its_numbers_are_those_of_a_run_in_a_process_of_its_own(
     monkeypatch.setattr("workers.warm_trainers.LOOK_SECONDS", 0.1)
     keeper = WarmTrainers()
     keeper.start()
-    while not keeper.is_ready:
+    while not keeper.is_ready():
         time.sleep(0.1)
     out = tmp_path / "out"
     out.mkdir()
