@@ -22,9 +22,10 @@ from transformers import (
     PhiForCausalLM,
 )
 
-from app.domain.cards import CHAT_TEMPLATE
+from app.domain.cards import CHAT_TEMPLATE, Lineage
 from app.domain.events import Started
 from app.domain.results import LINEAGE, result_files
+from tests.workers.training import families
 from tests.workers.training.conftest import Train
 from tests.workers.training.test_loss import VOCABULARY, reference, some_rows
 from tests.workers.training.tiny import TEMPLATE, curve, last, make_model
@@ -34,7 +35,8 @@ from workers.training.checkpoints import Checkpoints
 from workers.training.layouts import choose_layout
 from workers.training.loss import TrainedTokenLoss
 from workers.training.state import RANDOM
-from workers.training.whole_model import MASTERS, open_up
+from workers.training.templates import ChatTemplate
+from workers.training.whole_model import MASTERS, open_up, write_model
 
 WEIGHTS = "model.safetensors"
 FULL: dict[str, Any] = {"tuning": "full", "max_steps": 6, "checkpoint_every_steps": 3, "learning_rate": 0.003}
@@ -184,3 +186,19 @@ def test_the_room_that_is_looked_for_is_what_a_checkpoint_takes(
     train_here(**FULL | {"max_steps": 1} | settings)
     held = [path.stat().st_size for path in (tmp_path / "out" / "checkpoints" / "1-t0").glob("*.safetensors") if path.name != RANDOM]
     assert wanted[0] == pytest.approx(sum(held), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["gpt-oss", "qwen3-moe", "gemma3", "gpt2"])
+def test_experts_and_other_shapes_come_back_bit_for_bit(tmp_path: Path, name: str) -> None:
+    base = next(family for family in families.FAMILIES if family.name == name).write(tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).eval()
+    open_up(model)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.02 * torch.randn_like(weight))
+    (tmp_path / "tuned").mkdir()
+    write_model(tmp_path / "tuned", model, Lineage("b", "r", "d", 1, 1, "full", 1, {}), ChatTemplate("", {}, "tokenizer"), base)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "tuned").eval()
+    ids = torch.arange(3, 20)[None]
+    with torch.no_grad():
+        assert torch.equal(again(ids).logits, model(ids).logits)
