@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.material import MATERIAL
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n"
@@ -56,14 +60,9 @@ SHAPES = {
 def make_model(folder: Path, shape: Shape, text: Path | None = None, *, dtype: str = "float32", device: str = "cpu") -> Path:
     """Write a random Llama of a shape, with a tokenizer learnt from `text` (default: the material's stories), and return the folder."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=_tokenizer(shape.vocabulary, text or MATERIAL / "text" / "simple_stories_cc-by.txt"),
-        eos_token="<|end|>",  # noqa: S106 - a token of text
-        pad_token="<|endoftext|>",  # noqa: S106
-    )
-    fast.chat_template = TEMPLATE
+    fast = _tokenizer(shape.vocabulary, text or MATERIAL / "text" / "simple_stories_cc-by.txt")
     fast.save_pretrained(folder)
     config = LlamaConfig(
         vocab_size=max(shape.vocabulary, len(fast)), hidden_size=shape.hidden, intermediate_size=shape.intermediate,
@@ -78,8 +77,9 @@ def make_model(folder: Path, shape: Shape, text: Path | None = None, *, dtype: s
     return folder
 
 
-def _tokenizer(vocabulary: int, text: Path) -> object:
+def _tokenizer(vocabulary: int, text: Path) -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
 
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -88,7 +88,9 @@ def _tokenizer(vocabulary: int, text: Path) -> object:
         vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
     )
     made.train_from_iterator(text.read_text(encoding="utf-8").splitlines(), trainer)
-    return made
+    fast = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|end|>", pad_token="<|endoftext|>")  # noqa: S106 - tokens of text
+    fast.chat_template = TEMPLATE
+    return fast
 
 
 def _shared_prefix(material: Path) -> Iterator[Turns]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bench.results_file import machine, versions
@@ -17,11 +18,20 @@ PACKS = [["--packing", "--max-length", str(tokens), "--micro-batch", str(at_once
 TRIED_STEPS = 2
 
 
-def candidates(peer: str, batch: int, precision: str) -> list[list[str]]:
+def candidates(peer: str, work: Work) -> list[list[str]]:
     """Return the settings that are tried: rows at once, and in bf16 also without autocast; all compute the same step."""
-    at_once = [["--micro-batch", str(size)] for size in (16, 8, 4, 2, 1) if batch % size == 0]
-    kinds = [[], ["--no-autocast"]] if precision == "bf16" else [[]]
+    at_once = [["--micro-batch", str(size)] for size in (16, 8, 4, 2, 1) if work.batch % size == 0]
+    kinds = [[], ["--no-autocast"]] if work.precision == "bf16" else [[]]
+    if not work.cpu:
+        kinds = [[*kind, *faster] for kind in kinds for faster in _on_a_gpu()]
     return [[*some, *kind] for some in (PACKS if peer == "packing" else at_once) for kind in kinds]
+
+
+def _on_a_gpu() -> list[list[str]]:
+    """Return what may be faster on a GPU and is installed."""
+    attention = ["--attention", "flash_attention_2"] if find_spec("flash_attn") else []
+    liger = ["--liger"] if find_spec("liger_kernel") else []
+    return [[], *([attention] if attention else []), *([[*attention, *liger]] if liger else [])]
 
 
 def fastest_settings(work: Work, peer: str, memory: Path) -> list[str]:
@@ -31,7 +41,7 @@ def fastest_settings(work: Work, peer: str, memory: Path) -> list[str]:
     known = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
     key = _key(work, peer)
     if key not in known:
-        tried = {" ".join(extra): _speed(work, extra) for extra in candidates(peer, work.batch, work.precision)}
+        tried = {" ".join(extra): _speed(work, extra) for extra in candidates(peer, work)}
         known[key] = {"machine": machine(), "versions": versions(), "rows_per_second": tried, "chosen": max(tried, key=tried.__getitem__)}
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")

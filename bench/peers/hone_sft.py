@@ -84,6 +84,7 @@ def _measured(wanted: argparse.Namespace, folder: Path) -> dict[str, Any]:
     class Measured(run.Run):
         def _loop(self, model: LoadedModel, material: Material) -> StepLoop:
             loop = super()._loop(model, material)
+            assert model.peft is not None  # noqa: S101 - adapters are what is compared
             draw_adapters(model.peft.named_parameters())
             loop.order = InOrder(len(loop.rows), wanted.batch, 0, None)
             loop.watch = lambda *_: clock.tick()

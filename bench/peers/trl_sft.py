@@ -42,10 +42,24 @@ class Ticking(TrainerCallback):
 
 def main() -> None:
     """Train and print the figures."""
-    wanted = _arguments()
+    wanted = arguments()
+    tokenizer, cuda = AutoTokenizer.from_pretrained(wanted.model), torch.cuda.is_available() and not wanted.cpu
+    adapter = LoraConfig(r=wanted.rank, lora_alpha=2 * wanted.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    print(json.dumps(measured(wanted, _model(wanted, cuda=cuda), tokenizer, adapter)))
+
+
+def measured(wanted: argparse.Namespace, model: Any, tokenizer: Any, adapter: LoraConfig | None) -> dict[str, Any]:
+    """Train a model, which has its adapter already where none is given, and return the figures."""
     cuda = torch.cuda.is_available() and not wanted.cpu
     clock = Clock()
-    trainer = _trainer(wanted, clock, cuda=cuda)
+    trainer: Any = SFTTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=load_dataset("json", data_files=wanted.rows, split="train"),
+        peft_config=adapter,
+        callbacks=[Ticking(clock)],
+        args=_settings(wanted, cuda=cuda),
+    )
     draw_adapters(trainer.model.named_parameters())
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -57,17 +71,17 @@ def main() -> None:
     per_step = _sequences(wanted)
     rows = sum(rows_in[place % len(rows_in)] for place in range(per_step, per_step * steps))
     logged = trainer.state.log_history
-    figures = {
+    return {
         "peer": f"trl {trl.__version__}, transformers {transformers.__version__}, torch {torch.__version__}",
         "settings": vars(wanted),
         **clock.figures(rows),
         "losses": [round(entry["loss"], 6) for entry in logged if "loss" in entry],
         "gradient_norms": [round(entry["grad_norm"], 6) for entry in logged if "grad_norm" in entry],
     }
-    print(json.dumps(figures))
 
 
-def _arguments() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("rows")
@@ -80,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--attention", default="sdpa", help="what transformers calls the implementation")
     parser.add_argument("--cpu", action="store_true", help="leave a GPU alone")
-    for name in ("packing", "default", "qlora", "no-autocast"):
+    for name in ("packing", "default", "qlora", "no-autocast", "liger"):
         parser.add_argument(f"--{name}", action="store_true")
     return parser.parse_args()
 
@@ -104,10 +118,10 @@ def _model(wanted: argparse.Namespace, *, cuda: bool) -> Any:
     )
 
 
-def _trainer(wanted: argparse.Namespace, clock: Clock, *, cuda: bool) -> Any:
+def _settings(wanted: argparse.Namespace, *, cuda: bool) -> Any:
     sequences = _sequences(wanted)
     micro = wanted.micro_batch or sequences
-    settings: Any = SFTConfig(
+    return SFTConfig(
         output_dir=tempfile.mkdtemp(),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=sequences // micro,
@@ -123,20 +137,12 @@ def _trainer(wanted: argparse.Namespace, clock: Clock, *, cuda: bool) -> Any:
         assistant_only_loss=True,
         max_length=wanted.max_length,
         packing=wanted.packing,
+        use_liger_kernel=wanted.liger,
         use_cpu=not cuda,
         seed=0,
         data_seed=0,
         dataloader_num_workers=0,
         disable_tqdm=True,
-    )
-    adapter = LoraConfig(r=wanted.rank, lora_alpha=2 * wanted.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-    return SFTTrainer(
-        model=_model(wanted, cuda=cuda),
-        processing_class=AutoTokenizer.from_pretrained(wanted.model),
-        train_dataset=load_dataset("json", data_files=wanted.rows, split="train"),
-        peft_config=adapter,
-        callbacks=[Ticking(clock)],
-        args=settings,
     )
 
 

@@ -50,10 +50,13 @@ def test_adapters_of_two_sides_begin_alike() -> None:
 
 
 def test_every_candidate_covers_the_whole_step() -> None:
-    sizes = [int(extra[extra.index("--micro-batch") + 1]) for extra in candidates("tuned", 12, "fp32")]
+    sizes = [
+        int(extra[extra.index("--micro-batch") + 1])
+        for extra in candidates("tuned", Work(Path(), Path(), batch=12, precision="fp32", cpu=True))
+    ]
     assert sizes == [4, 2, 1]
-    assert len(candidates("tuned", 16, "bf16")) == 10
-    assert all("--packing" in extra for extra in candidates("packing", 16, "bf16"))
+    assert len(candidates("tuned", Work(Path(), Path(), cpu=True))) == 10
+    assert all("--packing" in extra for extra in candidates("packing", Work(Path(), Path(), cpu=True)))
 
 
 def test_the_peer_s_fastest_setting_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,12 +70,12 @@ def test_the_peer_s_fastest_setting_is_looked_for_once(tmp_path: Path, monkeypat
         return {"rows_per_second": 9.0 if "4" in arguments[-2:] else 5.0}
 
     monkeypatch.setattr(trl_settings, "run_side", run_side)
-    work, memory = Work(tmp_path, rows, precision="fp32"), tmp_path / "memory.json"
+    work, memory = Work(tmp_path, rows, precision="fp32", cpu=True), tmp_path / "memory.json"
     assert fastest_settings(work, "tuned", memory) == ["--micro-batch", "4"]
     assert len(asked) == 5
     assert fastest_settings(work, "tuned", memory) == ["--micro-batch", "4"]
     assert len(asked) == 5
-    fastest_settings(Work(tmp_path, rows, precision="fp32", batch=8), "tuned", memory)
+    fastest_settings(Work(tmp_path, rows, precision="fp32", batch=8, cpu=True), "tuned", memory)
     assert len(asked) == 9
 
 
@@ -92,12 +95,16 @@ def test_the_ratio_is_that_of_the_medians_and_the_sides_take_turns(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", [{}, {"qlora": True}])
-def test_both_sides_train_the_same_steps(flags: dict[str, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tuning", ["lora", "qlora"])
+def test_both_sides_train_the_same_steps(tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = tmp_path / "text.txt"
     text.write_text("\n".join(TEXTS))
     model, rows = make_model(tmp_path / "model", SHAPES["tiny"], text), write_rows(tmp_path / "rows.jsonl")
     monkeypatch.setattr(train_vs_trl, "MEMORY", tmp_path / "memory.json")
-    found = train_vs_trl.compared(Work(model, rows, batch=8, steps=3, precision="fp32", cpu=True, **flags), "default", 1)
+    found = train_vs_trl.compared(
+        Work(model, rows, batch=8, steps=3, precision="fp32" if tuning == "lora" else "bf16", qlora=tuning == "qlora", cpu=True),
+        "default",
+        1,
+    )
     assert found["parity"]["holds"], json.dumps(found, indent=2)
     assert found["ours"]["steps_timed"] == found["peer"]["steps_timed"] == 2

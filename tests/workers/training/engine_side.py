@@ -29,10 +29,15 @@ def engine_model(folder: Path, *, precision: str = "fp32", device: str = "cpu", 
         loaded = load_model(BaseModel(folder, folder.name, config), chosen, Precision(precision, "a test"), torch.device(device))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for name, weight in trained_weights(loaded.peft).items():
+        for name, weight in trained_weights(learner(loaded)).items():
             if "lora_B" in name:
                 weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
     return loaded
+
+
+def learner(model: LoadedModel) -> torch.nn.Module:
+    """Return what holds the trained weights: the adapter's model, or with full tuning the base."""
+    return model.base if model.peft is None else model.peft
 
 
 def engine_step(model: LoadedModel, rows: Rows, layout: Layout, *, tokens: int = FEW_TOKENS) -> Step:
@@ -43,12 +48,13 @@ def engine_step(model: LoadedModel, rows: Rows, layout: Layout, *, tokens: int =
 def step_of_batches(model: LoadedModel, batches: Sequence[Batch]) -> Step:
     """Return the loss per trained token and its gradient, and leave none behind."""
     trained = sum(len(batch.targets) for batch in batches)
-    model.peft.zero_grad()
+    module = learner(model)
+    module.zero_grad()
     loss = 0.0
     for batch in batches:
         part = model.loss.summed(batch) / trained
         part.backward()
         loss += float(part.detach())
-    gradients = {name: torch.zeros_like(w) if w.grad is None else w.grad.clone() for name, w in trained_weights(model.peft).items()}
-    model.peft.zero_grad()
+    gradients = {name: torch.zeros_like(w) if w.grad is None else w.grad.clone() for name, w in trained_weights(module).items()}
+    module.zero_grad()
     return Step(loss, gradients)

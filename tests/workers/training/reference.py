@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from bitsandbytes.nn.modules import Linear4bit
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from workers.training.masks import MaskedRow
@@ -40,13 +41,19 @@ class Step:
         return torch.cat([self.gradients[name].flatten().double() for name in sorted(self.gradients)])
 
 
+def plain_base(folder: Path, **options: Any) -> PreTrainedModel:
+    """Load a base as transformers has it, with attention as its authors wrote it down."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", **options).eval()
+    return model
+
+
 def plain_model(
     folder: Path, like: torch.nn.Module, *, dtype: torch.dtype = torch.float32, base: dict[str, Any] | None = None, **adapter: Any
 ) -> PeftModel:
     """Load a base as transformers has it (`base`: how else), with peft's adapter of the same weights as `like`."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager", **base or {}).eval()
+    model = plain_base(folder, dtype=dtype, **base or {})
     for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes would round what the first layer reads, as for inference
+        if isinstance(module, Linear4bit):  # on a CPU it would round what the first layer reads, as for inference
             module.support_avx512bf16_for_cpu = False
     config = LoraConfig(
         r=RANK,
@@ -63,7 +70,7 @@ def plain_model(
         for name, weight in trained_weights(peft).items():
             weight.copy_(weights.pop(name))
     assert not weights
-    return peft.eval()
+    return peft.to(next(like.parameters()).device).eval()
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
@@ -81,8 +88,9 @@ def padded_loss(model: torch.nn.Module, rows: Rows) -> torch.Tensor:
         ids[index, :length] = torch.from_numpy(row.ids.astype(np.int64))
         labels[index, :length] = torch.where(torch.from_numpy(row.trained), ids[index, :length], IGNORED)
         mask[index, :length] = 1
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
-    wanted = labels[:, 1:]
+    device = next(model.parameters()).device
+    logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits.float()
+    wanted = labels[:, 1:].to(device)
     summed = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
     return summed / (wanted != IGNORED).sum()
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
+import torch
 from peft import PeftModel
+from torch.nn.attention import flex_attention
 
-from tests.workers.training.engine_side import FEW_TOKENS, engine_model, engine_step
+from tests.workers.training.engine_side import FEW_TOKENS, engine_model, engine_step, learner
 from tests.workers.training.families import FAMILIES
-from tests.workers.training.reference import Step, faults, plain_model, reference_step
+from tests.workers.training.reference import Step, faults, plain_base, plain_model, reference_step
 from tests.workers.training.row_kinds import STEPS
 from workers.training import attention, loss
 from workers.training.batches import Layout, lay_out
+from workers.training.fast import attach, modules
+from workers.training.flex import attend_in_blocks
 from workers.training.layouts import Chosen, choose_layout
 from workers.training.model import LoadedModel
 
@@ -47,15 +52,25 @@ Pairs = Callable[[str], Pair]
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
-    """Make each family, and its reference, once."""
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Write each family once."""
+
+    @lru_cache
+    def folder(name: str) -> Path:
+        return next(one for one in FAMILIES if one.name == name).write(tmp_path_factory.mktemp("families") / name)
+
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(folders: Callable[[str], Path]) -> Pairs:
+    """Load each family, and make its reference, once."""
 
     @lru_cache
     def pair(name: str) -> Pair:
-        family = next(one for one in FAMILIES if one.name == name)
-        folder = family.write(tmp_path_factory.mktemp("families") / name)
+        folder = folders(name)
         engine = engine_model(folder)
-        plain = plain_model(folder, engine.peft)
+        plain = plain_model(folder, learner(engine))
         return Pair(engine, choose_layout(engine.loss), plain, {kind: reference_step(plain, rows) for kind, rows in STEPS.items()})
 
     return pair
@@ -111,3 +126,31 @@ def test_a_step_that_shares_only_where_it_pays_is_the_same(pairs: Pairs) -> None
     pair = pairs("llama")
     for kind, rows in STEPS.items():
         assert not faults(engine_step(pair.engine, rows, Layout.SHARED_PREFIX, tokens=10_000), pair.expected[kind]), kind
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_full_tuning_has_the_textbook_s_step_too(name: str, folders: Callable[[str], Path], shares_all: None) -> None:
+    engine, plain = engine_model(folders(name), tuning="full"), plain_base(folders(name), dtype=torch.float32)
+    chosen = choose_layout(engine.loss)
+    for kind in ("plain", "three_levels", "trained_inside"):
+        expected = reference_step(plain, STEPS[kind])
+        for layout in allowed(chosen.layout):
+            assert not faults(engine_step(engine, STEPS[kind], layout), expected), (layout, kind)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning", "ignore:The .grad attribute:UserWarning")
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gpt-oss"])
+def test_the_attention_of_a_gpu_has_the_textbook_s_step_on_a_cpu(
+    name: str, folders: Callable[[str], Path], shares_all: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its masks and sinks, uncompiled: what a compiler makes of them only a GPU can show."""
+    monkeypatch.setattr(
+        flex_attention, "_validate_device", lambda *_: None
+    )  # it would refuse gradients on a CPU, which it only computes slowly
+    for module in (attach, modules):
+        monkeypatch.setattr(module, "attend", attend_in_blocks)
+    engine = engine_model(folders(name), tuning="full")
+    plain = plain_base(folders(name), dtype=torch.float32)
+    assert choose_layout(engine.loss).layout is Layout.SHARED_PREFIX
+    for kind in ("plain", "three_levels", "trained_inside", "beyond_the_window"):
+        assert not faults(engine_step(engine, STEPS[kind], Layout.SHARED_PREFIX), reference_step(plain, STEPS[kind])), kind

@@ -13,7 +13,7 @@ import torch
 from peft import PeftModel
 from transformers import BitsAndBytesConfig
 
-from tests.workers.training.engine_side import engine_model, engine_step, step_of_batches
+from tests.workers.training.engine_side import engine_model, engine_step, learner, step_of_batches
 from tests.workers.training.families import Family
 from tests.workers.training.reference import Step, faults, gradient_difference, plain_model, reference_step, trained_weights
 from tests.workers.training.row_kinds import STEPS, one_level, plain, three_levels
@@ -41,7 +41,7 @@ class Pair:
 def pair(folder: Path, *, dtype: torch.dtype = torch.float32, base: dict[str, Any] | None = None, **settings: Any) -> Pair:
     engine = engine_model(folder, precision="fp32" if dtype == torch.float32 else "bf16", **settings)
     adapter = {"use_dora": settings.get("adapter") == "dora", "use_rslora": settings.get("rslora", False)}
-    plain = plain_model(folder, engine.peft, dtype=dtype, base=base, **adapter)
+    plain = plain_model(folder, learner(engine), dtype=dtype, base=base, **adapter)
     choose_layout(engine.loss)
     return Pair(engine, plain)
 
@@ -99,7 +99,7 @@ def test_fifty_steps_have_the_textbook_s_losses(layout: Layout, folder: Path, sh
     draw = np.random.default_rng(3)
     steps = [[(int(number), pool[number]) for number in draw.choice(len(pool), 6, replace=False)] for _ in range(50)]
 
-    def trained(model: PeftModel, step: Callable[[list[tuple[int, Any]]], Step]) -> list[float]:
+    def trained(model: torch.nn.Module, step: Callable[[list[tuple[int, Any]]], Step]) -> list[float]:
         weights = trained_weights(model)
         optimiser = torch.optim.AdamW(weights.values(), lr=2e-3)
         losses = []
@@ -111,7 +111,7 @@ def test_fifty_steps_have_the_textbook_s_losses(layout: Layout, folder: Path, sh
             losses.append(found.loss)
         return losses
 
-    ours = trained(both.engine.peft, lambda rows: engine_step(both.engine, rows, layout))
+    ours = trained(learner(both.engine), lambda rows: engine_step(both.engine, rows, layout))
     theirs = trained(both.plain, lambda rows: reference_step(both.plain, rows))
     assert np.mean(theirs[-5:]) < 0.8 * np.mean(theirs[:5])
     assert ours == pytest.approx(theirs, rel=1e-4)
