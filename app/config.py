@@ -32,7 +32,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("var"), description="Folder of the database, the store, runs and logs.")
     database_url: str | None = Field(None, description="PostgreSQL for teams, e.g. postgresql+psycopg://…; default: SQLite in HONE_HOME.")
-    redis_url: str | None = Field(None, description="Broker that rings workers on other machines; without it workers only poll.")
+    redis_url: str | None = Field(None, description="Broker that rings workers on other machines; without it those only poll.")
     storage_url: str | None = Field(
         None, description="Where files are kept: file:///path or s3://bucket/prefix; default: HONE_HOME/artifacts."
     )
