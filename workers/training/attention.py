@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from workers.training.forest import Segment
 
-SCORES_AT_ONCE = 32_768
+SCORES_AT_ONCE = 131_072
 """Scores of one head that a block computes: so many, of a few heads, stay in a core's cache."""
 LONG = 192
 """Segments of more tokens are cut into blocks of queries, which spares the upper half of their scores."""
@@ -256,7 +256,8 @@ class _Attend(torch.autograd.Function):
         gradient, saved = outer[0], iter(kept)
         delta = (gradient.float() * result).sum(-1, keepdim=True)  # T, H, 1
         wide = torch.float32 if seen.plan.adds_up else query.dtype
-        in_query, in_key, in_value = (torch.zeros_like(tensor, dtype=wide) for tensor in (query, key, value))
+        make = torch.zeros_like if seen.plan.adds_up else torch.empty_like
+        in_query, in_key, in_value = (make(tensor, dtype=wide) for tensor in (query, key, value))
         for number, block, is_first in seen.plan.blocks():
             weights = next(saved)
             if not weights.numel():
@@ -266,14 +267,23 @@ class _Attend(torch.autograd.Function):
                 factor = (next(saved) - level[block.flat]).exp_()[..., None]
                 share, dot = (share * factor).to(query.dtype), dot * factor
             share, dot = seen.split(share, block), seen.split(dot, block)
-            products = torch.matmul(share, seen.keys(value, block).transpose(-1, -2))
-            products.sub_(dot.to(query.dtype)).mul_(weights).mul_(seen.scale)
+            products = _less(dot.to(query.dtype), share, seen.keys(value, block)).mul_(weights)
             _put(in_query, block, seen.join(torch.matmul(products, seen.keys(key, block))), adds=not is_first)
             _put_keys(in_key, block, torch.matmul(products.transpose(-1, -2), seen.split(query[block.flat], block)))
             _put_keys(in_value, block, torch.matmul(weights.transpose(-1, -2), share))
         # What a sink takes has no value, so it only takes from the others (with full tuning it learns).
         in_sinks = -(torch.exp(sinks.float()[None] - level) * delta[..., 0]).sum(0).to(sinks.dtype) if ctx.needs_input_grad[4] else None
+        in_query.mul_(seen.scale)
+        in_key.mul_(seen.scale)
         return *(tensor.to(query.dtype) for tensor in (in_query, in_key, in_value)), None, in_sinks
+
+
+def _less(dot: torch.Tensor, share: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Return share times value' less dot (N, K, G * Q, 1), subtracted before the sum is rounded."""
+    taken_off = dot.flatten(0, 1).expand(-1, -1, value.shape[2])
+    product = torch.baddbmm(taken_off, share.flatten(0, 1), value.flatten(0, 1).transpose(1, 2), beta=-1)
+    whole: torch.Tensor = product.view(*share.shape[:2], *product.shape[1:])
+    return whole
 
 
 def _level(scores: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:

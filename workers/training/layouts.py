@@ -9,14 +9,16 @@ import numpy as np
 import torch
 
 from workers.training.batches import Layout, lay_out
-from workers.training.fast.attach import TOLERANCE, NotPackable, let_read_packs, make_faster
+from workers.training.fast.attach import NotPackable, agree, let_read_packs, make_faster
+from workers.training.forest import LEAST_SAVED
 from workers.training.masks import MaskedRow
 
 if TYPE_CHECKING:
+    from workers.training.batches import Batch
     from workers.training.loss import TrainedTokenLoss
 
-PREFIX, BRANCHES = 56, (3, 9, 6)
-"""Lengths of the rows that a model is tried on: what they begin with alike, and what follows."""
+PREFIX, BRANCHES = LEAST_SAVED + 1, (3, 9, 6)
+"""Lengths of the rows that a model is tried on together: what they begin with alike, and what follows."""
 
 
 @dataclass(frozen=True)
@@ -29,37 +31,34 @@ class Chosen:
 
 def choose_layout(loss: TrainedTokenLoss) -> Chosen:
     """Let the model read packs and make it faster, where it can; return the layout that was seen to be exact."""
-    (row,) = lay_out([(0, _row(0, BRANCHES[0]))], Layout.PACKED, token_budget=0)
+    (row,) = lay_out([(0, _row(0, 0, BRANCHES[1]))], Layout.PACKED, token_budget=0)
     try:
         let_read_packs(loss, row)
     except NotPackable as why:
-        chosen = Chosen(Layout.PADDED, f"this model reads rows only one by one, padded to a common length: {why}")
-    else:
-        chosen = _seen_to_be_exact(loss)
+        make_faster(loss, row)
+        return Chosen(Layout.PADDED, f"this model reads rows only one by one, padded to a common length: {why}")
     make_faster(loss, row)
-    return chosen
-
-
-@torch.no_grad()
-def _seen_to_be_exact(loss: TrainedTokenLoss) -> Chosen:
-    """Compare what the model makes of rows that share a prefix, and of each alone."""
-    rows = [(number, _row(number, length)) for number, length in enumerate(BRANCHES)]
-    (pack,) = lay_out(rows, Layout.SHARED_PREFIX, token_budget=1 << 20)
-    alone = torch.cat([_ends(loss, rows=[row], layout=Layout.PADDED) for row in rows])
-    together = loss.states(pack)[pack.places]
-    apart = float((together - alone).float().norm() / alone.float().norm())
-    if apart > TOLERANCE[alone.dtype]:
+    if not _is_exact(loss):
         return Chosen(Layout.PADDED, "rows side by side change what this model computes, so each is padded to a common length")
     return Chosen(Layout.SHARED_PREFIX, "what rows of a step begin with alike is computed once, and nothing is padded")
 
 
-def _ends(loss: TrainedTokenLoss, rows: list[tuple[int, MaskedRow]], layout: Layout) -> torch.Tensor:
-    (batch,) = lay_out(rows, layout, token_budget=0)
-    return loss.states(batch)[batch.places]
+@torch.no_grad()
+def _is_exact(loss: TrainedTokenLoss) -> bool:
+    """Compare what the model makes of rows that share a prefix with what it makes of each alone."""
+    rows = [(number, _row(number, PREFIX, length)) for number, length in enumerate(BRANCHES)]
+    (pack,) = lay_out(rows, Layout.SHARED_PREFIX, token_budget=1 << 20)
+    (below,) = lay_out(rows, Layout.PADDED, token_budget=1 << 20)
+    together, alone = _by_row(loss, pack), _by_row(loss, below)
+    return all(agree(together[number], alone[number]) for number, _ in rows)
 
 
-def _row(number: int, length: int) -> MaskedRow:
+def _by_row(loss: TrainedTokenLoss, batch: Batch) -> dict[int, torch.Tensor]:
+    states = loss.states(batch)[batch.places.to(loss.device)]
+    return dict(zip(batch.rows, states.split(batch.counts), strict=True))
+
+
+def _row(number: int, prefix: int, length: int) -> MaskedRow:
     """Return a row whose tokens after the prefix are trained: a different one for each number."""
-    ids = np.concatenate([np.arange(PREFIX) % 7, (np.arange(length) * (3 + number) + number) % 11 + 7]).astype(np.int32)
-    trained = np.arange(len(ids)) >= PREFIX
-    return MaskedRow(ids, trained)
+    ids = np.concatenate([np.arange(prefix) % 7, (np.arange(length) * (3 + number) + number) % 11 + 7]).astype(np.int32)
+    return MaskedRow(ids, np.arange(len(ids)) >= prefix)

@@ -52,7 +52,7 @@ def let_read_packs(loss: TrainedTokenLoss, row: Batch) -> None:
         _replace(module, _by_plan(module))
         found = module.forward(*call.arguments, **call.named, plan=row.plan)[0]
         options: Options | None = getattr(module, "packed_options", None)
-        if options is None or not _agree(found, call.result):
+        if options is None or not agree(found, call.result):
             raise NotPackable("its attention goes another way than others")
         if options.window is None and _must_have_window(loss.config, module):
             raise NotPackable("it does not say how far its sliding attention reaches")
@@ -91,13 +91,14 @@ def _try(module: torch.nn.Module, forward: Forward | None, call: Call) -> bool:
     if forward is None:
         return False
     found = forward(*call.arguments, **call.named)
-    if not _agree(found[0] if isinstance(found, tuple) else found, call.result):
+    if not agree(found[0] if isinstance(found, tuple) else found, call.result):
         return False
     _replace(module, forward)
     return True
 
 
-def _agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+def agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Say whether two ways have computed the same, as far as their number format can tell."""
     return one.shape == other.shape and bool((one - other).float().norm() <= TOLERANCE[other.dtype] * other.float().norm())
 
 
