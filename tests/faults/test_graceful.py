@@ -15,8 +15,6 @@ from app.services.accounts import Identity
 from tests.faults.harness.results import Recorder
 from tests.faults.real_training import PATIENCE_SECONDS, Training, prepare, until
 
-AT_ONCE = 3
-
 
 def told(training: Training, run_id: str) -> list[str]:
     """Return what happened to a run, in order."""
@@ -46,15 +44,15 @@ def leave(training: Training, runs: list[str], steps: int) -> int:
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("at_once", "times"), [(2, 1), pytest.param(3, 10, marks=pytest.mark.slow)])
 def test_a_worker_told_to_leave_costs_nothing(
-    engine: Engine, owner: Identity, tmp_path: Path, seed: int, times: int, record: Recorder
+    engine: Engine, owner: Identity, tmp_path: Path, seed: int, at_once: int, times: int, record: Recorder
 ) -> None:
     training = prepare(engine, owner, tmp_path)
     chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
     # No checkpoint but those that leaving makes.
-    runs = [training.launch(checkpoint_every_steps=1_000_000) for _ in range(AT_ONCE)]
+    runs = [training.launch(checkpoint_every_steps=1_000_000) for _ in range(at_once)]
     most = max(leave(training, runs, chance.randint(1, 30)) for _ in range(times))
     assert most <= 1
     crashes = sum(training.run(run_id).crashes_since_progress for run_id in runs)
-    record("R7", n=times * AT_ONCE, result={"most_steps_repeated": most, "crashes": crashes}, seed=seed, database="sqlite")
+    record("R7", n=times * at_once, result={"most_steps_repeated": most, "crashes": crashes}, seed=seed, database="sqlite")

@@ -145,7 +145,7 @@ def frozen(server: Redis, seconds: float) -> None:
 def test_queued_runs_are_trained_whatever_happens_to_redis(team: Team) -> None:
     with rung_workers(team, 2):
         for turn, fault in enumerate((flushed, killed, away)):
-            endure(team, fault, seconds=10.0, already=RUNS * turn)
+            endure(team, fault, seconds=6.0, already=RUNS * turn)
 
 
 @pytest.mark.slow
