@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from workers.training.loss import TrainedTokenLoss
 
 LENGTH = 16
-SLACK = {"cpu": 1.6, "cuda": 1.1}
+SLACK = {"cpu": 1.4, "cuda": 1.1}
 """What an allocator holds beside what it was asked for: a CPU's keeps freed pieces to be fast (measured: docs/engine.md)."""
-WORKING = {"cpu": 6.0, "cuda": 2.0}
+WORKING = {"cpu": 4.0, "cuda": 2.0}
 """What is in hand while a gradient is made, measured in what one layer keeps."""
 BYTES_PER_LOGIT = 12
 """The logits of a chunk as they are made, in float32, and their gradient."""

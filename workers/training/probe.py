@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from workers.training.memory import Memory
     from workers.training.memory_plan import Estimate
 
-SHARE = 0.9
-"""Of the free memory, for a step: others may want some, and no estimate is exact."""
+SHARE = {"cpu": 0.75, "cuda": 0.9}
+"""Of the free memory, for a step: others may want some, and a CPU's that runs out ends the process rather than the step."""
 CERTAIN = 0.5
 """A CPU whose memory holds a step twice need not try it, which would only delay the first one."""
 NOT_TRIED = f"not tried: by the estimate it takes less than {CERTAIN:.0%} of what is free"
@@ -80,7 +80,7 @@ def make_fit(loop: StepLoop) -> Fit:
     measured = _estimated(loop, layers)
     memory, held = memory_of(model.device), held_bytes(model.device)
     before = budget.tokens, budget.rows, layers.count
-    load, need = budget.plan(rows, measured, int(SHARE * memory.free), twice=layers.count)
+    load, need = budget.plan(rows, measured, int(SHARE[model.device.type] * memory.free), twice=layers.count)
     if (budget.tokens, budget.rows, layers.count) != before:
         _tell(budget, layers, load, memory)
     probed = None

@@ -40,7 +40,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Have only so many bytes of memory free, and an estimate that leaves out what a real allocator adds."""
 
     def only(number: float) -> None:
-        monkeypatch.setattr(probe, "memory_of", lambda _device: Memory(int(number / probe.SHARE), 10**9, "this machine's memory"))
+        monkeypatch.setattr(probe, "memory_of", lambda _device: Memory(int(number / probe.SHARE["cpu"]), 10**9, "this machine's memory"))
         monkeypatch.setattr(Estimate, "need", kept_alone)
 
     def kept_alone(self: Estimate, load: Any, twice: int) -> int:
