@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.workers.training.conftest import base, rows, train_here, undisturbed
+from tests.workers.training.conftest import base, rows, shares_all, train_here, undisturbed
 
-__all__ = ["base", "rows", "train_here", "undisturbed"]
+__all__ = ["base", "rows", "shares_all", "train_here", "undisturbed"]
