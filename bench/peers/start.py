@@ -30,6 +30,11 @@ class Clock:
 
     ends: list[tuple[float, float]] = field(default_factory=list)
 
+    def begin(self) -> None:
+        """Forget what was noted, and time from now on."""
+        self.ends.clear()
+        self.tick()
+
     def tick(self) -> None:
         """Note the end of a step, when the device has finished it."""
         if torch.cuda.is_available():
