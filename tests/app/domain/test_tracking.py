@@ -19,7 +19,7 @@ def test_a_tracker_there_is_not_is_named_with_those_there_are() -> None:
 
 def test_a_tracker_is_told_settings_and_figures_and_no_folder_or_text() -> None:
     data = {
-        "base": "acme/small", "device": "cpu", "rows": 54, "base_dir": "/home/ann/models/small", "precision_reason": "measured",
+        "base": "acme/small", "device": "cpu", "rows": 54, "base_dir": "/srv/ann/models/small", "precision_reason": "measured",
         "settings": TrainingSettings(rank=8).model_dump(), "samples": ["Dear Sir"],
     }  # fmt: skip
     told = configuration_of(Started(message="Training small for Ann", data=data))

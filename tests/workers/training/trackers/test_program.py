@@ -21,7 +21,7 @@ from workers.training.trackers.feed import Trackers
 from workers.training.trackers.words import Unusable
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
-FACTS = {"base": "acme/small", "base_dir": "/home/ann/small", "rows": 54, "settings": {"rank": 8, "max_steps": None}}
+FACTS = {"base": "acme/small", "base_dir": "/srv/ann/small", "rows": 54, "settings": {"rank": 8, "max_steps": None}}
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ def test_wandb_keeps_a_run_beside_it_without_a_network_and_names_no_machine(
     (kept,) = (tmp_path / "out" / "wandb").glob("offline-run-*-run-1/run-run-1.wandb")
     content = kept.read_bytes()
     assert [word for word in (b"colours", b"mails.jsonl", b"acme/small", b"train/loss") if word not in content] == []
-    assert [word for word in (socket.gethostname().encode(), b"/home/ann", b"Ann", str(tmp_path).encode()) if word in content] == []
+    assert [word for word in (socket.gethostname().encode(), b"/srv/ann", b"Ann", str(tmp_path).encode()) if word in content] == []
 
 
 def test_trackio_keeps_a_file_and_a_later_attempt_goes_on_in_the_same_run(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GOES_ON = "The run goes on; its numbers are sent when that is over, and are all here."
 
-BEGUN = Started(message="m", data={"base": "small", "base_dir": "/home/ann", "settings": {"rank": 8}})
+BEGUN = Started(message="m", data={"base": "small", "base_dir": "/srv/ann", "settings": {"rank": 8}})
 NUMBERS: list[Event] = [
     Metric(step=1, name="train/loss", value=2.0), Metric(step=1, name="eval/loss", value=3.0), Metric(step=2, name="train/loss", value=1.0),
 ]  # fmt: skip
