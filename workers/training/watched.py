@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from workers.training.turns import Span
-
 MOST_SHAPES, MOST_WAYS = 256, 6
 UNWATCHED = ("sameas", "random")
 """Words of templates whose result may differ without a question asked."""
@@ -31,7 +29,7 @@ UNSTEADY = ("strftime_now", "lipsum")
 """Functions that give templates something else each time."""
 FAILS = (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 """What templates fail with, and whatever takes a string and no stand-in for one."""
-Rendered = tuple[str, list["Span"]]
+Rendered = tuple[str, list[tuple[int, int]]]
 Shape = tuple[Any, ...]
 
 
@@ -294,9 +292,9 @@ def _root(environment: Environment, source: str, notes: _Notes) -> Any:
     def joined(parts: Iterable[Any]) -> Any:
         return _join(map(shown, parts), notes)
 
-    namespace: dict[str, Any] = {"environment": watched, "__file__": "<template>", "str": shown}
-    exec(_code(environment, source), namespace)  # noqa: S102 - what jinja makes of a template in its sandbox, run as jinja runs it
-    namespace["str_join"] = namespace["markup_join"] = joined
+    # Templates look such names up when they run.
+    namespace = watched.template_class.from_code(watched, _code(environment, source), watched.globals).root_render_func.__globals__
+    namespace.update(str=shown, str_join=joined, markup_join=joined)
 
     def root(messages: list[dict[str, Any]], given: dict[str, Any]) -> Iterable[Any]:
         steady = {**watched.globals, **dict.fromkeys(UNSTEADY, _Watched(notes)._examine)}  # noqa: SLF001 - as above
