@@ -1,4 +1,4 @@
-"""Attention over packed rows and shared prefixes on a CPU: each token sees itself, what stands before it in its segment, and its ancestors.
+"""Attention over packed rows and shared prefixes, block by block on a CPU.
 
 A token's scores come from several blocks: its own segment (many short segments at once, padded to a common length) and one block for
 each ancestor. Blocks are put together by their log-sum-exp, as flash-decoding does (Dao et al., 2023), so nothing is masked out in vain.
@@ -7,166 +7,24 @@ Scores and softmax are float32; products are the model's type.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from workers.training.flex import attend_in_blocks
+from workers.training.plan import MASKED
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from workers.training.plan import AttentionPlan, Block, Options
 
-    from workers.training.forest import Segment
-
-SCORES_AT_ONCE = 131_072
-"""Scores of one head that a block computes: so many, of a few heads, stay in a core's cache."""
-LONG = 192
-"""Segments of more tokens are cut into blocks of queries, which spares the upper half of their scores."""
-LEAST_QUERIES = 64
-PADDING = 0.75
-"""Segments at least this long, measured by the longest beside them, are padded to one length."""
 KEPT_KEYS = 2_048
 """Blocks with more keys compute their probabilities again in the backward pass rather than keep them."""
-MASKED = float("-inf")
-
-
-@dataclass(frozen=True)
-class Block:
-    """Queries that look at the same keys, or row by row at their own: N rows of queries and as many of keys."""
-
-    queries: torch.Tensor | slice  # N, Q: places in the pack; a slice: N is 1
-    keys: torch.Tensor | slice  # N, K
-    is_causal: bool
-    """The last queries are the last keys: none sees what comes behind it."""
-    real: torch.Tensor | None = None  # of N * Q: the queries that are no padding; None: all
-    padding: torch.Tensor | None = None  # of N * Q: the others
-
-    @property
-    def flat(self) -> torch.Tensor | slice:
-        """Return the places of the queries one behind the other."""
-        return self.queries if isinstance(self.queries, slice) else self.queries.reshape(-1)
-
-
-@dataclass(frozen=True)
-class AttentionPlan:
-    """Who attends to whom in a pack: made once, used by every layer."""
-
-    segments: Sequence[Segment]
-    own: tuple[Block, ...]
-    """Each token's own segment; every token is a query here exactly once."""
-    shared: tuple[Block, ...]
-    """What comes after a segment, looking back at it."""
-    longest: int
-    """Tokens of the longest row."""
-    _masks: dict[tuple[int, int], torch.Tensor | None] = field(default_factory=dict, compare=False)
-    block_masks: dict[int | None, Any] = field(default_factory=dict, compare=False)
-    """What flex_attention needs of it on a GPU, by window."""
-
-    @classmethod
-    def of(cls, segments: Sequence[Segment]) -> AttentionPlan:
-        """Return the plan for the segments of a pack."""
-        short = [segment for segment in segments if segment.end - segment.start <= LONG]
-        long = [segment for segment in segments if segment.end - segment.start > LONG]
-        own = [*_side_by_side(short), *(block for segment in long for block in _in_steps(segment))]
-        shared = [block for segment in segments if segment.reach > segment.end for block in _looking_back(segment)]
-        longest = max((segment.position + segment.end - segment.start for segment in segments), default=0)
-        return cls(segments, tuple(own), tuple(shared), longest)
-
-    @property
-    def adds_up(self) -> bool:
-        """Say whether a token's gradient comes from several blocks."""
-        return bool(self.shared) or any(isinstance(block.queries, slice) for block in self.own)
-
-    @cached_property
-    def positions(self) -> torch.Tensor:
-        """Return where each token stands in its row (T)."""
-        return torch.cat([torch.arange(s.position, s.position + s.end - s.start) for s in self.segments])
-
-    def blocks(self) -> Iterator[tuple[int, Block, bool]]:
-        """Yield each block with its number, and whether its queries come for the first time."""
-        for number, block in enumerate((*self.own, *self.shared)):
-            yield number, block, number < len(self.own)
-
-    def mask(self, number: int, block: Block, window: int | None) -> torch.Tensor | None:
-        """Return what is added to a block's scores: minus infinity where a query does not see a key; None where it sees all."""
-        window = window if window is not None and window < self.longest else None
-        if not block.is_causal and window is None:
-            return None
-        key = (number, window or 0)
-        if key not in self._masks:
-            self._masks[key] = self._mask(block, window)
-        return self._masks[key]
-
-    def _mask(self, block: Block, window: int | None) -> torch.Tensor | None:
-        queries, keys = self._standing(block.queries), self._standing(block.keys)
-        distance = queries[:, None] - keys[None, :]
-        unseen = distance < 0 if window is None else (distance < 0) | (distance >= window)
-        return torch.zeros(unseen.shape).masked_fill_(unseen, MASKED) if bool(unseen.any()) else None
-
-    def _standing(self, places: torch.Tensor | slice) -> torch.Tensor:
-        if isinstance(places, slice):
-            return self.positions[places]
-        return torch.arange(places.shape[1])  # only distances within a row count, and these are the columns'
-
-
-def _side_by_side(segments: Sequence[Segment]) -> Iterator[Block]:
-    """Put short segments of like length under one another."""
-    group: list[Segment] = []
-    for segment in sorted(segments, key=lambda s: s.start - s.end):
-        longest = _length(group[0]) if group else 0
-        if group and (_length(segment) < PADDING * longest or (len(group) + 1) * longest**2 > SCORES_AT_ONCE):
-            yield _padded(group)
-            group = []
-        group.append(segment)
-    if group:
-        yield _padded(group)
-
-
-def _padded(group: Sequence[Segment]) -> Block:
-    longest = _length(group[0])
-    columns = torch.arange(longest)
-    starts = torch.tensor([segment.start for segment in group])
-    lengths = torch.tensor([_length(segment) for segment in group])
-    places = starts[:, None] + torch.minimum(columns[None], lengths[:, None] - 1)
-    real = (columns[None] < lengths[:, None]).reshape(-1)
-    if bool(real.all()):
-        return Block(places, places, is_causal=True)
-    return Block(places, places, is_causal=True, real=real.nonzero()[:, 0], padding=(~real).nonzero()[:, 0])
-
-
-def _in_steps(segment: Segment) -> Iterator[Block]:
-    step = max(LEAST_QUERIES, SCORES_AT_ONCE // _length(segment))
-    for start in range(segment.start, segment.end, step):
-        end = min(start + step, segment.end)
-        yield Block(slice(start, end), slice(segment.start, end), is_causal=True)
-
-
-def _looking_back(segment: Segment) -> Iterator[Block]:
-    step = max(LEAST_QUERIES, SCORES_AT_ONCE // _length(segment))
-    for start in range(segment.end, segment.reach, step):
-        yield Block(slice(start, min(start + step, segment.reach)), slice(segment.start, segment.end), is_causal=False)
-
-
-def _length(segment: Segment) -> int:
-    return segment.end - segment.start
-
-
-class Options(NamedTuple):
-    """How scores are made: what they are multiplied by, how many tokens back is seen (itself included), and sinks (H).
-
-    Sinks are scores of nothing that take part in the softmax (gpt-oss).
-    """
-
-    scale: float
-    window: int | None = None
-    sinks: torch.Tensor | None = None
 
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan, options: Options) -> torch.Tensor:
     """Return what each token takes from those it sees: query T, H, D; key and value T, K, D with H a multiple of K; result T, H, D."""
     if query.is_cuda:
-        from workers.training.flex import attend_in_blocks
-
         return attend_in_blocks(query, key, value, plan, options)
     apply: Any = _Attend.apply
     seen = _Seen(plan, query.shape[1], key.shape[1], options.scale, options.window)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from workers.training.attention import AttentionPlan
 from workers.training.forest import LEAST_SAVED, alike, grow, in_order
+from workers.training.plan import AttentionPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch.nn.attention.flex_attention import BlockMask
 
-    from workers.training.attention import AttentionPlan, Options
+    from workers.training.plan import AttentionPlan, Options
 
 
 def attend_in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan, options: Options) -> torch.Tensor:

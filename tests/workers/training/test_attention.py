@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from workers.training import attention
-from workers.training.attention import AttentionPlan, Options, attend
+from workers.training import attention, plan
+from workers.training.attention import attend
 from workers.training.flex import attend_in_blocks
 from workers.training.forest import Segment, alike, grow, in_order
+from workers.training.plan import AttentionPlan, Options
 
 States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 HEADS, GROUPS, WIDTH = 6, 2, 16
@@ -67,7 +68,7 @@ def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
 def test_blocks_give_what_the_textbook_gives(
     window: int | None, *, has_sinks: bool, at_once: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention, "SCORES_AT_ONCE", at_once)  # the small ones: many blocks, probabilities computed again
+    monkeypatch.setattr(plan, "SCORES_AT_ONCE", at_once)  # the small ones: many blocks, probabilities computed again
     monkeypatch.setattr(attention, "KEPT_KEYS", kept)
     parts = segments()
     states = drawn(parts[-1].end, HEADS, GROUPS)
@@ -86,11 +87,11 @@ def test_one_call_with_a_block_mask_gives_the_same(heads: int, groups: int, wind
     parts = segments()
     query, key, value = (drawn_one.detach() for drawn_one in drawn(parts[-1].end, heads, groups))
     options = Options(0.25, window, torch.randn(heads) if has_sinks else None)
-    plan = AttentionPlan.of(parts)
+    whole = AttentionPlan.of(parts)
     # Its gradients are torch's own and made on a GPU alone (tests/gpu).
     with warnings.catch_warnings(action="ignore"):  # uncompiled it is slow, which is what compiling is for
-        found = attend_in_blocks(query, key, value, plan, options)
-    assert apart(found, attend(query, key, value, plan, options)) <= 1e-6
+        found = attend_in_blocks(query, key, value, whole, options)
+    assert apart(found, attend(query, key, value, whole, options)) <= 1e-6
 
 
 def test_a_branch_that_sees_another_would_be_noticed() -> None:

@@ -17,11 +17,11 @@ from tests.workers.training.engine_side import engine_model, engine_step, learne
 from tests.workers.training.families import Family
 from tests.workers.training.reference import Step, faults, gradient_difference, plain_model, reference_step, trained_weights
 from tests.workers.training.row_kinds import STEPS, one_level, plain, three_levels
-from workers.training.attention import AttentionPlan
 from workers.training.batches import Batch, Layout, lay_out
 from workers.training.forest import Segment
 from workers.training.layouts import choose_layout
 from workers.training.model import LoadedModel
+from workers.training.plan import AttentionPlan
 
 LLAMA = Family("llama", "LlamaConfig", {"tie_word_embeddings": True, "intermediate_size": 128})
 """As wide as a block of four-bit weights, so that bitsandbytes itself computes it rightly on a CPU."""

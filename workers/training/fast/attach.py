@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AttentionInterface
 
-from workers.training.attention import Options, attend
+from workers.training.attention import attend
 from workers.training.fast import modules
+from workers.training.plan import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from workers.training.fast.pieces import gated, normalise, rotate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.training.attention import Options
+    from workers.training.plan import Options
 
     Forward = Callable[..., Any]
 
