@@ -30,7 +30,7 @@ def studio(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("studio", "streams", "seconds"),
     [
-        ("postgresql", 50, 20.0),  # where events may be committed out of order
+        ("postgresql", 50, 10.0),  # where events may be committed out of order
         pytest.param("sqlite", 200, 60.0, marks=pytest.mark.slow),
         pytest.param("postgresql", 200, 60.0, marks=pytest.mark.slow),
     ],
