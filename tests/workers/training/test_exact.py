@@ -16,7 +16,7 @@ from tests.workers.training.engine_side import FEW_TOKENS, engine_model, engine_
 from tests.workers.training.families import FAMILIES
 from tests.workers.training.reference import Step, faults, plain_base, plain_model, reference_step
 from tests.workers.training.row_kinds import STEPS
-from workers.training import attention, loss
+from workers.training import attention, loss, plan
 from workers.training.batches import Layout, lay_out
 from workers.training.fast import attach, modules
 from workers.training.flex import attend_in_blocks
@@ -112,9 +112,9 @@ def test_these_rows_do_share_what_they_begin_with(shares_all: None) -> None:
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt-oss"])
 def test_a_step_computed_in_small_pieces_is_the_same(name: str, pairs: Pairs, shares_all: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long rows are cut into blocks, their probabilities computed twice, many logits chunk by chunk: here all that with short ones."""
-    small = {"LONG": 6, "SCORES_AT_ONCE": 40, "LEAST_QUERIES": 3, "KEPT_KEYS": 5}
-    for constant, value in small.items():
-        monkeypatch.setattr(attention, constant, value)
+    for constant, value in {"LONG": 6, "SCORES_AT_ONCE": 40, "LEAST_QUERIES": 3}.items():
+        monkeypatch.setattr(plan, constant, value)
+    monkeypatch.setattr(attention, "KEPT_KEYS", 5)
     monkeypatch.setattr(loss, "CHUNK_LOGITS", 1)
     monkeypatch.setattr(loss, "LEAST_CHUNK", 3)
     pair = pairs(name)
