@@ -43,6 +43,11 @@ def test_a_run_learns_and_reports_every_step(train_here: Train) -> None:
     for name in ("train/learning_rate", "train/grad_norm", "train/tokens_per_second"):
         assert sorted(curve(events, name)) == list(range(1, 61))
     assert max(curve(events, "memory/peak_bytes").values()) > 10**7
+    held = curve(events, "memory/bytes")
+    assert min(held) == 1
+    assert max(held) == 60
+    total = next(event for event in events if isinstance(event, Started)).data["memory_total_bytes"]
+    assert all(10**7 < taken < total for taken in held.values())
 
 
 def test_the_started_event_says_what_was_chosen_and_why(train_here: Train) -> None:
