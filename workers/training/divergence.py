@@ -18,6 +18,8 @@ TIMES_AS_HIGH = 10.0
 NATS_ABOVE_CHANCE = 5.0
 PATIENCE = 5
 """So many steps in a row must be beyond the limit: one bad batch is no divergence."""
+SHARE_OF_CHANCE = 0.5
+"""With a loss above this share of what guessing gives there is something left to learn."""
 
 
 class Diverged(StudioError):
@@ -35,9 +37,18 @@ class Divergence:
     """Of the first steps; part of a checkpoint, so that a resumed run has the same limit."""
     beyond: int = 0
     """Steps in a row beyond the limit."""
+    dead: int = 0
+    """Steps in a row with much to learn and no gradient at all."""
 
-    def look(self, step: int, loss: float, rows: Sequence[int]) -> None:
-        """Raise Diverged when the loss has been beyond the limit for several steps."""
+    def look(self, step: int, loss: float, gradient_norm: float, rows: Sequence[int]) -> None:
+        """Raise Diverged when for several steps the loss has been beyond the limit, or nothing could be learnt."""
+        self.dead = self.dead + 1 if gradient_norm == 0.0 and loss > SHARE_OF_CHANCE * math.log(self.vocabulary) else 0
+        if self.dead >= PATIENCE:
+            message = (
+                f"Since step {step - PATIENCE + 1} nothing is learnt any more: the gradient is zero and the loss {loss:.1f} nats a token, "
+                f"so a step was far too large (rows {row_names(rows)} at step {step}). Lower the learning rate."
+            )
+            raise Diverged(message, data={"rows": list(rows[:ROWS_NAMED])})
         if len(self.first_losses) < FIRST_STEPS:
             self.first_losses.append(loss)
             return

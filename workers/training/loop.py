@@ -169,7 +169,7 @@ class StepLoop:
             raise
         self.standing.step = number
         self._report(number, result)
-        self._divergence.look(number, result.loss, result.rows)
+        self._divergence.look(number, result.loss, result.gradient_norm, result.rows)
 
     def _abandon(self, generators: RandomState) -> None:
         self.optimiser.zero_grad(set_to_none=True)
@@ -256,7 +256,7 @@ class StepLoop:
         self.samples.take(step, pause=partial(self._still, "answering the sample prompts"))
 
     def _checkpoint_is_due(self) -> bool:
-        if self._divergence.beyond:  # the last good one is to stay the newest
+        if self._divergence.beyond or self._divergence.dead:  # the last good one is to stay the newest
             return False
         step = self.standing.step
         every = self.settings.checkpoint_every_steps

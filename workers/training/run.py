@@ -218,9 +218,9 @@ class Run:
             f"{self._total_steps} steps on {place} in {self._precision.name}. {self._fit.words}"
         )
         data: dict[str, Any] = {
+            "base": self._job.base.name,
             "device": model.device.type,
             "precision": self._precision.name,
-            "base": self._job.base.name,
             "precision_reason": self._precision.reason,
             "optimiser": self._optimiser,
             "trainable_parameters": sum(p.numel() for p in model.trainable()),

@@ -28,7 +28,6 @@ from app.web.dependencies import Act, Look, Posted
 from app.web.forms import Form, messages_of
 
 if TYPE_CHECKING:
-
     from app.db import Run
     from app.db.metrics import Point
     from app.web.visit import Visit
