@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from workers.training.forest import LEAST_SAVED, alike, grow, in_order
+from workers.training.forest import LEAST_SAVED, Segment, alike, grow, in_order
 from workers.training.plan import AttentionPlan
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from workers.training.forest import Forest
     from workers.training.masks import MaskedRow
 
     Numbered = Sequence[tuple[int, MaskedRow]]
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 TOKENS_AT_ONCE = {"cpu": 4_096, "cuda": 16_384}
 """Tokens computed at once where nobody says how many rows: enough to fill the processor, little enough to fit."""
 NEVER = 1 << 62
+EVEN, FROM = 32, 256
+"""Packs of `FROM` tokens or more are filled up to a multiple of `EVEN`: products of a shape not seen before cost a tenth more, and
+oneDNN keeps what it has made for each (measured: docs/engine.md)."""
 
 
 class Layout(StrEnum):
@@ -111,14 +113,21 @@ def _packed(group: Numbered, *, least: int | None = None) -> Batch:
     order = in_order(read)
     common = alike(read, order)
     forest = grow(read, order, common) if least is None else grow(read, order, common, least=least)
-    ids = np.empty(forest.tokens, dtype=np.int64)
-    positions = np.empty(forest.tokens, dtype=np.int64)
+    segments = [*forest.segments, *_filling(forest.tokens)]
+    ids = np.zeros(segments[-1].end, dtype=np.int64)
+    positions = np.zeros(segments[-1].end, dtype=np.int64)
     for segment in forest.segments:
         inside = slice(segment.position, segment.position + segment.end - segment.start)
         ids[segment.start : segment.end] = read[segment.row][inside]
         positions[segment.start : segment.end] = np.arange(inside.start, inside.stop)
     places = [forest.places(index)[row.trained[1:]] for index, (_, row) in enumerate(group)]
-    return _batch(group, ids[None], np.concatenate(places), positions=positions, forest=forest)
+    return _batch(group, ids[None], np.concatenate(places), positions=positions, segments=segments)
+
+
+def _filling(tokens: int) -> list[Segment]:
+    """Return a segment of tokens that belong to no row, whom nobody sees, if the pack is to be filled up."""
+    end = -(-tokens // EVEN) * EVEN
+    return [Segment(tokens, end, 0, row=-1, parent=-1, reach=end)] if FROM <= tokens < end else []
 
 
 def _padded(group: Numbered) -> Batch:
@@ -133,7 +142,7 @@ def _padded(group: Numbered) -> Batch:
 
 def _batch(
     group: Numbered, ids: NDArray[np.int64], places: NDArray[np.int64], *, positions: NDArray[np.int64] | None = None,
-    forest: Forest | None = None,
+    segments: list[Segment] | None = None,
 ) -> Batch:  # fmt: skip
     targets = np.concatenate([row.ids[1:][row.trained[1:]] for _, row in group]).astype(np.int64)
     return Batch(
@@ -144,7 +153,7 @@ def _batch(
         counts=tuple(int(row.trained[1:].sum()) for _, row in group),
         tokens=sum(len(row.ids) - 1 for _, row in group),
         positions=None if positions is None else torch.from_numpy(positions)[None],
-        plan=None if forest is None else AttentionPlan.of(forest.segments),
+        plan=None if segments is None else AttentionPlan.of(segments),
     )
 
 

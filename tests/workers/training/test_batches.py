@@ -62,7 +62,8 @@ def test_what_rows_begin_with_alike_stands_once() -> None:
 def test_packed_rows_share_nothing_and_lose_nothing() -> None:
     rows = branches()
     (batch,) = lay_out(rows, Layout.PACKED, token_budget=10_000)
-    assert batch.computed == batch.tokens
+    assert batch.plan is not None
+    assert batch.plan.segments[-2].end == batch.tokens  # behind it is what the pack is filled up with
     read_back(batch, rows)
 
 
@@ -79,3 +80,15 @@ def test_packs_keep_to_the_budget_and_hold_every_row_once(layout: Layout) -> Non
 
 def test_a_micro_batch_of_so_many_rows_is_kept_to_in_packs() -> None:
     assert [len(batch.rows) for batch in lay_out(branches(), Layout.SHARED_PREFIX, token_budget=10_000, size=4)] == [4, 2]
+
+
+def test_larger_packs_are_filled_up_with_tokens_that_nobody_sees() -> None:
+    rows = list(enumerate([masked(90, 5), masked(120, 7), masked(83, 2)]))
+    (batch,) = lay_out(rows, Layout.PACKED, token_budget=10_000)
+    assert batch.tokens == 90 + 120 + 83 - 3
+    assert batch.computed == 320
+    assert batch.places.max() < batch.tokens
+    assert batch.plan is not None
+    assert [(s.start, s.end, s.reach, s.parent) for s in batch.plan.segments][-1] == (290, 320, 320, -1)
+    assert all(s.reach <= 290 for s in batch.plan.segments[:-1])
+    read_back(batch, rows)
