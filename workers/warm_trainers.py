@@ -22,12 +22,12 @@ from typing import IO, TYPE_CHECKING
 import structlog
 
 from app.config import PROJECT_ROOT
-from workers.child import environment_of_children, offer_to_the_kernel
+from workers.beginning import environment_of_children, offer_to_the_kernel
 from workers.memory import free_bytes
 from workers.warm_order import Order, send
 
 if TYPE_CHECKING:
-    from workers.child import Beginning
+    from workers.beginning import Beginning
 
 log = structlog.get_logger()
 PROGRAM, BECOMES = "workers.warm", "workers.train"
