@@ -66,7 +66,7 @@ class WarmTrainer:
 
     def is_ready(self) -> bool:
         """Return whether it has imported everything."""
-        if not self._is_ready and self.process.stdout and select.select([self.process.stdout], [], [], 0)[0]:
+        if not self._is_ready and self.process.stdout and has_something(self.process.stdout):
             self._is_ready = bool(self.process.stdout.read(1))  # nothing where it has died
             if self._is_ready:
                 log.info("a warm trainer is ready", pid=self.process.pid, seconds=round(time.monotonic() - self._began, 1))
@@ -155,8 +155,9 @@ class WarmTrainers:
             try:
                 with self._lock:
                     self._tend()
-            except OSError as error:
-                log.warning("no trainer can be kept warm", error=str(error))
+            except Exception:
+                # The outer edge of a thread that may not end: Linux would end the runs that took what it started.
+                log.exception("no trainer can be kept warm")
             self._look.wait(LOOK_SECONDS)
             self._look.clear()
 
@@ -175,6 +176,13 @@ class WarmTrainers:
             self._one.is_ready()
         elif self._is_wanted and not is_short and not self._is_closed:
             self._one, self._is_wanted = WarmTrainer(), False
+
+
+def has_something(file: IO[bytes]) -> bool:
+    """Return whether a file can be read at once, or has come to its end; unlike select, of any number."""
+    look = select.poll()
+    look.register(file, select.POLLIN)
+    return bool(look.poll(0))
 
 
 def code_on_disk() -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from workers.curation.importing import FileSpec, ImportSpec, import_file
 from workers.warm_trainers import WarmTrainers
 
 SECRETS = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "HONE_DATABASE_URL", "HTTPS_PROXY")
+FD_SETSIZE = 1024
+"""Beyond this many open files select() refuses."""
 
 
 @pytest.fixture
@@ -191,6 +195,34 @@ def test_where_memory_is_short_none_waits(warm: WarmTrainers, monkeypatch: pytes
     monkeypatch.undo()
     monkeypatch.setattr(workers.warm_trainers, "PROGRAM", "tests.workers.warm_child")
     until(lambda: warm.waiting is not None)
+
+
+def test_whatever_fails_where_one_is_kept_costs_no_run(warm: WarmTrainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        looks.append(None)
+        raise ValueError("filedescriptor out of range in select()")
+
+    looks: list[None] = []
+    child = run(tmp_path, "waits", warm)
+    monkeypatch.setattr(warm, "_tend", fail)
+    with capture_logs() as said:
+        until(lambda: len(looks) > 1)
+    assert said[0]["event"] == "no trainer can be kept warm"
+    assert (child.was_warm, is_running(child.process.pid)) == (True, True)
+    child.kill()
+
+
+def test_it_is_heard_by_a_worker_with_a_thousand_open_files(light: None) -> None:
+    with ExitStack() as files:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * FD_SETSIZE), hard))
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while files.enter_context(Path(os.devnull).open()).fileno() < FD_SETSIZE:
+            pass
+        warm = WarmTrainers()
+        warm.start()
+        until(warm.is_ready)
+        warm.close()
 
 
 def test_one_that_cannot_live_is_not_started_again_and_again(warm: WarmTrainers) -> None:
