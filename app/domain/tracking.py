@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -38,6 +39,12 @@ ADDRESSES = {
     Tracker.MLFLOW: ("MLFLOW_TRACKING_URI", ""),
 }  # fmt: skip
 """The variable that says where each is, and where it is without that."""
+UNREADABLE = "an address that cannot be read"
+"""What is said in place of its host: no part of it may be repeated, since any may be a password."""
+LOCAL_MODES = {"offline", "disabled", "dryrun"}
+"""Under these words of WANDB_MODE Weights & Biases contacts nobody; under any other, and under none, it does."""
+DATABRICKS = re.compile(r"databricks(-uc)?(:|$)")
+"""MLflow addresses that are a word: the host stands in another variable, or in a file of the library."""
 PROJECT = "hone"
 """What runs are filed under where the tracker's own variables name nothing else."""
 TOLD = (
@@ -75,16 +82,26 @@ def variables_of(trackers: Iterable[Tracker], environment: Mapping[str, str]) ->
 
 
 def hosts_of(trackers: Iterable[Tracker], environment: Mapping[str, str]) -> dict[Tracker, str]:
-    """Return the hosts that trackers are contacted at; empty for one that only writes files here."""
+    """Return the hosts that trackers are contacted at, or UNREADABLE; empty for one that only writes files here."""
     found = {}
     for one in trackers:
         variable, otherwise = ADDRESSES[one]
         address = environment.get(variable) or otherwise
-        is_local = one is Tracker.WANDB and environment.get("WANDB_MODE", "online") != "online"
         if one is Tracker.TRACKIO and environment.get("TRACKIO_SPACE_ID"):
             address = SPACES
-        found[one] = "" if is_local else urlsplit(address).hostname or ""
+        found[one] = _host_in(address)
+        if one is Tracker.WANDB and environment.get("WANDB_MODE") in LOCAL_MODES:
+            found[one] = ""
+        elif one is Tracker.MLFLOW and DATABRICKS.match(address):
+            found[one] = _host_in(environment.get("DATABRICKS_HOST") or "") or "databricks"
     return found
+
+
+def _host_in(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return UNREADABLE
 
 
 def configuration_of(started: Started) -> dict[str, Any]:

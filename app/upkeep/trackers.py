@@ -6,7 +6,7 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from app.domain.tracking import ADDRESSES, Tracker, hosts_of
+from app.domain.tracking import ADDRESSES, UNREADABLE, Tracker, hosts_of
 from app.upkeep.checks import ok, warn
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def trackers(settings: Settings) -> Iterable[Check]:
             yield warn("trackers", f"The library of {tracker.words} is not installed here.", advice)
         elif tracker in NEEDED and not os.environ.get(variable):
             yield warn("trackers", f"Nothing says where {tracker.words} is, so it gets no numbers.", f"Set {variable}.")
+        elif host == UNREADABLE:
+            yield warn("trackers", f"The address of {tracker.words} cannot be read.", f"Look at {variable}.")
         else:
             yield ok("trackers", f"Runs' numbers also go to {tracker.words}, {f'at {host}' if host else 'in files of this machine'}.")
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.domain.events import Started
 from app.domain.specs import TrainingSettings
-from app.domain.tracking import Tracker, configuration_of, hosts_of, trackers_named
+from app.domain.tracking import UNREADABLE, Tracker, configuration_of, hosts_of, trackers_named
 
 
 def test_trackers_are_named_in_any_case_and_once() -> None:
@@ -34,6 +34,12 @@ def test_a_tracker_is_told_settings_and_figures_and_no_folder_or_text() -> None:
     ("environment", "hosts"),
     [
         ({}, ["", "api.wandb.ai", ""]),
+        ({"WANDB_MODE": "", "MLFLOW_TRACKING_URI": "databricks"}, ["", "api.wandb.ai", "databricks"]),
+        (
+            {"WANDB_MODE": "shared", "MLFLOW_TRACKING_URI": "databricks://prod", "DATABRICKS_HOST": "https://acme.databricks.com"},
+            ["", "api.wandb.ai", "acme.databricks.com"],
+        ),
+        ({"WANDB_BASE_URL": "http://ann:pw@[::1", "MLFLOW_TRACKING_URI": "http://ann:pw@[::1"}, ["", UNREADABLE, UNREADABLE]),
         ({"WANDB_MODE": "offline", "MLFLOW_TRACKING_URI": "sqlite:///runs.db"}, ["", "", ""]),
         (
             {

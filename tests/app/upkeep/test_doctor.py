@@ -240,3 +240,9 @@ def test_trackers_are_told_with_where_they_are_and_what_is_missing(settings: Set
         (Verdict.WARN, "Nothing says where MLflow is, so it gets no numbers.", "Set MLFLOW_TRACKING_URI."),
         (Verdict.WARN, "The library of trackio is not installed here.", "Where training happens here: pip install no-such-package."),
     ]
+    monkeypatch.setenv("WANDB_BASE_URL", "https://ann:secret@[::1")
+    [unreadable] = trackers.trackers(settings.model_copy(update={"trackers": "wandb"}))
+    assert (unreadable.what, unreadable.advice) == (
+        "The address of Weights & Biases cannot be read.",
+        "Look at WANDB_BASE_URL.",
+    )
