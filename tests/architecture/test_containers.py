@@ -22,9 +22,9 @@ from workers.inference import __main__ as inference
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {f"HONE_{field.upper()}" for field in Settings.model_fields}
 OF_WORKERS = {"HONE_TRAINER_THREADS", "HONE_INFERENCE_THREADS"}
-FOREIGN = {"HF_HOME", "HF_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB"} | {
-    "WANDB_API_KEY", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "TRACKIO_SERVER_URL", "TRACKIO_WRITE_TOKEN",
-}  # fmt: skip
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+OF_TRACKERS = set(re.findall(r"^# ((?:WANDB|MLFLOW|DATABRICKS|TRACKIO)_\w+)=", EXAMPLE, re.MULTILINE))
+FOREIGN = {"HF_HOME", "HF_TOKEN", "POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB"} | OF_TRACKERS
 SETTLED = {"HONE_STORAGE_URL", "HONE_CACHE_BYTES", "HONE_WORKERS", "HONE_PORT"}
 """What the set-up decides by itself: files lie on the volume and need no cache, workers are services, the port is published."""
 COMPOSED = {"migrate", "web", "worker-cpu", "worker-gpu", "worker-gpu-less", "inference"}
@@ -153,9 +153,17 @@ def test_every_variable_is_one_that_something_reads(composed: dict[str, Any]) ->
     given = {name for service in composed["services"].values() for name in service.get("environment", {})}
     assert given <= NAMES | OF_WORKERS | FOREIGN
     assert given >= NAMES - SETTLED
-    example = (ROOT / ".env.example").read_text(encoding="utf-8")
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    assert {name for name in re.findall(r"\$\{([A-Z_]+)", text) if f"{name}=" not in example} <= OF_WORKERS
+    assert {name for name in re.findall(r"\$\{([A-Z_]+)", text) if f"{name}=" not in EXAMPLE} <= OF_WORKERS
+
+
+def test_what_says_where_a_tracker_is_reaches_what_trains(composed: dict[str, Any]) -> None:
+    told = set(re.findall(r"`((?:WANDB|MLFLOW|TRACKIO)_[A-Z_]+)", (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")))
+    named = {name for name in told if not name.endswith("_")} - {"TRACKIO_DIR"}  # a folder of the container, which goes with it
+    assert {"WANDB_MODE", "WANDB_BASE_URL"} <= named <= OF_TRACKERS
+    for service in ("worker-gpu", "worker-gpu-less"):
+        given = composed["services"][service]["environment"]
+        assert {name: given.get(name) for name in OF_TRACKERS} == {name: f"${{{name}:-}}" for name in OF_TRACKERS}
 
 
 def test_no_secret_is_written_down_and_nothing_is_open_to_others(composed: dict[str, Any]) -> None:
