@@ -5,8 +5,10 @@ It only wakes the slots, which look every second besides: a home on a disk that 
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 RINGS_AT_ONCE = 4096
+OLD_SECONDS = 24 * 3600.0
+"""A younger pipe without a listener may be one that another machine listens to, or whose worker is just starting."""
 
 
 class HomeBell:
@@ -39,8 +43,13 @@ class HomeBell:
             return
         threading.Thread(target=self._listen, args=(file,), name="bell", daemon=True).start()
 
+    def stop(self) -> None:
+        """Take the pipe away; the next ring is for those who stay."""
+        with suppress(OSError):
+            self._pipe.unlink()
+
     def _open(self) -> int:
-        # Under another name until somebody listens: without a listener it would be cleared away.
+        # Under another name until somebody listens: a ring in between would be lost.
         new = self._pipe.with_name(f".{self._pipe.name}")
         os.mkfifo(new, 0o600)
         # For writing, too: so it never ends, whoever comes and goes.
@@ -54,10 +63,11 @@ class HomeBell:
 
 
 def _clear(bells: Path) -> None:
-    """Remove the pipes of workers that have ended."""
-    for pipe in bells.glob("[!.]*"):
+    """Remove the pipes of workers that were killed, and those that were just being made then."""
+    for pipe in bells.iterdir():
         try:
             os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
-        except OSError:
+        except OSError as error:
             with suppress(OSError):
-                pipe.unlink()
+                if error.errno == errno.ENXIO and pipe.stat().st_mtime < time.time() - OLD_SECONDS:
+                    pipe.unlink()

@@ -47,23 +47,28 @@ def main() -> None:
         worker.warm = WarmTrainers()
         worker.warm.start()
     threads = poll(worker)
-    _listen(worker, wanted)
+    bell = _listen(worker, wanted)
     _say_ready(worker, as_json=wanted.json)
     for thread in threads:
         thread.join()
     if worker.warm:
         worker.warm.close()
+    if bell:
+        bell.stop()
     worker.leave()
 
 
-def _listen(worker: Worker, wanted: argparse.Namespace) -> None:
-    """Hear of work as soon as it is there: by Redis, where there is one, else by a pipe in the home."""
+def _listen(worker: Worker, wanted: argparse.Namespace) -> HomeBell | None:
+    """Hear of work as soon as it is there: by Redis, where there is one, else by a pipe in the home, which is returned."""
     if not worker.settings.redis_url:
-        HomeBell(worker).start()
-    elif wanted.alone or wanted.sibling:
+        bell = HomeBell(worker)
+        bell.start()
+        return bell
+    if wanted.alone or wanted.sibling:
         from workers.bell import Listener
 
         Listener(worker).start()
+    return None
 
 
 def _arguments() -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 from app.gateways.queue import HomeQueue, make_queue
 from tests.workers.scenes import worker
 from workers import supervisor
-from workers.home_bell import HomeBell
+from workers.home_bell import OLD_SECONDS, HomeBell
 from workers.worker import Worker
 
 __all__ = ["worker"]
@@ -64,11 +65,33 @@ def test_a_rung_worker_looks_at_once(worker: Worker, bells: Path, monkeypatch: p
 
 def test_pipes_of_workers_that_are_gone_harm_nobody_and_are_cleared_away(worker: Worker, bells: Path) -> None:
     bells.mkdir()
-    os.mkfifo(bells / "gpu.gone")
-    os.mkfifo(bells / ".gpu.just-being-made")
+    for name in ("gpu.killed", ".gpu.killed-as-it-was-made", "gpu.of-another-machine"):
+        os.mkfifo(bells / name)
+        os.utime(bells / name, times=(0, time.time() - 2 * OLD_SECONDS))
+    os.utime(bells / "gpu.of-another-machine")
     HomeQueue(bells).ring("gpu")
     HomeBell(worker).start()
-    assert sorted(pipe.name for pipe in bells.iterdir()) == [".gpu.just-being-made", f"gpu.{worker.id}"]
+    assert {pipe.name for pipe in bells.iterdir()} == {f"gpu.{worker.id}", "gpu.of-another-machine"}
+
+
+def test_a_worker_that_only_cannot_look_just_now_clears_nobody_away(worker: Worker, bells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bells.mkdir()
+    os.mkfifo(bells / "gpu.old")
+    os.utime(bells / "gpu.old", times=(0, 0))
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("os.open", fail)
+    HomeBell(worker).start()
+    assert (bells / "gpu.old").exists()
+
+
+def test_a_worker_that_leaves_takes_its_pipe_along(worker: Worker, bells: Path) -> None:
+    bell = HomeBell(worker)
+    bell.start()
+    bell.stop()
+    assert list(bells.iterdir()) == []
 
 
 def test_a_home_that_takes_no_pipes_costs_a_second_and_no_worker(worker: Worker, bells: Path) -> None:
