@@ -129,11 +129,11 @@ def _train(arguments: argparse.Namespace, spec: TrainingSpec, reporter: Reporter
     beside = arguments.spec.resolve().parent
     from workers.training.rows import load_rows
 
+    if arguments.base_dir is not None or not is_hub_id(spec.base_model):
+        stay_offline()
     # Before the base, which may take hours to fetch: the rows may lie in a cache that keeps them only for a while.
     reporter.doing("reading the rows")
     rows = load_rows(beside / spec.dataset, beside / spec.eval_dataset if spec.eval_dataset else None)
-    if arguments.base_dir is not None or not is_hub_id(spec.base_model):
-        stay_offline()
     base = find_base_model(spec.base_model, beside=beside, base_dir=arguments.base_dir, doing=reporter.doing)
     stay_offline()
     reporter.doing("loading the libraries")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
+HUB_KEYS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+"""The variables whose value opens the Hub."""
 CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_generate"})
 
 

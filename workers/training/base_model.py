@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.domain.base_models import MAX_JSON_BYTES, check_model_folder, is_hub_id, unknown_model
+from app.domain.base_models import HUB_KEYS, MAX_JSON_BYTES, check_model_folder, is_hub_id, unknown_model
 from app.domain.errors import Invalid, Unavailable
 from app.domain.specs import STARTER
 from workers.training.room import no_room, ran_out
@@ -64,7 +64,9 @@ def check_folder(folder: Path) -> dict[str, Any]:
 
 
 def stay_offline() -> None:
-    """Keep every library from the Hub from here on: all that is needed lies in a checked folder."""
+    """Keep every library from the Hub from here on, and forget its keys: all that is needed lies in a checked folder."""
+    for name in HUB_KEYS:
+        os.environ.pop(name, None)
     os.environ["HF_HUB_OFFLINE"] = "1"
     from huggingface_hub import constants
 

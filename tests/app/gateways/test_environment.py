@@ -34,6 +34,7 @@ def test_a_trainer_gets_the_keys_of_the_trackers_that_are_named_and_the_way_out(
 def test_the_hubs_token_goes_only_to_where_trackio_writes_to_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKIO_SPACE_ID", "ann/curves")
     assert "HF_TOKEN" in given(Tracker.TRACKIO)
+    assert "HF_TOKEN" in given(Tracker.WANDB, Tracker.TRACKIO)
     assert "HF_TOKEN" not in given(Tracker.WANDB)
 
 

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from app.domain.base_models import HUB_KEYS
 from app.domain.events import Notice, parse_event
 from app.domain.ids import new_id
 from app.domain.tracking import Tracker, Tracking, variables_of
@@ -37,6 +38,8 @@ class TrackerProgram:
         self._command = [sys.executable, "-m", PROGRAM, tracker, tracking.model_dump_json(), str(out.resolve())]
         # As it is now: later the trainer goes offline, and forgets the keys.
         others = {name for other in Tracker if other != tracker for name in variables_of([other], os.environ)}
+        if tracker is not Tracker.TRACKIO:  # the only one that may lie on the Hub
+            others.update(HUB_KEYS)
         self._environment = {name: value for name, value in os.environ.items() if name not in others} | {"PYTHONPATH": str(PROJECT_ROOT)}
         self._words, self._tell = tracker.words, tell
         self._process: subprocess.Popen[bytes] | None = None

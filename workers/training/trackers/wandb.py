@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from app.domain.tracking import ADDRESSES, PROJECT, Tracker
+from app.domain.tracking import ADDRESSES, LOCAL_MODES, PROJECT, Tracker
 from workers.training.trackers.reach import reach
 from workers.training.trackers.words import Unusable
 
@@ -32,7 +32,7 @@ class WandbClient:
 
     def open(self, configuration: Mapping[str, Any]) -> None:
         """Begin the run, or go on with the one of an earlier attempt: its id is the run's own."""
-        if os.environ.get("WANDB_MODE", "online") == "online":
+        if os.environ.get("WANDB_MODE") not in LOCAL_MODES:
             variable, cloud = ADDRESSES[Tracker.WANDB]
             reach(os.environ.get(variable) or cloud)
         # By itself it would send the machine's name, its user, the installed packages, the repository, what is printed and how busy it is.

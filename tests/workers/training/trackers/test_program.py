@@ -11,13 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from app.domain.events import Event, Finished, Metric, Started
 from app.domain.tracking import Tracker, Tracking
 from tests.workers.training.trackers.stand_in import serving
+from workers.training.base_model import stay_offline
 from workers.training.trackers import feed
 from workers.training.trackers.__main__ import make_client
 from workers.training.trackers.feed import Trackers
+from workers.training.trackers.program import TrackerProgram
 from workers.training.trackers.words import Unusable
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -193,3 +196,20 @@ def test_the_trainer_keeps_no_key_of_a_tracker(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     Trackers(tmp_path, Tracking(), lambda _: None).close()
     assert "WANDB_API_KEY" not in os.environ
+
+
+def test_of_several_trackers_only_the_one_that_may_lie_on_the_hub_gets_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "WANDB_API_KEY", "TRACKIO_SPACE_ID"):
+        monkeypatch.setenv(name, KEY)
+    given = {one: TrackerProgram(one, Tracking(), tmp_path, print)._environment for one in (Tracker.WANDB, Tracker.TRACKIO)}
+    assert [set(each) & {"HF_TOKEN", "WANDB_API_KEY", "TRACKIO_SPACE_ID"} for each in given.values()] == [
+        {"WANDB_API_KEY"}, {"HF_TOKEN", "TRACKIO_SPACE_ID"},
+    ]  # fmt: skip
+
+
+def test_the_trainer_keeps_no_key_of_the_hub_once_it_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", constants.HF_HUB_OFFLINE)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, KEY)
+    stay_offline()
+    assert (os.environ.get("HF_TOKEN"), os.environ.get("HUGGING_FACE_HUB_TOKEN"), os.environ["HF_HUB_OFFLINE"]) == (None, None, "1")
