@@ -74,8 +74,8 @@ def lay_out(rows: Numbered, layout: Layout, *, token_budget: int, size: int | No
     trained = [(number, row) for number, row in rows if row.trained[1:].any()]
     if layout is Layout.PADDED:
         return [_padded(group) for group in _by_length(trained, token_budget, size)]
-    least = {} if layout is Layout.SHARED_PREFIX else {"least": NEVER}
-    return [_packed(group, **least) for group in _in_packs(trained, layout, token_budget, size)]
+    least = LEAST_SAVED if layout is Layout.SHARED_PREFIX else NEVER
+    return [batch for group in _in_packs(trained, layout, token_budget, size) for batch in _fitting(group, least, token_budget)]
 
 
 def _by_length(rows: Numbered, token_budget: int, size: int | None) -> list[Numbered]:
@@ -108,11 +108,21 @@ def _in_packs(rows: Numbered, layout: Layout, token_budget: int, size: int | Non
         yield group
 
 
-def _packed(group: Numbered, *, least: int | None = None) -> Batch:
+def _fitting(group: Numbered, least: int, token_budget: int) -> Iterator[Batch]:
+    """Yield a group as a pack, or in halves: what only some of its rows share may save too little to be shared."""
+    batch = _packed(group, least)
+    if len(group) == 1 or batch.computed <= max(token_budget, EVEN):
+        yield batch
+        return
+    for half in (group[: len(group) // 2], group[len(group) // 2 :]):
+        yield from _fitting(half, least, token_budget)
+
+
+def _packed(group: Numbered, least: int) -> Batch:
     read = [_read(row) for _, row in group]
     order = in_order(read)
     common = alike(read, order)
-    forest = grow(read, order, common) if least is None else grow(read, order, common, least=least)
+    forest = grow(read, order, common, least=least)
     segments = [*forest.segments, *_filling(forest.tokens)]
     ids = np.zeros(segments[-1].end, dtype=np.int64)
     positions = np.zeros(segments[-1].end, dtype=np.int64)

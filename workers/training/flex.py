@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from workers.training.plan import AttentionPlan, Options
 
 
+VARIANTS = 64
+"""In how many ways the attention may be compiled."""
+
+
 def attend_in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan, options: Options) -> torch.Tensor:
     """Return what each token takes from those it sees: query T, H, D; key and value T, K, D; result T, H, D."""
     mask = _mask(plan, options.window, query.device)
@@ -52,10 +56,13 @@ def _make_mask(plan: AttentionPlan, window: int | None, device: torch.device) ->
         return seen if window is None else seen & (positions[query] - positions[key] < window)
 
     tokens = len(positions)
-    return create_block_mask(sees, None, None, tokens, tokens, device=device)
+    # Compiled, it never holds one number for each pair of tokens.
+    return create_block_mask(sees, None, None, tokens, tokens, device=device, _compile=device.type == "cuda")
 
 
 @lru_cache(maxsize=1)
 def _compiled() -> Callable[..., Any]:
+    # With and without gradients, windows and several blocks it is compiled a number of times; beyond the limit it would run uncompiled.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, VARIANTS)  # noqa: SLF001 - there is no other way
     compiled: Callable[..., Any] = torch.compile(flex_attention, dynamic=True)
     return compiled

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from workers.training.batches import Layout, lay_out
-from workers.training.fast.attach import NotPackable, agree, let_read_packs, make_faster
+from workers.training.fast.attach import FAULTS, NotPackable, agree, let_read_packs, make_faster
 from workers.training.forest import LEAST_SAVED
 from workers.training.masks import MaskedRow
+from workers.training.memory import as_out_of_memory
 
 if TYPE_CHECKING:
     from workers.training.batches import Batch
@@ -34,11 +35,16 @@ def choose_layout(loss: TrainedTokenLoss) -> Chosen:
     (row,) = lay_out([(0, _row(0, 0, BRANCHES[1]))], Layout.PACKED, token_budget=0)
     try:
         let_read_packs(loss, row)
+        make_faster(loss, row)
+        is_exact = _is_exact(loss)
     except NotPackable as why:
         make_faster(loss, row)
         return Chosen(Layout.PADDED, f"this model reads rows only one by one, padded to a common length: {why}")
-    make_faster(loss, row)
-    if not _is_exact(loss):
+    except FAULTS as error:
+        if as_out_of_memory(error):
+            raise
+        is_exact = False
+    if not is_exact:
         return Chosen(Layout.PADDED, "rows side by side change what this model computes, so each is padded to a common length")
     return Chosen(Layout.SHARED_PREFIX, "what rows of a step begin with alike is computed once, and nothing is padded")
 

@@ -92,3 +92,13 @@ def test_larger_packs_are_filled_up_with_tokens_that_nobody_sees() -> None:
     assert [(s.start, s.end, s.reach, s.parent) for s in batch.plan.segments][-1] == (290, 320, 320, -1)
     assert all(s.reach <= 290 for s in batch.plan.segments[:-1])
     read_back(batch, rows)
+
+
+def test_what_saves_too_little_to_be_shared_counts_in_full() -> None:
+    prompt = np.arange(100)
+    tails = [np.concatenate([np.full(40, 200 + n // 2), np.full(60, 300 + n)]) for n in range(12)]  # pairs go on alike, but not far
+    ids = [np.concatenate([prompt, tail]).astype(np.int32) for tail in tails]
+    rows = [(n, MaskedRow(row, np.arange(len(row)) > 190)) for n, row in enumerate(ids)]
+    batches = lay_out(rows, Layout.SHARED_PREFIX, token_budget=512)
+    assert all(batch.computed <= 512 for batch in batches)
+    assert sorted(row for batch in batches for row in batch.rows) == list(range(12))

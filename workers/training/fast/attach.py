@@ -12,6 +12,7 @@ from transformers import AttentionInterface
 
 from workers.training.attention import attend
 from workers.training.fast import modules
+from workers.training.memory import as_out_of_memory
 from workers.training.plan import Options
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 3e-3}
 """By how much two ways to compute the same may differ, measured by the norm of what they give."""
 MAKERS: tuple[Callable[[Any], Forward | None], ...] = (modules.mlp, modules.norm, modules.linear)
 KINDS = {"full_attention", "sliding_attention"}
+FAULTS = (RuntimeError, TypeError, ValueError, AttributeError)
+"""What code raises that was made for another architecture."""
 
 
 class NotPackable(Exception):
@@ -91,7 +94,12 @@ def _try(module: torch.nn.Module, forward: Forward | None, call: Call) -> bool:
     """Put a forward pass into its place if it gives the same, and say so."""
     if forward is None:
         return False
-    found = forward(*call.arguments, **call.named)
+    try:
+        found = forward(*call.arguments, **call.named)
+    except FAULTS as error:  # made for modules that look the same and are not
+        if as_out_of_memory(error):
+            raise
+        return False
     if not agree(found[0] if isinstance(found, tuple) else found, call.result):
         return False
     _replace(module, forward)

@@ -62,7 +62,7 @@ def project(states: torch.Tensor, layers: Sequence[Layer]) -> tuple[torch.Tensor
     apply: Any = _Project.apply
     flat = states.reshape(-1, states.shape[-1])
     made = apply(flat, tuple(layers), *(weight for layer in layers for weight in (layer.a, layer.b)))
-    return tuple(one.view(*states.shape[:-1], -1) for one in made)
+    return tuple(one.view(*states.shape[:-1], one.shape[-1]) for one in made)
 
 
 class _Project(torch.autograd.Function):

@@ -34,7 +34,10 @@ def norm(module: Any) -> Forward | None:
     if not type(module).__name__.endswith("RMSNorm") or weight is None or weight.requires_grad or not isinstance(epsilon, float):
         return None
     probe = torch.ones(1, len(weight), dtype=weight.dtype, device=weight.device)
-    whole = weight if torch.allclose(module(probe), probe * weight, rtol=0.02, atol=0.02) else weight + 1
+    if torch.allclose(module(probe), probe * weight, rtol=0.02, atol=0.02):
+        return lambda states: normalise(states, weight, epsilon)
+    # Gemma adds the one, and multiplies, in float32: in bf16 the sum would be rounded for every token alike.
+    whole = weight.float() + 1
     return lambda states: normalise(states, whole, epsilon)
 
 
@@ -58,6 +61,8 @@ def attention(module: Any, options: Options, cos: torch.Tensor) -> Forward | Non
     width: int | None = getattr(module, "head_dim", None)
     if query is None or key is None or value is None or output is None or width is None or cos.shape[-1] != width:
         return None
+    if not _turns_alone(module):
+        return None
     even = [getattr(module, name, None) or _as_it_is for name in ("q_norm", "k_norm")]
     own = module.forward
 
@@ -71,6 +76,13 @@ def attention(module: Any, options: Options, cos: torch.Tensor) -> Forward | Non
         return project(taken.flatten(1)[None], [output])[0], None
 
     return forward
+
+
+def _turns_alone(module: Any) -> bool:
+    """Say whether nothing but turning happens to queries and keys: what short rows do not show would not be seen in a trial."""
+    config = module.config
+    scaled = "llama_4_scaling_beta" in (getattr(config, "rope_parameters", None) or {})
+    return not scaled and getattr(config, "clip_qkv", None) is None and bool(getattr(module, "use_rope", True))
 
 
 def _layer(module: torch.nn.Module, name: str) -> Layer | None:

@@ -38,7 +38,7 @@ class _Rotate(torch.autograd.Function):
 
 
 def normalise(states: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Return states (…, H) divided by their root mean square and multiplied by frozen weights (Zhang and Sennrich, arXiv 1910.07467)."""
+    """Return states (…, H) divided by their root mean square and times frozen weights (H; Zhang and Sennrich, arXiv 1910.07467)."""
     apply: Any = _Normalise.apply
     even: torch.Tensor = apply(states, weight, epsilon)
     return even
@@ -50,7 +50,8 @@ class _Normalise(torch.autograd.Function):
         length = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=torch.float32)
         factor = length.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()
         ctx.save_for_backward(states, weight, factor)
-        even: torch.Tensor = (states * factor).to(states.dtype) * weight
+        # Weights in the states' type are multiplied in it, wider ones before the product is rounded: as the architectures have it.
+        even: torch.Tensor = ((states * factor).to(weight.dtype) * weight).to(states.dtype)
         return even
 
     @staticmethod

@@ -1,0 +1,71 @@
+"""Which layout a model gets: packs where it was seen to read them, else padded rows; no architecture ends a run here."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    LlamaConfig,
+    Ministral3Config,
+    NemotronConfig,
+    Olmo2Config,
+    PreTrainedConfig,
+    StableLmConfig,
+)
+
+from tests.workers.training.test_batches import branches
+from workers.training.batches import Layout, lay_out
+from workers.training.layouts import choose_layout
+from workers.training.loss import TrainedTokenLoss
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 320,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "pad_token_id": 0,
+}
+SCALED: dict[str, Any] = {
+    "rope_type": "default",
+    "rope_theta": 10_000.0,
+    "llama_4_scaling_beta": 0.5,
+    "original_max_position_embeddings": 64,
+}
+
+
+def adapted(config: PreTrainedConfig) -> TrainedTokenLoss:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with warnings.catch_warnings(action="ignore"):
+        get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")).eval()
+    return TrainedTokenLoss(model)
+
+
+@pytest.mark.parametrize(
+    ("config", "layout"),
+    [
+        (LlamaConfig(**SMALL), Layout.SHARED_PREFIX),
+        (Olmo2Config(**SMALL), Layout.SHARED_PREFIX),  # its norms of queries span all heads
+        (Ministral3Config(**SMALL, head_dim=16, num_key_value_heads=2, rope_parameters=SCALED), Layout.SHARED_PREFIX),
+        (StableLmConfig(**SMALL, num_key_value_heads=4), Layout.PADDED),
+        (NemotronConfig(**SMALL, num_key_value_heads=2), Layout.PADDED),
+        (BloomConfig(vocab_size=320, hidden_size=64, n_layer=2, n_head=4), Layout.PADDED),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, PreTrainedConfig) else str(value),
+)
+def test_a_layout_is_chosen_that_gives_the_loss_of_each_row_alone(config: PreTrainedConfig, layout: Layout) -> None:
+    loss = adapted(config)
+    rows = branches()
+    alone = sum(float(loss.summed(batch).detach()) for row in rows for batch in lay_out([row], Layout.PADDED, token_budget=0))
+    chosen = choose_layout(loss)
+    assert chosen.layout is layout
+    assert chosen.reason
+    together = sum(float(loss.summed(batch).detach()) for batch in lay_out(rows, chosen.layout, token_budget=10_000))
+    assert together == pytest.approx(alone, rel=1e-5)
