@@ -103,8 +103,11 @@ def _any_generation(model: PreTrainedModel) -> Iterator[None]:
 
 def _gather_in(master: torch.nn.Parameter) -> Callable[[torch.Tensor], None]:
     def gather(weight: torch.Tensor) -> None:
-        if weight.grad is not None:
+        if weight.grad is None:
+            return
+        try:
             master.grad = weight.grad.float() if master.grad is None else master.grad.add_(weight.grad)
+        finally:  # where memory runs out here the step is taken again, and what it abandons are the masters' gradients alone
             weight.grad = None
 
     return gather

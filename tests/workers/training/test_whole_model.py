@@ -130,6 +130,26 @@ def test_gradients_of_several_packs_add_up_in_float32() -> None:
     assert all(weight.grad is None for weight in model.parameters())
 
 
+def test_a_gradient_that_found_no_room_is_not_counted_when_the_step_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    model = LlamaForCausalLM(config).bfloat16()
+    masters = open_up(model)
+    assert masters is not None
+
+    def no_room(_tensor: torch.Tensor) -> torch.Tensor:
+        message = "CUDA out of memory. Tried to allocate 2.00 GiB."
+        raise torch.OutOfMemoryError(message)
+
+    with monkeypatch.context() as short:
+        short.setattr(torch.Tensor, "float", no_room)
+        with pytest.raises(torch.OutOfMemoryError):
+            model.model.norm.weight.sum().backward()
+    model.model.norm.weight.sum().backward()
+    norm = masters.weights[[name for name, _ in model.named_parameters()].index("model.norm.weight")]
+    assert norm.grad is not None
+    assert torch.equal(norm.grad, torch.ones(16))
+
+
 SMALL: dict[str, Any] = {
     "vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
     "max_position_embeddings": 128, "pad_token_id": None, "bos_token_id": None, "eos_token_id": 1,
