@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from app.domain.tensorboard import Ending
 
 ENDINGS: dict[str, Ending] = {RunStatus.SUCCEEDED: "succeeded", RunStatus.STOPPED: "succeeded", RunStatus.FAILED: "failed"}
+MAX_POINTS = 10_000
+"""So much of a curve is packed: a million steps would keep the web's process busy for half a minute, and no screen shows more."""
 MEDIA_TYPE = "application/zip"
 
 
@@ -44,7 +46,7 @@ class Curves(NamedTuple):
 
 
 def for_tensorboard(session: Session, run: Run) -> Curves:
-    """Return a zip with one folder, named like the run; NotFound while there are no numbers."""
+    """Return a zip with one folder, named like the run, of at most MAX_POINTS a metric; NotFound while there are no numbers."""
     names = metrics.names(session, run.id)
     if not names:
         raise NotFound("This run has no numbers yet.", code="no_numbers")
@@ -52,7 +54,7 @@ def for_tensorboard(session: Session, run: Run) -> Curves:
     began = (run.started_at or run.created_at).timestamp()
     told = Started(message="", data=run.facts | {"settings": run.spec.get("settings"), "dataset": run.version.dataset.name})
     ending = ENDINGS.get(run.status)
-    curves = metrics.read_each(session, run.id, names)
+    curves = metrics.read_each(session, run.id, names, MAX_POINTS)
     pause(session)  # packing takes a while
     records = [tensorboard.head(began), tensorboard.settings(began, configuration_of(told)), *_scalars(began, curves)]
     if ending:

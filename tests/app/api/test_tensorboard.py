@@ -6,6 +6,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
@@ -13,6 +14,7 @@ from tensorboard.plugins.hparams import metadata
 from app.db import metrics
 from app.db.metrics import Point
 from app.db.session import unit_of_work
+from app.services import curves
 from app.services.accounts import Identity
 from app.services.studio import Studio
 from tests.app.api.test_rest import client, owner, studio
@@ -43,6 +45,22 @@ def test_all_numbers_so_far_are_a_folder_that_tensorboard_draws(
     assert [event.step for event in found.Scalars("train/loss")] == [point.step for point in LOSSES]
     begun = metadata.parse_session_start_info_plugin_data(found.PluginTagToContent("hparams")[metadata.SESSION_START_INFO_TAG])
     assert sorted(begun.hparams) == ["base", "dataset", "rank"]
+
+
+def test_of_a_long_curve_so_much_is_packed_as_shows_its_form(
+    client: TestClient, studio: Studio, owner: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves, "MAX_POINTS", 100)
+    run = add_run(studio.engine, owner, add_dataset(studio.engine, owner), name="long")
+    peak = Point(700, "train/loss", 2.0)
+    with unit_of_work(studio.engine) as session:
+        metrics.append(session, run, 1, [peak if point.step == peak.step else point for point in LOSSES])
+    with zipfile.ZipFile(io.BytesIO(client.get(f"/api/v1/runs/{run}/tensorboard.zip").content)) as archive:
+        archive.extractall(tmp_path)
+    found = EventAccumulator(str(tmp_path / "long"), size_guidance={"scalars": 0})
+    steps = [event.step for event in found.Reload().Scalars("train/loss")]
+    assert len(steps) <= 100
+    assert {1, peak.step, 1499} <= set(steps)
 
 
 def test_a_run_without_numbers_has_nothing_for_tensorboard(client: TestClient, studio: Studio, owner: Identity) -> None:
