@@ -6,7 +6,7 @@ import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from app.domain.errors import Invalid
 from app.domain.labels import Notes, Tags
@@ -40,7 +40,12 @@ PRESETS: dict[Preset, dict[str, Any]] = {
 """Chosen by measurement on the bundled base: docs/presets.md has what was tried."""
 
 
-SamplePrompt = Annotated[Text, Field(min_length=1, max_length=4000)]
+def on_one_line(prompt: str) -> str:
+    """Return a prompt with spaces for its line breaks: the form and a clone hold one a line."""
+    return " ".join(filter(None, map(str.strip, prompt.splitlines())))
+
+
+SamplePrompt = Annotated[Text, AfterValidator(on_one_line), Field(min_length=1, max_length=4000)]
 
 
 class TrainingSettings(BaseModel):

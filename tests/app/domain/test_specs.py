@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from app.domain.differences import words_for
 from app.domain.errors import Invalid
 from app.domain.specs import NEWER, Preset, RunRequest, TrainingSettings, parse_settings, settings_for
 
@@ -105,5 +106,10 @@ def test_epochs_times_rows_are_bounded_too() -> None:
 def test_prompts_of_ones_own_are_given_one_a_line_or_as_a_list() -> None:
     for given in ("What is a token?\r\n\n  And a row? ", ["What is a token?", "And a row?"]):
         assert TrainingSettings(sample_prompts=given).sample_prompts == ("What is a token?", "And a row?")  # type: ignore[arg-type]
+    several = TrainingSettings(sample_prompts=["Dear Ann,\r\n\n  who are you? ", "And a row?"])
+    assert several.sample_prompts == ("Dear Ann, who are you?", "And a row?")
+    assert TrainingSettings(sample_prompts=words_for("sample_prompts", several.sample_prompts)) == several
+    with pytest.raises(ValidationError, match="at least 1"):
+        TrainingSettings(sample_prompts=[" \n"])
     with pytest.raises(ValidationError, match="at most 8"):
         TrainingSettings(sample_prompts=("x",) * 9)
