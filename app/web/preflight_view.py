@@ -173,9 +173,11 @@ def sentence_of(found: Preflight) -> str:
 
 
 def shared_of(found: Preflight) -> str:
-    """Return which share of the tokens is computed once, in a sentence; nothing where that is hardly any."""
+    """Return which share of the tokens rows begin with alike, in a sentence; nothing where that is hardly any."""
     share = found.shared_prefix.steps
-    return f"{share:.0%} of this dataset's tokens are shared; they are computed once.".replace("%", " %") if share >= WORTH_TELLING else ""
+    if share < WORTH_TELLING:
+        return ""
+    return f"{share:.0%} of this dataset's tokens are shared; where the base allows it they are computed once.".replace("%", " %")
 
 
 def end_of(found: Preflight) -> str:

@@ -41,7 +41,7 @@ def test_what_rows_share_is_told_once_it_is_worth_it() -> None:
     def shared(steps: float) -> str:
         return shared_of(found().model_copy(update={"shared_prefix": SharedPrefix(steps=steps, all=0.9)}))
 
-    assert shared(0.7344) == "73 % of this dataset's tokens are shared; they are computed once."
+    assert shared(0.7344) == "73 % of this dataset's tokens are shared; where the base allows it they are computed once."
     assert shared(0.004) == ""
 
 
