@@ -105,7 +105,7 @@ def test_epochs_times_rows_are_bounded_too() -> None:
 
 def test_prompts_of_ones_own_are_given_one_a_line_or_as_a_list() -> None:
     for given in ("What is a token?\r\n\n  And a row? ", ["What is a token?", "And a row?"]):
-        assert TrainingSettings(sample_prompts=given).sample_prompts == ("What is a token?", "And a row?")  # type: ignore[arg-type]
+        assert TrainingSettings(sample_prompts=given).sample_prompts == ("What is a token?", "And a row?")
     several = TrainingSettings(sample_prompts=["Dear Ann,\r\n\n  who are you? ", "And a row?"])
     assert several.sample_prompts == ("Dear Ann, who are you?", "And a row?")
     assert TrainingSettings(sample_prompts=words_for("sample_prompts", several.sample_prompts)) == several
