@@ -20,13 +20,15 @@ from structlog.testing import capture_logs
 
 import workers.warm_trainers
 from app.domain.events import AnyEvent, Command, Finished
+from app.domain.tracking import Tracker
 from app.gateways.lifeline import is_running, members_of
 from tests.workers.training.tiny import make_model, write_rows, write_spec
 from workers.child import Child
 from workers.curation.importing import FileSpec, ImportSpec, import_file
 from workers.warm_trainers import WarmTrainers
 
-SECRETS = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "HONE_DATABASE_URL", "HTTPS_PROXY")
+KEYS = ("WANDB_API_KEY", "MLFLOW_TRACKING_TOKEN", "TRACKIO_WRITE_TOKEN")
+SECRETS = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "HONE_DATABASE_URL", "HTTPS_PROXY", *KEYS)
 FD_SETSIZE = 1024
 """Beyond this many open files select() refuses."""
 
@@ -71,14 +73,17 @@ def heard(child: Child) -> list[AnyEvent]:
 
 def test_it_finds_what_a_trainer_of_its_run_would_find(warm: WarmTrainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HONE_TRAINER_NEW", "set after it was started")
+    for name in KEYS:
+        monkeypatch.setenv(name, "a key")
     waiting = warm.waiting
-    child = run(tmp_path, "looks around", warm)
+    child = run(tmp_path, "looks around", warm, trackers=[Tracker.WANDB])
     assert heard(child) == []
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert child.was_warm
     assert seen["pid"] == child.process.pid == waiting
     assert seen["arguments"][:2] == ["looks around", "--events-fd"]
     assert seen["environment"]["HONE_TRAINER_NEW"] == "set after it was started"
+    assert set(seen["environment"]) & set(KEYS) == {"WANDB_API_KEY"}
     assert (tmp_path / "log.txt").read_text() == "It looked around.\n"
     assert child.process.returncode == 0
 
