@@ -255,7 +255,7 @@ def get_adapter(studio: StudioDep, session: ReadSession, identity: IdentityDep, 
     """Download the adapter in PEFT layout with its card, or after full tuning the whole model; 404 while there is none."""
     run = studio.runs(session).get(identity, run_id)
     if run.adapter is None:
-        message = "This run has made no adapter yet."
+        message = "This run has made no model yet."
         raise NotFound(message, code="adapter_not_found")
     pause(session)
     return FileResponse(studio.storage.path(run.adapter.sha256), media_type="application/zip", filename=run.adapter.filename)

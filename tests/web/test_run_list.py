@@ -127,7 +127,7 @@ def test_an_address_that_makes_no_sense_is_refused_in_words(browser: TestClient,
 def test_before_anything_is_deleted_it_says_what_would_be_gone(browser: TestClient, studio: Studio, sample: Sample) -> None:
     page = browser.get("/runs/delete", params={"ids": [sample.runs["done"], sample.runs["running"]]}).text
     assert "Delete 1 run?" in page
-    assert "10.5 MB: adapter 1.5 MB, checkpoints 9.0 MB, log and settings 18.2 kB" in page
+    assert "10.5 MB: what was made 1.5 MB, checkpoints 9.0 MB, log and settings 18.2 kB" in page
     assert sample.model in page
     assert "It has not ended: it is running. Stop or cancel it first." in page
     assert f'name="ids" value="{sample.runs["running"]}"' not in page

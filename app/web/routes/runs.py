@@ -121,10 +121,10 @@ def take_curves(visit: Look, run_id: Id) -> Response:
 
 @router.get("/runs/{run_id}/adapter.zip")
 def take_adapter(visit: Look, run_id: Id) -> FileResponse:
-    """Hand out the adapter."""
+    """Hand out the adapter, or after full tuning the whole model."""
     run = visit.runs.get(visit.identity, run_id)
     if run.adapter is None:
-        raise NotFound("This run has made no adapter yet.", code="adapter_not_found")
+        raise NotFound("This run has made no model yet.", code="adapter_not_found")
     pause(visit.session)
     return FileResponse(visit.studio.storage.path(run.adapter.sha256), media_type="application/zip", filename=run.adapter.filename)
 
