@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from app.config import PROJECT_ROOT, Settings
-from app.domain.tracking import Tracking
+from app.domain.tracking import Tracking, trackers_named
 
 cli = typer.Typer(help="Hone: a fine-tuning studio for small language models.", no_args_is_help=True, add_completion=False)
 token = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -192,7 +192,11 @@ def train(
     """Train without a server; the same command again goes on where it was cut off. --json prints the last event; no home is needed."""
     if home:
         os.environ["HONE_HOME"] = str(home.resolve())
-    trackers = settings_with().tracked_by
+    try:
+        # Alone: the settings of a studio are no matter of a trainer's, and one that is wrong is no reason not to train.
+        trackers = trackers_named(os.environ.get("HONE_TRACKERS", ""))
+    except ValueError as error:
+        fail(f"HONE_TRACKERS: {error}", code=2)
     tracking = ["--tracking", Tracking(trackers=trackers, name=spec.stem).model_dump_json()] if trackers else []
     _become("workers.train", str(spec.resolve()), "--out", str(out.resolve()), *tracking, *(["--json"] if as_json else []))
 

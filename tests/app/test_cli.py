@@ -108,7 +108,13 @@ def test_with_json_what_is_logged_does_not_come_between(tmp_path: Path, driver: 
 
 def test_with_json_training_prints_its_last_event(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text("surprise: 1\n")
-    done = hone("train", tmp_path / "spec.yaml", "--out", tmp_path / "out", "--home", tmp_path, "--json")
+    done = hone("train", tmp_path / "spec.yaml", "--out", tmp_path / "out", "--home", tmp_path, "--json", HONE_PORT="none")
     assert done.returncode == 2
     told = json.loads(done.stdout)
     assert (told["type"], told["status"]) == ("finished", "failed")
+
+
+def test_a_tracker_there_is_not_is_said_before_training(tmp_path: Path) -> None:
+    done = hone("train", tmp_path / "spec.yaml", "--out", tmp_path / "out", HONE_TRACKERS="neptune")
+    assert (done.returncode, done.stdout, (tmp_path / "out").exists()) == (2, "", False)
+    assert done.stderr.startswith("hone: HONE_TRACKERS: there is no tracker 'neptune'")
