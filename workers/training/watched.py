@@ -142,7 +142,7 @@ class _Said(_Watched):  # noqa: PLW1641 - below
         return bool(self._ask("__contains__", text))
 
     def __eq__(self, other: object) -> bool:
-        if _is_watched(other):
+        if isinstance(other, str) and type(other) is not str:  # what is watched says that it is one
             self._examine()
         return type(other) is str and bool(self._ask("__eq__", other))
 

@@ -63,6 +63,7 @@ LOOKS = {
     "asked": "{% if m.content.startswith('a') or m.content.endswith(' ') %}yes{% else %}{{ m.content }}{% endif %}",
     "equal": "{% if m.content == 'a' %}yes{% endif %}{{ m.content }}",
     "unequal": "{% if m.content != 'a' %}{{ m.content }}{% endif %}",
+    "like escaped": "{% if m.content == 'a' | e or 'b' | e == m.content %}yes{% endif %}{{ m.content }}",
     "like another": "{% if m.content == messages[0].content %}same{% endif %}",
     "none": "{{ m.content is none }}{{ m.content == none }}",
     "there": "{% if m.content %}yes{% endif %}{{ not m.content }}",
