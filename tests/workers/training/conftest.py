@@ -64,8 +64,6 @@ def train_here(tmp_path: Path, base: Path, rows: Path, undisturbed: None) -> Tra
 @pytest.fixture
 def shares_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold every shared part of rows once, where it would not pay, too: rows of tests are short."""
-    from workers.training import forest
+    from workers.training import batches
 
-    defaults = forest.grow.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "least", 1)
+    monkeypatch.setattr(batches, "LEAST_SAVED", 1)
