@@ -66,9 +66,9 @@ class Training:
             runs.act(self.owner, run_id, action)
 
     @contextmanager
-    def worker(self, *, slots: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(self, program: str = "workers.supervisor", *, slots: int = 1) -> Iterator[subprocess.Popen[bytes]]:
         """Start a worker process for the time of a with block."""
-        command = [sys.executable, "-m", "workers.supervisor", "--queue", "gpu", "--alone", "--slots", str(slots)]
+        command = [sys.executable, "-m", program, "--queue", "gpu", "--alone", "--slots", str(slots)]
         settings = {"HONE_HOME": str(self.home), "HONE_TRAINER_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         with (self.home / "workers.log").open("ab") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log)
@@ -79,11 +79,11 @@ class Training:
             process.wait()
 
     def processes(self) -> dict[int, str]:
-        """Return the trainers of this home that are there, and what they were called with."""
+        """Return the trainers of this home that are there, what they were called with and where they are; one that waited names no run."""
         found = {}
         for process in psutil.process_iter():
-            with suppress(psutil.NoSuchProcess):
-                line = " ".join(process.cmdline())
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                line = " ".join([*process.cmdline(), process.cwd()])
                 if str(self.home / "runs") in line and process.status() != psutil.STATUS_ZOMBIE:
                     found[process.pid] = line
         return found

@@ -14,6 +14,8 @@ from workers import train, warm
 def play(arguments: list[str]) -> int:
     """Be the trainer of a run."""
     sys.argv[1:] = arguments
+    if arguments[0].endswith(".yaml"):  # of a worker, which knows nothing of scenarios
+        sys.argv[1] = "obeys"
     if arguments[0] != "looks around":
         scripted_child.main()
         return 0

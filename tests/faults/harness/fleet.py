@@ -149,11 +149,11 @@ class Fleet:
         return condition()
 
     def orphans(self) -> list[str]:
-        """Return the processes that work in this fleet's folder, by their command lines, in which all of them name it."""
+        """Return the processes that work in this fleet's folder: they name it in their command lines, or are in it."""
         found = []
         for process in psutil.process_iter():
-            with suppress(psutil.NoSuchProcess):
-                line = process.cmdline()
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                line = [*process.cmdline(), process.cwd()]
                 if process.status() != psutil.STATUS_ZOMBIE and any(str(self.home) in word for word in line):
                     found.append(f"{process.pid} {' '.join(line)}")
         return found
