@@ -42,7 +42,7 @@ def _look(request: dict[str, Any]) -> dict[str, Any]:
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from workers.training.templates import ChatTemplate, TemplateRefused
 
-    template = ChatTemplate(request["template"], request["special_tokens"], request["source"])
+    template = ChatTemplate(request["template"], request["special_tokens"], request["source"], is_dated_today=True)
     messages = [Message.model_validate(turn) for turn in request["turns"]]
     try:
         text = template.render(messages, prompt=request["prompt"])

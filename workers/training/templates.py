@@ -7,6 +7,7 @@ import re
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from transformers.utils import chat_template_utils
@@ -42,7 +43,8 @@ PLAIN_TEMPLATE = (
 MAX_TEMPLATE_BYTES = 64 * 1024
 MAX_RENDERED_CHARACTERS = 16 * 1024 * 1024
 MAX_RENDER_SECONDS = 2.0
-FIXED_DATE = "26 Jul 2024"
+FIXED = datetime(2024, 7, 26, tzinfo=UTC)
+FIXED_DATE = FIXED.strftime("%d %b %Y")
 """Some templates print today's date, which would make a run depend on the day it runs on; this is Llama's own fallback."""
 Source = Literal["tokenizer", "default", "plain"]
 MARKS = re.compile(r"\{% (?:end)?generation %\}")
@@ -75,6 +77,8 @@ class ChatTemplate:
     source: Source
     """Where it comes from: the tokenizer; default, Hone's plain one since the base has none; or plain, since the settings say so."""
     limits: Limits = Limits()
+    is_dated_today: bool = False
+    """Whether a template that asks for the present time is told it, as a chat wants; rows are the same on any day."""
     _ways: Ways = field(default_factory=Ways, repr=False, compare=False)
 
     @property
@@ -114,6 +118,7 @@ class ChatTemplate:
     def _rendered(self, messages: Sequence[Message], tools: Tools, *, prompt: bool, mark: bool) -> Rendered:
         try:
             with _limited(self.limits.seconds):
+                self._compiled()
                 made: Any = chat_template_utils.render_jinja_template(
                     [[_turn(message) for message in messages]],
                     tools=list(tools) if tools else None,
@@ -133,12 +138,20 @@ class ChatTemplate:
     def _watched(self, messages: Sequence[Message], *, prompt: bool, mark: bool) -> Way | None:
         """Render a conversation again and see which way the template takes."""
         given = {**self._given, "tools": None, "documents": None, "add_generation_prompt": prompt}
-        compiled: Any = chat_template_utils._compile_jinja_template(self.text)  # noqa: SLF001 - the very one that renders
+        if not self.is_dated_today:
+            given["strftime_now"] = _fixed_now
         try:
             with _limited(self.limits.seconds):
-                return watch(compiled.environment, self.text, [_turn(message) for message in messages], given, mark=mark)
+                return watch(self._compiled().environment, self.text, [_turn(message) for message in messages], given, mark=mark)
         except _TakesTooLong:
             return None
+
+    def _compiled(self) -> Any:
+        """Return the very template that transformers renders, which it keeps, with the clock that this one is to see."""
+        compiled: Any = chat_template_utils._compile_jinja_template(self.text)  # noqa: SLF001 - it takes no function from outside
+        own = compiled.environment.globals["strftime_now"]
+        compiled.globals["strftime_now"] = own if self.is_dated_today else _fixed_now
+        return compiled
 
     @property
     def _given(self) -> dict[str, Any]:
@@ -192,6 +205,10 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return call
     return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else call
+
+
+def _fixed_now(form: str) -> str:
+    return FIXED.strftime(form)
 
 
 class _TakesTooLong(Exception):

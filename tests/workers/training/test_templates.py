@@ -40,6 +40,14 @@ def test_the_date_of_today_does_not_reach_the_tokens() -> None:
     assert ChatTemplate(dated, {}, "tokenizer").render(chat("a", "b")) == "26 Jul 2024"
 
 
+def test_only_a_chat_is_told_the_day_it_is() -> None:
+    dated = "{{ strftime_now('%d %B %Y') }}{% for m in messages %}{% set year = strftime_now('%Y') %}{{ year + m.content }}{% endfor %}"
+    rows, asked = ChatTemplate(dated, {}, "tokenizer"), ChatTemplate(dated, {}, "tokenizer", is_dated_today=True)
+    for said in ("a", "b", "c"):  # seen first, watched, known
+        assert rows.render(chat(said)) == f"26 July 20242024{said}"
+        assert "26 July 2024" not in asked.render(chat(said))
+
+
 def test_a_base_with_neither_template_nor_end_token_is_refused() -> None:
     with pytest.raises(Invalid, match="could never end"):
         chat_template(make_tokenizer(["<x>"], eos=None, template=None))
