@@ -88,7 +88,8 @@ def _made(folder: Path, rows: Rows, masker: Masker, max_length: int, *, check: C
     made = cache.find(key) if cache else None
     if made is None:
         made = Made(*(prepare(side, masker, max_length, check=check) for side in (rows.train, rows.held_out)))
-        if cache:
+        # A row that was refused for its time alone may pass on another day.
+        if cache and not (made.train.slow or made.held_out.slow):
             cache.keep(key, made)
     return made
 

@@ -1,7 +1,8 @@
 """Masked rows kept by what they were made of, so that a run that goes on, or the next one over the same rows, need not tokenise.
 
-A file is found by a hash over the rows, the tokenizer's files, the template, the longest row allowed and the versions of whatever makes
-tokens; so what is found is what would be made again. A file that is damaged is made anew, and a disk that takes none costs only the time.
+A file is found by a hash over the rows' own hashes (whoever wrote the rows answers for them), the tokenizer's files, the template, the
+longest row allowed and the versions of whatever makes tokens; so what is found is what would be made again. A file that is damaged is made
+anew, and a disk that takes none costs only the time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain, pairwise
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from workers.training.rows import Row, Rows
     from workers.training.templates import ChatTemplate
 
-MADE_BY = 1
+MADE_BY = 2
 """Raised with every change of what is made of rows: templates, masks, tokens, cuts."""
 MAKERS = ("tokenizers", "transformers", "jinja2")
 MOST_BYTES = 4 * 2**30
@@ -76,13 +78,16 @@ class TokenCache:
         path = self._path(key)
         try:
             made = _read(path)
-            os.utime(path)
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             print(f"The tokens kept in {path} cannot be read, so they are made anew: {error}", file=sys.stderr, flush=True)
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             return None
+        with suppress(OSError):  # a folder that may only be read serves as well
+            os.utime(path)
+            self._make_room(0)
         return made
 
     def keep(self, key: str, made: Made) -> None:

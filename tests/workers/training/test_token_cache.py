@@ -92,6 +92,21 @@ def test_a_damaged_file_is_told_and_goes(tmp_path: Path, harm: str, capsys: pyte
     assert not file.exists()
 
 
+def test_a_folder_that_may_only_be_read_serves_what_is_whole_and_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    cache, rows = TokenCache(tmp_path), made()
+    cache.keep("whole", rows)
+    (tmp_path / "broken.safetensors").touch()
+    monkeypatch.setattr(Path, "unlink", refused)
+    monkeypatch.setattr(os, "utime", refused)
+    found = cache.find("whole")
+    assert found is not None
+    assert same(rows.train, found.train)
+    assert cache.find("broken") is None
+
+
 def test_a_disk_that_takes_nothing_costs_only_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.training.token_cache.fits", lambda *_: False)
     TokenCache(tmp_path).keep("a", made())
@@ -135,6 +150,16 @@ def test_what_nobody_uses_goes_after_a_while(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"fresh{STAGED}", "new.safetensors"]
 
 
+def test_what_nobody_uses_goes_too_when_something_else_is_found(tmp_path: Path) -> None:
+    cache, rows = TokenCache(tmp_path), made()
+    for key in ("old", "found"):
+        cache.keep(key, rows)
+    for path in tmp_path.iterdir():
+        os.utime(path, (time.time() - 15 * 86_400,) * 2)
+    cache.find("found")
+    assert [path.name for path in tmp_path.iterdir()] == ["found.safetensors"]
+
+
 def test_rows_that_are_too_large_to_keep_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.training.token_cache.MOST_OF_ONE", 10)
     TokenCache(tmp_path).keep("a", made())
@@ -163,6 +188,20 @@ def test_whatever_decides_the_tokens_changes_the_key(tmp_path: Path, monkeypatch
     keys += [cache_key(base, Rows(first, first[:1]), template(), MAX_LENGTH)]
     assert len(set(keys)) == len(keys) == 8
     assert row_hash(first[0].messages) == first[0].hash
+
+
+@pytest.mark.parametrize("slow", ["train", "held_out"])
+def test_rows_that_were_refused_for_their_time_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str) -> None:
+    base, tokenizer, cache = tmp_path / "base", make_tokenizer(), TokenCache(tmp_path / "tokens")
+    tokenizer.save_pretrained(base)
+    masker, rows = Masker(tokenizer, template()), Rows(some_rows(1), some_rows(1))
+    late = {side: Prepared(slow=int(side == slow)) for side in ("train", "held_out")}
+    sides = iter(late.values())
+    with monkeypatch.context() as busy:
+        busy.setattr(material, "prepare", lambda *_, **__: next(sides))
+        material._made(base, rows, masker, MAX_LENGTH, check=lambda: None, cache=cache)
+    again = material._made(base, rows, masker, MAX_LENGTH, check=lambda: None, cache=cache)
+    assert len(again.train.rows) == len(again.held_out.rows) == len(rows.train)
 
 
 def test_a_second_run_trains_bit_for_bit_the_same_and_tokenises_nothing(
