@@ -11,7 +11,8 @@ import os
 import socket
 import sys
 import threading
-from contextlib import suppress
+import traceback
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from workers import train
@@ -20,6 +21,8 @@ from workers.training.talk import Talk
 from workers.warm_order import receive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from workers.warm_order import Order
 
 LIBRARIES: tuple[str, ...] = (
@@ -64,13 +67,23 @@ def get_ready(ready: int) -> None:
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
     for name in LIBRARIES:
-        with suppress(Exception):  # the run that needs it says what is wrong with it
+        with told(f"{name} could not be imported"):
             importlib.import_module(name)
-    with suppress(Exception):
+    with told("the rehearsal failed"):
         _rehearse()
     with suppress(BrokenPipeError):  # nobody waits for it any more
         os.write(ready, READY)
     os.close(ready)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Say in the worker's log what failed, and go on: the run that needs it fails with words of its own."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - the outer edge of what only saves time
+        print(f"The warm trainer goes on, though {what}:", file=sys.stderr)
+        traceback.print_exc()
 
 
 def _rehearse() -> None:

@@ -25,6 +25,7 @@ from app.gateways.lifeline import is_running, members_of
 from tests.workers.training.tiny import make_model, write_rows, write_spec
 from workers.child import Child
 from workers.curation.importing import FileSpec, ImportSpec, import_file
+from workers.warm import told
 from workers.warm_trainers import WarmTrainers
 
 KEYS = ("WANDB_API_KEY", "MLFLOW_TRACKING_TOKEN", "TRACKIO_WRITE_TOKEN")
@@ -246,6 +247,14 @@ def test_the_kernel_takes_what_waits_before_everything_and_a_run_before_the_stud
     child = run(tmp_path, "waits", warm)
     assert waiting > int(place.read_text()) > int(Path("/proc/self/oom_score_adj").read_text())
     child.kill()
+
+
+def test_what_cannot_be_got_ready_is_told_and_left_to_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with told("transformers could not be imported"):
+        raise ImportError("libcudart.so.99 is not there")
+    said = capsys.readouterr().err
+    assert "transformers could not be imported" in said
+    assert "ImportError: libcudart.so.99 is not there" in said
 
 
 KEEPER = """
