@@ -6,7 +6,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,8 @@ MOST_FILES = 8
 
 class Order(BaseModel):
     """What a waiting trainer is told of its run; its open files are the log, the pipe for events, and what it is to keep open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     arguments: list[str]
     folder: str
