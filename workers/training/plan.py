@@ -18,7 +18,7 @@ SCORES_AT_ONCE = 131_072
 LONG = 192
 """Segments of more tokens are cut into blocks of queries, which spares the upper half of their scores."""
 LEAST_QUERIES = 64
-PADDING = 0.75
+PADDING = 0.4
 """Segments at least this long, measured by the longest beside them, are padded to one length."""
 MASKED = float("-inf")
 
