@@ -25,8 +25,6 @@ HEAD, TAIL = 220, 120
 """So many tokens of a row's beginning and end are shown; a page of nine whole rows would weigh too much."""
 ORDER = ("random", "longest", "shortest")
 """What is like the others comes first."""
-WORTH_TELLING = 0.02
-"""A share of tokens below this is not told."""
 WHY = {"longest": "longest", "shortest": "shortest", "random": "by lot"}
 
 
@@ -175,7 +173,7 @@ def sentence_of(found: Preflight) -> str:
 def shared_of(found: Preflight) -> str:
     """Return which share of the tokens rows begin with alike, in a sentence; nothing where that is hardly any."""
     share = found.shared_prefix.steps
-    if share < WORTH_TELLING:
+    if share < words.WORTH_TELLING:
         return ""
     return f"{share:.0%} of this dataset's tokens are shared; where the base allows it they are computed once.".replace("%", " %")
 

@@ -33,8 +33,6 @@ LAYOUTS = {
     "shared_prefix": "Rows side by side, nothing padded; hardly any begin alike", "packed": "Rows side by side, nothing padded",
     "padded": "Each row padded to a common length",
 }  # fmt: skip
-WORTH_TELLING = 0.02
-"""Of fewer shared tokens nobody would notice anything."""
 NEAR = 0.5
 """From this share of the memory on, the limit is drawn: below, it would only flatten the curve."""
 
@@ -241,6 +239,6 @@ def _told(name: str, value: str | float | bool) -> str:  # noqa: FBT001 - any fa
 def _layout(found: Mapping[str, Any]) -> str:
     """Return how a step's rows were laid out, in words."""
     share = found.get("shared_share") or 0.0
-    if found["layout"] == "shared_prefix" and 1 > share >= WORTH_TELLING:
+    if found["layout"] == "shared_prefix" and 1 > share >= words.WORTH_TELLING:
         return f"Rows that begin alike are computed once: {1 / (1 - share):.1f} times fewer tokens"
     return LAYOUTS.get(found["layout"], str(found["layout"]))
