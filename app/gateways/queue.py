@@ -25,13 +25,6 @@ def bell(queue: str) -> Queue:
     return Queue(name, everybody, routing_key=name, durable=False)  # type: ignore[no-untyped-call]
 
 
-class SilentQueue:
-    """No broker: workers find the work at their next look, a second later."""
-
-    def ring(self, queue: str) -> None:
-        """Do nothing."""
-
-
 class HomeQueue:
     """No broker: workers that share the studio's home each have a named pipe there; others find the work a second later."""
 
@@ -65,8 +58,6 @@ class CeleryQueue:
             log.warning("the bell could not be rung; workers will look by themselves", queue=queue, error=str(error))
 
 
-def make_queue(redis_url: str | None, bells: Path | None = None) -> SilentQueue | HomeQueue | CeleryQueue:
-    """Return the bell for a deployment, where its home has `bells`."""
-    if redis_url:
-        return CeleryQueue(redis_url)
-    return HomeQueue(bells) if bells else SilentQueue()
+def make_queue(redis_url: str | None, bells: Path) -> HomeQueue | CeleryQueue:
+    """Return the bell for a deployment whose home has `bells`."""
+    return CeleryQueue(redis_url) if redis_url else HomeQueue(bells)

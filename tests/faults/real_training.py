@@ -21,7 +21,6 @@ from app.db import Run
 from app.db.artifacts import Artifact
 from app.db.session import reading, unit_of_work
 from app.domain.specs import TrainingSettings
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
@@ -29,6 +28,7 @@ from app.services.runs import Runs
 from tests.conftest import ROOT
 from tests.databases import add_dataset, add_run
 from tests.faults.harness.chaos import be_patient
+from tests.silent_queue import SilentQueue
 from tests.workers.training.tiny import make_model, write_rows
 
 ENDLESS = 1_000_000

@@ -20,7 +20,6 @@ from app.db import Artifact, CheckpointRow, Dataset, DatasetVersion, Run
 from app.db.artifacts import keep
 from app.db.session import make_engine, reading, unit_of_work
 from app.domain.ports import Brought
-from app.gateways.queue import SilentQueue
 from app.gateways.secrets import SecretBox
 from app.gateways.storage import LocalStorage
 from app.gateways.stores import make_store
@@ -34,6 +33,7 @@ from app.upkeep.chests import BackupFailed
 from app.upkeep.restore import restore
 from tests.databases import add_run
 from tests.faults.harness.results import Recorder
+from tests.silent_queue import SilentQueue
 from workers.training.checkpoints import Checkpoints
 
 KEPT = 8

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from app.db import WorkerRow
 from app.db.session import reading
 from app.domain.bells import bell_of
-from app.gateways.queue import make_queue
+from app.gateways.queue import CeleryQueue
 from app.gateways.storage import LocalStorage
 from tests.databases import add_run
 from tests.faults.harness import trainer
@@ -38,7 +38,7 @@ class LossyBell:
     """Half of its messages are lost, and half of the others come twice."""
 
     def __init__(self, team: Team, chance: random.Random) -> None:
-        self.bell, self.chance = make_queue(team.redis.url), chance
+        self.bell, self.chance = CeleryQueue(team.redis.url), chance
         self.sent: Counter[str] = Counter()
 
     def ring(self) -> None:

@@ -20,7 +20,7 @@ from app.config import Settings
 from app.db import EventRow, Run
 from app.db.session import reading, unit_of_work
 from app.domain.specs import RunRequest
-from app.gateways.queue import make_queue
+from app.gateways.queue import CeleryQueue
 from app.main import make_studio
 from app.services.accounts import Accounts, Identity
 from tests.conftest import ROOT
@@ -60,7 +60,7 @@ class Team:
 
     def ring(self) -> bool:
         """Ring once more, as a launch does."""
-        make_queue(self.redis.url).ring("gpu")
+        CeleryQueue(self.redis.url).ring("gpu")
         return True
 
     def ended(self) -> int:

@@ -16,12 +16,12 @@ from app.db import EventRow, Run
 from app.db.session import reading, unit_of_work
 from app.domain.events import Finished
 from app.domain.ports import Queue
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.runs import Runs
 from tests.databases import add_dataset, add_run
+from tests.silent_queue import SilentQueue
 from workers.child import Child
 from workers.claim import claim_and_run
 from workers.kinds import KINDS

@@ -19,13 +19,13 @@ from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.fixes import Drop, Mask, TrimEnd
 from app.domain.ports import Brought, Sealed
 from app.domain.problems import Trouble
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.desk import Desk
 from app.services.removal import Removal
 from tests.databases import add_run
+from tests.silent_queue import SilentQueue
 from workers.dataset_tasks import TASKS, Made, task_of
 from workers.import_work import ImportWork
 from workers.worker import Worker

@@ -14,12 +14,12 @@ from app.config import Settings
 from app.db import AuditEntry, Dataset
 from app.db.session import reading, unit_of_work
 from app.domain.sources import HubSource, S3Source, Source, UrlSource
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from tests.hub_server import COMMIT, hub
 from tests.s3_server import BUCKET, S3Server, s3
+from tests.silent_queue import SilentQueue
 from tests.workers.curation.file_server import file_server
 from workers.claim import claim_and_run
 from workers.worker import Worker

@@ -19,11 +19,11 @@ from app.domain.datasets import Mapping
 from app.domain.errors import StorageUnavailable
 from app.domain.fixes import Mend
 from app.domain.ports import Brought, Sealed
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.desk import Desk
+from tests.silent_queue import SilentQueue
 from workers.claim import claim_and_run
 from workers.import_work import ImportWork
 from workers.worker import Worker

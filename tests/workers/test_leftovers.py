@@ -16,11 +16,11 @@ from app.db.artifacts import drop, keep
 from app.db.audit import CHECKPOINTS_DELETED, FILE_LEFT, RUN_DELETED, note
 from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from tests.databases import add_dataset, add_import, add_run
+from tests.silent_queue import SilentQueue
 from workers import sweep
 from workers.import_work import work_folders
 from workers.leftovers import clear_deleted, clear_leftovers

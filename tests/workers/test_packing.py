@@ -18,7 +18,6 @@ from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable, Unavailable
 from app.domain.events import Notice
 from app.domain.ports import Sealed
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
@@ -26,6 +25,7 @@ from app.services.disk import Disk
 from app.services.removal import Removal
 from app.services.runs import Runs
 from tests.databases import add_dataset, add_run
+from tests.silent_queue import SilentQueue
 from tests.workers.packing_scenes import TOKEN, blobs, bring, elsewhere, enter, entered, packs, run_id, save, until, uploading, worker
 from workers import packing
 from workers.child import Child

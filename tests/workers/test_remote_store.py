@@ -17,13 +17,13 @@ from app.db.session import reading, unit_of_work
 from app.domain.ports import Brought
 from app.domain.results import ADAPTER_FILES
 from app.domain.runs import RunStatus, adapter_folder
-from app.gateways.queue import SilentQueue
 from app.gateways.remote_storage import RemoteStorage
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from tests.databases import add_dataset, add_run
 from tests.s3_server import ADDRESS, S3Server, remote, s3
+from tests.silent_queue import SilentQueue
 from workers.child import Child
 from workers.claim import claim_and_run
 from workers.kinds import KINDS

@@ -12,12 +12,12 @@ from app.config import Settings
 from app.db import DatasetFile, Run
 from app.db.artifacts import Artifact
 from app.db.session import reading, unit_of_work
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
 from app.services.models import Models
 from tests.databases import add_dataset, add_import, add_run
+from tests.silent_queue import SilentQueue
 from workers import import_work, training_work
 from workers.kinds import KINDS
 from workers.worker import Worker

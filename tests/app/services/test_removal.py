@@ -29,7 +29,6 @@ from app.db.base import utc_now
 from app.db.session import reading, unit_of_work
 from app.domain.errors import Conflict, NotFound
 from app.domain.labels import RunChange
-from app.gateways.queue import SilentQueue
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
@@ -37,6 +36,7 @@ from app.services.disk import Disk, RunSize
 from app.services.removal import Removal
 from app.services.runs import Runs
 from tests.databases import add_dataset, add_run
+from tests.silent_queue import SilentQueue
 
 Remove = Callable[[Session], Removal]
 
