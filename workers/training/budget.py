@@ -6,6 +6,7 @@ What is given up first costs least: larger packs, as long as they fill the proce
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +18,7 @@ from workers.training.memory import as_out_of_memory, too_long
 from workers.training.memory_plan import Load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from workers.training.batches import Batch
     from workers.training.checkpointing import Checkpointing
@@ -55,6 +56,17 @@ class Budget:
     def lay_out(self, rows: Rows) -> list[Batch]:
         """Return the rows of a step in batches within the budget."""
         return lay_out(rows, self.layout, token_budget=self.tokens, size=self.rows)
+
+    @contextmanager
+    def nothing_shared(self) -> Iterator[None]:
+        """Lay rows out in a with block as if no two began alike: what other rows share, the heaviest step of a run may not."""
+        own = self.layout
+        if own is Layout.SHARED_PREFIX:
+            self.layout = Layout.PACKED
+        try:
+            yield
+        finally:
+            self.layout = own
 
     def plan(self, rows: Rows, estimate: Estimate, room: int, *, twice: int = 0) -> tuple[Load, int]:
         """Shrink the budget until these rows take no more than `room` bytes, or nothing is left to give up; return the heaviest batch.

@@ -80,19 +80,20 @@ def make_fit(loop: StepLoop) -> Fit:
     measured = _estimated(loop, layers)
     memory, held = memory_of(model.device), held_bytes(model.device)
     before = budget.tokens, budget.rows, layers.count
-    load, need = budget.plan(rows, measured, int(SHARE[model.device.type] * memory.free), twice=layers.count)
-    if (budget.tokens, budget.rows, layers.count) != before:
-        _tell(budget, layers, load, memory)
-    probed = None
-    if model.device.type == "cuda" or need > CERTAIN * memory.free:
-        probed = probe(loop, rows, measured, layers)
-    tokens = max(batch.computed for batch in budget.lay_out(rows))
+    with budget.nothing_shared():
+        load, need = budget.plan(rows, measured, int(SHARE[model.device.type] * memory.free), twice=layers.count)
+        if (budget.tokens, budget.rows, layers.count) != before:
+            _tell(budget, layers, load, memory)
+        probed = None
+        if model.device.type == "cuda" or need > CERTAIN * memory.free:
+            probed = probe(loop, rows, measured, layers)
+        tokens = max(batch.computed for batch in budget.lay_out(rows))
     decided = {"tokens_at_once": tokens, "layers_twice": layers.count, "layers": len(layers.layers)}
     return Fit(memory, held + need, probed, need, decided)
 
 
 def heaviest(rows: Sequence[MaskedRow], many: int) -> Rows:
-    """Return the longest rows that are trained, as many as a step has: no step of the run takes more."""
+    """Return the longest rows that are trained, as many as a step has: where nothing is shared no step of the run takes more."""
     by_length = sorted(range(len(rows)), key=lambda place: -len(rows[place].ids))
     found: list[tuple[int, MaskedRow]] = []
     for place in by_length:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from tests.workers.training.row_kinds import row, some
 from tests.workers.training.short_memory import limit_memory
 from tests.workers.training.tiny import curve, last, notices
 from workers.training import budget, probe
+from workers.training.batches import Layout
+from workers.training.loop import StepLoop
+from workers.training.masks import MaskedRow
 from workers.training.memory import Memory, OutOfMemory
 from workers.training.memory_plan import Estimate
 from workers.training.optim import make_optimiser
@@ -94,6 +98,33 @@ def test_what_does_not_fit_however_it_is_computed_is_told_with_what_helps(train_
     assert last(events).data["rows_at_once"] == 1
     for words in ("not even one row of", "max_length", "gradient_checkpointing to auto", "tuning: qlora", "rank, which is 8"):
         assert words in last(events).reason
+
+
+def test_the_step_that_is_planned_and_tried_shares_nothing_since_others_may_not(
+    train_here: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    alone, true_choice = [], probe.heaviest
+    budgets: list[budget.Budget] = []
+
+    def chosen(*given: Any) -> Any:
+        rows = true_choice(*given)
+        alone.append(sum(len(row.ids) - 1 for _, row in rows))
+        return rows
+
+    def tried(loop: StepLoop, rows: list[tuple[int, MaskedRow]], *_: Any) -> int:
+        budgets.append(loop.budget)
+        return max(batch.computed for batch in loop.budget.lay_out(rows))
+
+    monkeypatch.setattr(probe, "CERTAIN", 0.0)
+    monkeypatch.setattr(probe, "heaviest", chosen)
+    monkeypatch.setattr(probe, "probe", tried)
+    document = {"role": "system", "content": "Read this: " + "the sky is blue, the grass is green. " * 4}
+    told = [[document, {"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "blue"}] for n in range(40)]
+    rows = tmp_path / "document.jsonl"
+    rows.write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in told))
+    _, events = train_here(rows=rows, max_steps=1)
+    assert facts(events)["tokens_at_once"] == facts(events)["probe_peak_bytes"] >= alone[0]
+    assert budgets[0].layout is Layout.SHARED_PREFIX  # as the run's own steps are laid out
 
 
 def test_layers_are_computed_twice_where_the_spec_says_so(train_here: Train) -> None:
