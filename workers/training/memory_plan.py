@@ -29,6 +29,8 @@ WORKING = {"cpu": 4.0, "cuda": 2.0}
 """What is in hand while a gradient is made, measured in what one layer keeps."""
 BYTES_PER_LOGIT = 12
 """The logits of a chunk as they are made, in float32, and their gradient."""
+BYTES_PER_HEAD_WEIGHT = 12
+"""Of a head that is trained: its gradient in float32, a chunk's part of it, and what is handed on (workers/training/loss.py)."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Estimate:
     logits: tuple[int, int]
     """For how many positions they are made at once, and the bytes for each."""
     fixed: int
-    """Gradients, and a four-bit base's largest weight unpacked."""
+    """Gradients, those of a trained head as they are formed, and a four-bit base's largest weight unpacked."""
     device: str = "cpu"
 
     def need(self, load: Load, twice: int) -> int:
@@ -102,11 +104,12 @@ def estimate(loss: TrainedTokenLoss, layers: Sequence[torch.nn.Module], layout: 
     of_kind = dict(zip(kinds[:stop], by_place, strict=True))
     unpacked = max((_unpacked_bytes(module) for module in loss.body.modules()), default=0)
     weight = loss.head.weight
+    in_head = BYTES_PER_HEAD_WEIGHT * weight.numel() if loss.head.is_trained else 0
     return Estimate(
         layers=tuple(of_kind[kind] for kind in kinds),
         width=int(loss.config.hidden_size) * weight.element_size(),
         logits=(loss.head.chunk, loss.vocabulary * BYTES_PER_LOGIT),
-        fixed=sum(p.numel() * p.element_size() for p in trained if p.grad is None) + 2 * unpacked,
+        fixed=sum(p.numel() * p.element_size() for p in trained if p.grad is None) + in_head + 2 * unpacked,
         device=loss.device.type,
     )
 

@@ -47,6 +47,15 @@ def test_it_is_estimated_for_each_way_to_train(settings: dict[str, object], tmp_
     assert 0.9 < share < 1.6
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_gradient_of_a_head_that_is_trained_is_counted(tmp_path: Path, precision: str) -> None:
+    model, found, _ = estimated("llama", tmp_path, tuning="full", precision=precision)
+    gradients = sum(4 * weight.numel() for weight in model.trainable())
+    assert found.fixed == gradients + 12 * model.loss.head.weight.numel()
+    model, found, _ = estimated("llama", tmp_path / "adapter", precision=precision)
+    assert found.fixed == sum(4 * weight.numel() for weight in model.trainable())
+
+
 def test_bf16_keeps_about_half(tmp_path: Path) -> None:
     _, in_float32, _ = estimated("llama", tmp_path)
     _, in_bf16, _ = estimated("llama", tmp_path / "again", precision="bf16")
