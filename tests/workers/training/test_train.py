@@ -130,7 +130,7 @@ def test_a_trainer_whose_supervisor_is_gone_leaves_at_once(work: Path, tmp_path:
     ("document", "sentence"),
     [
         ("base_model: b\ndataset: d\nsettings: {rank: many}", "settings.rank: Input should be a valid integer"),
-        ("base_model: b\ndataset: d\nsettings: {tuning: full}", "Full fine-tuning is not offered yet"),
+        ("base_model: b\ndataset: d\nsettings: {tuning: full, lora_plus: 16}", "lora_plus"),
         ("base_model: b\ndataset: d\nsetings: {}", "setings: there is no such key."),
         ("dataset: d", "base_model: this key is needed."),
         ("- just a list", "holds no spec"),
