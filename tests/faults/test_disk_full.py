@@ -120,11 +120,11 @@ def events(studio: RunningStudio, run: str) -> list[dict[str, Any]]:
         return list(rest.get(f"/api/v1/runs/{run}/events?limit=500").raise_for_status().json()["data"])
 
 
-def event(studio: RunningStudio, run: str, kind: str, *, after: int) -> dict[str, Any]:
-    """Wait for an event of a kind beyond the first `after` events."""
+def event(studio: RunningStudio, run: str, kind: str, *, after: int, saying: str = "") -> dict[str, Any]:
+    """Wait for an event of a kind beyond the first `after` events, which says something."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
-        found = [one for one in events(studio, run)[after:] if one["type"] == kind]
+        found = [one for one in events(studio, run)[after:] if one["type"] == kind and saying in one["message"]]
         if found:
             return found[0]
         time.sleep(0.25)
@@ -175,7 +175,7 @@ def test_a_full_disk_of_logs_costs_lines_and_nothing_else(studio: RunningStudio,
 def test_a_full_disk_of_runs_costs_checkpoints_and_then_pauses(studio: RunningStudio, run: str, disks: Disks, keep: Kept) -> None:
     before = len(events(studio, run))
     with filled(disks.runs):
-        assert "is full" in event(studio, run, "notice", after=before)["message"]
+        event(studio, run, "notice", after=before, saying="is full")
         goes_on(studio, run)
         pages_render(studio, run)
     event(studio, run, "checkpoint", after=len(events(studio, run)))

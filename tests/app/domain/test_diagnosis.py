@@ -25,7 +25,7 @@ def fixes(code: str, *, facts: dict[str, Any] | None = None, **settings: Any) ->
 
 def test_every_code_that_the_trainer_raises_is_explained(root: Path) -> None:
     files = [*(root / "workers" / "training").glob("*.py"), root / "workers" / "train.py", root / "app" / "domain" / "base_models.py"]
-    raised = {code for file in files for code in re.findall(r'code="([a-z_]+)"', file.read_text())}
+    raised = {code for file in files for code in re.findall(r'(?:code="|return "(?=out_of_memory_))([a-z_]+)"', file.read_text())}
     assert "out_of_memory_gpu" in raised
     assert raised - set(KNOWN) - OWN_WORDS == set()
 
