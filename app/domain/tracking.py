@@ -39,6 +39,8 @@ ADDRESSES = {
     Tracker.MLFLOW: ("MLFLOW_TRACKING_URI", ""),
 }  # fmt: skip
 """The variable that says where each is, and where it is without that."""
+PACKAGES = {Tracker.TRACKIO: ("trackio",), Tracker.WANDB: ("wandb",), Tracker.MLFLOW: ("mlflow-skinny", "mlflow")}
+"""What holds each one's library; the first is the smallest that does."""
 UNREADABLE = "an address that cannot be read"
 """What is said in place of its host: no part of it may be repeated, since any may be a password."""
 LOCAL_MODES = {"offline", "disabled", "dryrun"}

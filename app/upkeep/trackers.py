@@ -6,7 +6,7 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from app.domain.tracking import ADDRESSES, UNREADABLE, Tracker, hosts_of
+from app.domain.tracking import ADDRESSES, PACKAGES, UNREADABLE, Tracker, hosts_of
 from app.upkeep.checks import ok, warn
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from app.config import Settings
     from app.upkeep.checks import Check
 
-PACKAGES = {Tracker.TRACKIO: ("trackio",), Tracker.WANDB: ("wandb",), Tracker.MLFLOW: ("mlflow-skinny", "mlflow")}
 NEEDED = {Tracker.MLFLOW}
 """Those that have to be told where they are."""
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from tests.workers.training.conftest import Train
 from tests.workers.training.engine_side import engine_model, engine_step, learner
-from tests.workers.training.families import FAMILIES
+from tests.workers.training.families import FAMILIES, written_once
 from tests.workers.training.reference import (
-    Step,
     faults,
     gradient_difference,
     padded_loss,
     plain_model,
     reference_step,
     step_of,
-    trained_weights,
+    trained_losses,
 )
-from tests.workers.training.row_kinds import STEPS, one_level, plain, three_levels
+from tests.workers.training.row_kinds import STEPS, fifty_steps
 from tests.workers.training.test_exact import PADDED, allowed
 from tests.workers.training.test_exact_controls import alike
 from tests.workers.training.tiny import curve, last, make_model
@@ -39,11 +35,7 @@ MOST = 1e-5
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    @lru_cache
-    def folder(name: str) -> Path:
-        return next(one for one in FAMILIES if one.name == name).write(tmp_path_factory.mktemp("families") / name)
-
-    return folder
+    return written_once(tmp_path_factory.mktemp("families"))
 
 
 @pytest.fixture(autouse=True)
@@ -93,24 +85,9 @@ def test_fifty_steps_on_a_gpu_have_the_textbook_s_losses(layout: Layout, folders
     engine = engine_model(folders("llama"), device=DEVICE)
     textbook = plain_model(folders("llama"), learner(engine))
     choose_layout(engine.loss)
-    pool = [*one_level(), *plain(), *three_levels()]
-    draw = np.random.default_rng(3)
-    steps = [[(int(number), pool[number]) for number in draw.choice(len(pool), 6, replace=False)] for _ in range(50)]
-    ours = _trained(learner(engine), steps, lambda rows: engine_step(engine, rows, layout))
-    assert ours == pytest.approx(_trained(textbook, steps, lambda rows: reference_step(textbook, rows)), rel=1e-4)
-
-
-def _trained(module: torch.nn.Module, steps: list[Any], step: Callable[[Any], Step]) -> list[float]:
-    weights = trained_weights(module)
-    optimiser = torch.optim.AdamW(weights.values(), lr=2e-3)
-    losses = []
-    for rows in steps:
-        found = step(rows)
-        for name, weight in weights.items():
-            weight.grad = found.gradients[name]
-        optimiser.step()
-        losses.append(found.loss)
-    return losses
+    steps = fifty_steps()
+    ours = trained_losses(learner(engine), steps, lambda rows: engine_step(engine, rows, layout))
+    assert ours == pytest.approx(trained_losses(textbook, steps, lambda rows: reference_step(textbook, rows)), rel=1e-4)
 
 
 def test_a_run_learns_the_same_with_every_optimiser(train_here: Train, tmp_path: Path) -> None:

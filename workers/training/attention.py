@@ -66,7 +66,7 @@ class _Seen:
         return picked.permute(1, 0, 2)[None] if isinstance(block.keys, slice) else picked.permute(0, 2, 1, 3)
 
     def probabilities(self, query: torch.Tensor, key: torch.Tensor, number: int, block: Block) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what each query of a block takes from each key (N, K, G * Q, L), and its greatest score (N, K, G * Q)."""
+        """Return what each query of a block takes from each key and its scores (N, K, G * Q, L both)."""
         scores = torch.matmul(self.split(query[block.flat], block).float() * self.scale, self.keys(key, block).float().transpose(-1, -2))
         mask = self.plan.mask(number, block, self.window)
         if mask is not None:

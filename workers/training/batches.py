@@ -120,18 +120,13 @@ def _fitting(group: Numbered, least: int, token_budget: int) -> Iterator[Batch]:
 
 def _packed(group: Numbered, least: int) -> Batch:
     read = [_read(row) for _, row in group]
-    order = in_order(read)
-    common = alike(read, order)
-    forest = grow(read, order, common, least=least)
+    forest = grow(read, least=least)
     segments = [*forest.segments, *_filling(forest.tokens)]
     ids = np.zeros(segments[-1].end, dtype=np.int64)
-    positions = np.zeros(segments[-1].end, dtype=np.int64)
     for segment in forest.segments:
-        inside = slice(segment.position, segment.position + segment.end - segment.start)
-        ids[segment.start : segment.end] = read[segment.row][inside]
-        positions[segment.start : segment.end] = np.arange(inside.start, inside.stop)
+        ids[segment.start : segment.end] = read[segment.row][segment.position : segment.position + segment.length]
     places = [forest.places(index)[row.trained[1:]] for index, (_, row) in enumerate(group)]
-    return _batch(group, ids[None], np.concatenate(places), positions=positions, segments=segments)
+    return _batch(group, ids[None], np.concatenate(places), plan=AttentionPlan.of(segments))
 
 
 def _filling(tokens: int) -> list[Segment]:
@@ -151,8 +146,7 @@ def _padded(group: Numbered) -> Batch:
 
 
 def _batch(
-    group: Numbered, ids: NDArray[np.int64], places: NDArray[np.int64], *, positions: NDArray[np.int64] | None = None,
-    segments: list[Segment] | None = None,
+    group: Numbered, ids: NDArray[np.int64], places: NDArray[np.int64], *, plan: AttentionPlan | None = None
 ) -> Batch:  # fmt: skip
     targets = np.concatenate([row.ids[1:][row.trained[1:]] for _, row in group]).astype(np.int64)
     return Batch(
@@ -162,8 +156,8 @@ def _batch(
         targets=torch.from_numpy(targets),
         counts=tuple(int(row.trained[1:].sum()) for _, row in group),
         tokens=sum(len(row.ids) - 1 for _, row in group),
-        positions=None if positions is None else torch.from_numpy(positions)[None],
-        plan=None if segments is None else AttentionPlan.of(segments),
+        positions=None if plan is None else plan.positions[None],
+        plan=plan,
     )
 
 

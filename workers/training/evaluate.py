@@ -9,7 +9,7 @@ import torch
 
 from workers.training.generate import Limits, greedy_answers
 from workers.training.masks import MaskedRow
-from workers.training.turns import NotTrainable, is_learnt
+from workers.training.turns import NotTrainable, last_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,8 +56,7 @@ class HeldOut:
         self._context = context
         asked = (_question(number, row, masked, masker, tokenizer) for number, (row, masked) in enumerate(self._rows[:MATCH_ROWS]))
         self._questions = [question for question in asked if question is not None]
-        known = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
-        self._ends = frozenset(int(masked.ids[-1]) for _, masked in self._rows if not masked.cut) & known
+        self._ends = frozenset(int(masked.ids[-1]) for _, masked in self._rows if not masked.cut) & special_ids(tokenizer)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -156,6 +155,11 @@ def plain_text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=True))
 
 
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Return the tokens that are no text: those that were added to the vocabulary, and those with a role."""
+    return frozenset({*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids})
+
+
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Return the tokens at which this model's answers end."""
     found: set[int] = set()
@@ -166,7 +170,7 @@ def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
 
 def _question(number: int, row: Row, masked: MaskedRow, masker: Masker, tokenizer: PreTrainedTokenizerBase) -> Question | None:
     """Return the row up to its last answer; None when the template refuses that, or when it is a text that answers nothing."""
-    last = max((index for index, message in enumerate(row.messages) if is_learnt(message)), default=None)
+    last = last_answer(row.messages)
     if last is None:
         return None
     try:

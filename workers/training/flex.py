@@ -47,7 +47,7 @@ def _mask(plan: AttentionPlan, window: int | None, device: torch.device) -> Bloc
 
 def _make_mask(plan: AttentionPlan, window: int | None, device: torch.device) -> BlockMask:
     """A token sees itself and what stands before it in its row: what it goes on from reaches as far as the token."""
-    reach = torch.cat([torch.full((s.end - s.start,), s.reach) for s in plan.segments]).to(device)
+    reach = torch.cat([torch.full((s.length,), s.reach) for s in plan.segments]).to(device)
     positions = plan.positions.to(device)
 
     def sees(_batch: torch.Tensor, _head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:

@@ -40,6 +40,11 @@ class Segment:
     """The segment it goes on from; -1 for none."""
     reach: int
 
+    @property
+    def length(self) -> int:
+        """Return how many tokens it holds."""
+        return self.end - self.start
+
 
 @dataclass(frozen=True)
 class Forest:
@@ -75,8 +80,10 @@ def alike(rows: Sequence[Ids], order: Sequence[int]) -> list[int]:
     return [0, *(_common(rows[left], rows[right]) for left, right in pairwise(order))]
 
 
-def grow(rows: Sequence[Ids], order: Sequence[int], common: Sequence[int], *, least: int = LEAST_SAVED) -> Forest:
-    """Return the forest of rows in order; a part is held once where that saves at least `least` tokens (and one)."""
+def grow(rows: Sequence[Ids], *, least: int = LEAST_SAVED) -> Forest:
+    """Return the forest of some rows; a part is held once where that saves at least `least` tokens (and one)."""
+    order = in_order(rows)
+    common = alike(rows, order)
     forest = Forest([], {})
     # Groups of rows (from, to) whose first `depth` tokens stand in the forest already, as far as the segment `parent`.
     waiting = [(0, len(order), 0, -1)] if order else []
@@ -110,8 +117,7 @@ def shared_share(rows: Sequence[Ids], batch_size: int, seed: int) -> float:
     total = computed = 0
     for number in seen:
         step = [rows[row][:-1] for row in order.step(number)]
-        sorted_places = in_order(step)
-        computed += grow(step, sorted_places, alike(step, sorted_places)).tokens
+        computed += grow(step).tokens
         total += sum(map(len, step))
     return 1 - computed / total if total else 0.0
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from workers.training.batches import Layout, lay_out
-from workers.training.fast.attach import FAULTS, NotPackable, agree, let_read_packs, make_faster
+from workers.training.fast.attach import FAULTS, NotPackable, agree, let_read_packs, make_faster, observe
 from workers.training.forest import LEAST_SAVED
 from workers.training.masks import MaskedRow
 from workers.training.memory import as_out_of_memory
@@ -33,12 +33,13 @@ class Chosen:
 def choose_layout(loss: TrainedTokenLoss) -> Chosen:
     """Let the model read packs and make it faster, where it can; return the layout that was seen to be exact."""
     (row,) = lay_out([(0, _row(0, 0, BRANCHES[1]))], Layout.PACKED, token_budget=0)
+    calls = observe(loss, row)
     try:
-        let_read_packs(loss, row)
-        make_faster(loss, row)
+        let_read_packs(loss, row, calls)
+        make_faster(calls)
         is_exact = _is_exact(loss)
     except NotPackable as why:
-        make_faster(loss, row)
+        make_faster(calls)
         return Chosen(Layout.PADDED, f"this model reads rows only one by one, padded to a common length: {why}")
     except FAULTS as error:
         if as_out_of_memory(error):

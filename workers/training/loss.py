@@ -67,51 +67,34 @@ class Head:
 
 
 class _ChunkedLoss(torch.autograd.Function):
-    """Sum of the cross-entropy over positions; the backward pass only scales what the forward pass has formed."""
+    """Sum of the cross-entropy over positions; the backward pass only scales what the forward pass has formed.
+
+    `learning`: weights and bias of a head that is trained; their gradients are formed in the same chunks, and added up in float32.
+    """
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Head) -> torch.Tensor:
-        total = torch.zeros((), dtype=torch.float64, device=hidden.device if hidden.device.type != "mps" else "cpu")
-        gradient = torch.empty_like(hidden)
-        for start in range(0, len(hidden), head.chunk):
-            part = slice(start, start + head.chunk)
-            loss, in_products = head.judge(hidden[part], targets[part])
-            total += loss
-            gradient[part] = in_products @ head.weight
-        ctx.save_for_backward(gradient)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return _times(gradient, outer[0], gradient.dtype), None, None
-
-
-class _TrainedHeadLoss(torch.autograd.Function):
-    """The same sum where the head learns too: its gradient is formed in the same chunks, and added up in float32."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Head, *_weights: torch.Tensor | None) -> torch.Tensor:
+    def forward(ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Head, *learning: torch.Tensor | None) -> torch.Tensor:
         total = torch.zeros((), dtype=torch.float64, device=hidden.device if hidden.device.type != "mps" else "cpu")
         in_hidden = torch.empty_like(hidden)
-        in_weight = torch.zeros_like(head.weight, dtype=torch.float32)
-        in_bias = None if head.bias is None else torch.zeros_like(head.bias, dtype=torch.float32)
+        in_head = [None if each is None else torch.zeros_like(each, dtype=torch.float32) for each in learning]
+        in_weight, in_bias = in_head or (None, None)
         for start in range(0, len(hidden), head.chunk):
             part = slice(start, start + head.chunk)
             loss, in_products = head.judge(hidden[part], targets[part])
             total += loss
             in_hidden[part] = in_products @ head.weight
-            in_weight += in_products.T @ hidden[part].to(in_products.dtype)
+            if in_weight is not None:
+                in_weight += in_products.T @ hidden[part].to(in_products.dtype)
             if in_bias is not None:
                 in_bias += in_products.sum(0)
-        ctx.save_for_backward(in_hidden, in_weight, in_bias)
+        ctx.save_for_backward(in_hidden, *in_head)
         return total
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         dtype = ctx.saved_tensors[0].dtype
-        in_hidden, in_weight, in_bias = (None if each is None else _times(each, outer[0], dtype) for each in ctx.saved_tensors)
-        return in_hidden, None, None, in_weight, in_bias
+        in_hidden, *in_head = (None if each is None else _times(each, outer[0], dtype) for each in ctx.saved_tensors)
+        return in_hidden, None, None, *in_head
 
 
 def _times(gradient: torch.Tensor, factor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -142,7 +125,7 @@ class TrainedTokenLoss:
     def summed(self, batch: Batch) -> torch.Tensor:
         """Return the sum of the loss over the batch's trained tokens, ready for backward()."""
         head = self.head
-        apply: Any = _TrainedHeadLoss.apply if head.is_trained else _ChunkedLoss.apply
+        apply: Any = _ChunkedLoss.apply
         learning = (head.weight, head.bias) if head.is_trained else ()
         summed: torch.Tensor = apply(self._hidden(batch), batch.targets.to(self.device), head, *learning)
         return summed

@@ -58,11 +58,11 @@ class AttentionPlan:
     @classmethod
     def of(cls, segments: Sequence[Segment]) -> AttentionPlan:
         """Return the plan for the segments of a pack."""
-        short = [segment for segment in segments if segment.end - segment.start <= LONG]
-        long = [segment for segment in segments if segment.end - segment.start > LONG]
+        short = [segment for segment in segments if segment.length <= LONG]
+        long = [segment for segment in segments if segment.length > LONG]
         own = [*_side_by_side(short), *(block for segment in long for block in _in_steps(segment))]
         shared = [block for segment in segments if segment.reach > segment.end for block in _looking_back(segment)]
-        longest = max((segment.position + segment.end - segment.start for segment in segments), default=0)
+        longest = max((segment.position + segment.length for segment in segments), default=0)
         return cls(segments, tuple(own), tuple(shared), longest)
 
     @property
@@ -73,7 +73,7 @@ class AttentionPlan:
     @cached_property
     def positions(self) -> torch.Tensor:
         """Return where each token stands in its row (T)."""
-        return torch.cat([torch.arange(s.position, s.position + s.end - s.start) for s in self.segments])
+        return torch.cat([torch.arange(s.position, s.position + s.length) for s in self.segments])
 
     def blocks(self) -> Iterator[tuple[int, Block, bool]]:
         """Yield each block with its number, and whether its queries come for the first time."""
@@ -105,9 +105,9 @@ class AttentionPlan:
 def _side_by_side(segments: Sequence[Segment]) -> Iterator[Block]:
     """Put short segments of like length under one another."""
     group: list[Segment] = []
-    for segment in sorted(segments, key=lambda s: s.start - s.end):
-        longest = _length(group[0]) if group else 0
-        if group and (_length(segment) < PADDING * longest or (len(group) + 1) * longest**2 > SCORES_AT_ONCE):
+    for segment in sorted(segments, key=lambda s: -s.length):
+        longest = group[0].length if group else 0
+        if group and (segment.length < PADDING * longest or (len(group) + 1) * longest**2 > SCORES_AT_ONCE):
             yield _padded(group)
             group = []
         group.append(segment)
@@ -116,10 +116,10 @@ def _side_by_side(segments: Sequence[Segment]) -> Iterator[Block]:
 
 
 def _padded(group: Sequence[Segment]) -> Block:
-    longest = _length(group[0])
+    longest = group[0].length
     columns = torch.arange(longest)
     starts = torch.tensor([segment.start for segment in group])
-    lengths = torch.tensor([_length(segment) for segment in group])
+    lengths = torch.tensor([segment.length for segment in group])
     places = starts[:, None] + torch.minimum(columns[None], lengths[:, None] - 1)
     real = (columns[None] < lengths[:, None]).reshape(-1)
     if bool(real.all()):
@@ -128,20 +128,16 @@ def _padded(group: Sequence[Segment]) -> Block:
 
 
 def _in_steps(segment: Segment) -> Iterator[Block]:
-    step = max(LEAST_QUERIES, SCORES_AT_ONCE // _length(segment))
+    step = max(LEAST_QUERIES, SCORES_AT_ONCE // segment.length)
     for start in range(segment.start, segment.end, step):
         end = min(start + step, segment.end)
         yield Block(slice(start, end), slice(segment.start, end), is_causal=True)
 
 
 def _looking_back(segment: Segment) -> Iterator[Block]:
-    step = max(LEAST_QUERIES, SCORES_AT_ONCE // _length(segment))
+    step = max(LEAST_QUERIES, SCORES_AT_ONCE // segment.length)
     for start in range(segment.end, segment.reach, step):
         yield Block(slice(start, min(start + step, segment.reach)), slice(segment.start, segment.end), is_causal=False)
-
-
-def _length(segment: Segment) -> int:
-    return segment.end - segment.start
 
 
 class Options(NamedTuple):

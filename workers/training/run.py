@@ -23,7 +23,6 @@ from workers.training.forest import shared_share
 from workers.training.layouts import choose_layout
 from workers.training.loop import Standing, StepLoop
 from workers.training.material import make_material
-from workers.training.memory import memory_of
 from workers.training.model import choose_device, load_model
 from workers.training.optim import choose_optimiser, learning_rate, make_optimiser
 from workers.training.order import DataOrder
@@ -237,7 +236,7 @@ class Run:
             "max_length": material.max_length,
             "longest_row": min(material.train.longest, material.max_length),
             "base_dir": str(self._job.base.folder),
-            "memory_total_bytes": memory_of(model.device).total,
+            "memory_total_bytes": self._fit.memory.total,
             "threads": torch.get_num_threads(),
             "layout": self._chosen.layout,
             "layout_reason": self._chosen.reason,

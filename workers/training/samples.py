@@ -17,10 +17,10 @@ import torch
 from app.domain.datasets import Message
 from app.domain.events import Sample
 from workers.training.control import Leave
-from workers.training.evaluate import plain_text, stop_ids
+from workers.training.evaluate import plain_text, special_ids, stop_ids
 from workers.training.generate import Limits, greedy_answers
 from workers.training.memory import as_out_of_memory
-from workers.training.turns import NotTrainable, is_learnt
+from workers.training.turns import NotTrainable, last_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -73,8 +73,7 @@ def choose_prompts(rows: Rows, masker: Masker, own: Sequence[str], *, context: i
     system = found.shared_system()
     for text in own:
         found.add_own([*system, Message(role="user", content=text)])
-    known = {*masker.tokenizer.added_tokens_decoder, *masker.tokenizer.all_special_ids}
-    return Asked(found.prompts, frozenset(found.ends & known), masker.tokenizer)
+    return Asked(found.prompts, special_ids(masker.tokenizer) & found.ends, masker.tokenizer)
 
 
 @dataclass
@@ -92,7 +91,7 @@ class _Chosen:
         for row in rows:
             if len(self.prompts) == SAMPLED_ROWS:
                 return
-            last = max((place for place, message in enumerate(row.messages) if is_learnt(message)), default=0)
+            last = last_answer(row.messages)
             if not last:  # a text answers nothing, and an answer at the very beginning has no prompt
                 continue
             try:

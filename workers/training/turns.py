@@ -168,6 +168,11 @@ class Turns:
         return self._template.render(_with(messages, index, messages[index].model_copy(update={"content": content})), tools=tools)
 
 
+def last_answer(messages: Sequence[Message]) -> int | None:
+    """Return the place of the last answer that is learnt; None where there is none."""
+    return max((place for place, message in enumerate(messages) if is_learnt(message)), default=None)
+
+
 def is_learnt(message: Message) -> bool:
     """Return whether a turn is trained: the assistant's, unless its weight is 0."""
     return message.role == "assistant" and message.weight != 0

@@ -19,7 +19,7 @@ from app.config import Settings
 from app.db import WorkerRow
 from app.db.session import make_engine, unit_of_work
 from app.domain.bells import Bell
-from app.domain.tracking import Tracker
+from app.domain.tracking import PACKAGES, Tracker
 from app.gateways.secrets import SecretBox
 from app.upkeep import commands, doctor, parts, trackers
 from app.upkeep.checks import Check, Verdict, fail
@@ -233,7 +233,7 @@ def test_trackers_are_told_with_where_they_are_and_what_is_missing(settings: Set
     for name in ("MLFLOW_TRACKING_URI", "TRACKIO_SERVER_URL", "TRACKIO_SPACE_ID", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_BASE_URL", "https://ann:secret@wandb.example/x")
-    monkeypatch.setitem(trackers.PACKAGES, Tracker.TRACKIO, ("no-such-package",))
+    monkeypatch.setitem(PACKAGES, Tracker.TRACKIO, ("no-such-package",))
     found = trackers.trackers(settings.model_copy(update={"trackers": "wandb,mlflow,trackio"}))
     assert [(check.verdict, check.what, check.advice) for check in found] == [
         (Verdict.OK, "Runs' numbers also go to Weights & Biases, at wandb.example.", ""),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,13 @@ FAMILIES = [
     ),
 ]
 """Falcon-H1 and its like are missing: peft refuses to adapt all of their linear layers."""
+
+
+def written_once(folder: Path) -> Callable[[str], Path]:
+    """Return what writes a family into a folder of its own below `folder`, by its name and once."""
+
+    @lru_cache
+    def write(name: str) -> Path:
+        return next(family for family in FAMILIES if family.name == name).write(folder / name)
+
+    return write

@@ -110,6 +110,20 @@ def reference_step(model: torch.nn.Module, rows: Rows) -> Step:
     return step_of(model, lambda: padded_loss(model, rows))
 
 
+def trained_losses(model: torch.nn.Module, steps: Sequence[Rows], step: Callable[[Rows], Step]) -> list[float]:
+    """Train a model by AdamW with the gradients that `step` finds, and return its losses."""
+    weights = trained_weights(model)
+    optimiser = torch.optim.AdamW(weights.values(), lr=2e-3)
+    losses = []
+    for rows in steps:
+        found = step(rows)
+        for name, weight in weights.items():
+            weight.grad = found.gradients[name]
+        optimiser.step()
+        losses.append(found.loss)
+    return losses
+
+
 def gradient_difference(found: Step, expected: Step) -> float:
     """Return how far the whole gradient is off, relative to its size."""
     return float((found.whole() - expected.whole()).norm() / expected.whole().norm())

@@ -108,3 +108,10 @@ KINDS = [
     plain, one_level, three_levels, trained_inside, several_next, identical, one_within_another, beyond_the_window, one_token, without_any,
 ]  # fmt: skip
 STEPS: dict[str, list[tuple[int, MaskedRow]]] = {kind.__name__: list(enumerate(kind())) for kind in KINDS}
+
+
+def fifty_steps() -> list[list[tuple[int, MaskedRow]]]:
+    """Draw the rows of fifty steps from some of these."""
+    pool = [*one_level(), *plain(), *three_levels()]
+    draw = np.random.default_rng(3)
+    return [[(int(number), pool[number]) for number in draw.choice(len(pool), 6, replace=False)] for _ in range(50)]

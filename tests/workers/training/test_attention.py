@@ -11,7 +11,7 @@ import torch
 from workers.training import attention, plan
 from workers.training.attention import attend
 from workers.training.flex import attend_in_blocks
-from workers.training.forest import Segment, alike, grow, in_order
+from workers.training.forest import Segment, grow
 from workers.training.plan import AttentionPlan, Options
 
 States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -25,8 +25,7 @@ def segments() -> list[Segment]:
     prompt, more = draw.integers(5, 50, 130), draw.integers(5, 50, 60)
     branches = [np.concatenate([prompt, more if n % 2 else [], draw.integers(5, 50, draw.integers(5, 40))]) for n in range(9)]
     rows = [row.astype(np.int32) for row in (*branches, prompt, *(draw.integers(5, 50, length) for length in (1, 7, 30, 120)))]
-    order = in_order(rows)
-    return grow(rows, order, alike(rows, order)).segments
+    return grow(rows).segments
 
 
 def textbook(states: States, parts: list[Segment], options: Options) -> torch.Tensor:

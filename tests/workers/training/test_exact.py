@@ -13,7 +13,7 @@ from peft import PeftModel
 from torch.nn.attention import flex_attention
 
 from tests.workers.training.engine_side import FEW_TOKENS, engine_model, engine_step, learner
-from tests.workers.training.families import FAMILIES
+from tests.workers.training.families import FAMILIES, written_once
 from tests.workers.training.reference import Step, faults, plain_base, plain_model, reference_step
 from tests.workers.training.row_kinds import STEPS
 from workers.training import attention, loss, plan
@@ -55,11 +55,7 @@ Pairs = Callable[[str], Pair]
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Write each family once."""
 
-    @lru_cache
-    def folder(name: str) -> Path:
-        return next(one for one in FAMILIES if one.name == name).write(tmp_path_factory.mktemp("families") / name)
-
-    return folder
+    return written_once(tmp_path_factory.mktemp("families"))
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from transformers import BitsAndBytesConfig
 
 from tests.workers.training.engine_side import engine_model, engine_step, learner, step_of_batches
 from tests.workers.training.families import Family
-from tests.workers.training.reference import Step, faults, gradient_difference, plain_model, reference_step, trained_weights
-from tests.workers.training.row_kinds import STEPS, one_level, plain, three_levels
+from tests.workers.training.reference import Step, faults, gradient_difference, plain_model, reference_step, trained_losses
+from tests.workers.training.row_kinds import STEPS, fifty_steps
 from workers.training.batches import Batch, Layout, lay_out
 from workers.training.forest import Segment
 from workers.training.layouts import choose_layout
@@ -95,24 +95,9 @@ def test_a_gradient_of_another_model_does_not_pass(llama: Pair) -> None:
 @pytest.mark.parametrize("layout", Layout)
 def test_fifty_steps_have_the_textbook_s_losses(layout: Layout, folder: Path, shares_all: None) -> None:
     both = pair(folder)
-    pool = [*one_level(), *plain(), *three_levels()]
-    draw = np.random.default_rng(3)
-    steps = [[(int(number), pool[number]) for number in draw.choice(len(pool), 6, replace=False)] for _ in range(50)]
-
-    def trained(model: torch.nn.Module, step: Callable[[list[tuple[int, Any]]], Step]) -> list[float]:
-        weights = trained_weights(model)
-        optimiser = torch.optim.AdamW(weights.values(), lr=2e-3)
-        losses = []
-        for rows in steps:
-            found = step(rows)
-            for name, weight in weights.items():
-                weight.grad = found.gradients[name]
-            optimiser.step()
-            losses.append(found.loss)
-        return losses
-
-    ours = trained(learner(both.engine), lambda rows: engine_step(both.engine, rows, layout))
-    theirs = trained(both.plain, lambda rows: reference_step(both.plain, rows))
+    steps = fifty_steps()
+    ours = trained_losses(learner(both.engine), steps, lambda rows: engine_step(both.engine, rows, layout))
+    theirs = trained_losses(both.plain, steps, lambda rows: reference_step(both.plain, rows))
     assert np.mean(theirs[-5:]) < 0.8 * np.mean(theirs[:5])
     assert ours == pytest.approx(theirs, rel=1e-4)
 

@@ -6,20 +6,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.training.forest import Forest, alike, grow, in_order, shared_share
+from workers.training.forest import grow, shared_share
 
 Rows = st.lists(st.lists(st.integers(0, 2), min_size=0, max_size=12), min_size=1, max_size=12)
-
-
-def forest_of(rows: list[np.ndarray[tuple[int], np.dtype[np.int32]]], least: int) -> Forest:
-    order = in_order(rows)
-    return grow(rows, order, alike(rows, order), least=least)
 
 
 @given(Rows, st.integers(0, 6))
 def test_every_row_is_found_whole_in_the_forest(drawn: list[list[int]], least: int) -> None:
     rows = [np.array(row, dtype=np.int32) for row in drawn]
-    forest = forest_of(rows, least)
+    forest = grow(rows, least=least)
     held = np.full(forest.tokens, -1)
     standing = np.full(forest.tokens, -1)
     for segment in forest.segments:
@@ -35,7 +30,7 @@ def test_every_row_is_found_whole_in_the_forest(drawn: list[list[int]], least: i
 
 @given(Rows)
 def test_whatever_goes_on_from_a_segment_stands_within_its_reach(drawn: list[list[int]]) -> None:
-    forest = forest_of([np.array(row, dtype=np.int32) for row in drawn], 1)
+    forest = grow([np.array(row, dtype=np.int32) for row in drawn], least=1)
     for number, segment in enumerate(forest.segments):
         below = {number}
         for other, candidate in enumerate(forest.segments):
@@ -47,8 +42,8 @@ def test_whatever_goes_on_from_a_segment_stands_within_its_reach(drawn: list[lis
 
 def test_a_part_is_shared_only_where_that_saves_enough() -> None:
     rows = [np.array([1, 2, 3, 4, last], dtype=np.int32) for last in (7, 8, 9)]
-    assert forest_of(rows, 8).tokens == 4 + 3
-    assert forest_of(rows, 9).tokens == 15
+    assert grow(rows, least=8).tokens == 4 + 3
+    assert grow(rows, least=9).tokens == 15
 
 
 def test_the_share_is_that_of_the_steps_rows() -> None:

@@ -36,7 +36,7 @@ from workers.training.layouts import choose_layout
 from workers.training.loss import TrainedTokenLoss
 from workers.training.state import RANDOM
 from workers.training.templates import ChatTemplate
-from workers.training.whole_model import MASTERS, open_up, write_model
+from workers.training.whole_model import MASTERS, MasterWeights, open_up, write_model
 
 WEIGHTS = "model.safetensors"
 FULL: dict[str, Any] = {"tuning": "full", "max_steps": 6, "checkpoint_every_steps": 3, "learning_rate": 0.003}
@@ -95,13 +95,18 @@ def test_a_base_without_a_template_gets_the_plain_one_that_it_was_trained_with(t
     assert "assistant" in told
 
 
-def test_steps_smaller_than_the_distance_of_two_bf16_numbers_are_not_lost() -> None:
+def halved() -> tuple[LlamaForCausalLM, MasterWeights]:
     torch.manual_seed(0)
     config = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
     model = LlamaForCausalLM(config)
     model.bfloat16()
     masters = open_up(model)
     assert masters is not None
+    return model, masters
+
+
+def test_steps_smaller_than_the_distance_of_two_bf16_numbers_are_not_lost() -> None:
+    model, masters = halved()
     optimiser = torch.optim.SGD(masters.weights, lr=1e-6)
     masters.lead(optimiser)
     weight = model.model.norm.weight  # all ones, so one step is far below the next bf16 number
@@ -116,12 +121,7 @@ def test_steps_smaller_than_the_distance_of_two_bf16_numbers_are_not_lost() -> N
 
 
 def test_gradients_of_several_packs_add_up_in_float32() -> None:
-    torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
-    model = LlamaForCausalLM(config)
-    model.bfloat16()
-    masters = open_up(model)
-    assert masters is not None
+    model, masters = halved()
     for _ in range(300):
         (model.model.norm.weight.sum() + model.lm_head.weight.sum()).backward()
     norm = masters.weights[[name for name, _ in model.named_parameters()].index("model.norm.weight")]
@@ -131,10 +131,7 @@ def test_gradients_of_several_packs_add_up_in_float32() -> None:
 
 
 def test_a_gradient_that_found_no_room_is_not_counted_when_the_step_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
-    model = LlamaForCausalLM(config).bfloat16()
-    masters = open_up(model)
-    assert masters is not None
+    model, masters = halved()
 
     def no_room(_tensor: torch.Tensor) -> torch.Tensor:
         message = "CUDA out of memory. Tried to allocate 2.00 GiB."

@@ -44,15 +44,35 @@ class Call:
     result: torch.Tensor
 
 
+Calls = dict[torch.nn.Module, Call]
+
+
 @torch.no_grad()
-def let_read_packs(loss: TrainedTokenLoss, row: Batch) -> None:
-    """Let the model's attention read packs, tried on `row`, a pack of one row; NotPackable where it cannot."""
+def observe(loss: TrainedTokenLoss, row: Batch) -> Calls:
+    """Run the model as it is on a pack of one row, and return what each of its modules was given and gave."""
+    calls: Calls = {}
+
+    def look(module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
+        calls[module] = Call(arguments, named, result[0] if isinstance(result, tuple) else result)
+
+    hooks = [module.register_forward_hook(look, with_kwargs=True) for module in loss.body.modules()]
+    try:
+        loss.states(row.unplanned())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+@torch.no_grad()
+def let_read_packs(loss: TrainedTokenLoss, row: Batch, calls: Calls) -> None:
+    """Let the model's attention read packs, tried on the row it was observed on; NotPackable where it cannot."""
     AttentionInterface.register(PACKED, _attend_by_plan)
-    calls = _calls(loss, row, _is_attention)
+    attention = {module: call for module, call in calls.items() if _is_attention(module)}
     kinds = set(getattr(loss.config, "layer_types", None) or KINDS)
-    if not kinds <= KINDS or len(calls) != loss.config.num_hidden_layers:
+    if not kinds <= KINDS or len(attention) != loss.config.num_hidden_layers:
         raise NotPackable("not all of its layers are attention that sees single tokens")
-    for module, call in calls.items():
+    for module, call in attention.items():
         _replace(module, _by_plan(module))
         found = module.forward(*call.arguments, **call.named, plan=row.plan)[0]
         options: Options | None = getattr(module, "packed_options", None)
@@ -65,29 +85,12 @@ def let_read_packs(loss: TrainedTokenLoss, row: Batch) -> None:
 
 
 @torch.no_grad()
-def make_faster(loss: TrainedTokenLoss, row: Batch) -> None:
-    """Make layers, norms and MLPs faster where that gives what they give themselves on `row`."""
-    calls = _calls(loss, row, lambda module: any(make(module) is not None for make in MAKERS))
+def make_faster(calls: Calls) -> None:
+    """Make layers, norms and MLPs faster where that gives what they were observed to give themselves."""
     for module, call in calls.items():
         for make in MAKERS:
             if _try(module, make(module), call):
                 break
-
-
-def _calls(loss: TrainedTokenLoss, row: Batch, wanted: Callable[[torch.nn.Module], bool]) -> dict[torch.nn.Module, Call]:
-    """Run the model on a row and return what the wanted modules were given and gave."""
-    calls: dict[torch.nn.Module, Call] = {}
-
-    def look(module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
-        calls[module] = Call(arguments, named, result[0] if isinstance(result, tuple) else result)
-
-    hooks = [module.register_forward_hook(look, with_kwargs=True) for module in loss.body.modules() if wanted(module)]
-    try:
-        loss.states(row.unplanned())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return calls
 
 
 def _try(module: torch.nn.Module, forward: Forward | None, call: Call) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def rotate(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -19,22 +22,21 @@ class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(cos, sin)
-        half = states.shape[-1] // 2
-        turned = torch.empty_like(states)
-        one, two = states[..., :half], states[..., half:]
-        torch.mul(one, cos[..., :half], out=turned[..., :half]).addcmul_(two, sin[..., :half], value=-1)
-        torch.mul(two, cos[..., half:], out=turned[..., half:]).addcmul_(one, sin[..., half:])
-        return turned
+        return _turned(states, cos, sin.chunk(2, -1), 1)
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         cos, sin = ctx.saved_tensors
-        gradient, half = outer[0], outer[0].shape[-1] // 2
-        back = torch.empty_like(gradient)
-        one, two = gradient[..., :half], gradient[..., half:]
-        torch.mul(one, cos[..., :half], out=back[..., :half]).addcmul_(two, sin[..., half:])
-        torch.mul(two, cos[..., half:], out=back[..., half:]).addcmul_(one, sin[..., :half], value=-1)
-        return back, None, None
+        return _turned(outer[0], cos, sin.chunk(2, -1)[::-1], -1), None, None
+
+
+def _turned(states: torch.Tensor, cos: torch.Tensor, sin: Sequence[torch.Tensor], way: int) -> torch.Tensor:
+    """Return states turned one `way` (1) or back (-1); `sin` are the halves that the second and the first half are multiplied by."""
+    turned = torch.empty_like(states)
+    (one, two), (left, right), (first, second) = (whole.chunk(2, -1) for whole in (states, cos, turned))
+    torch.mul(one, left, out=first).addcmul_(two, sin[0], value=-way)
+    torch.mul(two, right, out=second).addcmul_(one, sin[1], value=way)
+    return turned
 
 
 def normalise(states: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from pydantic import ValidationError
 
 from app.domain.events import Notice, parse_event
-from app.domain.tracking import Tracker, Tracking
+from app.domain.tracking import PACKAGES, Tracker, Tracking
 from workers.lifeline import die_with_parent
 from workers.training.trackers.relay import Client, Relay
 from workers.training.trackers.words import Unusable
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 NICENESS = 10
 CLIENTS = {Tracker.WANDB: "WandbClient", Tracker.MLFLOW: "MlflowClient", Tracker.TRACKIO: "TrackioClient"}
-PACKAGES = {Tracker.WANDB: "wandb", Tracker.MLFLOW: "mlflow-skinny", Tracker.TRACKIO: "trackio"}
 
 
 def main(tracker: Tracker, tracking: Tracking, folder: Path) -> None:
@@ -63,8 +62,7 @@ def make_client(tracker: Tracker, tracking: Tracking, folder: Path) -> Client:
     try:
         client: Client = getattr(module, CLIENTS[tracker])(tracking, folder)
     except ImportError as error:
-        package = PACKAGES[tracker]
-        raise Unusable(f"its library is not installed here. Install it with: pip install {package}.") from error
+        raise Unusable(f"its library is not installed here. Install it with: pip install {PACKAGES[tracker][0]}.") from error
     return client
 
 
