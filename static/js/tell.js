@@ -22,6 +22,9 @@
     try { localStorage.setItem(KEPT, JSON.stringify(now)); } catch { /* until the page is left */ }
   }
 
+  // Runs whose notice could not be given: a live page replaces its buttons, and the words must outlast them.
+  const refused = new Set();
+
   const cannot = () => (!("Notification" in window) ? (isSecureContext ? "missing" : "insecure") : Notification.permission === "denied" ? "denied" : "");
 
   function say(button, words) {
@@ -42,7 +45,10 @@
       const isWished = button.dataset.tell in now;
       button.hidden = false;
       button.setAttribute("aria-pressed", String(isWished));
-      if (!button.dataset.told) say(button, isWished ? WORDS.waiting : WORDS.none);
+      const why = refused.has(button.dataset.tell) ? cannot() : "";
+      say(button, why ? WORDS[why] : isWished ? WORDS.waiting : WORDS.none);
+      // Why it cannot be is said where all can read it, also on a button that is but an icon.
+      if (why) { button.dataset.told = "yes"; button.classList.remove("icon-only"); button.querySelector("span").className = ""; }
     }
     for (const place of document.querySelectorAll("[data-run][data-ended]")) {
       const { run, name, ended } = place.dataset;
@@ -63,13 +69,8 @@
     if (wasWished !== undefined) { keep(left); look(); return; }
     if (!cannot() && Notification.permission === "default") await Notification.requestPermission();
     const why = cannot();
-    if (why || Notification.permission !== "granted") {
-      button.dataset.told = "yes";
-      // Why it cannot be is said where all can read it, also on a button that is but an icon.
-      if (why) { say(button, WORDS[why]); button.classList.remove("icon-only"); button.querySelector("span").className = ""; }
-      return;
-    }
-    keep({ ...wishes(), [run]: button.dataset.of });
+    if (why) refused.add(run);
+    else if (Notification.permission === "granted") keep({ ...wishes(), [run]: button.dataset.of });
     look();
   });
   document.addEventListener("htmx:after:swap", look);

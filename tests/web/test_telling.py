@@ -83,7 +83,7 @@ def test_a_wish_outlives_the_page_and_can_be_taken_back(page: Page, sample: Samp
     expect(page.locator(f'[data-tell="{sample.runs["running"]}"]')).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_browser_that_gives_none_says_so_in_words(page: Page, sample: Sample) -> None:
+def test_a_browser_that_gives_none_says_so_in_words(page: Page, studio: Studio, sample: Sample) -> None:
     notices(page, after="denied")
     page.goto(f"/runs/{sample.runs['running']}")
     page.locator("[data-tell]").click()
@@ -92,6 +92,17 @@ def test_a_browser_that_gives_none_says_so_in_words(page: Page, sample: Sample) 
     bell = page.locator(f'[data-tell="{sample.runs["running"]}"]')
     bell.click()
     expect(bell.get_by_text("Notices are blocked for this site")).not_to_have_class("visually-hidden")
+    page.evaluate("document.addEventListener('htmx:after:swap', () => { document.documentElement.dataset.swapped = 'yes' })")
+    with unit_of_work(studio.engine) as session:
+        session.get_one(Run, sample.runs["running"]).step = 300
+    expect(page.locator("html")).to_have_attribute("data-swapped", "yes", timeout=15_000)
+    expect(bell.get_by_text("Notices are blocked for this site")).not_to_have_class("visually-hidden")
+    page.evaluate("window.Notification.permission = 'granted'")
+    bell.click()
+    expect(bell).to_have_attribute("aria-pressed", "true")
+    expect(bell).to_contain_text("I will be told")
+    bell.click()
+    expect(bell).to_have_attribute("aria-pressed", "false")
     page.goto(f"/runs/{sample.runs['running']}")
     page.add_init_script("delete window.Notification")
     page.reload()
