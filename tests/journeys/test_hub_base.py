@@ -61,6 +61,7 @@ def test_a_base_from_the_hub_is_trained_resumed_and_asked(reached: Reached) -> N
             assert answer.usage is not None
 
 
+@pytest.mark.slow
 def test_the_fix_of_a_failed_run_makes_it_succeed(reached: Reached) -> None:
     _, studio, dataset_id = reached
     # Nobody has its tokenizer before the run has fetched it.

@@ -16,15 +16,15 @@ from tools.running import RunningStudio
 SHORT = {"max_steps": 6, "batch_size": 8, "eval_every_steps": 6}
 
 
-@pytest.fixture(scope="session")
-def tuned(studio: RunningStudio, dataset_id: str) -> dict[str, Any]:
-    """A run that succeeded."""
-    run = studio.finish(studio.launch(name="orders v1", base_model="hone-starter", dataset_id=dataset_id, settings=SHORT))
-    assert run["status"] == "succeeded", run["reason"]
-    return run
+def test_a_run_reports_what_the_contract_lists_gives_its_adapter_and_answers(studio: RunningStudio, dataset_id: str) -> None:
+    tuned = studio.finish(studio.launch(name="orders v1", base_model="hone-starter", dataset_id=dataset_id, settings=SHORT))
+    assert tuned["status"] == "succeeded", tuned["reason"]
+    check_reports(studio, tuned)
+    check_adapter(studio, tuned)
+    check_answers(studio, tuned["model"])
 
 
-def test_a_run_reports_what_the_contract_lists(studio: RunningStudio, tuned: dict[str, Any]) -> None:
+def check_reports(studio: RunningStudio, tuned: dict[str, Any]) -> None:
     assert (tuned["step"], tuned["total_steps"], tuned["attempt"]) == (6, 6, 1)
     assert tuned["model"].startswith("ft:hone-starter:default:orders-v1:")
     assert "auto" not in {tuned["spec"]["settings"][name] for name in ("learning_rate", "alpha", "eval_every_steps")}
@@ -40,7 +40,7 @@ def test_a_run_reports_what_the_contract_lists(studio: RunningStudio, tuned: dic
     assert {"started", "checkpoint", "succeeded"} <= set(kinds)
 
 
-def test_the_adapter_is_in_peft_layout_with_its_lineage(studio: RunningStudio, tuned: dict[str, Any]) -> None:
+def check_adapter(studio: RunningStudio, tuned: dict[str, Any]) -> None:
     with studio.rest as rest:
         content = rest.get(f"/api/v1/runs/{tuned['id']}/adapter.zip").raise_for_status().content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -53,24 +53,21 @@ def test_the_adapter_is_in_peft_layout_with_its_lineage(studio: RunningStudio, t
     assert "version 1" in card
 
 
-def test_the_official_client_lists_models_and_streams_from_the_tuned_one(studio: RunningStudio, tuned: dict[str, Any]) -> None:
+def check_answers(studio: RunningStudio, model: str) -> None:
+    """Check that the official client lists models and streams from the tuned one."""
     with OpenAI(base_url=f"{studio.address}/v1", api_key=studio.key) as client:
-        ask_and_check(client, tuned["model"])
-
-
-def ask_and_check(client: OpenAI, model: str) -> None:
-    assert {"hone-starter", model} <= {listed.id for listed in client.models.list()}
-    chunks = list(
-        client.chat.completions.create(
-            model=model, messages=[{"role": "user", "content": "I want to cancel order 5."}], temperature=0, max_tokens=5,
-            stream=True, stream_options={"include_usage": True},
-        )
-    )  # fmt: skip
-    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] in {"stop", "length"}
-    usage = chunks[-1].usage
-    assert usage is not None
-    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
-    assert 1 <= usage.completion_tokens <= 5
+        assert {"hone-starter", model} <= {listed.id for listed in client.models.list()}
+        chunks = list(
+            client.chat.completions.create(
+                model=model, messages=[{"role": "user", "content": "I want to cancel order 5."}], temperature=0, max_tokens=5,
+                stream=True, stream_options={"include_usage": True},
+            )
+        )  # fmt: skip
+        assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] in {"stop", "length"}
+        usage = chunks[-1].usage
+        assert usage is not None
+        assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+        assert 1 <= usage.completion_tokens <= 5
 
 
 def test_a_run_is_cancelled_and_one_that_waits_for_its_turn_can_be_paused_and_cancelled(studio: RunningStudio, dataset_id: str) -> None:

@@ -52,8 +52,9 @@ def train(base: str, folder: Path, endpoint: str) -> tuple[int, str, list[dict[s
     return ended.returncode, ended.stderr, events
 
 
-def test_a_base_is_fetched_by_its_id_and_pinned_to_its_commit(server: HubServer, tmp_path: Path) -> None:
-    code, talk, events = train("lab/good", tmp_path, server.address)
+def test_a_base_is_fetched_by_its_id_pinned_to_its_commit_and_needs_no_hub_from_then_on(repos: dict[str, Path], tmp_path: Path) -> None:
+    with hub(repos) as server:
+        code, talk, events = train("lab/good", tmp_path, server.address)
     assert code == 0, talk
     config = json.loads((tmp_path / "out" / "adapter" / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["revision"]) == ("lab/good", COMMIT)
@@ -62,20 +63,11 @@ def test_a_base_is_fetched_by_its_id_and_pinned_to_its_commit(server: HubServer,
     assert not {"pytorch_model.bin", "modeling_own.py"} & fetched
     started = next(event for event in events if event["type"] == "started")
     assert (Path(started["data"]["base_dir"]) / "config.json").is_file()
-    assert {"type": "doing", "what": "fetching the base model"} in events
-
-
-def test_rows_are_read_before_a_base_is_fetched_since_they_may_leave_the_cache_meanwhile(server: HubServer, tmp_path: Path) -> None:
-    done = [event["what"] for event in train("lab/good", tmp_path, server.address)[2] if event["type"] == "doing"]
+    done = [event["what"] for event in events if event["type"] == "doing"]
+    # Rows may leave the cache while a large base is fetched, so they are read before.
     assert done.index("reading the rows") < done.index("fetching the base model")
-
-
-def test_what_was_fetched_once_needs_no_hub(repos: dict[str, Path], tmp_path: Path) -> None:
-    with hub(repos) as once:
-        assert train("lab/good", tmp_path, once.address)[0] == 0
-        address = once.address
     shutil.rmtree(tmp_path / "out")
-    code, talk, _ = train("lab/good", tmp_path, address)
+    code, talk, _ = train("lab/good", tmp_path, server.address)
     assert code == 0, talk
 
 
