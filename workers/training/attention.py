@@ -23,7 +23,7 @@ KEPT_KEYS = 2_048
 
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan, options: Options) -> torch.Tensor:
-    """Return what each token takes from those it sees: query T, H, D; key and value T, K, D with H a multiple of K; result T, H, D."""
+    """Return what each token takes from those it sees: query T, H, D; key T, K, D; value T, K, V; result T, H, V; H a multiple of K."""
     if query.is_cuda:
         return attend_in_blocks(query, key, value, plan, options)
     apply: Any = _Attend.apply
@@ -70,7 +70,8 @@ class _Seen:
         scores = torch.matmul(self.split(query[block.flat], block).float() * self.scale, self.keys(key, block).float().transpose(-1, -2))
         mask = self.plan.mask(number, block, self.window)
         if mask is not None:
-            scores.view(*scores.shape[:2], -1, *mask.shape).add_(mask)
+            queries, columns = mask.shape
+            scores.view(*scores.shape[:2], -1, queries, scores.shape[-1])[..., -columns:].add_(mask)
         taken = torch.softmax(scores, -1)
         # Behind a window a query may see none of an ancestor's keys: it takes nothing.
         return (taken if self.window is None or block.is_causal else taken.nan_to_num_(0.0)), scores
@@ -84,7 +85,7 @@ class _Attend(torch.autograd.Function):
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: _Seen, sinks: torch.Tensor | None
     ) -> torch.Tensor:
         merges = bool(seen.plan.shared) or sinks is not None
-        out = query.new_empty(query.shape, dtype=torch.float32 if merges else query.dtype)
+        out = query.new_empty((*query.shape[:2], value.shape[-1]), dtype=torch.float32 if merges else query.dtype)
         level = query.new_empty(query.shape[:2], dtype=torch.float32)  # T, H: log-sum-exp of what a token has seen so far
         kept: list[torch.Tensor] = []
         for number, block, is_first in seen.plan.blocks():

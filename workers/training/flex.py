@@ -24,7 +24,7 @@ VARIANTS = 64
 
 
 def attend_in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan, options: Options) -> torch.Tensor:
-    """Return what each token takes from those it sees: query T, H, D; key and value T, K, D; result T, H, D."""
+    """Return what each token takes from those it sees: query T, H, D; key T, K, D; value T, K, V; result T, H, V."""
     mask = _mask(plan, options.window, query.device)
     heads = (states.transpose(0, 1)[None] for states in (query, key, value))
     compute: Any = _compiled() if query.is_cuda else flex_attention

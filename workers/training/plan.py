@@ -51,7 +51,7 @@ class AttentionPlan:
     """What comes after a segment, looking back at it."""
     longest: int
     """Tokens of the longest row."""
-    _masks: dict[tuple[int, int], torch.Tensor | None] = field(default_factory=dict, compare=False)
+    _masks: dict[tuple[int, ...], torch.Tensor | None] = field(default_factory=dict, compare=False)
     block_masks: dict[int | None, Any] = field(default_factory=dict, compare=False)
     """What flex_attention needs of it on a GPU, by window."""
 
@@ -81,25 +81,37 @@ class AttentionPlan:
             yield number, block, number < len(self.own)
 
     def mask(self, number: int, block: Block, window: int | None) -> torch.Tensor | None:
-        """Return what is added to a block's scores: minus infinity where a query does not see a key; None where it sees all."""
+        """Return what is added to the last columns of a block's scores, as many as it has; None where its queries see all keys.
+
+        It is minus infinity where a query does not see a key. Without a window all stand before the queries that are no queries.
+        """
         window = window if window is not None and window < self.longest else None
         if not block.is_causal and window is None:
             return None
-        key = (number, window or 0)
+        queries, keys = self._standing(block.queries), self._standing(block.keys)
+        if window is None:
+            keys = queries
+        # Only distances count, and in a segment these are the lengths': blocks of one shape have one mask.
+        key = (len(queries), len(keys), window or 0) if block.is_causal else (number, window or 0)
         if key not in self._masks:
-            self._masks[key] = self._mask(block, window)
+            self._masks[key] = _mask(queries, keys, window)
         return self._masks[key]
 
-    def _mask(self, block: Block, window: int | None) -> torch.Tensor | None:
-        queries, keys = self._standing(block.queries), self._standing(block.keys)
-        distance = queries[:, None] - keys[None, :]
-        unseen = distance < 0 if window is None else (distance < 0) | (distance >= window)
-        return torch.zeros(unseen.shape).masked_fill_(unseen, MASKED) if bool(unseen.any()) else None
+    def forget(self) -> None:
+        """Let go of the masks, which are large: who asks for one again gets it made again."""
+        self._masks.clear()
+        self.block_masks.clear()
 
     def _standing(self, places: torch.Tensor | slice) -> torch.Tensor:
         if isinstance(places, slice):
             return self.positions[places]
         return torch.arange(places.shape[1])  # only distances within a row count, and these are the columns'
+
+
+def _mask(queries: torch.Tensor, keys: torch.Tensor, window: int | None) -> torch.Tensor | None:
+    distance = queries[:, None] - keys[None, :]
+    unseen = distance < 0 if window is None else (distance < 0) | (distance >= window)
+    return torch.zeros(unseen.shape).masked_fill_(unseen, MASKED) if bool(unseen.any()) else None
 
 
 def _side_by_side(segments: Sequence[Segment]) -> Iterator[Block]:

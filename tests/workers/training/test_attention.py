@@ -93,6 +93,41 @@ def test_one_call_with_a_block_mask_gives_the_same(heads: int, groups: int, wind
     assert apart(found, attend(query, key, value, whole, options)) <= 1e-6
 
 
+@pytest.mark.parametrize("width", [5, 40])
+def test_values_may_have_another_width_than_queries(width: int) -> None:
+    parts = segments()
+    query, key, _ = drawn(parts[-1].end, HEADS, GROUPS)
+    states = (query, key, torch.randn(parts[-1].end, GROUPS, width, requires_grad=True))
+    found, expected = attend(*states, AttentionPlan.of(parts), Options(0.17)), textbook(states, parts, Options(0.17))
+    assert apart(found, expected) <= 1e-6
+    outer = torch.randn_like(found)
+    for mine, theirs in zip(torch.autograd.grad(found, states, outer), torch.autograd.grad(expected, states, outer), strict=True):
+        assert apart(mine, theirs) <= 1e-6
+
+
+def numbers_kept(whole: AttentionPlan) -> int:
+    return sum(mask.numel() for mask in whole._masks.values() if mask is not None)
+
+
+def test_masks_of_long_rows_take_little_and_can_be_let_go_of() -> None:
+    long = [Segment(0, 1_500, 0, 0, -1, 1_500), Segment(1_500, 3_000, 0, 1, -1, 3_000)]
+    whole = AttentionPlan.of(long)
+    query, key, value = torch.randn(3, 3_000, 1, 4)
+    first = attend(query, key, value, whole, Options(0.5))
+    assert 0 < numbers_kept(whole) < 20_000  # who stands before all queries of a block needs no mask, and blocks of a shape share one
+    whole.forget()
+    assert numbers_kept(whole) == 0
+    assert torch.equal(attend(query, key, value, whole, Options(0.5)), first)
+
+
+def test_blocks_of_a_shape_share_the_mask_of_a_window() -> None:
+    plans = [AttentionPlan.of([Segment(0, 300, 0, 0, -1, 300), *more]) for more in ([], [Segment(300, 600, 0, 1, -1, 600)])]
+    for whole in plans:
+        query, key, value = torch.randn(3, whole.segments[-1].end, 1, 4)
+        attend(query, key, value, whole, Options(0.5, window=50))
+    assert 0 < numbers_kept(plans[0]) == numbers_kept(plans[1])
+
+
 def test_a_branch_that_sees_another_would_be_noticed() -> None:
     parts = segments()
     states = drawn(parts[-1].end, HEADS, GROUPS)
