@@ -13,6 +13,7 @@ from workers.training.fast.attach import FAULTS, NotPackable, agree, let_read_pa
 from workers.training.forest import LEAST_SAVED
 from workers.training.masks import MaskedRow
 from workers.training.memory import as_out_of_memory
+from workers.training.tokenizer import first_line
 
 if TYPE_CHECKING:
     from workers.training.batches import Batch
@@ -40,14 +41,19 @@ def choose_layout(loss: TrainedTokenLoss) -> Chosen:
         is_exact = _is_exact(loss)
     except NotPackable as why:
         make_faster(calls)
-        return Chosen(Layout.PADDED, f"this model reads rows only one by one, padded to a common length: {why}")
+        return _row_by_row(str(why))
     except FAULTS as error:
         if as_out_of_memory(error):
             raise
-        is_exact = False
+        make_faster(calls)
+        return _row_by_row(f"side by side they end in {type(error).__name__}: {first_line(error)}")
     if not is_exact:
         return Chosen(Layout.PADDED, "rows side by side change what this model computes, so each is padded to a common length")
     return Chosen(Layout.SHARED_PREFIX, "what rows of a step begin with alike is computed once, and nothing is padded")
+
+
+def _row_by_row(why: str) -> Chosen:
+    return Chosen(Layout.PADDED, f"this model reads rows only one by one, padded to a common length: {why}")
 
 
 @torch.no_grad()

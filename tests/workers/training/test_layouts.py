@@ -11,6 +11,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
+    DeepseekV2Config,
+    DeepseekV3Config,
     LlamaConfig,
     Ministral3Config,
     NemotronConfig,
@@ -20,7 +22,9 @@ from transformers import (
 )
 
 from tests.workers.training.test_batches import branches
+from workers.training import layouts
 from workers.training.batches import Layout, lay_out
+from workers.training.fast.attach import Calls, make_faster
 from workers.training.layouts import choose_layout
 from workers.training.loss import TrainedTokenLoss
 
@@ -39,6 +43,12 @@ SCALED: dict[str, Any] = {
     "original_max_position_embeddings": 64,
 }
 
+LATENT: dict[str, Any] = {
+    "num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 12,
+    "n_routed_experts": 4, "num_experts_per_tok": 2, "first_k_dense_replace": 1, "moe_intermediate_size": 32, "n_group": 1, "topk_group": 1,
+}  # fmt: skip
+"""Attention whose values have another width than its queries."""
+
 
 def adapted(config: PreTrainedConfig) -> TrainedTokenLoss:
     torch.manual_seed(0)
@@ -54,6 +64,8 @@ def adapted(config: PreTrainedConfig) -> TrainedTokenLoss:
         (LlamaConfig(**SMALL), Layout.SHARED_PREFIX),
         (Olmo2Config(**SMALL), Layout.SHARED_PREFIX),  # its norms of queries span all heads
         (Ministral3Config(**SMALL, head_dim=16, num_key_value_heads=2, rope_parameters=SCALED), Layout.SHARED_PREFIX),
+        (DeepseekV2Config(**SMALL, **LATENT), Layout.SHARED_PREFIX),
+        (DeepseekV3Config(**SMALL, **LATENT), Layout.SHARED_PREFIX),
         (StableLmConfig(**SMALL, num_key_value_heads=4), Layout.PADDED),
         (NemotronConfig(**SMALL, num_key_value_heads=2), Layout.PADDED),
         (BloomConfig(vocab_size=320, hidden_size=64, n_layer=2, n_head=4), Layout.PADDED),
@@ -69,3 +81,21 @@ def test_a_layout_is_chosen_that_gives_the_loss_of_each_row_alone(config: PreTra
     assert chosen.reason
     together = sum(float(loss.summed(batch).detach()) for batch in lay_out(rows, chosen.layout, token_budget=10_000))
     assert together == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_model_whose_code_fails_at_packs_is_made_faster_all_the_same_and_says_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Calls] = []
+
+    def fails(*_given: object) -> None:
+        raise TypeError("no such argument: plan\nand more")
+
+    def also_faster(calls: Calls) -> None:
+        made.append(calls)
+        make_faster(calls)
+
+    monkeypatch.setattr(layouts, "let_read_packs", fails)
+    monkeypatch.setattr(layouts, "make_faster", also_faster)
+    chosen = choose_layout(adapted(LlamaConfig(**SMALL)))
+    assert chosen.layout is Layout.PADDED
+    assert chosen.reason.endswith(": side by side they end in TypeError: no such argument: plan")
+    assert made

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from workers.training.fast.modules import Forward
     from workers.training.loss import TrainedTokenLoss
 
+    Maker = Callable[[Any], Forward | None]
+
 PACKED = "hone_packed"
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 3e-3}
 """By how much two ways to compute the same may differ, measured by the norm of what they give."""
-MAKERS: tuple[Callable[[Any], Forward | None], ...] = (modules.mlp, modules.norm, modules.linear)
+MAKERS: tuple[Maker, ...] = (modules.mlp, modules.norm, modules.linear)
 KINDS = {"full_attention", "sliding_attention"}
 FAULTS = (RuntimeError, TypeError, ValueError, AttributeError)
 """What code raises that was made for another architecture."""
@@ -37,7 +39,7 @@ class NotPackable(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """What a module was given, and what it gave."""
+    """What a module was given, and what it gave: of several results the first."""
 
     arguments: tuple[Any, ...]
     named: dict[str, Any]
@@ -49,13 +51,16 @@ Calls = dict[torch.nn.Module, Call]
 
 @torch.no_grad()
 def observe(loss: TrainedTokenLoss, row: Batch) -> Calls:
-    """Run the model as it is on a pack of one row, and return what each of its modules was given and gave."""
+    """Run the model as it is on a pack of one row; return what its attention, and what may be made faster, was given and gave."""
     calls: Calls = {}
 
     def look(module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
-        calls[module] = Call(arguments, named, result[0] if isinstance(result, tuple) else result)
+        first = result[0] if isinstance(result, tuple) else result
+        if isinstance(first, torch.Tensor):
+            calls[module] = Call(arguments, named, first)
 
-    hooks = [module.register_forward_hook(look, with_kwargs=True) for module in loss.body.modules()]
+    watched = [module for module in loss.body.modules() if _is_attention(module) or modules.may_be_faster(module)]
+    hooks = [module.register_forward_hook(look, with_kwargs=True) for module in watched]
     try:
         loss.states(row.unplanned())
     finally:
@@ -80,8 +85,10 @@ def let_read_packs(loss: TrainedTokenLoss, row: Batch, calls: Calls) -> None:
             raise NotPackable("its attention goes another way than others")
         if options.window is None and _must_have_window(loss.config, module):
             raise NotPackable("it does not say how far its sliding attention reaches")
-        cos = (call.named.get("position_embeddings") or (torch.empty(0),))[0]
-        _try(module, modules.attention(module, options, cos), Call(call.arguments, call.named | {"plan": row.plan}, call.result))
+        turns = call.named.get("position_embeddings")
+        cos = turns[0] if isinstance(turns, tuple) else torch.empty(0)
+        made = functools.partial(modules.attention, options=options, cos=cos)
+        _try(module, made, Call(call.arguments, call.named | {"plan": row.plan}, call.result))
 
 
 @torch.no_grad()
@@ -89,15 +96,16 @@ def make_faster(calls: Calls) -> None:
     """Make layers, norms and MLPs faster where that gives what they were observed to give themselves."""
     for module, call in calls.items():
         for make in MAKERS:
-            if _try(module, make(module), call):
+            if _try(module, make, call):
                 break
 
 
-def _try(module: torch.nn.Module, forward: Forward | None, call: Call) -> bool:
-    """Put a forward pass into its place if it gives the same, and say so."""
-    if forward is None:
-        return False
+def _try(module: torch.nn.Module, make: Maker, call: Call) -> bool:
+    """Put a forward pass that is made for a module into its place if it gives the same, and say so."""
     try:
+        forward = make(module)
+        if forward is None:
+            return False
         found = forward(*call.arguments, **call.named)
     except FAULTS as error:  # made for modules that look the same and are not
         if as_out_of_memory(error):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ADAPTER = "default"
+ADAPTED = (LoraLinear, LoraLinear4bit)
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,14 @@ class Layer:
     @classmethod
     def of(cls, module: torch.nn.Module) -> Layer | None:
         """Return a layer that peft holds; None where it does more than plain LoRA, or another kind of layer is under it."""
-        if not isinstance(module, LoraLinear | LoraLinear4bit) or list(module.lora_A) != [ADAPTER]:
+        if not isinstance(module, ADAPTED) or list(module.lora_A) != [ADAPTER]:
             return None
         base = module.get_base_layer()
         if type(base) is not torch.nn.Linear and not isinstance(base, Linear4bit):
             return None
         has_dropout = not isinstance(module.lora_dropout[ADAPTER], torch.nn.Identity)
-        if has_dropout or getattr(module, "use_dora", {}).get(ADAPTER) or module.fan_in_fan_out or module.lora_bias.get(ADAPTER):
+        # DoRA is a variant, as are others that small numbers might not show.
+        if has_dropout or module.lora_variant.get(ADAPTER) or module.fan_in_fan_out or module.lora_bias.get(ADAPTER):
             return None
         a, b = (parts[ADAPTER].get_parameter("weight") for parts in (module.lora_A, module.lora_B))
         return cls(base, a, b, module.scaling[ADAPTER])

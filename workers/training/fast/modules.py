@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.activations import ACT2FN
 
 from workers.training.attention import attend
-from workers.training.fast.linear import Layer, project
+from workers.training.fast.linear import ADAPTED, Layer, project
 from workers.training.fast.pieces import gated, normalise, rotate
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     Forward = Callable[..., Any]
 
 ACTIVATIONS = {type(ACT2FN["silu"]): "silu", type(ACT2FN["gelu_pytorch_tanh"]): "gelu_tanh"}
+LIMITS = ("limit", "swiglu_limit")
+"""What architectures call the number beyond which their MLPs cut off."""
+
+
+def may_be_faster(module: torch.nn.Module) -> bool:
+    """Say whether a module is of a kind that is made faster here: a quick look, which its maker looks at again."""
+    return isinstance(module, ADAPTED) or _is_norm(module) or hasattr(module, "gate_proj")
 
 
 def linear(module: torch.nn.Module) -> Forward | None:
@@ -31,7 +39,7 @@ def norm(module: Any) -> Forward | None:
     """Return the forward pass of a root-mean-square norm with frozen weights; some architectures hold them less one."""
     weight = getattr(module, "weight", None)
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-    if not type(module).__name__.endswith("RMSNorm") or weight is None or weight.requires_grad or not isinstance(epsilon, float):
+    if not _is_norm(module) or weight is None or weight.requires_grad or not isinstance(epsilon, float):
         return None
     probe = torch.ones(1, len(weight), dtype=weight.dtype, device=weight.device)
     if torch.allclose(module(probe), probe * weight, rtol=0.02, atol=0.02):
@@ -45,7 +53,7 @@ def mlp(module: Any) -> Forward | None:
     """Return the forward pass of a gated MLP."""
     gate, up, down = (_layer(module, name) for name in ("gate_proj", "up_proj", "down_proj"))
     kind = ACTIVATIONS.get(type(getattr(module, "act_fn", None)))
-    if gate is None or up is None or down is None or kind is None:
+    if gate is None or up is None or down is None or kind is None or _is_clamped(module):
         return None
 
     def forward(states: torch.Tensor) -> torch.Tensor:
@@ -83,6 +91,16 @@ def _turns_alone(module: Any) -> bool:
     config = module.config
     scaled = "llama_4_scaling_beta" in (getattr(config, "rope_parameters", None) or {})
     return not scaled and getattr(config, "clip_qkv", None) is None and bool(getattr(module, "use_rope", True))
+
+
+def _is_norm(module: torch.nn.Module) -> bool:
+    return type(module).__name__.endswith("RMSNorm")
+
+
+def _is_clamped(module: torch.nn.Module) -> bool:
+    """Say whether an MLP cuts off what is too large: a trial with small numbers would not show it."""
+    limits = (getattr(module, name, None) for name in LIMITS)
+    return any(limit is not None and math.isfinite(limit) for limit in limits)
 
 
 def _layer(module: torch.nn.Module, name: str) -> Layer | None:
