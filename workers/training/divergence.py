@@ -66,5 +66,6 @@ class Divergence:
 def check_numbers(step: int, loss: float, gradient_norm: float, rows: Sequence[int]) -> None:
     """Raise Diverged unless both are numbers."""
     if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-        message = f"Step {step}: the loss is no number any more (rows {row_names(rows)}). Lower the learning rate, or look at these rows."
+        what = "gradient" if math.isfinite(loss) else "loss"
+        message = f"Step {step}: the {what} is no number any more (rows {row_names(rows)}). Lower the learning rate, or look at these rows."
         raise Diverged(message, data={"rows": list(rows[:ROWS_NAMED])})

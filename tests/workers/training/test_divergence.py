@@ -12,6 +12,7 @@ from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import curve, last
 from workers.training import loop
 from workers.training.batches import Batch
+from workers.training.divergence import Diverged, check_numbers
 
 
 def test_a_loss_that_is_no_number_fails_and_keeps_the_last_checkpoint(
@@ -28,6 +29,14 @@ def test_a_loss_that_is_no_number_fails_and_keeps_the_last_checkpoint(
     assert (code, last(events).code) == (1, "diverged")
     assert "Step 5" in last(events).reason
     assert (tmp_path / "out" / "checkpoints" / "4-t0" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient_norm", "named"), [(2.0, math.inf, "gradient"), (math.nan, 1.0, "loss"), (math.inf, math.nan, "loss")]
+)
+def test_what_is_no_number_is_named(loss: float, gradient_norm: float, named: str) -> None:
+    with pytest.raises(Diverged, match=f"Step 3: the {named} is no number any more"):
+        check_numbers(3, loss, gradient_norm, [1])
 
 
 def test_a_loss_that_explodes_stops_the_run_and_the_last_good_checkpoint_stays_the_newest(
