@@ -108,7 +108,10 @@ def _measured(wanted: argparse.Namespace, folder: Path) -> dict[str, Any]:
         **clock.figures(wanted.batch * (len(clock.ends) - 1)),
         "losses": _curve(events, "train/loss"),
         "gradient_norms": _curve(events, "train/grad_norm"),
-        "told": {name: started.get(name) for name in ("layout", "layout_reason", "shared_share", "precision", "nf4_share", "threads")},
+        "told": {
+            name: started.get(name)
+            for name in ("layout", "layout_reason", "shared_share", "precision", "nf4_share", "threads", "processes")
+        },
     }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import time
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import torch
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ class Clock:
         """Note the end of a step, when the device has finished it."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        self.ends.append((time.perf_counter(), used.ru_utime + used.ru_stime))
+        own = psutil.Process()
+        used = [process.cpu_times() for process in (own, *own.children())]
+        self.ends.append((time.perf_counter(), sum(each.user + each.system for each in used)))
 
     def figures(self, rows: int) -> dict[str, Any]:
         """Return what the steps after the first took, and their `rows` a second."""

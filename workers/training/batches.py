@@ -65,6 +65,11 @@ class Batch:
         """Return a pack of one row as a model reads it without a plan."""
         return replace(self, plan=None, positions=None)
 
+    def forget(self) -> None:
+        """Let go of what was only needed while it was computed."""
+        if self.plan is not None:
+            self.plan.forget()
+
 
 def lay_out(rows: Numbered, layout: Layout, *, token_budget: int, size: int | None = None) -> list[Batch]:
     """Lay rows out in batches of at most `size` rows and `token_budget` computed tokens; a longer row is a batch of its own.
@@ -76,6 +81,17 @@ def lay_out(rows: Numbered, layout: Layout, *, token_budget: int, size: int | No
         return [_padded(group) for group in _by_length(trained, token_budget, size)]
     least = LEAST_SAVED if layout is Layout.SHARED_PREFIX else NEVER
     return [batch for group in _in_packs(trained, layout, token_budget, size) for batch in _fitting(group, least, token_budget)]
+
+
+def in_parts(rows: Numbered, parts: int) -> list[Numbered]:
+    """Return rows in so many parts of about as many tokens each: the longest first, each to the part that has fewest."""
+    found: list[list[tuple[int, MaskedRow]]] = [[] for _ in range(parts)]
+    tokens = [0] * parts
+    for entry in sorted(rows, key=lambda entry: -len(entry[1].ids)) if parts > 1 else rows:
+        place = tokens.index(min(tokens))
+        found[place].append(entry)
+        tokens[place] += len(entry[1].ids)
+    return list(found)
 
 
 def _by_length(rows: Numbered, token_budget: int, size: int | None) -> list[Numbered]:

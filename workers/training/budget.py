@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from app.domain.specs import TrainingSettings
-from workers.training.batches import TOKENS_AT_ONCE, Layout, lay_out
+from workers.training.batches import EVEN, FROM, TOKENS_AT_ONCE, Layout, in_parts, lay_out
 from workers.training.memory import as_out_of_memory, too_long
 from workers.training.memory_plan import Load
 
@@ -46,6 +46,8 @@ class Budget:
     """None where nothing is trained, or where the settings say how many layers are computed twice."""
     settings: TrainingSettings = field(default_factory=TrainingSettings)
     """For the words when nothing fits."""
+    processes: int = 1
+    """Each computes a part of a step, at the same time: so each has its part of what may be computed at once."""
 
     @classmethod
     def of(cls, settings: TrainingSettings, device: torch.device, reporter: Reporter, layout: Layout) -> Budget:
@@ -54,8 +56,15 @@ class Budget:
         return cls(rows, TOKENS_AT_ONCE[device.type], reporter, layout, settings=settings)
 
     def lay_out(self, rows: Rows) -> list[Batch]:
-        """Return the rows of a step in batches within the budget."""
+        """Return rows in batches within the budget."""
         return lay_out(rows, self.layout, token_budget=self.tokens, size=self.rows)
+
+    def lay_out_step(self, rows: Rows) -> list[Batch]:
+        """Return the rows of a step in batches that all processes together have room for, and of which each gets about as much."""
+        size = self.rows and max(1, self.rows // self.processes)
+        tokens = _even(self.tokens // self.processes)
+        parts = in_parts(rows, self.processes)
+        return [batch for part in parts for batch in lay_out(part, self.layout, token_budget=tokens, size=size)]
 
     @contextmanager
     def nothing_shared(self) -> Iterator[None]:
@@ -87,7 +96,7 @@ class Budget:
         `learns` says that results are kept for a gradient.
         """
         while True:
-            batches = self.lay_out(rows)
+            batches = self.lay_out_step(rows) if learns else self.lay_out(rows)
             try:
                 return compute(batches)
             except (RuntimeError, MemoryError) as error:
@@ -124,7 +133,7 @@ class Budget:
 
     def _give_up(self, rows: int, tokens: int, layers: int) -> bool:
         """Give up what costs least, when so many rows and tokens were too much: halve them, or compute `layers` layers twice."""
-        if rows > 1 and tokens > LEAST_TOKENS:
+        if rows > 1 and min(self.tokens, tokens) > LEAST_TOKENS:  # one long row alone may have more than the budget
             self._halve(rows, tokens)
         elif self.layers and layers > self.layers.count:
             self.layers.compute_twice(layers)
@@ -135,9 +144,14 @@ class Budget:
         return True
 
     def _halve(self, rows: int, tokens: int) -> None:
-        self.tokens = min(self.tokens, tokens) // 2
+        self.tokens = _even(min(self.tokens, tokens) // 2)
         if self.rows is not None:
             self.rows = max(1, min(self.rows, rows) // 2)
+
+
+def _even(tokens: int) -> int:
+    """Return a budget that splits no pack which is beyond it only because it was filled up."""
+    return tokens if tokens < FROM else tokens - tokens % EVEN
 
 
 def _most_rows(batches: Sequence[Batch]) -> int:

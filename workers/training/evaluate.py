@@ -84,6 +84,7 @@ class HeldOut:
                 scored = loss.score(batch)
                 summed, count = summed + scored.loss, count + len(batch.targets)
                 hits |= _by_row(batch, scored.hits)
+                batch.forget()
             return summed, count, hits
 
         numbered = [(number, masked) for number, (_, masked) in enumerate(self._rows)]

@@ -14,6 +14,7 @@ from workers.training.beginning import FirstWeights
 from workers.training.divergence import Divergence, check_numbers
 from workers.training.memory import held_bytes, peak_bytes
 from workers.training.optim import learning_rate, set_rate
+from workers.training.replicas import ReplicaLost
 from workers.training.report import TRAINING
 from workers.training.room import NotSaved
 from workers.training.state import RandomState
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
     from app.domain.specs import TrainingSettings
     from workers.training.batches import Batch
-    from workers.training.budget import Budget
+    from workers.training.budget import Budget, Rows
     from workers.training.control import Control
     from workers.training.evaluate import HeldOut
     from workers.training.masks import MaskedRow
     from workers.training.model import LoadedModel
     from workers.training.order import DataOrder
+    from workers.training.replicas import Replicas
     from workers.training.report import Reporter
     from workers.training.samples import Samples
 
@@ -65,6 +67,8 @@ class StepResult:
     tokens_per_second: float
     rows: list[int]
     """As people call them."""
+    is_trained: bool
+    """Whether there was a token to learn from; without one there is no loss, and nothing moved."""
 
 
 @dataclass
@@ -86,6 +90,7 @@ class StepLoop:
     reporter: Reporter
     save: Callable[[], Path]
     watch: Callable[[int, StepResult], None]
+    replicas: Replicas
     standing: Standing = field(default_factory=Standing)
     _saved_at: float = field(default_factory=time.monotonic)
     _saving_seconds: float = 0.0
@@ -169,7 +174,8 @@ class StepLoop:
             raise
         self.standing.step = number
         self._report(number, result)
-        self._divergence.look(number, result.loss, result.gradient_norm, result.rows)
+        if result.is_trained:
+            self._divergence.look(number, result.loss, result.gradient_norm, result.rows)
 
     def _abandon(self, generators: RandomState) -> None:
         self.optimiser.zero_grad(set_to_none=True)
@@ -180,11 +186,7 @@ class StepLoop:
         began = time.perf_counter()
         chosen = self.order.step(number)
         rate = learning_rate(self.settings, number, self.total_steps)
-        batches, (loss, norm) = self.budget.fitting(
-            [(row, self.rows[row]) for row in chosen],
-            lambda batches: (batches, self._gradient(batches)),
-            undo=lambda: self._abandon(generators),
-        )
+        batches, (loss, norm) = self._computed([(row, self.rows[row]) for row in chosen], generators)
         named = [self.numbers[row] for row in chosen]
         check_numbers(number, loss, norm, named)
         if batches:  # a step without trained tokens leaves weights and optimiser alone
@@ -192,41 +194,64 @@ class StepLoop:
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
-        return StepResult(loss, norm, rate, sum(batch.tokens for batch in batches) / seconds, named)
+        tokens = sum(batch.tokens for batch in batches)
+        return StepResult(loss, norm, rate, tokens / seconds, named, is_trained=bool(batches))
+
+    def _computed(self, rows: Rows, generators: RandomState) -> tuple[list[Batch], tuple[float, float]]:
+        """Return a step's batches, and the loss and the norm they come to; alone, where a replica fails."""
+
+        def compute(batches: list[Batch]) -> tuple[list[Batch], tuple[float, float]]:
+            return batches, self._gradient(batches)
+
+        def undo() -> None:
+            self._abandon(generators)
+
+        try:
+            return self.budget.fitting(rows, compute, undo=undo)
+        except ReplicaLost as why:
+            undo()
+            self.replicas.close()
+            self.budget.processes = 1
+            self.reporter.notice(f"{why} The run goes on without them: steps take longer, and come to the same.")
+        return self.budget.fitting(rows, compute, undo=undo)
 
     def _gradient(self, batches: list[Batch]) -> tuple[float, float]:
         """Return the step's loss per trained token and the norm of its gradient, which is left in the parameters, clipped."""
+        if not batches:
+            return 0.0, 0.0
         tokens = sum(len(batch.targets) for batch in batches)
         summed = 0.0
         self.model.set_dropout(active=True)
-        for batch in batches:
-            self._still(TRAINING)
-            loss = self.model.loss.summed(batch)
-            (loss / tokens).backward()
-            summed += float(loss.detach())
+        with self.replicas.computing(batches, tokens, partial(self._still, TRAINING)) as (mine, losses):
+            for batch in mine:
+                self._still(TRAINING)
+                loss = self.model.loss.summed(batch)
+                (loss / tokens).backward()
+                summed += float(loss.detach())
+                batch.forget()
+        summed += sum(losses)
         self.model.set_dropout(active=False)
-        if not batches:
-            return 0.0, 0.0
         norm = torch.nn.utils.clip_grad_norm_(self.model.trainable(), self.settings.max_grad_norm)
         return summed / tokens, float(norm)
 
     def _report(self, step: int, result: StepResult) -> None:
-        self.reporter.metric(step, "train/loss", result.loss)
         self.reporter.metric(step, "train/learning_rate", result.rate)
-        self.reporter.metric(step, "train/grad_norm", result.gradient_norm)
+        if result.is_trained:
+            self.reporter.metric(step, "train/loss", result.loss)
+            self.reporter.metric(step, "train/grad_norm", result.gradient_norm)
         self.reporter.metric(step, "train/tokens_per_second", result.tokens_per_second)
         self._report_memory(step)
         self.watch(step, result)
 
     def _report_memory(self, step: int) -> None:
-        peak, now = peak_bytes(self.model.device), time.monotonic()
+        peak, now = peak_bytes(self.model.device) + self.replicas.held, time.monotonic()
         if peak > self._peak:
             self._peak = peak
             self.reporter.metric(step, "memory/peak_bytes", peak)
         # It changes little between two steps, and a point for each would be kept for ever.
         if now - self._memory_told_at >= MEMORY_SECONDS or step == self.total_steps:
             self._memory_told_at = now
-            self.reporter.metric(step, "memory/bytes", held_bytes(self.model.device))
+            self.reporter.metric(step, "memory/bytes", held_bytes(self.model.device) + self.replicas.held)
 
     def _check_base(self) -> None:
         """Check the model as it was before the first step, and have it answer, unless that was done already."""

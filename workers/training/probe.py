@@ -52,6 +52,10 @@ class Fit:
             return f"The longest step takes {spelt(self.probed)} of {spelt(self.memory.total)}."
         return f"The longest step takes about {spelt(self.need)} beside what is loaded; {spelt(self.memory.free)} is free."
 
+    def leaves(self, room: int) -> bool:
+        """Say whether nothing had to be given up, and so many bytes more would still be less than half of what is free."""
+        return not self.decided["layers_twice"] and self.need + room < CERTAIN * self.memory.free
+
     def facts(self) -> dict[str, Any]:
         """Return it for the event that tells of the run's beginning."""
         return {

@@ -34,7 +34,8 @@ class ProgressLine:
             return
         self._printed_at = now
         left = _left(self._first, (step, now), total_steps)
-        self.say(f"step {step}/{total_steps}  loss {result.loss:.4f}  {result.tokens_per_second:,.0f} tokens/s{left}")
+        loss = f"loss {result.loss:.4f}" if result.is_trained else "nothing to learn from"
+        self.say(f"step {step}/{total_steps}  {loss}  {result.tokens_per_second:,.0f} tokens/s{left}")
 
 
 def _left(first: tuple[int, float], present: tuple[int, float], total_steps: int) -> str:

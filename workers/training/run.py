@@ -28,6 +28,7 @@ from workers.training.optim import choose_optimiser, learning_rate, make_optimis
 from workers.training.order import DataOrder
 from workers.training.precision import choose_precision
 from workers.training.probe import make_fit
+from workers.training.replicas import ROOM, Replicas, Work, replicas_that_pay
 from workers.training.result import checkpoint_bytes, publish, read_result, write_result
 from workers.training.samples import Samples
 from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
@@ -89,6 +90,8 @@ class Run:
             loop.run()
         except Leave as leave:
             return self._leave(loop, leave)
+        finally:
+            loop.replicas.close()
         self._publish(loop)
         return Finished(status="succeeded", data={"step": loop.standing.step, **loop.standing.metrics})
 
@@ -128,8 +131,17 @@ class Run:
         if earlier is not None:
             self._take_up(loop, *earlier)
         self._fit = make_fit(loop)
+        self._shared = self._shared_share(material)
+        self._replicate(loop)
         self._announce(loop, material)
         return loop
+
+    def _replicate(self, loop: StepLoop) -> None:
+        """Have more processes compute each step, where that is faster and memory has room for them."""
+        many = replicas_that_pay(loop.model, loop.rows, self._settings, loop.budget.layout, self._shared)
+        if many and self._fit.leaves(many * ROOM):
+            loop.replicas.start(many)
+            loop.budget.processes = loop.replicas.processes
 
     def _to_load(self, checkpoint: Path | None) -> BaseModel:
         """Return what lies where the weights are: the base, or with full tuning the checkpoint, which holds a whole model."""
@@ -158,6 +170,7 @@ class Run:
             reporter=self._reporter,
             save=lambda: self._save(model, optimiser, order, standing),
             watch=lambda step, result: self._progress.step(step, self._total_steps, result),
+            replicas=Replicas(Work(model.loss, model.trainable(), material.train.rows, self._chosen.layout)),
             standing=standing,
         )
 
@@ -238,9 +251,10 @@ class Run:
             "base_dir": str(self._job.base.folder),
             "memory_total_bytes": self._fit.memory.total,
             "threads": torch.get_num_threads(),
+            "processes": loop.replicas.processes,
             "layout": self._chosen.layout,
             "layout_reason": self._chosen.reason,
-            "shared_share": self._shared_share(material),
+            "shared_share": self._shared,
             "settings": settings.model_dump(),
             **self._fit.facts(),
         }

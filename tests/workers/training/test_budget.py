@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import curve, last, notices
 from workers.training import loop
-from workers.training.batches import Batch
+from workers.training.batches import Batch, Layout
+from workers.training.budget import LEAST_TOKENS, Budget
+from workers.training.checkpointing import Checkpointing
 from workers.training.loss import TrainedTokenLoss
+from workers.training.report import Reporter
 
 
 def test_a_step_that_memory_does_not_hold_is_taken_in_smaller_pieces(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +52,27 @@ def test_fifty_steps_have_the_same_losses_whatever_the_micro_batch(train_here: T
     expected = curve(at_once)
     assert len(expected) == 50
     assert curve(row_by_row) == pytest.approx(expected, rel=1e-3)
+
+
+def given_up(budget: Budget, *, rows: int, tokens: int, layers: int = 0) -> list[tuple[int, int]]:
+    """Return the budget and the layers computed twice after each time that memory ran out, until nothing is left to give up."""
+    course = []
+    while budget._give_up(rows, tokens, layers):
+        course.append((budget.tokens, budget.layers.count if budget.layers else 0))
+        rows = 1 if budget.tokens < LEAST_TOKENS // 8 else rows
+        assert len(course) < 20
+    return course
+
+
+def test_one_long_row_does_not_shrink_the_packs_beside_it_before_layers_are_computed_twice() -> None:
+    layers = Checkpointing(torch.nn.ModuleList(GradientCheckpointingLayer() for _ in range(4)), draws=False)
+    budget = Budget(None, 4_096, Reporter(io.BytesIO()), layers=layers)
+    course = given_up(budget, rows=5, tokens=8_000, layers=4)
+    assert course == [(2_048, 0), (1_024, 0), (1_024, 4), (512, 4), (256, 4), (128, 4), (64, 4)]
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(1_100, 544), (1_090, 544), (4_096, 2_048), (300, 150)])
+def test_half_a_budget_is_one_that_filled_packs_fit_into(tokens: int, expected: int) -> None:
+    budget = Budget(None, 10_000, Reporter(io.BytesIO()), Layout.PACKED)
+    budget._halve(4, tokens)
+    assert budget.tokens == expected

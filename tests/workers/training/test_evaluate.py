@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from workers.training.budget import Budget
 from workers.training.control import Leave
 from workers.training.evaluate import HeldOut, rows_to_check
 from workers.training.generate import Limits, greedy_answers
+from workers.training.layouts import choose_layout
 from workers.training.loss import TrainedTokenLoss
 from workers.training.masks import Masker
 from workers.training.prepare import prepare
@@ -106,6 +108,26 @@ def test_exact_match_counts_what_greedy_decoding_says(
     expected = [greedy[0], "something else", f"  {greedy[2]}\n", greedy[3] + " and more"]
     measured = held_out(tokenizer, expected).check(model, loss, budget=budget(), pause=lambda: None)
     assert measured["eval/exact_match"] == 0.5
+
+
+def test_masks_of_a_batch_are_let_go_of_before_the_next_is_read(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, read, kept = TrainedTokenLoss(model), list[Batch](), list[int]()
+    packs = replace(budget(tokens=1), layout=choose_layout(loss).layout)
+    true_score = loss.score
+
+    def score(batch: Batch) -> Any:
+        kept.append(sum(len(earlier.plan._masks) for earlier in read if earlier.plan))
+        scored = true_score(batch)
+        assert batch.plan is not None
+        assert batch.plan._masks
+        read.append(batch)
+        return scored
+
+    monkeypatch.setattr(loss, "score", score)
+    held_out(tokenizer, ["a", "b", "c", "d"]).check(model, loss, budget=packs, pause=lambda: None)
+    assert kept == [0, 0, 0, 0]
 
 
 NEWLINE_AFTER = TEMPLATE.replace("<|end|>{% endgeneration %}", "<|end|>\n{% endgeneration %}")

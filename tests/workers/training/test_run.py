@@ -175,9 +175,10 @@ def test_rows_without_a_trained_token_keep_their_place_and_leave_the_weights_alo
     started = next(event for event in events if isinstance(event, Started))
     assert code == 0
     assert started.data["untrained_rows"] >= 8
-    losses = curve(events)
-    assert len(losses) == started.data["rows"] == started.total_steps
-    assert sum(loss == 0.0 for loss in losses.values()) == started.data["untrained_rows"]
+    assert len(curve(events, "train/learning_rate")) == started.data["rows"] == started.total_steps
+    # A step without a loss has none, rather than a perfect one.
+    assert len(curve(events)) == started.total_steps - started.data["untrained_rows"]
+    assert min(curve(events).values()) > 0
     assert "longer than max_length" in notices(events)
 
 

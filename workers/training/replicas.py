@@ -1,0 +1,291 @@
+"""On a CPU a step's rows are computed by several processes of one thread each, which wait for each other once a step.
+
+Threads of one process wait for each other at every product, which costs small models a quarter of the time, and far more where
+something else wants a core too. A replica is a fork of the trainer, so the frozen base lies in memory once; adapters and the gradients
+that replicas find are shared with it. A step stays its rows: its gradient is the sum of what all processes find.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import mmap
+import os
+import resource
+import select
+import signal
+import sys
+import warnings
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import torch
+
+from workers.lifeline import die_with_parent
+from workers.training.batches import Layout, lay_out
+from workers.training.memory import as_out_of_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from app.domain.specs import TrainingSettings
+    from workers.training.batches import Batch
+    from workers.training.loss import TrainedTokenLoss
+    from workers.training.masks import MaskedRow
+    from workers.training.model import LoadedModel
+
+UNBOUNDED = 1 << 40
+"""Tokens at once: a replica computes the batches it is told as they are."""
+LEAST_TOKENS = 256
+"""Tokens of a step for each process, on average: products of fewer are too small."""
+LITTLE_SHARED = 0.1
+"""Where rows begin alike, what they share would be computed by every process."""
+ROOM = 512 << 20
+"""Bytes for a replica beside what it computes with."""
+STANDARD = {0, 1, 2}
+"""Input, output and errors."""
+PATIENCE = 0.5
+"""Seconds between two looks at whether somebody wants the run to end, while a replica is waited for."""
+
+
+class ReplicaLost(Exception):
+    """A replica has died, or could not compute its part; the text says so to people."""
+
+
+GONE = "A process that computed a part of each step is gone."
+SHORT = "There is not enough memory for the processes that compute a part of each step."
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is computed, as it was when the replicas were made; the adapters' values are shared from then on."""
+
+    loss: TrainedTokenLoss
+    trained: Sequence[torch.nn.Parameter]
+    rows: Sequence[MaskedRow]
+    layout: Layout
+
+
+@dataclass
+class _Replica:
+    """A replica as the trainer sees it."""
+
+    process: int
+    tasks: BinaryIO
+    answers: BinaryIO
+    gradients: Sequence[torch.Tensor]
+    owes: int = 0
+    """Answers that nobody has read yet."""
+    grown: int = 0
+    """Bytes it has taken for itself."""
+
+    def send(self, batches: Sequence[Batch], tokens: int) -> None:
+        """Have it compute these batches of a step with so many trained tokens."""
+        task = {"batches": [batch.rows for batch in batches], "tokens": tokens}
+        try:
+            self.tasks.write(json.dumps(task).encode() + b"\n")
+            self.tasks.flush()
+        except OSError as error:
+            raise ReplicaLost(GONE) from error
+        self.owes += 1
+
+    def answer(self, still: Callable[[], None]) -> dict[str, Any]:
+        """Return its next answer; `still` is called now and then, and may raise."""
+        while not select.select([self.answers], [], [], PATIENCE)[0]:
+            still()
+        line = self.answers.readline()
+        if not line.endswith(b"\n"):
+            raise ReplicaLost(GONE)
+        self.owes -= 1
+        answer: dict[str, Any] = json.loads(line)
+        self.grown = max(self.grown, answer["grown"])
+        return answer
+
+    def end(self) -> None:
+        """Kill it and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(self.process, 0)
+        for pipe in (self.tasks, self.answers):
+            with suppress(OSError):
+                pipe.close()
+
+
+@dataclass
+class Replicas:
+    """The replicas of a trainer; with none, it computes everything itself."""
+
+    work: Work
+    members: list[_Replica] = field(default_factory=list)
+    _threads: int = field(default_factory=torch.get_num_threads)
+
+    def start(self, many: int) -> None:
+        """Fork so many replicas, or none where the system refuses. What is trained moves into memory that is shared with them."""
+        for weight in self.work.trained:
+            weight.data = _shared_like(weight).copy_(weight.data)
+        gc.collect()
+        gc.freeze()  # else the collector would write to every object, and each replica get a copy of its own
+        try:
+            for _ in range(many):
+                self.members.append(_fork(self.work))
+        except OSError:
+            self.close()
+        gc.unfreeze()
+
+    @property
+    def processes(self) -> int:
+        """Return how many processes compute a step, the trainer itself included."""
+        return len(self.members) + 1
+
+    @property
+    def held(self) -> int:
+        """Return how many bytes the replicas hold beside what they share with the trainer."""
+        return sum(member.grown for member in self.members)
+
+    @contextmanager
+    def computing(self, batches: Sequence[Batch], tokens: int, still: Callable[[], None]) -> Iterator[tuple[Sequence[Batch], list[float]]]:
+        """Have each replica compute its part of a step of so many trained tokens; yield the trainer's own part and a list for losses.
+
+        When the block ends, the replicas' gradients are added to the weights' and the summed losses of their parts stand in the list.
+        ReplicaLost when one is gone, or its memory ran out.
+        """
+        losses: list[float] = []
+        if not self.members:
+            yield batches, losses
+            return
+        mine, *parts = shared_out(batches, self.processes)
+        torch.set_num_threads(1)
+        try:
+            for member, part in zip(self.members, parts, strict=True):
+                while member.owes:  # a step that was abandoned
+                    member.answer(still)
+                member.send(part, tokens)
+            yield mine, losses
+            losses += [self._collect(member, still) for member in self.members]
+        except (RuntimeError, MemoryError) as error:
+            if as_out_of_memory(error) is None:
+                raise
+            raise ReplicaLost(SHORT) from error
+        finally:
+            torch.set_num_threads(self._threads)
+
+    def _collect(self, member: _Replica, still: Callable[[], None]) -> float:
+        answer = member.answer(still)
+        if answer["short"]:
+            raise ReplicaLost(SHORT)
+        for weight, found in zip(self.work.trained, member.gradients, strict=True):
+            weight.grad = found.clone() if weight.grad is None else weight.grad.add_(found)
+        return float(answer["summed"])
+
+    def close(self) -> None:
+        """End them all; from then on the trainer computes everything itself."""
+        for member in self.members:
+            member.end()
+        self.members.clear()
+
+
+def replicas_that_pay(
+    model: LoadedModel, rows: Sequence[MaskedRow], settings: TrainingSettings, layout: Layout, shared_share: float
+) -> int:
+    """Return how many replicas make a run faster: one for each further thread, or none. It hangs on what a later attempt finds as well."""
+    many = torch.get_num_threads() - 1
+    tokens = sum(len(row.ids) - 1 for row in rows) / max(1, len(rows)) * min(settings.batch_size, len(rows))
+    pays = (
+        sys.platform == "linux"  # elsewhere libraries do not outlive a fork
+        and model.device.type == "cpu"
+        and model.peft is not None
+        and settings.dropout == 0  # or random numbers would hang on who computes a row
+        and layout is not Layout.PADDED
+        and shared_share < LITTLE_SHARED
+        and tokens >= LEAST_TOKENS * (many + 1)
+    )
+    return many if pays else 0
+
+
+def shared_out(batches: Sequence[Batch], parts: int) -> list[list[Batch]]:
+    """Return a step's batches in parts that take about equally long: the longest first, each to whoever has least."""
+    found: list[list[Batch]] = [[] for _ in range(parts)]
+    for batch in sorted(batches, key=lambda batch: -batch.computed):
+        min(found, key=lambda part: sum(one.computed for one in part)).append(batch)
+    return found
+
+
+def _shared_like(tensor: torch.Tensor) -> torch.Tensor:
+    """Return zeros in memory that processes forked from now on share."""
+    memory = mmap.mmap(-1, max(1, tensor.numel()) * tensor.element_size())
+    return torch.frombuffer(memory, dtype=tensor.dtype, count=tensor.numel()).view(tensor.shape)
+
+
+def _fork(work: Work) -> _Replica:
+    gradients = [_shared_like(weight) for weight in work.trained]
+    (task_end, tasks), (answers, answer_end) = os.pipe(), os.pipe()
+    trainer = os.getpid()
+    with warnings.catch_warnings():
+        # Python warns of the threads a trainer has; none of them holds a lock that a replica takes.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = os.fork()
+    if not process:
+        try:
+            _settle(trainer, {task_end, answer_end})
+            _serve(work, gradients, task_end, answer_end)
+        except BaseException:  # noqa: BLE001 - a process of its own ends here
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(1)
+    os.close(task_end)
+    os.close(answer_end)
+    return _Replica(process, os.fdopen(tasks, "wb"), os.fdopen(answers, "rb"), gradients)
+
+
+def _settle(trainer: int, kept: set[int]) -> None:
+    """Be a process that ends with the trainer, holds nothing of its files and locks, and uses one thread."""
+    die_with_parent()
+    if os.getppid() != trainer:
+        os._exit(1)
+    for number in (signal.SIGTERM, signal.SIGINT):  # for the trainer to take: it leaves at a safe point
+        signal.signal(number, signal.SIG_IGN)
+    for descriptor in {int(entry.name) for entry in Path("/proc/self/fd").iterdir()} - kept - STANDARD:
+        with suppress(OSError):  # what listed them is closed by now
+            os.close(descriptor)
+    # The threads of the trainer's OpenMP are not here: a replica must never wait for them.
+    torch.set_num_threads(1)
+    for library in {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}:
+        ctypes.CDLL(library).omp_set_num_threads(1)
+
+
+def _serve(work: Work, gradients: Sequence[torch.Tensor], task_end: int, answer_end: int) -> None:
+    before = _held()
+    with os.fdopen(task_end, "rb") as tasks, os.fdopen(answer_end, "wb") as answers:
+        for line in tasks:
+            task = json.loads(line)
+            answer = _computed(work, gradients, task["batches"], task["tokens"])
+            answers.write(json.dumps(answer | {"grown": max(0, _held() - before)}).encode() + b"\n")
+            answers.flush()
+
+
+def _held() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _computed(work: Work, gradients: Sequence[torch.Tensor], batches: Sequence[Sequence[int]], tokens: int) -> dict[str, Any]:
+    """Leave the gradient of these batches in `gradients`; return the sum of their loss, or that memory ran out."""
+    summed = 0.0
+    try:
+        for numbers in batches:
+            for batch in lay_out([(number, work.rows[number]) for number in numbers], work.layout, token_budget=UNBOUNDED):
+                loss = work.loss.summed(batch)
+                (loss / tokens).backward()
+                summed += float(loss.detach())
+                batch.forget()
+    except (RuntimeError, MemoryError) as error:
+        if as_out_of_memory(error) is None:
+            raise
+        return {"short": True, "summed": summed}
+    for weight, place in zip(work.trained, gradients, strict=True):
+        place.zero_() if weight.grad is None else place.copy_(weight.grad)
+        weight.grad = None
+    return {"short": False, "summed": summed}
