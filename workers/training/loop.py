@@ -222,7 +222,8 @@ class StepLoop:
         tokens = sum(len(batch.targets) for batch in batches)
         summed = 0.0
         self.model.set_dropout(active=True)
-        with self.replicas.computing(batches, tokens, partial(self._still, TRAINING)) as (mine, losses):
+        # Who waits for a replica is silent, so that one that hangs is noticed.
+        with self.replicas.computing(batches, tokens, self.control.check) as (mine, losses):
             for batch in mine:
                 self._still(TRAINING)
                 loss = self.model.loss.summed(batch)

@@ -12,7 +12,6 @@ import gc
 import json
 import mmap
 import os
-import resource
 import select
 import signal
 import sys
@@ -20,7 +19,7 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import torch
 
@@ -49,6 +48,8 @@ STANDARD = {0, 1, 2}
 """Input, output and errors."""
 PATIENCE = 0.5
 """Seconds between two looks at whether somebody wants the run to end, while a replica is waited for."""
+READY_SECONDS = 10.0
+"""How long a replica may take until it can compute."""
 
 
 class ReplicaLost(Exception):
@@ -56,6 +57,7 @@ class ReplicaLost(Exception):
 
 
 GONE = "A process that computed a part of each step is gone."
+READY = b"ready\n"
 SHORT = "There is not enough memory for the processes that compute a part of each step."
 
 
@@ -94,15 +96,27 @@ class _Replica:
 
     def answer(self, still: Callable[[], None]) -> dict[str, Any]:
         """Return its next answer; `still` is called now and then, and may raise."""
-        while not select.select([self.answers], [], [], PATIENCE)[0]:
+        while not self.has_something(PATIENCE):
             still()
         line = self.answers.readline()
         if not line.endswith(b"\n"):
             raise ReplicaLost(GONE)
         self.owes -= 1
         answer: dict[str, Any] = json.loads(line)
+        if answer["short"]:
+            raise ReplicaLost(SHORT)
         self.grown = max(self.grown, answer["grown"])
         return answer
+
+    def has_something(self, seconds: float) -> bool:
+        """Say whether it answers, or is gone, within so many seconds."""
+        looked = select.poll()  # unlike select, of any number
+        looked.register(self.answers, select.POLLIN)
+        return bool(looked.poll(seconds * 1000))
+
+    def is_ready(self) -> bool:
+        """Wait until it can compute; False if it cannot."""
+        return self.has_something(READY_SECONDS) and self.answers.readline() == READY
 
     def end(self) -> None:
         """Kill it and wait until it is gone."""
@@ -125,16 +139,20 @@ class Replicas:
 
     def start(self, many: int) -> None:
         """Fork so many replicas, or none where the system refuses. What is trained moves into memory that is shared with them."""
-        for weight in self.work.trained:
-            weight.data = _shared_like(weight).copy_(weight.data)
+        was_frozen = gc.get_freeze_count() > 0
         gc.collect()
         gc.freeze()  # else the collector would write to every object, and each replica get a copy of its own
         try:
-            for _ in range(many):
-                self.members.append(_fork(self.work))
+            for weight in self.work.trained:
+                weight.data = _shared_like(weight).copy_(weight.data)
+            self.members += [_fork(self.work) for _ in range(many)]
         except OSError:
             self.close()
-        gc.unfreeze()
+        finally:
+            if not was_frozen:
+                gc.unfreeze()
+        if not all(member.is_ready() for member in self.members):
+            self.close()
 
     @property
     def processes(self) -> int:
@@ -175,9 +193,8 @@ class Replicas:
 
     def _collect(self, member: _Replica, still: Callable[[], None]) -> float:
         answer = member.answer(still)
-        if answer["short"]:
-            raise ReplicaLost(SHORT)
-        for weight, found in zip(self.work.trained, member.gradients, strict=True):
+        for place in answer["found"]:
+            weight, found = self.work.trained[place], member.gradients[place]
             weight.grad = found.clone() if weight.grad is None else weight.grad.add_(found)
         return float(answer["summed"])
 
@@ -227,18 +244,32 @@ def _fork(work: Work) -> _Replica:
     with warnings.catch_warnings():
         # Python warns of the threads a trainer has; none of them holds a lock that a replica takes.
         warnings.simplefilter("ignore", DeprecationWarning)
-        process = os.fork()
-    if not process:
         try:
-            _settle(trainer, {task_end, answer_end})
-            _serve(work, gradients, task_end, answer_end)
-        except BaseException:  # noqa: BLE001 - a process of its own ends here
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(1)
+            process = os.fork()
+        except OSError:
+            for end in (task_end, tasks, answers, answer_end):
+                os.close(end)
+            raise
+    if not process:
+        _be_replica(work, gradients, trainer, (task_end, answer_end))
     os.close(task_end)
     os.close(answer_end)
     return _Replica(process, os.fdopen(tasks, "wb"), os.fdopen(answers, "rb"), gradients)
+
+
+def _be_replica(work: Work, gradients: Sequence[torch.Tensor], trainer: int, ends: tuple[int, int]) -> NoReturn:
+    try:
+        _settle(trainer, set(ends))
+        # Where a device has threads of its own, autograd refuses to work in a fork: said before anybody counts on it.
+        torch.zeros(1, requires_grad=True).sum().backward()
+        with os.fdopen(ends[0], "rb") as tasks, os.fdopen(ends[1], "wb") as answers:
+            answers.write(READY)
+            answers.flush()
+            _serve(work, gradients, tasks, answers)
+    except BaseException:  # noqa: BLE001 - a process of its own ends here
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(1)
 
 
 def _settle(trainer: int, kept: set[int]) -> None:
@@ -253,27 +284,28 @@ def _settle(trainer: int, kept: set[int]) -> None:
             os.close(descriptor)
     # The threads of the trainer's OpenMP are not here: a replica must never wait for them.
     torch.set_num_threads(1)
-    for library in {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}:
+    for library in {line.split(maxsplit=5)[5] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}:
         ctypes.CDLL(library).omp_set_num_threads(1)
 
 
-def _serve(work: Work, gradients: Sequence[torch.Tensor], task_end: int, answer_end: int) -> None:
-    before = _held()
-    with os.fdopen(task_end, "rb") as tasks, os.fdopen(answer_end, "wb") as answers:
-        for line in tasks:
-            task = json.loads(line)
-            answer = _computed(work, gradients, task["batches"], task["tokens"])
-            answers.write(json.dumps(answer | {"grown": max(0, _held() - before)}).encode() + b"\n")
-            answers.flush()
+def _serve(work: Work, gradients: Sequence[torch.Tensor], tasks: BinaryIO, answers: BinaryIO) -> None:
+    before = _own_bytes()
+    for line in tasks:
+        task = json.loads(line)
+        answer = _computed(work, gradients, task["batches"], task["tokens"])
+        answers.write(json.dumps(answer | {"grown": max(0, _own_bytes() - before)}).encode() + b"\n")
+        answers.flush()
 
 
-def _held() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _own_bytes() -> int:
+    """Return the memory that is backed by no file and shared with nobody but, until it is written to, the trainer."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["RssAnon"].split()[0]) * 1024
 
 
 def _computed(work: Work, gradients: Sequence[torch.Tensor], batches: Sequence[Sequence[int]], tokens: int) -> dict[str, Any]:
-    """Leave the gradient of these batches in `gradients`; return the sum of their loss, or that memory ran out."""
-    summed = 0.0
+    """Leave the gradient of these batches in `gradients`; return their summed loss and which weights have one, or that memory ran out."""
+    summed, found = 0.0, []
     try:
         for numbers in batches:
             for batch in lay_out([(number, work.rows[number]) for number in numbers], work.layout, token_budget=UNBOUNDED):
@@ -281,11 +313,15 @@ def _computed(work: Work, gradients: Sequence[torch.Tensor], batches: Sequence[S
                 (loss / tokens).backward()
                 summed += float(loss.detach())
                 batch.forget()
+        for place, (weight, shared) in enumerate(zip(work.trained, gradients, strict=True)):
+            if weight.grad is not None:
+                shared.copy_(weight.grad)
+                found.append(place)
     except (RuntimeError, MemoryError) as error:
         if as_out_of_memory(error) is None:
             raise
-        return {"short": True, "summed": summed}
-    for weight, place in zip(work.trained, gradients, strict=True):
-        place.zero_() if weight.grad is None else place.copy_(weight.grad)
-        weight.grad = None
-    return {"short": False, "summed": summed}
+        return {"short": True}
+    finally:
+        for weight in work.trained:
+            weight.grad = None
+    return {"short": False, "summed": summed, "found": found}

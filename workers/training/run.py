@@ -89,6 +89,7 @@ class Run:
         try:
             loop.run()
         except Leave as leave:
+            loop.replicas.close()  # they would go on with the step that is left
             return self._leave(loop, leave)
         finally:
             loop.replicas.close()
@@ -139,7 +140,8 @@ class Run:
     def _replicate(self, loop: StepLoop) -> None:
         """Have more processes compute each step, where that is faster and memory has room for them."""
         many = replicas_that_pay(loop.model, loop.rows, self._settings, loop.budget.layout, self._shared)
-        if many and self._fit.leaves(many * ROOM):
+        # A long row is not divided, so each may take what the trainer does.
+        if many and self._fit.leaves(many * (ROOM + self._fit.need)):
             loop.replicas.start(many)
             loop.budget.processes = loop.replicas.processes
 
