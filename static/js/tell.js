@@ -1,4 +1,4 @@
-// "Tell me when it ends": a notice of the browser's own, asked for run by run, while this page is open in some tab.
+// "Tell me when it ends": the browser's own notice, run by run, while a tab is open.
 "use strict";
 (() => {
   const KEPT = "hone-tell";
@@ -11,7 +11,7 @@
   };
   const root = document.documentElement.dataset.root ?? "";
 
-  // A browser may forbid keeping anything: then a wish lasts as long as the page.
+  // Where nothing may be kept, a wish lasts as the page does.
   let wished = {};
   function wishes() {
     try { wished = JSON.parse(localStorage.getItem(KEPT) ?? "{}"); } catch { /* as it was */ }
@@ -22,7 +22,7 @@
     try { localStorage.setItem(KEPT, JSON.stringify(now)); } catch { /* until the page is left */ }
   }
 
-  // Runs whose notice could not be given: a live page replaces its buttons, and the words must outlast them.
+  // Runs whose notice was refused: the words outlast a live page's updates.
   const refused = new Set();
 
   const cannot = () => (!("Notification" in window) ? (isSecureContext ? "missing" : "insecure") : Notification.permission === "denied" ? "denied" : "");
@@ -47,14 +47,15 @@
       button.setAttribute("aria-pressed", String(isWished));
       const why = refused.has(button.dataset.tell) ? cannot() : "";
       say(button, why ? WORDS[why] : isWished ? WORDS.waiting : WORDS.none);
-      // Why it cannot be is said where all can read it, also on a button that is but an icon.
-      if (why) { button.dataset.told = "yes"; button.classList.remove("icon-only"); button.querySelector("span").className = ""; }
+      if (why) { // for all to read, also on an icon
+        button.dataset.told = "yes"; button.classList.remove("icon-only"); button.querySelector("span").className = "";
+      }
     }
     for (const place of document.querySelectorAll("[data-run][data-ended]")) {
       const { run, name, ended } = place.dataset;
       if (!ended || !(run in now)) continue;
       const { [run]: _, ...left } = now;
-      // Kept first: of several open pages one tells it.
+      // Kept first: of several pages one tells it.
       keep(left);
       tell(run, name, ended);
       return look();
@@ -68,8 +69,7 @@
     const { [run]: wasWished, ...left } = wishes();
     if (wasWished !== undefined) { keep(left); look(); return; }
     if (!cannot() && Notification.permission === "default") await Notification.requestPermission();
-    const why = cannot();
-    if (why) refused.add(run);
+    if (cannot()) refused.add(run);
     else if (Notification.permission === "granted") keep({ ...wishes(), [run]: button.dataset.of });
     look();
   });

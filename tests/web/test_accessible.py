@@ -45,7 +45,7 @@ def faults(page: Page, root: Path, scheme: str = "light") -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("width", SIZES)
+@pytest.mark.parametrize("width", [1440, pytest.param(390, marks=pytest.mark.slow)])
 def test_no_page_has_a_serious_fault(chromium: Browser, address: str, sample: Sample, root: Path, width: int) -> None:
     found: list[str] = []
     with opened(chromium, address, width) as page:

@@ -153,6 +153,7 @@ def test_talk_into_a_full_disk_costs_nothing(root: Path, tmp_path: Path, base: P
     assert (done.returncode, last(read_events(tmp_path / "out")).status) == (0, "succeeded")
 
 
+@pytest.mark.slow
 def test_a_machine_without_memory_is_told_by_a_sentence(root: Path, tmp_path: Path, rows: Path) -> None:
     base = make_model(tmp_path / "base", hidden=2048)
     # Read beforehand, as the studio does; and once before the limit, since Arrow reserves a gigabyte of addresses when it is first used.
