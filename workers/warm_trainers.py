@@ -7,7 +7,6 @@ where runs queue up the next one finds it ready. Where the machine is short of m
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -24,6 +23,7 @@ import structlog
 from app.config import PROJECT_ROOT
 from workers.beginning import environment_of_children, offer_to_the_kernel
 from workers.memory import free_bytes
+from workers.pipes import has_something
 from workers.warm_order import Order, send
 
 if TYPE_CHECKING:
@@ -176,13 +176,6 @@ class WarmTrainers:
             self._one.is_ready()
         elif self._is_wanted and not is_short and not self._is_closed:
             self._one, self._is_wanted = WarmTrainer(), False
-
-
-def has_something(file: IO[bytes]) -> bool:
-    """Return whether a file can be read at once, or has come to its end; unlike select, of any number."""
-    look = select.poll()
-    look.register(file, select.POLLIN)
-    return bool(look.poll(0))
 
 
 def code_on_disk() -> int:

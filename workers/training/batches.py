@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from workers.training.forest import LEAST_SAVED, Segment, alike, grow, in_order
 from workers.training.plan import AttentionPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Numbered = Sequence[tuple[int, MaskedRow]]
 
+Thing = TypeVar("Thing")
 TOKENS_AT_ONCE = {"cpu": 4_096, "cuda": 16_384}
 """Tokens computed at once where nobody says how many rows: enough to fill the processor, little enough to fit."""
 NEVER = 1 << 62
@@ -83,14 +84,16 @@ def lay_out(rows: Numbered, layout: Layout, *, token_budget: int, size: int | No
     return [batch for group in _in_packs(trained, layout, token_budget, size) for batch in _fitting(group, least, token_budget)]
 
 
-def in_parts(rows: Numbered, parts: int) -> list[Numbered]:
-    """Return rows in so many parts of about as many tokens each: the longest first, each to the part that has fewest."""
-    found: list[list[tuple[int, MaskedRow]]] = [[] for _ in range(parts)]
+def in_parts(things: Sequence[Thing], parts: int, tokens_of: Callable[[Thing], int]) -> list[Sequence[Thing]]:
+    """Return rows or batches in so many parts of about as many tokens each: the longest first, each to the part that has fewest."""
+    if parts == 1:
+        return [things]
+    found: list[list[Thing]] = [[] for _ in range(parts)]
     tokens = [0] * parts
-    for entry in sorted(rows, key=lambda entry: -len(entry[1].ids)) if parts > 1 else rows:
+    for thing in sorted(things, key=tokens_of, reverse=True):
         place = tokens.index(min(tokens))
-        found[place].append(entry)
-        tokens[place] += len(entry[1].ids)
+        found[place].append(thing)
+        tokens[place] += tokens_of(thing)
     return list(found)
 
 

@@ -63,7 +63,7 @@ class Budget:
         """Return the rows of a step in batches that all processes together have room for, and of which each gets about as much."""
         size = self.rows and max(1, self.rows // self.processes)
         tokens = _even(self.tokens // self.processes)
-        parts = in_parts(rows, self.processes)
+        parts = in_parts(rows, self.processes, lambda row: len(row[1].ids))
         return [batch for part in parts for batch in lay_out(part, self.layout, token_budget=tokens, size=size)]
 
     @contextmanager

@@ -226,10 +226,7 @@ class StepLoop:
         with self.replicas.computing(batches, tokens, self.control.check) as (mine, losses):
             for batch in mine:
                 self._still(TRAINING)
-                loss = self.model.loss.summed(batch)
-                (loss / tokens).backward()
-                summed += float(loss.detach())
-                batch.forget()
+                summed += self.model.loss.learn(batch, tokens)
         summed += sum(losses)
         self.model.set_dropout(active=False)
         norm = torch.nn.utils.clip_grad_norm_(self.model.trainable(), self.settings.max_grad_norm)

@@ -130,6 +130,13 @@ class TrainedTokenLoss:
         summed: torch.Tensor = apply(self._hidden(batch), batch.targets.to(self.device), head, *learning)
         return summed
 
+    def learn(self, batch: Batch, tokens: int) -> float:
+        """Add the batch's part of the gradient of a step of so many trained tokens to the weights; return its summed loss."""
+        summed = self.summed(batch)
+        (summed / tokens).backward()
+        batch.forget()
+        return float(summed.detach())
+
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
         """Return loss and greedy hits, without gradients."""

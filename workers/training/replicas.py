@@ -12,7 +12,6 @@ import gc
 import json
 import mmap
 import os
-import select
 import signal
 import sys
 import warnings
@@ -24,7 +23,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import torch
 
 from workers.lifeline import die_with_parent
-from workers.training.batches import Layout, lay_out
+from workers.pipes import has_something
+from workers.training.batches import Layout, in_parts, lay_out
 from workers.training.memory import as_out_of_memory
 
 if TYPE_CHECKING:
@@ -48,17 +48,14 @@ STANDARD = {0, 1, 2}
 """Input, output and errors."""
 PATIENCE = 0.5
 """Seconds between two looks at whether somebody wants the run to end, while a replica is waited for."""
-READY_SECONDS = 10.0
-"""How long a replica may take until it can compute."""
+READY, READY_SECONDS = b"ready\n", 10.0
+"""What a replica says once it can compute, and how long that may take."""
+GONE = "A process that computed a part of each step is gone."
+SHORT = "There is not enough memory for the processes that compute a part of each step."
 
 
 class ReplicaLost(Exception):
     """A replica has died, or could not compute its part; the text says so to people."""
-
-
-GONE = "A process that computed a part of each step is gone."
-READY = b"ready\n"
-SHORT = "There is not enough memory for the processes that compute a part of each step."
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class _Replica:
 
     def answer(self, still: Callable[[], None]) -> dict[str, Any]:
         """Return its next answer; `still` is called now and then, and may raise."""
-        while not self.has_something(PATIENCE):
+        while not has_something(self.answers, PATIENCE):
             still()
         line = self.answers.readline()
         if not line.endswith(b"\n"):
@@ -108,15 +105,9 @@ class _Replica:
         self.grown = max(self.grown, answer["grown"])
         return answer
 
-    def has_something(self, seconds: float) -> bool:
-        """Say whether it answers, or is gone, within so many seconds."""
-        looked = select.poll()  # unlike select, of any number
-        looked.register(self.answers, select.POLLIN)
-        return bool(looked.poll(seconds * 1000))
-
     def is_ready(self) -> bool:
         """Wait until it can compute; False if it cannot."""
-        return self.has_something(READY_SECONDS) and self.answers.readline() == READY
+        return has_something(self.answers, READY_SECONDS) and self.answers.readline() == READY
 
     def end(self) -> None:
         """Kill it and wait until it is gone."""
@@ -175,7 +166,7 @@ class Replicas:
         if not self.members:
             yield batches, losses
             return
-        mine, *parts = shared_out(batches, self.processes)
+        mine, *parts = in_parts(batches, self.processes, lambda batch: batch.computed)
         torch.set_num_threads(1)
         try:
             for member, part in zip(self.members, parts, strict=True):
@@ -221,14 +212,6 @@ def replicas_that_pay(
         and tokens >= LEAST_TOKENS * (many + 1)
     )
     return many if pays else 0
-
-
-def shared_out(batches: Sequence[Batch], parts: int) -> list[list[Batch]]:
-    """Return a step's batches in parts that take about equally long: the longest first, each to whoever has least."""
-    found: list[list[Batch]] = [[] for _ in range(parts)]
-    for batch in sorted(batches, key=lambda batch: -batch.computed):
-        min(found, key=lambda part: sum(one.computed for one in part)).append(batch)
-    return found
 
 
 def _shared_like(tensor: torch.Tensor) -> torch.Tensor:
@@ -309,10 +292,7 @@ def _computed(work: Work, gradients: Sequence[torch.Tensor], batches: Sequence[S
     try:
         for numbers in batches:
             for batch in lay_out([(number, work.rows[number]) for number in numbers], work.layout, token_budget=UNBOUNDED):
-                loss = work.loss.summed(batch)
-                (loss / tokens).backward()
-                summed += float(loss.detach())
-                batch.forget()
+                summed += work.loss.learn(batch, tokens)
         for place, (weight, shared) in enumerate(zip(work.trained, gradients, strict=True)):
             if weight.grad is not None:
                 shared.copy_(weight.grad)

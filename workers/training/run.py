@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -87,12 +88,10 @@ class Run:
 
     def _train(self, loop: StepLoop) -> Finished:
         try:
-            loop.run()
+            with closing(loop.replicas):  # before anything else is done: they would go on with a step that is left
+                loop.run()
         except Leave as leave:
-            loop.replicas.close()  # they would go on with the step that is left
             return self._leave(loop, leave)
-        finally:
-            loop.replicas.close()
         self._publish(loop)
         return Finished(status="succeeded", data={"step": loop.standing.step, **loop.standing.metrics})
 

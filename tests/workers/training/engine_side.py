@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from app.domain.specs import TrainingSettings
-from tests.workers.training.reference import RANK, Rows, Step, trained_weights
+from tests.workers.training.reference import RANK, Rows, Step, taken_gradients, trained_weights
 from workers.training.base_model import BaseModel
 from workers.training.batches import Batch, Layout, lay_out
 from workers.training.model import LoadedModel, load_model
@@ -55,6 +55,4 @@ def step_of_batches(model: LoadedModel, batches: Sequence[Batch]) -> Step:
         part = model.loss.summed(batch) / trained
         part.backward()
         loss += float(part.detach())
-    gradients = {name: torch.zeros_like(w) if w.grad is None else w.grad.clone() for name, w in trained_weights(module).items()}
-    module.zero_grad()
-    return Step(loss, gradients)
+    return Step(loss, taken_gradients(module))

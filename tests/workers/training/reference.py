@@ -100,9 +100,14 @@ def step_of(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Step:
     model.zero_grad()
     found = loss()
     found.backward()
+    return Step(float(found.detach()), taken_gradients(model))
+
+
+def taken_gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the gradient of each trained weight, zeros where there is none, and leave none behind."""
     gradients = {name: torch.zeros_like(w) if w.grad is None else w.grad.clone() for name, w in trained_weights(model).items()}
     model.zero_grad()
-    return Step(float(found.detach()), gradients)
+    return gradients
 
 
 def reference_step(model: torch.nn.Module, rows: Rows) -> Step:

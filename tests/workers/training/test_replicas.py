@@ -21,15 +21,16 @@ from app.domain.specs import TrainingSettings
 from tests.workers.training.conftest import Train
 from tests.workers.training.engine_side import FEW_TOKENS, engine_model, engine_step, learner
 from tests.workers.training.families import FAMILIES
-from tests.workers.training.reference import Rows, Step, faults, trained_weights
+from tests.workers.training.reference import Rows, Step, faults, taken_gradients
 from tests.workers.training.row_kinds import STEPS
 from tests.workers.training.tiny import curve, last, notices
 from workers.training import replicas, run
-from workers.training.batches import Layout, in_parts
+from workers.training.batches import Batch, Layout, in_parts
 from workers.training.budget import Budget
 from workers.training.control import Leave
 from workers.training.layouts import choose_layout
 from workers.training.loop import StepLoop
+from workers.training.masks import MaskedRow
 from workers.training.model import LoadedModel
 from workers.training.replicas import ReplicaLost, Replicas, Work, replicas_that_pay
 
@@ -60,21 +61,19 @@ def started(model: LoadedModel) -> Iterator[Replicas]:
     made.close()
 
 
+def laid_out(rows: Rows, team: Replicas) -> list[Batch]:
+    """Return a step's batches as a run divides them."""
+    budget = Budget(None, 3 * FEW_TOKENS, SimpleNamespace(), Layout.PACKED, processes=team.processes)  # type: ignore[arg-type]
+    return budget.lay_out_step(rows)
+
+
 def step_of(model: LoadedModel, team: Replicas, rows: Rows) -> Step:
     """Return what all processes make of a step together."""
-    budget = Budget(None, 3 * FEW_TOKENS, SimpleNamespace(), Layout.PACKED, processes=team.processes)  # type: ignore[arg-type]
-    batches = budget.lay_out_step(rows)
+    batches = laid_out(rows, team)
     tokens = sum(len(batch.targets) for batch in batches)
-    summed = 0.0
     with team.computing(batches, tokens, still) as (mine, losses):
-        for batch in mine:
-            loss = model.loss.summed(batch)
-            (loss / tokens).backward()
-            summed += float(loss.detach())
-    weights = trained_weights(learner(model))
-    gradients = {name: torch.zeros_like(weight) if weight.grad is None else weight.grad.clone() for name, weight in weights.items()}
-    model.base.zero_grad()
-    return Step((summed + sum(losses)) / tokens, gradients)
+        summed = sum(model.loss.learn(batch, tokens) for batch in mine)
+    return Step((summed + sum(losses)) / tokens, taken_gradients(learner(model)))
 
 
 def move(model: LoadedModel) -> None:
@@ -102,8 +101,7 @@ def test_control_with_memory_of_its_own_a_replica_adds_nothing(model: LoadedMode
 
 
 def test_a_step_that_was_abandoned_leaves_nothing_in_the_next(model: LoadedModel, started: Replicas) -> None:
-    budget = Budget(None, 3 * FEW_TOKENS, SimpleNamespace(), Layout.PACKED, processes=3)  # type: ignore[arg-type]
-    with pytest.raises(Leave), started.computing(budget.lay_out_step(PLAIN), 1, still):
+    with pytest.raises(Leave), started.computing(laid_out(PLAIN, started), 1, still):
         raise Leave("pause")
     assert faults(step_of(model, started, PLAIN), engine_step(model, PLAIN, Layout.PACKED)) == []
 
@@ -117,12 +115,11 @@ def test_one_that_is_gone_is_told(model: LoadedModel, started: Replicas) -> None
 
 def test_whoever_waits_for_one_can_be_asked_to_leave(model: LoadedModel, started: Replicas) -> None:
     os.kill(started.members[0].process, signal.SIGSTOP)
-    budget = Budget(None, 3 * FEW_TOKENS, SimpleNamespace(), Layout.PACKED, processes=3)  # type: ignore[arg-type]
 
     def asked() -> None:
         raise Leave("cancel")
 
-    with pytest.raises(Leave), started.computing(budget.lay_out_step(PLAIN), 1, asked):
+    with pytest.raises(Leave), started.computing(laid_out(PLAIN, started), 1, asked):
         pass
     model.base.zero_grad()
 
@@ -232,8 +229,11 @@ def test_replicas_are_for_steps_that_can_be_divided(
 
 
 def test_rows_are_divided_by_their_tokens() -> None:
-    parts = in_parts(PLAIN, 2)
+    def length(numbered: tuple[int, MaskedRow]) -> int:
+        return len(numbered[1].ids)
+
+    parts = in_parts(PLAIN, 2, length)
     assert sorted(number for part in parts for number, _ in part) == [number for number, _ in PLAIN]
-    one, two = (sum(len(row.ids) for _, row in part) for part in parts)
-    assert abs(one - two) <= max(len(row.ids) for _, row in PLAIN)
-    assert in_parts(PLAIN, 1) == [PLAIN]
+    one, two = (sum(map(length, part)) for part in parts)
+    assert abs(one - two) <= max(map(length, PLAIN))
+    assert in_parts(PLAIN, 1, length) == [PLAIN]
