@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import math
 import mmap
 import os
 import signal
 import sys
+import time
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,16 +48,19 @@ ROOM = 512 << 20
 """Bytes for a replica beside what it computes with."""
 STANDARD = {0, 1, 2}
 """Input, output and errors."""
-PATIENCE = 0.5
+LOOK = 0.5
 """Seconds between two looks at whether somebody wants the run to end, while a replica is waited for."""
+PATIENCE, TIMES = 60.0, 20
+"""A replica is waited for so many seconds, and so many times what the trainer's own part of the step took: then it counts as hanging."""
 READY, READY_SECONDS = b"ready\n", 10.0
 """What a replica says once it can compute, and how long that may take."""
 GONE = "A process that computed a part of each step is gone."
+HANGS = "A process that computed a part of each step does not answer."
 SHORT = "There is not enough memory for the processes that compute a part of each step."
 
 
 class ReplicaLost(Exception):
-    """A replica has died, or could not compute its part; the text says so to people."""
+    """A replica has died, does not answer, or could not compute its part; the text says so to people."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,6 @@ class _Replica:
     tasks: BinaryIO
     answers: BinaryIO
     gradients: Sequence[torch.Tensor]
-    owes: int = 0
-    """Answers that nobody has read yet."""
     grown: int = 0
     """Bytes it has taken for itself."""
 
@@ -89,16 +92,18 @@ class _Replica:
             self.tasks.flush()
         except OSError as error:
             raise ReplicaLost(GONE) from error
-        self.owes += 1
 
-    def answer(self, still: Callable[[], None]) -> dict[str, Any]:
-        """Return its next answer; `still` is called now and then, and may raise."""
-        while not has_something(self.answers, PATIENCE):
+    def answer(self, still: Callable[[], None], patience: float) -> dict[str, Any]:
+        """Return what it answers within so many seconds; `still` is called now and then, and may raise."""
+        for _ in range(math.ceil(patience / LOOK)):  # looks are counted: a trainer that is stopped for a while takes none
+            if has_something(self.answers, LOOK):
+                break
             still()
+        else:
+            raise ReplicaLost(HANGS)
         line = self.answers.readline()
         if not line.endswith(b"\n"):
             raise ReplicaLost(GONE)
-        self.owes -= 1
         answer: dict[str, Any] = json.loads(line)
         if answer["short"]:
             raise ReplicaLost(SHORT)
@@ -136,7 +141,8 @@ class Replicas:
         try:
             for weight in self.work.trained:
                 weight.data = _shared_like(weight).copy_(weight.data)
-            self.members += [_fork(self.work) for _ in range(many)]
+            for _ in range(many):
+                self.members.append(_fork(self.work))  # one by one: those that there are must be ended where the next is refused
         except OSError:
             self.close()
         finally:
@@ -160,7 +166,8 @@ class Replicas:
         """Have each replica compute its part of a step of so many trained tokens; yield the trainer's own part and a list for losses.
 
         When the block ends, the replicas' gradients are added to the weights' and the summed losses of their parts stand in the list.
-        ReplicaLost when one is gone, or its memory ran out.
+        ReplicaLost when one is gone or hangs, or its memory ran out. After a block that ends otherwise they must be closed: they go on with
+        that step, and would answer the next one with it.
         """
         losses: list[float] = []
         if not self.members:
@@ -170,11 +177,11 @@ class Replicas:
         torch.set_num_threads(1)
         try:
             for member, part in zip(self.members, parts, strict=True):
-                while member.owes:  # a step that was abandoned
-                    member.answer(still)
                 member.send(part, tokens)
+            began = time.monotonic()
             yield mine, losses
-            losses += [self._collect(member, still) for member in self.members]
+            patience = PATIENCE + TIMES * (time.monotonic() - began)
+            losses += [self._collect(member, still, patience) for member in self.members]
         except (RuntimeError, MemoryError) as error:
             if as_out_of_memory(error) is None:
                 raise
@@ -182,8 +189,8 @@ class Replicas:
         finally:
             torch.set_num_threads(self._threads)
 
-    def _collect(self, member: _Replica, still: Callable[[], None]) -> float:
-        answer = member.answer(still)
+    def _collect(self, member: _Replica, still: Callable[[], None], patience: float) -> float:
+        answer = member.answer(still, patience)
         for place in answer["found"]:
             weight, found = self.work.trained[place], member.gradients[place]
             weight.grad = found.clone() if weight.grad is None else weight.grad.add_(found)
@@ -222,17 +229,19 @@ def _shared_like(tensor: torch.Tensor) -> torch.Tensor:
 
 def _fork(work: Work) -> _Replica:
     gradients = [_shared_like(weight) for weight in work.trained]
-    (task_end, tasks), (answers, answer_end) = os.pipe(), os.pipe()
-    trainer = os.getpid()
-    with warnings.catch_warnings():
-        # Python warns of the threads a trainer has; none of them holds a lock that a replica takes.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
+    trainer, ends = os.getpid(), list[int]()
+    try:
+        for _ in range(2):
+            ends += os.pipe()
+        with warnings.catch_warnings():
+            # Python warns of the threads a trainer has; none of them holds a lock that a replica takes.
+            warnings.simplefilter("ignore", DeprecationWarning)
             process = os.fork()
-        except OSError:
-            for end in (task_end, tasks, answers, answer_end):
-                os.close(end)
-            raise
+    except OSError:
+        for end in ends:
+            os.close(end)
+        raise
+    task_end, tasks, answers, answer_end = ends
     if not process:
         _be_replica(work, gradients, trainer, (task_end, answer_end))
     os.close(task_end)

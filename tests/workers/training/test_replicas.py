@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -100,17 +101,43 @@ def test_control_with_memory_of_its_own_a_replica_adds_nothing(model: LoadedMode
         team.close()
 
 
-def test_a_step_that_was_abandoned_leaves_nothing_in_the_next(model: LoadedModel, started: Replicas) -> None:
-    with pytest.raises(Leave), started.computing(laid_out(PLAIN, started), 1, still):
-        raise Leave("pause")
-    assert faults(step_of(model, started, PLAIN), engine_step(model, PLAIN, Layout.PACKED)) == []
-
-
 def test_one_that_is_gone_is_told(model: LoadedModel, started: Replicas) -> None:
     os.kill(started.members[1].process, signal.SIGKILL)
     with pytest.raises(ReplicaLost, match="is gone"):
         step_of(model, started, PLAIN)
     model.base.zero_grad()
+
+
+@pytest.mark.parametrize(("took", "looks"), [(0.0, 120), (1.0, 160)])
+def test_one_that_does_not_answer_is_waited_for_a_minute_and_twenty_times_the_trainer_s_own_part(
+    started: Replicas, monkeypatch: pytest.MonkeyPatch, took: float, looks: int
+) -> None:
+    clock, looked = [0.0], list[int]()
+    monkeypatch.setattr(replicas, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(replicas, "has_something", lambda *_: False)
+    with pytest.raises(ReplicaLost, match="does not answer"), started.computing(laid_out(PLAIN, started), 1, lambda: looked.append(1)):
+        clock[0] += took
+    assert len(looked) == looks
+
+
+@pytest.mark.parametrize(("call", "allowed"), [("fork", 1), ("pipe", 3)])
+def test_where_the_system_refuses_one_of_them_nothing_is_left_of_the_others(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, call: str, allowed: int
+) -> None:
+    true, left = getattr(os, call), iter(range(allowed))
+
+    def refused() -> Any:
+        if next(left, None) is None:
+            raise OSError(errno.EAGAIN, "refused")
+        return true()
+
+    trainer = psutil.Process()
+    before = trainer.children(), trainer.num_fds()
+    team = Replicas(Work(model.loss, model.trainable(), [], Layout.PACKED))
+    monkeypatch.setattr(os, call, refused)
+    team.start(2)
+    assert team.processes == 1
+    assert (trainer.children(), trainer.num_fds()) == before
 
 
 def test_whoever_waits_for_one_can_be_asked_to_leave(model: LoadedModel, started: Replicas) -> None:
@@ -182,22 +209,23 @@ def test_a_run_learns_the_same_with_one_and_bit_for_bit_the_same_after_a_pause(
     assert curve(alone) == pytest.approx(curve(together), rel=1e-4)
 
 
-@pytest.mark.parametrize("fault", ["killed", "short"])
+@pytest.mark.parametrize("fault", ["killed", "stopped", "short"])
 def test_a_run_goes_on_without_one_that_fails(train_here: Train, with_one: None, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(run, "replicas_that_pay", lambda *_: 0)
         _, alone = train_here(out="alone", **SHORT_RUN)
     true = StepLoop._report
 
-    def kill(loop: StepLoop, step: int, result: Any) -> None:
+    def hurt(loop: StepLoop, step: int, result: Any) -> None:
         true(loop, step, result)
         if step == 3:
-            os.kill(loop.replicas.members[0].process, signal.SIGKILL)
+            os.kill(loop.replicas.members[0].process, signal.SIGSTOP if fault == "stopped" else signal.SIGKILL)
 
-    if fault == "killed":
-        monkeypatch.setattr(StepLoop, "_report", kill)
-    else:
+    if fault == "short":
         monkeypatch.setattr(replicas, "_computed", lambda *_: {"short": True})
+    else:
+        monkeypatch.setattr(replicas, "PATIENCE", 2.0)
+        monkeypatch.setattr(StepLoop, "_report", hurt)
     code, events = train_here(out="hurt", **SHORT_RUN)
     assert (code, last(events).status) == (0, "succeeded")
     assert curve(events) == pytest.approx(curve(alone), rel=1e-4)
