@@ -2,12 +2,13 @@
 
 `python -m bench.data_preparation` writes bench/results/data_preparation.json; its last line is one JSON object. Both sides begin with rows
 in memory, ours with nothing remembered of them, and take turns; their tokens and masks must be the same, or the benchmark fails. With
-packing theirs packs the rows, and ours lays out each step of 16 rows, as it does while it trains.
+packing theirs packs the rows, and ours lays out each step of 16 rows as it does while it trains, what they share once.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -75,14 +76,14 @@ def compare(kind: str, model: Path, many: int) -> dict[str, Any]:
     def ours() -> Prepared:
         return prepare(rows, Masker(tokenizer, chat_template(tokenizer)), MAX_LENGTH, check=lambda: None)
 
-    def packed() -> None:
+    def laid_out() -> None:
         numbered = list(enumerate(ours().rows))
         for first in range(0, many, STEP):
-            lay_out(numbered[first : first + STEP], Layout.PACKED, token_budget=PACK)
+            lay_out(numbered[first : first + STEP], Layout.SHARED_PREFIX, token_budget=PACK)
 
     _see_that_they_agree(ours(), peer.prepared(theirs))
     plain = _in_turns(ours, lambda: peer.prepared(theirs), many)
-    with_packing = _in_turns(packed, lambda: peer.prepared(theirs, packing=True), many)
+    with_packing = _in_turns(laid_out, lambda: peer.prepared(theirs, packing=True), many)
     with tempfile.TemporaryDirectory() as folder:
         cached = _cached(model, rows, theirs, peer, Path(folder))
     found_all = {"rows": many, "tokens": sum(len(row.ids) for row in ours().rows), **plain}
@@ -120,8 +121,9 @@ def _see_that_they_agree(ours: Prepared, theirs: datasets.Dataset) -> None:
 def _in_turns(ours: Callable[[], Any], theirs: Callable[[], Any], many: int) -> dict[str, Any]:
     """Return rows a second by the clock and by the processor, as medians with their least and most; each side is warm."""
     taken: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
-    for _ in range(REPEATS):
-        for name, side in (("ours", ours), ("theirs", theirs)):
+    sides = [("ours", ours), ("theirs", theirs)]
+    for number in range(REPEATS):
+        for name, side in sides[:: 1 if number % 2 else -1]:
             began, used = time.perf_counter(), time.process_time()
             side()
             taken[name].append((time.perf_counter() - began, time.process_time() - used))
@@ -150,10 +152,11 @@ def main() -> None:
     for kind, many in ROWS_MEASURED.items():
         found[kind] = compare(kind, model, many)
         print(kind, json.dumps(found[kind]))
-    ratio = min(figures["ratio"] for figures in found.values())
+    ratio = min(one["ratio"] for figures in found.values() for one in (figures, figures["packing"]))
     cached = min(figures["cached"]["ratio"] for figures in found.values())
     keep("data_preparation", {"peer": "trl", "repeats": REPEATS, "floor": FLOOR, "ratio": ratio, "ratio_cached": cached, "rows": found})
     print(json.dumps({"ratio": ratio, "ratio_cached": cached, **{kind: figures["ratio"] for kind, figures in found.items()}}))
+    sys.exit(0 if ratio >= FLOOR else 1)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent / "results"
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "scikit-learn", "pyarrow", "duckdb", "datasets", "trl")
+PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "scikit-learn", "pyarrow", "duckdb", "datasets", "trl", "unsloth")
 
 
 def keep(name: str, figures: dict[str, Any]) -> Path:

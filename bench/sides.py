@@ -42,11 +42,15 @@ class Work:
         return [str(self.model), str(self.rows), *numbers, *flags]
 
 
+class SideFailed(SystemExit):
+    """A side ended without figures, which ends a benchmark that cannot do without it."""
+
+
 def run_side(module: str, arguments: list[str]) -> dict[str, Any]:
     """Run one side in a process of its own and return what it printed last."""
     done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{module} failed:\n{done.stderr[-4000:]}")
+        raise SideFailed(f"{module} failed:\n{done.stderr[-4000:]}")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
@@ -62,17 +66,17 @@ def in_turns(sides: Sequence[Side], repeats: int) -> tuple[list[dict[str, Any]],
 
 
 def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return medians of one side's runs, and how far they lay apart."""
-    speeds = sorted(run["rows_per_second"] for run in runs)
-    told = runs[0].get("told")
-    return {
-        "rows_per_second": median(runs, "rows_per_second"),
-        "spread": [speeds[0], speeds[-1]],
-        "seconds": median(runs, "seconds"),
-        "cpu_seconds": median(runs, "cpu_seconds"),
-        "steps_timed": runs[0]["steps_timed"],
-        "gradient_norms": runs[0]["gradient_norms"],
-    } | ({"told": told} if told else {})
+    """Return medians of one side's runs, and the least and the most of each figure."""
+    told, names = runs[0].get("told"), ("rows_per_second", "seconds", "cpu_seconds")
+    return (
+        {name: median(runs, name) for name in names}
+        | {
+            "spread": {name: [min(found), max(found)] for name in names for found in [[run[name] for run in runs]]},
+            "steps_timed": runs[0]["steps_timed"],
+            "gradient_norms": runs[0]["gradient_norms"],
+        }
+        | ({"told": told} if told else {})
+    )
 
 
 def median(runs: Sequence[dict[str, Any]], name: str) -> float:

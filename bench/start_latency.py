@@ -49,6 +49,7 @@ def main() -> None:
     figures = {"shape": wanted.shape, "batch": BATCH, "rank": RANK, "rows": rows.name, "floor": FLOOR, **found}
     keep(NAME, figures)
     print(json.dumps({"benchmark": NAME, "machine": machine(), "versions": versions(), **figures}))
+    sys.exit(0 if figures["ratio"] >= FLOOR else 1)
 
 
 def _arguments() -> argparse.Namespace:
@@ -102,7 +103,13 @@ def first_step(studio: RunningStudio, base: Path, dataset: str) -> float:
 def peers_first_step(base: Path, rows: Path) -> float:
     """Start the peer; return the seconds until the end of its first step."""
     began = time.time()
-    done = subprocess.run([sys.executable, "-m", TRL, str(base), str(rows)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", TRL, str(base), str(rows), *map(str, (BATCH, RANK, MAX_LENGTH))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         sys.exit(f"{TRL} failed:\n{done.stderr[-4000:]}")
     return float(done.stdout.splitlines()[-1]) - began

@@ -102,7 +102,7 @@ def compared(work: Work, peer: str, repeats: int) -> dict[str, Any]:
         "ours": summary(ours),
         "peer": summary(theirs) | {"chosen": peer, "settings": " ".join(settings), "name": theirs[0]["peer"]},
         # With packing a step holds other rows, so its losses are others too.
-        "parity": None if peer == "packing" else parity(ours[0], theirs[0], work.precision),
+        "parity": None if peer == "packing" else parity(ours, theirs, work.precision),
         "losses": {"ours": ours[0]["losses"], "peer": theirs[0]["losses"]},
         "machine": machine(),
         "versions": versions(),

@@ -1,6 +1,6 @@
 """Our side of the training benchmark: a run as `python -m workers.train` makes it, over the file's rows in their order.
 
-    python -m bench.peers.hone_sft MODEL ROWS.jsonl [--batch 16] [--steps 8] [--precision bf16|fp32] [--qlora] [--device cpu]
+    python -m bench.peers.hone_sft MODEL ROWS.jsonl [--batch 16] [--steps 8] [--precision bf16|fp32] [--qlora] [--cpu]
 
 Takes and prints what its peers do. The spec, the rows, their masks, the model, the layout and the step loop are the run's own; only
 the order of the rows and the adapter's first weights are given, so that both sides compute the same steps.

@@ -1,6 +1,6 @@
 """The peer's side of the start: `trl sft` as a fresh process, which says when its first optimiser step has ended, and leaves.
 
-python -m bench.peers.trl_first_step MODEL ROWS.jsonl
+python -m bench.peers.trl_first_step MODEL ROWS.jsonl BATCH RANK MAX_LENGTH
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-BATCH, RANK, MAX_LENGTH = 16, 16, 1024
-
 
 class FirstStep(TrainerCallback):
     """Says the time at the end of the first step."""
@@ -30,18 +28,18 @@ class FirstStep(TrainerCallback):
         os._exit(0)
 
 
-def main(model: str, rows: str) -> None:
+def main(model: str, rows: str, batch: int, rank: int, max_length: int) -> None:
     """Train as far as the first step."""
     cuda = torch.cuda.is_available()
     trainer: Any = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16),
         processing_class=AutoTokenizer.from_pretrained(model),
         train_dataset=load_dataset("json", data_files=rows, split="train"),
-        peft_config=LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"),
+        peft_config=LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"),
         callbacks=[FirstStep()],
         args=SFTConfig(
             output_dir=tempfile.mkdtemp(),
-            per_device_train_batch_size=BATCH,
+            per_device_train_batch_size=batch,
             max_steps=2,
             learning_rate=2e-4,
             report_to=[],
@@ -49,7 +47,7 @@ def main(model: str, rows: str) -> None:
             bf16=True,
             gradient_checkpointing=False,
             assistant_only_loss=True,
-            max_length=MAX_LENGTH,
+            max_length=max_length,
             use_cpu=not cuda,
             disable_tqdm=True,
         ),
@@ -58,4 +56,4 @@ def main(model: str, rows: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]))

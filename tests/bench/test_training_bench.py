@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from bench import sides, train_vs_trl, trl_settings
+from bench.gpu_train import UNSLOTH
 from bench.models import SHAPES, make_model
 from bench.parity import parity
 from bench.peers.start import draw_adapters
-from bench.sides import OURS, Work
+from bench.sides import OURS, SideFailed, Work
 from bench.trl_settings import candidates, fastest_settings
 from tests.workers.training.tiny import TEXTS, write_rows
 
@@ -27,15 +28,17 @@ def side(losses: list[float], norms: list[float], speed: float = 4.0) -> dict[st
 
 
 def test_parity_holds_for_the_same_curve_and_for_no_other() -> None:
-    ours = side([8.42399, 8.32312], [1.37, 1.16])
-    assert parity(ours, side([8.42397, 8.32301], [1.375, 1.165]), "bf16")["holds"]
-    assert not parity(ours, side([8.42397, 8.32301], [1.375, 1.165]), "fp32")["holds"]
-    assert not parity(ours, side([8.46, 8.32301], [1.37, 1.16]), "bf16")["holds"]
-    assert not parity(ours, side([8.42397, 8.21], [1.37, 1.16]), "bf16")["holds"]
+    ours, alike = side([8.42399, 8.32312], [1.37, 1.16]), side([8.42397, 8.32301], [1.375, 1.165])
+    assert parity([ours], [alike], "bf16")["holds"]
+    assert not parity([ours], [alike], "fp32")["holds"]
+    assert not parity([ours], [side([8.46, 8.32301], [1.37, 1.16])], "bf16")["holds"]
+    assert not parity([ours], [side([8.42397, 8.21], [1.37, 1.16])], "bf16")["holds"]
     # A loss can look right where nothing is learnt.
-    assert not parity(ours, side([8.42397, 8.32301], [0.0, 0.0]), "bf16")["holds"]
+    learns_nothing = side([8.42397, 8.32301], [0.0, 0.0])
+    assert not parity([ours], [learns_nothing], "bf16")["holds"]
+    assert not parity([ours, ours, ours], [alike, learns_nothing, alike], "bf16")["holds"]
     with pytest.raises(ValueError, match="zip"):
-        parity(ours, side([8.42397], [1.37]), "bf16")
+        parity([ours], [side([8.42397], [1.37])], "bf16")
 
 
 def test_adapters_of_two_sides_begin_alike() -> None:
@@ -54,8 +57,10 @@ def test_every_candidate_covers_the_whole_step() -> None:
         int(extra[extra.index("--micro-batch") + 1])
         for extra in candidates("tuned", Work(Path(), Path(), batch=12, precision="fp32", cpu=True))
     ]
-    assert sizes == [4, 2, 1]
+    assert sizes == [12, 6, 3, 1]
     assert len(candidates("tuned", Work(Path(), Path(), cpu=True))) == 10
+    assert candidates("tuned", Work(Path(), Path(), batch=64, precision="fp32", cpu=True))[0] == ["--micro-batch", "64"]
+    assert all(len(extra) == 2 for extra in candidates("tuned", Work(Path(), Path()), UNSLOTH))
     assert all("--packing" in extra for extra in candidates("packing", Work(Path(), Path(), cpu=True)))
 
 
@@ -77,6 +82,23 @@ def test_the_peer_s_fastest_setting_is_looked_for_once(tmp_path: Path, monkeypat
     assert len(asked) == 5
     fastest_settings(Work(tmp_path, rows, precision="fp32", batch=8, cpu=True), "tuned", memory)
     assert len(asked) == 9
+    monkeypatch.setattr(trl_settings, "versions", lambda: {"trl": "a later one"})
+    fastest_settings(work, "tuned", memory)
+    assert len(asked) == 14
+
+
+def test_a_setting_that_fails_is_not_chosen_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("")
+
+    def run_side(module: str, arguments: list[str]) -> dict[str, Any]:
+        if "16" in arguments[-2:]:
+            raise SideFailed(f"{module} failed:\nout of memory")
+        return {"rows_per_second": 1.0 if "8" in arguments[-2:] else 0.5}
+
+    monkeypatch.setattr(trl_settings, "run_side", run_side)
+    assert fastest_settings(Work(tmp_path, rows, precision="fp32", cpu=True), "tuned", tmp_path / "memory.json") == ["--micro-batch", "8"]
 
 
 def test_the_ratio_is_that_of_the_medians_and_the_sides_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +112,8 @@ def test_the_ratio_is_that_of_the_medians_and_the_sides_take_turns(tmp_path: Pat
     monkeypatch.setattr(sides, "run_side", run_side)
     found = train_vs_trl.compared(Work(tmp_path, tmp_path), "default", 3)
     assert found["ratio"] == 4.0
-    assert found["ours"]["spread"] == [10.0, 30.0]
+    assert found["ours"]["spread"]["rows_per_second"] == [10.0, 30.0]
+    assert found["ours"]["spread"]["cpu_seconds"] == pytest.approx([32 / 30, 3.2])
     assert order == ["theirs", "ours", "ours", "theirs", "theirs", "ours"]
 
 
