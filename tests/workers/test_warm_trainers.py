@@ -280,10 +280,12 @@ def test_it_ends_with_its_supervisor(root: Path) -> None:
 
 
 IN_A_WARM_PROCESS = """
-import os, sys
+import os, sys, threading
 from workers import train, warm
 train.set_threads()
-warm.get_ready(os.open(os.devnull, os.O_WRONLY))
+loading = threading.Thread(target=warm.get_ready, args=(os.open(os.devnull, os.O_WRONLY),))
+loading.start()
+loading.join()
 before = {name.partition(".")[0] for name in sys.modules}
 assert train.main(sys.argv[1:]) == 0
 print(*sorted({name.partition(".")[0] for name in sys.modules} - before))
@@ -305,6 +307,7 @@ def test_a_run_that_finds_a_warm_trainer_imports_no_further_library(tmp_path: Pa
     ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+    assert "The warm trainer goes on" not in done.stderr
 
 
 def test_one_that_is_not_ready_yet_is_left_to_get_ready(warm: WarmTrainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
