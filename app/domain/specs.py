@@ -24,6 +24,11 @@ EVALUATIONS = 8
 Auto = Literal["auto"]
 
 
+def rows_seen(rows: int, epochs: float) -> int:
+    """Return how many rows so many passes show: 1.1 passes over 100 rows show 110, though in floating point the product is a hair more."""
+    return math.ceil(rows * epochs * (1 - 1e-14))
+
+
 class Preset(StrEnum):
     """How thorough a run is, for people who want no settings."""
 
@@ -152,7 +157,7 @@ class TrainingSettings(BaseModel):
 
     def total_steps(self, training_rows: int) -> int:
         """Return the number of optimiser steps over `training_rows` rows, or raise Invalid for more than anybody trains."""
-        steps = self.max_steps or math.ceil(training_rows * self.epochs / self.batch_size)
+        steps = self.max_steps or math.ceil(rows_seen(training_rows, self.epochs) / self.batch_size)
         if steps > MAX_STEPS:
             message = f"settings.epochs: {self.epochs:g} epochs of these rows are {steps:,} steps; {MAX_STEPS:,} is the most."
             raise Invalid(message, param="settings.epochs")

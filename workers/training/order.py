@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from app.domain.specs import rows_seen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class DataOrder:
     @classmethod
     def over(cls, rows: int, *, batch_size: int, seed: int, epochs: float | None) -> DataOrder:
         """Return the order over `rows` rows; `epochs` None means without end."""
-        return cls(rows, batch_size, seed, None if epochs is None else math.ceil(rows * epochs))
+        return cls(rows, batch_size, seed, None if epochs is None else rows_seen(rows, epochs))
 
     def step(self, number: int) -> list[int]:
         """Return the rows of a step (1-based); steps run across the borders of epochs."""
@@ -34,11 +35,6 @@ class DataOrder:
         end = first + self.batch_size if self.limit is None else min(first + self.batch_size, self.limit)
         epochs = {epoch: _permutation(self.seed, epoch, self.rows) for epoch in range(first // self.rows, (end - 1) // self.rows + 1)}
         return [int(epochs[place // self.rows][place % self.rows]) for place in range(first, end)]
-
-    def position(self, finished_steps: int) -> dict[str, int]:
-        """Return where the stream stands after some steps, for the record of a checkpoint."""
-        seen = finished_steps * self.batch_size
-        return {"epoch": seen // self.rows, "row_of_epoch": seen % self.rows}
 
 
 @lru_cache(maxsize=2)  # a step lies in one epoch or across the border of two

@@ -25,7 +25,7 @@ from workers.training.layouts import choose_layout
 from workers.training.loop import Standing, StepLoop
 from workers.training.material import make_material
 from workers.training.model import choose_device, load_model
-from workers.training.optim import choose_optimiser, learning_rate, make_optimiser
+from workers.training.optim import choose_optimiser, make_optimiser
 from workers.training.order import DataOrder
 from workers.training.precision import choose_precision
 from workers.training.probe import make_fit
@@ -169,21 +169,18 @@ class Run:
             total_steps=self._total_steps,
             control=self._control,
             reporter=self._reporter,
-            save=lambda: self._save(model, optimiser, order, standing),
+            save=lambda: self._save(model, optimiser, standing),
             watch=lambda step, result: self._progress.step(step, self._total_steps, result),
             replicas=Replicas(Work(model.loss, model.trainable(), material.train.rows, self._chosen.layout)),
             standing=standing,
         )
 
-    def _save(self, model: LoadedModel, optimiser: torch.optim.Optimizer, order: DataOrder, standing: Standing) -> Path:
+    def _save(self, model: LoadedModel, optimiser: torch.optim.Optimizer, standing: Standing) -> Path:
         state = RunState(
             step=standing.step,
-            total_steps=self._total_steps,
             evaluated_step=standing.evaluated_step,
             fingerprint=self._fingerprint,
             precision=self._precision.name,
-            learning_rate=learning_rate(self._settings, standing.step, self._total_steps),
-            data_position=order.position(standing.step),
             base_metrics=standing.base_metrics,
             metrics=standing.metrics,
             first_losses=tuple(standing.first_losses),

@@ -23,17 +23,17 @@ OPTIMISER, OPTIMISER_GROUPS, RANDOM, STATE = "optimizer.safetensors", "optimizer
 
 
 class RunState(BaseModel):
-    """Where a run stands: enough, with weights, optimiser and generators, to go on as if nothing had happened."""
+    """Where a run stands: enough, with weights, optimiser and generators, to go on as if nothing had happened.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    What checkpoints of other versions say beside it is passed over: a long run outlives an upgrade.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     step: int
-    total_steps: int
     evaluated_step: int | None
     fingerprint: str
     precision: str
-    learning_rate: float
-    data_position: dict[str, int]
     base_metrics: dict[str, float]
     metrics: dict[str, float]
     first_losses: tuple[float, ...] = ()

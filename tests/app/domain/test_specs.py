@@ -22,9 +22,15 @@ def test_alpha_is_twice_the_rank_unless_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "settings", "steps"), [(600, {"epochs": 2, "batch_size": 16}, 75), (7, {"epochs": 1, "batch_size": 4}, 2)]
+    ("rows", "settings", "steps"),
+    [
+        (600, {"epochs": 2, "batch_size": 16}, 75),
+        (7, {"epochs": 1, "batch_size": 4}, 2),
+        (100, {"epochs": 1.1, "batch_size": 10}, 11),
+        (1, {"epochs": 1e-9, "batch_size": 8}, 1),
+    ],
 )
-def test_steps_cover_the_rows(rows: int, settings: dict[str, int], steps: int) -> None:
+def test_steps_cover_the_rows(rows: int, settings: dict[str, float], steps: int) -> None:
     assert TrainingSettings.model_validate(settings).total_steps(rows) == steps
     assert TrainingSettings.model_validate({**settings, "max_steps": 3}).total_steps(rows) == 3
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from app.domain.specs import TrainingSettings
 from workers.training.order import DataOrder
 
 
@@ -20,13 +20,14 @@ def test_every_row_is_seen_once_an_epoch_and_steps_run_across_the_border() -> No
     assert stream[:10] != stream[10:]
 
 
-@pytest.mark.parametrize(("rows", "epochs", "batch"), [(10, 1.0, 4), (7, 2.5, 3), (3, 0.1, 8), (1, 3.0, 2), (30, 0.1, 1)])
+@pytest.mark.parametrize(("rows", "epochs", "batch"), [(10, 1.0, 4), (7, 2.5, 3), (3, 0.1, 8), (1, 3.0, 2), (30, 0.1, 1), (100, 1.1, 10)])
 def test_only_the_last_step_may_be_smaller(rows: int, epochs: float, batch: int) -> None:
-    total = math.ceil(rows * epochs / batch)
+    total = TrainingSettings(epochs=epochs, batch_size=batch).total_steps(rows)
     order = DataOrder.over(rows, batch_size=batch, seed=0, epochs=epochs)
     sizes = [len(order.step(number)) for number in range(1, total + 1)]
     assert all(size == batch for size in sizes[:-1])
     assert 1 <= sizes[-1] <= batch
+    assert sum(sizes) == order.limit
 
 
 def test_with_max_steps_no_step_is_smaller_and_rows_repeat_evenly() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,12 +12,11 @@ import pytest
 import torch
 from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
 
-from workers.training.state import RandomState, RunState, read_optimiser, read_state, write_state
+from workers.training.state import STATE, RandomState, RunState, read_optimiser, read_state, write_state
 
 STANDING = RunState(
-    step=3, total_steps=9, evaluated_step=2, fingerprint="f", precision="fp32", learning_rate=0.1,
-    data_position={"epoch": 0, "row_of_epoch": 3}, base_metrics={"eval/loss": 1 / 3}, metrics={},
-)  # fmt: skip
+    step=3, evaluated_step=2, fingerprint="f", precision="fp32", base_metrics={"eval/loss": 1 / 3}, metrics={}
+)
 
 
 def draw() -> list[float]:
@@ -57,6 +57,14 @@ def test_generators_go_on_where_they_stood(tmp_path: Path) -> None:
     generators.restore()
     assert draw() == expected
     assert standing == STANDING
+
+
+def test_what_other_versions_say_beside_it_is_passed_over(tmp_path: Path) -> None:
+    write_state(tmp_path, STANDING, optimiser_after(0)[1], RandomState.now())
+    document = json.loads((tmp_path / STATE).read_text())
+    document["run"] |= {"total_steps": 9, "learning_rate": 0.1, "data_position": {"epoch": 0, "row_of_epoch": 3}}
+    (tmp_path / STATE).write_text(json.dumps(document))
+    assert read_state(tmp_path)[0] == STANDING
 
 
 @pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")
