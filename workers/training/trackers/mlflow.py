@@ -46,12 +46,13 @@ class MlflowClient:
         experiment = self._experiment()
         found = self._server.search_runs([experiment], f"tags.`{RUN_TAG}` = '{self._tracking.run_id}'", max_results=1)
         if found:
-            self._run = found[0].info.run_id
-            self._server.update_run(self._run, status="RUNNING")
-            return
-        made = self._server.create_run(experiment, run_name=self._tracking.name or None, tags={RUN_TAG: self._tracking.run_id})
-        self._run = made.info.run_id
-        settings = [self._entities.Param(name, str(value)) for name, value in configuration.items()]
+            run = found[0]
+            self._server.update_run(run.info.run_id, status="RUNNING")
+        else:
+            run = self._server.create_run(experiment, run_name=self._tracking.name or None, tags={RUN_TAG: self._tracking.run_id})
+        self._run = run.info.run_id
+        # A run that was found may lack some: what began it may have got no further. Those that it has it would refuse to change.
+        settings = [self._entities.Param(name, str(value)) for name, value in configuration.items() if name not in run.data.params]
         for first in range(0, len(settings), MOST_SETTINGS):
             self._server.log_batch(self._run, params=settings[first : first + MOST_SETTINGS])
 

@@ -21,6 +21,8 @@ class MlflowServer(ThreadingHTTPServer):
     def __init__(self, manner: Manner = "well") -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.manner = manner
+        self.broken = ""
+        """What it answers with an error, however well it is."""
         self.released = threading.Event()
         self.runs: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
@@ -61,7 +63,8 @@ class MlflowServer(ThreadingHTTPServer):
 
     def _shown(self, run_id: str) -> dict[str, Any]:
         run = self.runs[run_id]
-        return {"info": {"run_id": run_id, "experiment_id": "7", "status": run["status"]}, "data": {"tags": run["tags"]}}
+        params = [{"key": name, "value": value} for name, value in run["params"].items()]
+        return {"info": {"run_id": run_id, "experiment_id": "7", "status": run["status"]}, "data": {"tags": run["tags"], "params": params}}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -85,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.keys.add(self.headers["authorization"])
         if self.server.manner == "hangs":
             self.server.released.wait(60)
-        is_well = self.server.manner == "well"
+        is_well = self.server.manner == "well" and what != self.server.broken
         body = json.dumps(self.server.answer(what, given) if is_well and what else {}).encode()
         self.send_response(200 if is_well else 500)
         self.send_header("content-type", "application/json")

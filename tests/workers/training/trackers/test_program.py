@@ -93,6 +93,24 @@ def test_mlflow_gets_settings_and_numbers_and_a_later_attempt_goes_on_in_the_sam
     assert "ann" not in json.dumps(run).lower()
 
 
+def test_settings_that_mlflow_did_not_take_when_the_run_began_follow_and_none_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with serving() as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        client = make_client(Tracker.MLFLOW, Tracking(run_id="run-1", name="colours"), tmp_path)
+        server.broken = "runs/log-batch"
+        with pytest.raises(MlflowException):
+            client.open({"rank": 8})
+        server.broken = ""
+        for settings in ({"rank": 8}, {"rank": 16, "base": "small"}):
+            client.open(settings)
+    (run,) = server.runs.values()
+    assert run["params"] == {"rank": "8", "base": "small"}
+
+
 def test_wandb_keeps_a_run_beside_it_without_a_network_and_names_no_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: None
 ) -> None:
