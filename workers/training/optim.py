@@ -44,7 +44,16 @@ def make_optimiser(kind: str, model: LoadedModel, settings: TrainingSettings) ->
     optimiser = create_loraplus_optimizer(model.peft, make, loraplus_lr_ratio=settings.lora_plus, **options)
     for group in optimiser.param_groups:
         group[FACTOR] = group["lr"] / rate
+    _let_lengths_learn_plainly(optimiser)
     return optimiser
+
+
+def _let_lengths_learn_plainly(optimiser: torch.optim.Optimizer) -> None:
+    """Put what DoRA learns beside the matrices, the lengths of rows, in with the first ones: peft has it learn as fast as the second."""
+    first, *others = optimiser.param_groups
+    for group in others:
+        first["params"] += [weight for weight in group["params"] if weight.ndim == 1]
+        group["params"] = [weight for weight in group["params"] if weight.ndim > 1]
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

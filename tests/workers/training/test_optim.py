@@ -58,13 +58,15 @@ def test_the_optimiser_is_the_one_asked_for_or_its_state_s(given: dict[str, str]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "paged_adamw_8bit"])
-def test_lora_plus_moves_the_second_matrix_faster_by_its_ratio(base: Path, kind: str) -> None:
-    settings = TrainingSettings(lora_plus=8, learning_rate=0.1, rank=4)
+@pytest.mark.parametrize("adapter", ["lora", "dora"])
+def test_lora_plus_moves_the_second_matrix_alone_faster_by_its_ratio(base: Path, adapter: str, kind: str) -> None:
+    settings = TrainingSettings.model_validate({"lora_plus": 8, "learning_rate": 0.1, "rank": 4, "adapter": adapter})
     model = loaded(base, settings)
     optimiser = make_optimiser(kind, model, settings)
     set_rate(optimiser, 0.01)
     names = {id(weight): name for name, weight in model.base.named_parameters() if weight.requires_grad}
     rates = {names.pop(id(weight)): group["lr"] for group in optimiser.param_groups for weight in group["params"]}
     assert not names
-    assert {rate for name, rate in rates.items() if "lora_A" in name} == {0.01}
+    assert {rate for name, rate in rates.items() if "lora_B" not in name} == {0.01}
     assert {rate for name, rate in rates.items() if "lora_B" in name} == {0.08}
+    assert any("lora_magnitude_vector" in name for name in rates) == (adapter == "dora")
