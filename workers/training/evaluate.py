@@ -47,16 +47,14 @@ class Question:
 class HeldOut:
     """The held-out rows of a run, always the same ones: those with the lowest hashes, which is as good as drawing lots."""
 
-    def __init__(
-        self, rows: Sequence[tuple[Row, MaskedRow]], masker: Masker, tokenizer: PreTrainedTokenizerBase, *, context: int, most: int
-    ) -> None:
+    def __init__(self, rows: Sequence[tuple[Row, MaskedRow]], masker: Masker, *, context: int, most: int) -> None:
         usable = [(row, masked) for row, masked in rows if masked.trained[1:].any()]
         self._rows = sorted(usable, key=lambda pair: pair[0].hash)[:most]
-        self._tokenizer = tokenizer
+        self._tokenizer = masker.tokenizer
         self._context = context
-        asked = (_question(number, row, masked, masker, tokenizer) for number, (row, masked) in enumerate(self._rows[:MATCH_ROWS]))
+        asked = (_question(number, row, masked, masker) for number, (row, masked) in enumerate(self._rows[:MATCH_ROWS]))
         self._questions = [question for question in asked if question is not None]
-        self._ends = frozenset(int(masked.ids[-1]) for _, masked in self._rows if not masked.cut) & special_ids(tokenizer)
+        self._ends = frozenset(int(masked.ids[-1]) for _, masked in self._rows if not masked.cut) & special_ids(masker.tokenizer)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -169,7 +167,7 @@ def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
     return frozenset(found)
 
 
-def _question(number: int, row: Row, masked: MaskedRow, masker: Masker, tokenizer: PreTrainedTokenizerBase) -> Question | None:
+def _question(number: int, row: Row, masked: MaskedRow, masker: Masker) -> Question | None:
     """Return the row up to its last answer; None when the template refuses that, or when it is a text that answers nothing."""
     last = last_answer(row.messages)
     if last is None:
@@ -183,10 +181,10 @@ def _question(number: int, row: Row, masked: MaskedRow, masker: Masker, tokenize
     if masked.cut:
         if answer.tool_calls:
             return None  # nobody knows the text that the template would have made of the rest
-        return Question(number, prompt, frozenset({content}), len(tokenizer(content, add_special_tokens=False)["input_ids"]), False)
+        return Question(number, prompt, frozenset({content}), len(masker.tokenizer(content, add_special_tokens=False)["input_ids"]), False)
     begins = int((~masked.trained).nonzero()[0][-1]) + 1 if not masked.trained.all() else 0
     expected = masked.ids[begins:].tolist()
-    texts = {plain_text(tokenizer, expected).strip()} | (set() if answer.tool_calls else {content})
+    texts = {plain_text(masker.tokenizer, expected).strip()} | (set() if answer.tool_calls else {content})
     same = masked.ids[:begins].tolist() == prompt
     return Question(number, prompt, frozenset(texts), len(expected), same)
 

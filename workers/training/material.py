@@ -74,7 +74,7 @@ def make_material(
     _tell(train, "training", reporter)
     _tell(held, "held-out", reporter)
     most = rows_to_check(settings, len(train.rows))
-    held_out = HeldOut(list(zip(rows.held_out, held.rows, strict=True)), masker, tokenizer, context=context or max_length, most=most)
+    held_out = HeldOut(list(zip(rows.held_out, held.rows, strict=True)), masker, context=context or max_length, most=most)
     asked = choose_prompts(rows, masker, settings.sample_prompts, context=context or max_length)
     rows.forget()
     if not len(held_out):

@@ -89,7 +89,7 @@ def held_out(tokenizer: PreTrainedTokenizerBase, answers: list[str], *, context:
     conversations = [chat(text, answer) for text, answer in zip(PROMPTS, answers, strict=True)]
     rows = [Row(messages, row_hash(messages), Split.TEST, number) for number, messages in enumerate(conversations, 1)]
     masked = prepare(rows, masker, CONTEXT, check=lambda: None).rows
-    return HeldOut(list(zip(rows, masked, strict=True)), masker, tokenizer, context=context, most=most)
+    return HeldOut(list(zip(rows, masked, strict=True)), masker, context=context, most=most)
 
 
 @pytest.fixture
