@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 
@@ -55,15 +56,17 @@ def test_what_bounds_first_is_what_there_is(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.free <= 1000 * 4096
 
 
+@pytest.mark.skipif(not os.access(memory.PROC / "clear_refs", os.W_OK), reason="this system forgets no peaks")
 def test_a_peak_can_be_forgotten() -> None:
-    before = peak_bytes(CPU)
-    held = torch.ones(300, 1 << 18)
+    forget_peak(CPU)
+    before, size = peak_bytes(CPU), 300 << 20
+    # More than was ever held, what came before this program with it: that much of a peak stays.
+    held = torch.ones(before - held_bytes(CPU) + size, dtype=torch.uint8)
     highest = peak_bytes(CPU)
-    assert highest >= before
+    assert highest >= before + 0.9 * size
     del held
     forget_peak(CPU)
-    assert peak_bytes(CPU) <= highest
-    assert peak_bytes(CPU) >= held_bytes(CPU) * 0.9
+    assert held_bytes(CPU) * 0.9 <= peak_bytes(CPU) <= highest - 0.9 * size
 
 
 @pytest.mark.parametrize(("number", "words"), [(25_769_803_776, "24.0 GB"), (3_328_599_654, "3.1 GB"), (52_428_800, "50 MB")])

@@ -82,16 +82,6 @@ def test_a_place_that_hangs_is_let_go_of_and_what_waits_is_counted(monkeypatch: 
     assert int(words.split()[5].replace(",", "")) >= 900
 
 
-def test_without_the_outlet_a_place_that_hangs_would_hold_up_the_training() -> None:
-    place = Place(hangs=True)
-    training = threading.Thread(target=place.take, args=(losses(1),), daemon=True)
-    training.start()
-    training.join(0.3)
-    assert training.is_alive()
-    place.abandon()
-    training.join()
-
-
 def test_a_place_that_has_told_of_trouble_is_not_waited_for() -> None:
     place = Place(hangs=True)
     place.troubled = True
