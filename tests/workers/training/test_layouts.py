@@ -99,3 +99,17 @@ def test_a_model_whose_code_fails_at_packs_is_made_faster_all_the_same_and_says_
     assert chosen.layout is Layout.PADDED
     assert chosen.reason.endswith(": side by side they end in TypeError: no such argument: plan")
     assert made
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("share", [0.0, 0.01])
+def test_rows_that_see_a_hundredth_of_their_neighbours_are_not_put_side_by_side(share: float, dtype: torch.dtype) -> None:
+    """In bf16 so little is less than what rounding excuses."""
+    loss = adapted(LlamaConfig(**SMALL))
+    body = loss.body.to(dtype)
+
+    def leak(_module: torch.nn.Module, _given: object, out: torch.Tensor) -> torch.Tensor:
+        return out + share * torch.roll(out, 1, dims=1)
+
+    body.layers[0].register_forward_hook(leak)
+    assert choose_layout(loss).layout is (Layout.PADDED if share else Layout.SHARED_PREFIX)

@@ -29,6 +29,8 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 3e-3}
 """By how much two ways to compute the same may differ, measured by the norm of what they give."""
 MAKERS: tuple[Maker, ...] = (modules.mlp, modules.norm, modules.linear)
 KINDS = {"full_attention", "sliding_attention"}
+UNKNOWN = {"softcap", "position_bias", "head_mask"}
+"""What some architectures hand to their attention that a plan's blocks do not take part in."""
 FAULTS = (RuntimeError, TypeError, ValueError, AttributeError)
 """What code raises that was made for another architecture."""
 
@@ -117,9 +119,9 @@ def _try(module: torch.nn.Module, make: Maker, call: Call) -> bool:
     return True
 
 
-def agree(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Say whether two ways have computed the same, as far as their number format can tell."""
-    return one.shape == other.shape and bool((one - other).float().norm() <= TOLERANCE[other.dtype] * other.float().norm())
+def agree(one: torch.Tensor, other: torch.Tensor, share: float = 1.0) -> bool:
+    """Say whether two ways have computed the same, as far as their number format can tell, or within a share of that."""
+    return one.shape == other.shape and bool((one - other).float().norm() <= share * TOLERANCE[other.dtype] * other.float().norm())
 
 
 def _replace(module: Any, forward: Forward) -> None:
@@ -167,7 +169,3 @@ def _attend_by_plan(
     module.packed_options = Options(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, s_aux)
     asked, held, said = (states[0].transpose(0, 1) for states in (query, key, value))
     return attend(asked, held, said, plan, module.packed_options)[None], None
-
-
-UNKNOWN = {"softcap", "position_bias", "head_mask"}
-"""What some architectures hand to their attention that a plan's blocks do not take part in."""
