@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
     from workers.worker import Worker
 
+OF_A_STEP = "train/"
+"""What a trainer tells of each step begins like this; one without a token to learn from has no loss."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """As old as an entry of a zip can be: when it was packed is no part of the content."""
 CHUNK_BYTES = 4 * 2**20
@@ -104,15 +107,13 @@ class TrainingWork:
             if isinstance(event, Started):
                 _record_start(session, row, event)
                 _note_trackers(session, worker, row)
-            elif isinstance(event, Metric) and event.name == "train/loss":
-                row.step = event.step
             elif isinstance(event, Checkpoint):
                 _record_checkpoint(session, worker, row, event)
             elif isinstance(event, Notice):
                 _tell(session, row, "notice", event.message)
                 if event.data.get("code") == DISK_FULL:  # the trainer tries again: room is made at the price of an older checkpoint
                     drop_checkpoints(session, worker, row, keep=1)
-        _record_numbers(session, worker, row, [e for e in events if isinstance(e, Metric)])
+        _record_numbers(session, worker, row, [event for event in events if isinstance(event, Metric)])
         enter_samples(session, row.id, [e for e in events if isinstance(e, Sample)])
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> PackedAdapter | None:
@@ -229,6 +230,9 @@ def _record_checkpoint(session: Session, worker: Worker, run: Run, event: Checkp
 
 
 def _record_numbers(session: Session, worker: Worker, run: Run, reported: Sequence[Metric]) -> None:
-    if reported:
-        metrics.append(session, run.id, run.lease_token, [metrics.Point(one.step, one.name, one.value) for one in reported])
-        count(session, RUN_STEPS, by=sum(one.name == "train/loss" for one in reported), of=worker.id)
+    if not reported:
+        return
+    metrics.append(session, run.id, run.lease_token, [metrics.Point(one.step, one.name, one.value) for one in reported])
+    steps = [run.step, *(one.step for one in reported if one.name.startswith(OF_A_STEP))]
+    run.step = steps[-1]
+    count(session, RUN_STEPS, by=sum(one != other for one, other in pairwise(steps)), of=worker.id)
