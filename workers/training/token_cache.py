@@ -1,12 +1,13 @@
 """Masked rows kept by what they were made of, so that a run that goes on, or the next one over the same rows, need not tokenise.
 
 A file is found by a hash over the rows' own hashes (whoever wrote the rows answers for them), the tokenizer's files, the template, the
-longest row allowed and the versions of whatever makes tokens; so what is found is what would be made again. A file that is damaged is made
-anew, and a disk that takes none costs only the time.
+longest row allowed and whatever makes tokens, its source or version; so what is found is what would be made again. A file that is
+damaged is made anew, and a disk that takes none costs only the time.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from workers.training.rows import Row, Rows
     from workers.training.templates import ChatTemplate
 
-MADE_BY = 2
-"""Raised with every change of what is made of rows: templates, masks, tokens, cuts."""
+OURS = ("encoder", "masks", "prepare", "rows", "templates", "token_cache", "tokenizer", "turns", "watched")
+"""The modules beside this one that decide what is made of rows: with a change of theirs everything is made anew."""
 MAKERS = ("tokenizers", "transformers", "jinja2")
 MOST_BYTES = 4 * 2**30
 """Of all files; the ones that were used last stay."""
@@ -124,7 +125,7 @@ class TokenCache:
 
 def cache_key(base: Path, rows: Rows, template: ChatTemplate, max_length: int) -> str:
     """Return the hash of all that decides what rows become."""
-    parts: list[Any] = [MADE_BY, {name: version(name) for name in MAKERS}, template.text, template.special_tokens, max_length]
+    parts: list[Any] = [_sources(), {name: version(name) for name in MAKERS}, template.text, template.special_tokens, max_length]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for path in sorted({path for pattern in TOKENIZER_FILES for path in base.glob(pattern)}):
         key.update(f"\n{path.name} ".encode())
@@ -134,6 +135,11 @@ def cache_key(base: Path, rows: Rows, template: ChatTemplate, max_length: int) -
         for row in side:
             key.update(_spelt(row))
     return key.hexdigest()
+
+
+@functools.cache
+def _sources() -> str:
+    return hashlib.sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in OURS)).hexdigest()
 
 
 def _spelt(row: Row) -> bytes:

@@ -182,7 +182,7 @@ def test_whatever_decides_the_tokens_changes_the_key(tmp_path: Path, monkeypatch
         cache_key(base, Rows(first, first[:1]), plain, MAX_LENGTH),
     ]
     keys += [cache_key(base, Rows(first, first[:1]), template(), MAX_LENGTH + 1)]
-    monkeypatch.setattr("workers.training.token_cache.MADE_BY", 0)
+    monkeypatch.setattr("workers.training.token_cache._sources", lambda: "of a later version")
     keys += [cache_key(base, Rows(first, first[:1]), template(), MAX_LENGTH)]
     make_tokenizer(texts=["another text"]).save_pretrained(base)
     keys += [cache_key(base, Rows(first, first[:1]), template(), MAX_LENGTH)]
