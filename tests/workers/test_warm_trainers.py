@@ -132,7 +132,7 @@ def test_it_has_the_device_only_with_its_run_and_to_its_very_end(warm: WarmTrain
     assert not is_free()  # although this process has let go of it
     child.kill()
     assert child.was_warm
-    assert is_free()
+    until(is_free)  # the next one may be on its way just then, with files of this process that it is about to close
 
 
 def test_one_that_died_is_not_missed(warm: WarmTrainers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
