@@ -52,7 +52,5 @@ def step_of_batches(model: LoadedModel, batches: Sequence[Batch]) -> Step:
     module.zero_grad()
     loss = 0.0
     for batch in batches:
-        part = model.loss.summed(batch) / trained
-        part.backward()
-        loss += float(part.detach())
-    return Step(loss, taken_gradients(module))
+        loss += model.loss.learn(batch, trained)
+    return Step(loss / trained, taken_gradients(module))
