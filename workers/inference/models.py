@@ -11,19 +11,17 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from app.domain.base_models import unknown_model
 from workers.inference import folders
 from workers.inference.sizes import is_small
 from workers.training.base_model import check_folder
+from workers.training.pretrained import LOAD_FAILURES, MOST_SAID, load_pretrained
 
 MAX_ADAPTERS = 8
 MAX_CONTEXT = 1_000_000
 """Tokenizers without a limit say a number far beyond this."""
-LOAD_FAILURES = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError)
-"""What transformers and peft raise on folders that hold something else than they should; there is no common class."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,10 @@ class LoadedBase:
         self.key = key
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(key.folder, local_files_only=True, trust_remote_code=False)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                key.folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=_number_format(key)
-            )
-            self._model = model.to(key.device).eval().requires_grad_(False)
-        except torch.OutOfMemoryError:
-            raise
         except LOAD_FAILURES as error:
-            raise unknown_model(f"The base model cannot be loaded: {str(error)[:300]}") from error
+            raise unknown_model(f"The base model's tokenizer cannot be loaded: {str(error)[:MOST_SAID]}") from error
+        model: Any = load_pretrained(key.folder, dtype=_number_format(key))
+        self._model = model.to(key.device).eval().requires_grad_(False)
         takes = inspect.signature(type(self._model).forward).parameters
         self.prompt_options = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         """Lets a model run its head on a prompt's last position only."""
@@ -125,7 +119,7 @@ class LoadedBase:
                 self._used = name
         except LOAD_FAILURES as error:
             self._undo(name)
-            raise folders.unusable_adapter(f"The adapter does not fit its base: {str(error)[:300]}") from error
+            raise folders.unusable_adapter(f"The adapter does not fit its base: {str(error)[:MOST_SAID]}") from error
         self._model.eval()
         return name
 

@@ -74,7 +74,7 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Head, *learning: torch.Tensor | None) -> torch.Tensor:
-        total = torch.zeros((), dtype=torch.float64, device=hidden.device if hidden.device.type != "mps" else "cpu")
+        total = torch.zeros((), dtype=torch.float64, device=hidden.device)
         in_hidden = torch.empty_like(hidden)
         in_head = [None if each is None else torch.zeros_like(each, dtype=torch.float32) for each in learning]
         in_weight, in_bias = in_head or (None, None)

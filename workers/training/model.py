@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
+from peft.tuners.lora import LoraLayer, ParamWrapper
+from transformers import BitsAndBytesConfig, DynamicCache
 from transformers.pytorch_utils import Conv1D
 
 from app.domain.errors import Invalid
 from workers.training.failures import gpu_fault
 from workers.training.loss import TrainedTokenLoss
+from workers.training.pretrained import load_pretrained
 from workers.training.tokenizer import first_line
+from workers.training.weights import count_parameters, many, matrices
 from workers.training.whole_model import open_up
 
 if TYPE_CHECKING:
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
     from workers.training.precision import Precision
     from workers.training.report import Reporter
     from workers.training.whole_model import MasterWeights
+
+
+TRAINED_METHODS = {None, "mxfp4"}
+"""How a base's weights may be quantised: not at all, or so that transformers unpacks them when it loads them."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,9 @@ class LoadedModel:
 
     def set_dropout(self, *, active: bool) -> None:
         """Switch the adapter's dropout; the base always stays in evaluation mode, so that a step depends on its rows alone."""
-        for name, module in self.base.named_modules():
-            if name.endswith("lora_dropout.default"):
-                module.train(active)
+        for layer in _adapted(self.base):
+            layer.lora_dropout.train(active)
+            layer.training = active  # DoRA asks the layer itself
 
 
 def choose_device(wanted: str, reporter: Reporter) -> torch.device:
@@ -74,6 +82,13 @@ def choose_device(wanted: str, reporter: Reporter) -> torch.device:
 
 def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision, device: torch.device) -> LoadedModel:
     """Return the base with what is trained of it or beside it."""
+    method = (base.config.get("quantization_config") or {}).get("quant_method")
+    if method not in TRAINED_METHODS:
+        message = (
+            f"The base's weights are quantised already ({method}), which is good for answering and not for training. Choose the model "
+            "that it was made from; with settings.tuning: qlora Hone quantises it itself."
+        )
+        raise Invalid(message, param="base_model", code="unknown_architecture")
     share: float | None = None
     if settings.tuning == "qlora":
         model, share = _load_quantised(base, precision, device, adapter=settings.adapter)
@@ -103,15 +118,51 @@ def _with_adapter(model: PreTrainedModel, settings: TrainingSettings) -> PeftMod
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # fractions are fine: it is only divided by r
         lora_dropout=settings.dropout,
         target_modules="all-linear",
+        exclude_modules=_beside_the_language_model(model),
         use_dora=settings.adapter == "dora",
         use_rslora=settings.rslora,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's way to hold its weights
         task_type=TaskType.CAUSAL_LM,
     )
     with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # peft asks the model by a name that is going out of use
-        peft: PeftModel = get_peft_model(model, config, autocast_adapter_dtype=True)
+        try:
+            peft: PeftModel = get_peft_model(model, config, autocast_adapter_dtype=True)
+        except ValueError as error:  # what peft has no adapter for
+            raise _not_adaptable(model, settings, error) from error
     peft.eval()
     return peft
+
+
+def _not_adaptable(model: PreTrainedModel, settings: TrainingSettings, error: ValueError) -> Invalid:
+    """Return peft's refusal in words that say what can be changed."""
+    wanted = {"dropout": settings.dropout > 0, "adapter": settings.adapter != "lora"}
+    param = next((name for name, is_asked in wanted.items() if is_asked), "base_model")
+    change = "Set settings.dropout to 0 and settings.adapter to lora" if param != "base_model" else "Choose another base"
+    message = f"An adapter cannot be put on models of type {model.config.model_type!r} like this: {first_line(error)} {change}."
+    return Invalid(message, param=param, code="unknown_architecture")
+
+
+def _beside_the_language_model(model: PreTrainedModel) -> str | None:
+    """Return a pattern of what a model holds beside its language model, such as an encoder of pictures, which no row of text moves."""
+    decoder = model.get_decoder()
+    on_the_way = [name for name, module in model.named_modules() if any(part is decoder for part in module.modules())]
+    beside = [
+        name
+        for name, module in model.named_modules()
+        if name not in on_the_way and name.rpartition(".")[0] in on_the_way[:-1] and module is not model.get_output_embeddings()
+    ]
+    return rf"({'|'.join(map(re.escape, beside))})\..*" if beside else None
+
+
+def adapted_share(model: PreTrainedModel) -> float:
+    """Return which share of the weights in the layers' matrices the adapter reaches."""
+    reached = {id(layer.get_param() if isinstance(layer, ParamWrapper) else layer.get_base_layer().weight) for layer in _adapted(model)}
+    counted = [(many(weight), id(weight) in reached) for _, weight in matrices(model)]
+    return sum(count for count, is_reached in counted if is_reached) / sum(count for count, _ in counted)
+
+
+def _adapted(model: PreTrainedModel) -> list[Any]:
+    return [module for module in model.modules() if isinstance(module, LoraLayer)]
 
 
 @torch.no_grad()
@@ -121,17 +172,8 @@ def keeps_a_cache(model: PreTrainedModel) -> bool:
     return isinstance(getattr(out, "past_key_values", None), DynamicCache)
 
 
-def count_parameters(model: torch.nn.Module) -> int:
-    """Count weights; four-bit ones are packed two to a byte, so their own record of the shape counts."""
-    total = 0
-    for parameter in model.parameters():
-        state = getattr(parameter, "quant_state", None)
-        total += parameter.numel() if state is None else state.shape.numel()
-    return total
-
-
 def _load_plain(base: BaseModel, precision: Precision, device: torch.device) -> PreTrainedModel:
-    model: Any = _from_pretrained(base, dtype=precision.dtype)
+    model: Any = load_pretrained(base.folder, dtype=precision.dtype)
     moved: PreTrainedModel = model.to(device)
     return moved
 
@@ -142,17 +184,9 @@ def _load_quantised(base: BaseModel, precision: Precision, device: torch.device,
     quantisation = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=precision.dtype
     )
-    model = _from_pretrained(base, dtype=precision.dtype, quantization_config=quantisation, device_map={"": str(device)})
+    model = load_pretrained(base.folder, dtype=precision.dtype, quantization_config=quantisation, device_map={"": str(device)})
     if device.type == "cpu":
         prepare_for_cpu(model)
     if adapter == "dora":
         check_dora(model)
     return model, check_nf4(model)
-
-
-def _from_pretrained(base: BaseModel, **options: Any) -> PreTrainedModel:
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base.folder, local_files_only=True, use_safetensors=True, **options)
-    except (OSError, ValueError, ImportError) as error:
-        raise Invalid(f"The base cannot be loaded: {first_line(error)}", param="base_model", code="unknown_model") from error
-    return model

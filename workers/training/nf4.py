@@ -11,6 +11,7 @@ from bitsandbytes.nn.modules import Linear4bit
 from torch.nn import functional
 
 from app.domain.errors import Invalid
+from workers.training.weights import many, matrices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,17 +22,22 @@ VECTOR = 16
 """The CPU kernel reads rows of a multiple of this many weights as if each began a new block (measured, bitsandbytes 0.50)."""
 
 
-def nf4_share(model: torch.nn.Module) -> float:
-    """Return which share of the base's linear layers is held in NF4 with double quantisation."""
-    linear = [m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in name]
-    return sum(_is_nf4(m) for m in linear) / len(linear) if linear else 0.0
+def nf4_share(model: PreTrainedModel) -> float:
+    """Return which share of the weights in the layers' matrices is held in NF4 with double quantisation."""
+    counted = [(many(weight), _is_nf4(module)) for module, weight in matrices(model)]
+    total = sum(count for count, _ in counted)
+    return sum(count for count, is_nf4 in counted if is_nf4) / total if total else 0.0
 
 
-def check_nf4(model: torch.nn.Module) -> float:
+def check_nf4(model: PreTrainedModel) -> float:
     """Return the NF4 share, or refuse a base of which too little could be quantised."""
     share = nf4_share(model)
     if share < LEAST_SHARE:
-        message = f"Only {share:.0%} of the base's linear layers could be held in 4 bits; use LoRA for this base (settings.tuning: lora)."
+        # Experts that a model holds as one block are no linear layers, which are all that is quantised.
+        message = (
+            f"Only {share:.0%} of the weights of the base's layers could be held in 4 bits, as with most mixtures of experts; "
+            "use LoRA for this base (settings.tuning: lora)."
+        )
         raise Invalid(message, param="tuning", code="not_quantisable")
     return share
 
