@@ -123,6 +123,11 @@ class StepLoop:
             if is_kept and (self.samples.are_due() or self.standing.step == self.total_steps):
                 self._sample(self.standing.step)
 
+    @property
+    def is_astray(self) -> bool:
+        """Say whether the last step was one of those that a run diverges by: what it came to is not worth keeping."""
+        return bool(self._divergence.beyond or self._divergence.dead)
+
     def last_checkpoint(self) -> None:
         """Save the last finished step before leaving; NotSaved when the disk still does not take it."""
         if self._try_checkpoint():
@@ -279,7 +284,7 @@ class StepLoop:
         self.samples.take(step, pause=partial(self._still, "answering the sample prompts"))
 
     def _checkpoint_is_due(self) -> bool:
-        if self._divergence.beyond or self._divergence.dead:  # the last good one is to stay the newest
+        if self.is_astray:
             return False
         step = self.standing.step
         every = self.settings.checkpoint_every_steps

@@ -79,7 +79,6 @@ def make_fit(loop: StepLoop) -> Fit:
         budget.layers = layers
     else:
         layers.compute_twice(settings.gradient_checkpointing)
-    hold_state(loop.optimiser, model.trainable())
     rows = heaviest(loop.rows, settings.batch_size)
     measured = _estimated(loop, layers)
     memory, held = memory_of(model.device), held_bytes(model.device)
@@ -114,7 +113,6 @@ def probe(loop: StepLoop, rows: Rows, measured: Estimate, layers: Checkpointing)
     Where memory runs out the budget shrinks, as in any step.
     """
     device, generators = loop.model.device, RandomState.now()
-    forget_peak(device)
     loop.reporter.doing("trying the longest step")
 
     def undo() -> None:
@@ -124,6 +122,7 @@ def probe(loop: StepLoop, rows: Rows, measured: Estimate, layers: Checkpointing)
 
     def there_and_back(batches: list[Batch]) -> None:
         loop.control.check()
+        forget_peak(device)  # of an attempt that did not fit
         batch = max(batches, key=lambda batch: measured.need(Load.of(batch), layers.count))
         loop.model.set_dropout(active=True)
         for weight in loop.model.trainable():
@@ -142,8 +141,6 @@ def hold_state(optimiser: torch.optim.Optimizer, trained: Sequence[torch.nn.Para
 
     It takes a step of no gradient at a rate of zero, and forgets it: a run that begins like this goes on as any other.
     """
-    if optimiser.state:
-        return
     rates = [group["lr"] for group in optimiser.param_groups]
     set_rate(optimiser, 0.0)
     try:

@@ -24,11 +24,11 @@ from workers.training.forest import shared_share
 from workers.training.layouts import choose_layout
 from workers.training.loop import Standing, StepLoop
 from workers.training.material import make_material
-from workers.training.model import choose_device, load_model
+from workers.training.model import adapted_share, choose_device, load_model
 from workers.training.optim import choose_optimiser, make_optimiser
 from workers.training.order import DataOrder
 from workers.training.precision import choose_precision
-from workers.training.probe import make_fit
+from workers.training.probe import hold_state, make_fit
 from workers.training.replicas import ROOM, Replicas, Work, replicas_that_pay
 from workers.training.result import checkpoint_bytes, publish, read_result, write_result
 from workers.training.samples import Samples
@@ -50,6 +50,10 @@ if TYPE_CHECKING:
 
 MAY_DIFFER = {"eval_every_steps", "checkpoint_every_steps", "micro_batch_size", "gradient_checkpointing", "device", "precision"} | OWN_WORDS
 """Settings that change nothing a checkpoint depends on; the precision is the checkpoint's own, whatever they say."""
+
+
+LEAST_ADAPTED = 0.9
+"""With less than this share of the layers' weights within an adapter's reach people are told."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Run:
             loop = self._set_up()
             return self._train(loop)
         except Leave as leave:
-            return Finished(status="interrupted", reason=f"asked to {leave.wish} before the first step", data={"step": 0})
+            return Finished(status="interrupted", reason=f"asked to {leave.wish} before the training began")
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -96,12 +100,16 @@ class Run:
         return Finished(status="succeeded", data={"step": loop.standing.step, **loop.standing.metrics})
 
     def _leave(self, loop: StepLoop, leave: Leave) -> Finished:
-        if leave.wish != "cancel":
-            loop.last_checkpoint()
-        if leave.wish == "stop" and loop.standing.step > 0:
-            self._publish(loop)
         step = loop.standing.step
-        return Finished(status="interrupted", reason=f"asked to {leave.wish} after step {step}", data={"step": step})
+        reason = f"asked to {leave.wish} after step {step}"
+        if loop.is_astray:  # the last good checkpoint is to stay the newest
+            saved = loop.standing.saved_step
+            reason += f", when its loss was far too high; {f'what step {saved} came to is kept' if saved else 'nothing was saved before'}"
+        elif leave.wish != "cancel":
+            loop.last_checkpoint()
+            if leave.wish == "stop" and step > 0:
+                self._publish(loop)
+        return Finished(status="interrupted", reason=reason, data={"step": step})
 
     def _publish(self, loop: StepLoop) -> None:
         self._reporter.doing("writing the adapter" if loop.model.peft else "writing the model")
@@ -122,12 +130,14 @@ class Run:
         self._control.check()
         self._reporter.doing("loading the base model")
         model = load_model(self._to_load(earlier[0] if earlier else None), spec.settings, precision, device)
+        self._tell_of_what_no_adapter_reaches(model)
         self._chosen = choose_layout(model.loss)
         self._settings = spec.settings.filled_in(training_rows=len(material.train.rows), parameters=model.base_parameters)
         self._precision = precision
         self._optimiser = choose_optimiser(self._settings, device, earlier=earlier[1].optimiser if earlier else None)
         self._total_steps = self._settings.total_steps(len(material.train.rows))
         loop = self._loop(model, material)
+        hold_state(loop.optimiser, model.trainable())
         if earlier is not None:
             self._take_up(loop, *earlier)
         self._fit = make_fit(loop)
@@ -135,6 +145,13 @@ class Run:
         self._replicate(loop)
         self._announce(loop, material)
         return loop
+
+    def _tell_of_what_no_adapter_reaches(self, model: LoadedModel) -> None:
+        """Say when a large part of the layers keeps its weights, as in mixtures of experts that peft adapts in part."""
+        share = adapted_share(model.base) if model.peft else 1.0
+        if share < LEAST_ADAPTED:
+            words = f"The adapter reaches {share:.0%} of the weights of the base's layers; the others, such as experts, stay as they are."
+            self._reporter.notice(words, adapted_share=round(share, 4))
 
     def _replicate(self, loop: StepLoop) -> None:
         """Have more processes compute each step, where that is faster and memory has room for them."""

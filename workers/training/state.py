@@ -93,13 +93,16 @@ def read_state(folder: Path) -> tuple[RunState, RandomState]:
 
 
 def read_optimiser(folder: Path, optimiser: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's optimiser state into the optimiser."""
+    """Put a checkpoint's state into what the optimiser holds already (`hold_state`): tensors of its own a paged one would not page."""
     document = json.loads((folder / OPTIMISER_GROUPS).read_text(encoding="utf-8"))
-    state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in document["state"].items()}
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    for own, saved in zip(optimiser.param_groups, document["groups"], strict=True):
+        own.update({name: value for name, value in saved.items() if name != "params"})
+    for index, entries in document["state"].items():
+        optimiser.state[weights[int(index)]].update(entries)
     for name, tensor in load_file(folder / OPTIMISER).items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": document["groups"]})
+        optimiser.state[weights[int(index)]][key].copy_(tensor)
 
 
 def _split(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, Any]]]:

@@ -12,6 +12,7 @@ from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import curve, last
 from workers.training import loop
 from workers.training.batches import Batch
+from workers.training.control import Leave, Wish
 from workers.training.divergence import Diverged, check_numbers
 
 
@@ -56,3 +57,25 @@ def test_a_loss_that_explodes_stops_the_run_and_the_last_good_checkpoint_stays_t
     assert max(event.step for event in events if isinstance(event, Checkpoint)) == 11
     _, both = train_here(max_steps=30, eval_every_steps=30, checkpoint_every_steps=1)
     assert sorted(curve(both[len(events) :])) == [12, 13, 14, 15, 16]
+
+
+@pytest.mark.parametrize(("wish", "is_made"), [("stop", True), ("pause", False)])
+@pytest.mark.parametrize("goes_astray", [False, True])
+def test_who_stops_a_run_that_goes_astray_gets_what_was_good(
+    wish: Wish, *, is_made: bool, goes_astray: bool, train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_loss = loop.StepLoop._gradient
+
+    def explode(self: loop.StepLoop, batches: list[Batch]) -> tuple[float, float]:
+        if self.standing.step == 8:
+            raise Leave(wish)
+        loss, norm = true_loss(self, batches)
+        return (1000.0 if goes_astray and self.standing.step == 7 else loss), norm
+
+    monkeypatch.setattr(loop.StepLoop, "_gradient", explode)
+    _, events = train_here(max_steps=30, eval_every_steps=30, checkpoint_every_steps=6)
+    assert last(events).status == "interrupted"
+    assert ("what step 6 came to is kept" in last(events).reason) is goes_astray
+    assert max(event.step for event in events if isinstance(event, Checkpoint)) == (6 if goes_astray else 8)
+    # A supervisor packs the newest checkpoint where there is no adapter.
+    assert (tmp_path / "out" / "adapter").exists() is (is_made and not goes_astray)

@@ -12,11 +12,10 @@ import pytest
 import torch
 from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
 
+from workers.training.probe import hold_state
 from workers.training.state import STATE, RandomState, RunState, read_optimiser, read_state, write_state
 
-STANDING = RunState(
-    step=3, evaluated_step=2, fingerprint="f", precision="fp32", base_metrics={"eval/loss": 1 / 3}, metrics={}
-)
+STANDING = RunState(step=3, evaluated_step=2, fingerprint="f", precision="fp32", base_metrics={"eval/loss": 1 / 3}, metrics={})
 
 
 def draw() -> list[float]:
@@ -75,6 +74,10 @@ def test_the_optimiser_goes_on_where_it_stood(make: Make, tmp_path: Path) -> Non
     write_state(tmp_path, STANDING, optimiser, RandomState.now())
     fresh_weight, fresh = optimiser_after(0, make)
     fresh_weight.data.copy_(weight.data)
+    hold_state(fresh, [fresh_weight])
+    held = {name: value for name, value in fresh.state[fresh_weight].items() if isinstance(value, torch.Tensor)}
     read_optimiser(tmp_path, fresh)
+    assert held
+    assert all(fresh.state[fresh_weight][name] is tensor for name, tensor in held.items())  # a paged one stays in its pages
     move(fresh_weight, fresh, (3, 4))
     assert torch.equal(fresh_weight, expected)
