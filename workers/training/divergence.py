@@ -40,6 +40,11 @@ class Divergence:
     dead: int = 0
     """Steps in a row with much to learn and no gradient at all."""
 
+    @property
+    def steps_astray(self) -> int:
+        """Return how many steps in a row were such as a run diverges by."""
+        return max(self.beyond, self.dead)
+
     def look(self, step: int, loss: float, gradient_norm: float, rows: Sequence[int]) -> None:
         """Raise Diverged when for several steps the loss has been beyond the limit, or nothing could be learnt."""
         self.dead = self.dead + 1 if gradient_norm == 0.0 and loss > SHARE_OF_CHANCE * math.log(self.vocabulary) else 0

@@ -125,8 +125,8 @@ class StepLoop:
 
     @property
     def is_astray(self) -> bool:
-        """Say whether the last step was one of those that a run diverges by: what it came to is not worth keeping."""
-        return bool(self._divergence.beyond or self._divergence.dead)
+        """Say whether what the last step came to is worth less than the last checkpoint: one bad batch is no divergence."""
+        return bool(self.standing.saved_step) and self._divergence.steps_astray > 1
 
     def last_checkpoint(self) -> None:
         """Save the last finished step before leaving; NotSaved when the disk still does not take it."""
@@ -227,8 +227,7 @@ class StepLoop:
         tokens = sum(len(batch.targets) for batch in batches)
         summed = 0.0
         self.model.set_dropout(active=True)
-        # Who waits for a replica is silent, so that one that hangs is noticed.
-        with self.replicas.computing(batches, tokens, self.control.check) as (mine, losses):
+        with self.replicas.computing(batches, tokens, partial(self._still, TRAINING)) as (mine, losses):
             for batch in mine:
                 self._still(TRAINING)
                 summed += self.model.loss.learn(batch, tokens)
@@ -284,7 +283,7 @@ class StepLoop:
         self.samples.take(step, pause=partial(self._still, "answering the sample prompts"))
 
     def _checkpoint_is_due(self) -> bool:
-        if self.is_astray:
+        if self._divergence.steps_astray:  # the last good one is to stay the newest
             return False
         step = self.standing.step
         every = self.settings.checkpoint_every_steps

@@ -101,15 +101,13 @@ class Run:
 
     def _leave(self, loop: StepLoop, leave: Leave) -> Finished:
         step = loop.standing.step
-        reason = f"asked to {leave.wish} after step {step}"
-        if loop.is_astray:  # the last good checkpoint is to stay the newest
-            saved = loop.standing.saved_step
-            reason += f", when its loss was far too high; {f'what step {saved} came to is kept' if saved else 'nothing was saved before'}"
+        if leave.wish != "cancel" and loop.is_astray:  # the last good checkpoint is to stay the newest
+            self._reporter.notice(f"After step {step} the run had lost its way, so what step {loop.standing.saved_step} came to is kept.")
         elif leave.wish != "cancel":
             loop.last_checkpoint()
             if leave.wish == "stop" and step > 0:
                 self._publish(loop)
-        return Finished(status="interrupted", reason=reason, data={"step": step})
+        return Finished(status="interrupted", reason=f"asked to {leave.wish} after step {step}", data={"step": step})
 
     def _publish(self, loop: StepLoop) -> None:
         self._reporter.doing("writing the adapter" if loop.model.peft else "writing the model")
