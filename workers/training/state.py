@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file
 
+from app.domain.errors import Conflict
 from workers.training.durable import write_durably
 from workers.training.tensors import write_tensors
 
@@ -96,13 +97,23 @@ def read_optimiser(folder: Path, optimiser: torch.optim.Optimizer) -> None:
     """Put a checkpoint's state into what the optimiser holds already (`hold_state`): tensors of its own a paged one would not page."""
     document = json.loads((folder / OPTIMISER_GROUPS).read_text(encoding="utf-8"))
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    tensors = {_place(name): tensor for name, tensor in load_file(folder / OPTIMISER).items()}
+    held = {(index, key): optimiser.state[weights[index]].get(key) for index, key in tensors if index < len(weights)}
+    sizes = [[len(group["params"]) for group in groups] for groups in (optimiser.param_groups, document["groups"])]
+    if sizes[0] != sizes[1] or any(getattr(held[place], "shape", None) != tensor.shape for place, tensor in tensors.items()):
+        message = f"{folder.name} was made by a version of Hone that trains other weights of this base. Launch the run anew."
+        raise Conflict(message, code="checkpoint_of_another_run")
     for own, saved in zip(optimiser.param_groups, document["groups"], strict=True):
         own.update({name: value for name, value in saved.items() if name != "params"})
     for index, entries in document["state"].items():
         optimiser.state[weights[int(index)]].update(entries)
-    for name, tensor in load_file(folder / OPTIMISER).items():
-        index, _, key = name.partition(".")
-        optimiser.state[weights[int(index)]][key].copy_(tensor)
+    for place, tensor in tensors.items():
+        held[place].copy_(tensor)
+
+
+def _place(name: str) -> tuple[int, str]:
+    index, _, key = name.partition(".")
+    return int(index), key
 
 
 def _split(state: dict[int, dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, Any]]]:

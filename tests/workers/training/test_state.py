@@ -12,6 +12,7 @@ import pytest
 import torch
 from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
 
+from app.domain.errors import Conflict
 from workers.training.probe import hold_state
 from workers.training.state import STATE, RandomState, RunState, read_optimiser, read_state, write_state
 
@@ -81,3 +82,15 @@ def test_the_optimiser_goes_on_where_it_stood(make: Make, tmp_path: Path) -> Non
     assert all(fresh.state[fresh_weight][name] is tensor for name, tensor in held.items())  # a paged one stays in its pages
     move(fresh_weight, fresh, (3, 4))
     assert torch.equal(fresh_weight, expected)
+
+
+def test_state_of_other_weights_is_refused_and_not_laid_over_these(tmp_path: Path) -> None:
+    write_state(tmp_path, STANDING, optimiser_after(3)[1], RandomState.now())
+    several = [torch.nn.Parameter(torch.ones(WIDTH)), torch.nn.Parameter(torch.ones(2))]
+    other = [torch.nn.Parameter(torch.ones(WIDTH + 1))]
+    for weights in (several, other):
+        optimiser = OPTIMISERS["AdamW"](weights)
+        hold_state(optimiser, weights)
+        with pytest.raises(Conflict, match="trains other weights") as refused:
+            read_optimiser(tmp_path, optimiser)
+        assert refused.value.code == "checkpoint_of_another_run"
