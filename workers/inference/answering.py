@@ -17,6 +17,7 @@ from workers.inference.models import BaseKey, LoadedBase, free_memory, key_of
 from workers.inference.prompts import Prompts, own_template
 from workers.inference.rendering import Renderer
 from workers.inference.text import AnswerText
+from workers.training.memory import as_out_of_memory
 
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_ANSWER_TOKENS = 1024
@@ -148,5 +149,7 @@ def _advance(job: Job, choice: Choice, loaded: LoadedBase) -> None:
 def _memory_may_end() -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as error:
+        if as_out_of_memory(error) is None:
+            raise
         raise Unavailable("There is not enough free memory on the device for this model.", code="out_of_memory") from None

@@ -17,7 +17,8 @@ from app.domain.base_models import unknown_model
 from workers.inference import folders
 from workers.inference.sizes import is_small
 from workers.training.base_model import check_folder
-from workers.training.pretrained import LOAD_FAILURES, MOST_SAID, load_pretrained
+from workers.training.pretrained import LOAD_FAILURES, load_pretrained
+from workers.training.tokenizer import first_line
 
 MAX_ADAPTERS = 8
 MAX_CONTEXT = 1_000_000
@@ -55,7 +56,7 @@ class LoadedBase:
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(key.folder, local_files_only=True, trust_remote_code=False)
         except LOAD_FAILURES as error:
-            raise unknown_model(f"The base model's tokenizer cannot be loaded: {str(error)[:MOST_SAID]}") from error
+            raise unknown_model(f"The base model's tokenizer cannot be loaded: {first_line(error)}") from error
         model: Any = load_pretrained(key.folder, dtype=_number_format(key))
         self._model = model.to(key.device).eval().requires_grad_(False)
         takes = inspect.signature(type(self._model).forward).parameters
@@ -119,7 +120,7 @@ class LoadedBase:
                 self._used = name
         except LOAD_FAILURES as error:
             self._undo(name)
-            raise folders.unusable_adapter(f"The adapter does not fit its base: {str(error)[:MOST_SAID]}") from error
+            raise folders.unusable_adapter(f"The adapter does not fit its base: {first_line(error)}") from error
         self._model.eval()
         return name
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from peft.tuners.lora import LoraLayer, ParamWrapper
-from transformers import BitsAndBytesConfig, DynamicCache
+from transformers import BitsAndBytesConfig, DynamicCache, FineGrainedFP8Config
 from transformers.pytorch_utils import Conv1D
+from transformers.utils.quantization_config import Mxfp4Config
 
 from app.domain.errors import Invalid
 from workers.training.failures import gpu_fault
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from workers.training.whole_model import MasterWeights
 
 
-TRAINED_METHODS = {None, "mxfp4"}
-"""How a base's weights may be quantised: not at all, or so that transformers unpacks them when it loads them."""
+UNPACKING = {"mxfp4": Mxfp4Config(dequantize=True), "fp8": FineGrainedFP8Config(dequantize=True)}
+"""How weights may be quantised that are trained all the same: transformers unpacks them when it loads them."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,7 @@ def choose_device(wanted: str, reporter: Reporter) -> torch.device:
 
 def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision, device: torch.device) -> LoadedModel:
     """Return the base with what is trained of it or beside it."""
-    method = (base.config.get("quantization_config") or {}).get("quant_method")
-    if method not in TRAINED_METHODS:
-        message = (
-            f"The base's weights are quantised already ({method}), which is good for answering and not for training. Choose the model "
-            "that it was made from; with settings.tuning: qlora Hone quantises it itself."
-        )
-        raise Invalid(message, param="base_model", code="unknown_architecture")
+    _check_quantisation(base, settings)
     share: float | None = None
     if settings.tuning == "qlora":
         model, share = _load_quantised(base, precision, device, adapter=settings.adapter)
@@ -110,6 +105,25 @@ def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision
     return LoadedModel(peft, model, TrainedTokenLoss(model), device, parameters, share)
 
 
+def _check_quantisation(base: BaseModel, settings: TrainingSettings) -> None:
+    """Refuse weights that somebody has quantised for answering, unless they can be unpacked and are to be."""
+    quantised = base.config.get("quantization_config")
+    if not quantised:
+        return
+    method = quantised.get("quant_method")
+    if method not in UNPACKING:
+        message = (
+            f"The base's weights are quantised already ({method or 'nobody says how'}), which is good for answering and not for training. "
+            "Choose the model that it was made from; with settings.tuning: qlora Hone quantises it itself."
+        )
+        raise Invalid(message, param="base_model", code="unknown_architecture")
+    if settings.tuning == "qlora":
+        message = (
+            f"The base's weights are quantised in another way ({method}), so they cannot be held in 4 bits. Set settings.tuning to lora."
+        )
+        raise Invalid(message, param="tuning", code="not_quantisable")
+
+
 def _with_adapter(model: PreTrainedModel, settings: TrainingSettings) -> PeftModel:
     """Put a fresh adapter on every linear layer but the head; its first weights depend on the seed alone."""
     torch.manual_seed(settings.seed)
@@ -128,17 +142,20 @@ def _with_adapter(model: PreTrainedModel, settings: TrainingSettings) -> PeftMod
         try:
             peft: PeftModel = get_peft_model(model, config, autocast_adapter_dtype=True)
         except ValueError as error:  # what peft has no adapter for
-            raise _not_adaptable(model, settings, error) from error
+            raise _not_adaptable(model, error) from error
     peft.eval()
     return peft
 
 
-def _not_adaptable(model: PreTrainedModel, settings: TrainingSettings, error: ValueError) -> Invalid:
+def _not_adaptable(model: PreTrainedModel, error: ValueError) -> Invalid:
     """Return peft's refusal in words that say what can be changed."""
-    wanted = {"dropout": settings.dropout > 0, "adapter": settings.adapter != "lora"}
-    param = next((name for name, is_asked in wanted.items() if is_asked), "base_model")
-    change = "Set settings.dropout to 0 and settings.adapter to lora" if param != "base_model" else "Choose another base"
-    message = f"An adapter cannot be put on models of type {model.config.model_type!r} like this: {first_line(error)} {change}."
+    said = first_line(error)
+    blamed = (
+        words for words in (("dropout", "dropout", "Set settings.dropout to 0."), ("dora", "adapter", "Set settings.adapter to lora."))
+    )
+    found = ((param, change) for word, param, change in blamed if word in said.lower())
+    param, change = next(found, ("base_model", "Choose another base."))
+    message = f"An adapter cannot be put on models of type {model.config.model_type!r} like this: {said} {change}"
     return Invalid(message, param=param, code="unknown_architecture")
 
 
@@ -151,7 +168,7 @@ def _beside_the_language_model(model: PreTrainedModel) -> str | None:
         for name, module in model.named_modules()
         if name not in on_the_way and name.rpartition(".")[0] in on_the_way[:-1] and module is not model.get_output_embeddings()
     ]
-    return rf"({'|'.join(map(re.escape, beside))})\..*" if beside else None
+    return rf"({'|'.join(map(re.escape, beside))})(\..*)?" if beside else None
 
 
 def adapted_share(model: PreTrainedModel) -> float:
@@ -173,7 +190,9 @@ def keeps_a_cache(model: PreTrainedModel) -> bool:
 
 
 def _load_plain(base: BaseModel, precision: Precision, device: torch.device) -> PreTrainedModel:
-    model: Any = load_pretrained(base.folder, dtype=precision.dtype)
+    quantised = base.config.get("quantization_config")
+    unpacking = {"quantization_config": UNPACKING[quantised["quant_method"]]} if quantised else {}
+    model: Any = load_pretrained(base.folder, dtype=precision.dtype, **unpacking)
     moved: PreTrainedModel = model.to(device)
     return moved
 

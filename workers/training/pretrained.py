@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from app.domain.base_models import unknown_model
 from workers.training.memory import as_out_of_memory
+from workers.training.tokenizer import first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 LOAD_FAILURES = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, SafetensorError)
 """What transformers and peft raise on folders that hold something else than they should; there is no common class."""
-MOST_SAID = 300
-"""Characters of what a library says."""
 MOST_NAMED = 3
 
 
@@ -31,11 +30,11 @@ def load_pretrained(folder: Path, **options: Any) -> PreTrainedModel:
     except LOAD_FAILURES as error:
         if as_out_of_memory(error):
             raise
-        raise unknown_model(f"The base model cannot be loaded: {str(error)[:MOST_SAID]}") from error
+        raise unknown_model(f"The base model cannot be loaded: {first_line(error)}") from error
     model, told = loaded
     missing = sorted(told["missing_keys"])
     if missing:  # transformers would draw them at random, and differently each time
         named = ", ".join(missing[:MOST_NAMED]) + (" and more" if len(missing) > MOST_NAMED else "")
-        raise unknown_model(f"Its files lack {len(missing)} of the base model's weights ({named}), so it is no whole language model.")
+        raise unknown_model(f"The base's files lack {len(missing)} of its weights ({named}), so they make no whole language model.")
     whole: PreTrainedModel = model
     return whole

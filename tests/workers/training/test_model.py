@@ -14,7 +14,7 @@ from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
 from app.domain.errors import Invalid
 from app.domain.specs import TrainingSettings
-from tests.workers.training.families import FAMILIES, SHAPE
+from tests.workers.training.families import SHAPE, written_once
 from workers.training.base_model import BaseModel
 from workers.training.model import LoadedModel, adapted_share, load_model
 from workers.training.precision import Precision
@@ -30,7 +30,7 @@ def loaded(folder: Path, **settings: Any) -> LoadedModel:
 
 
 def family(name: str, folder: Path) -> Path:
-    return next(family for family in FAMILIES if family.name == name).write(folder / name)
+    return written_once(folder)(name)
 
 
 def test_an_adapter_leaves_alone_what_a_model_sees_pictures_with(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_whole_language_model_in_four_bits_is_all_of_it(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("settings", "param"), [({"dropout": 0.1}, "dropout"), ({"adapter": "dora"}, "adapter")])
 def test_what_peft_has_no_adapter_for_is_told_with_the_setting_to_change(settings: dict[str, Any], param: str, tmp_path: Path) -> None:
     folder = family("qwen3-moe", tmp_path)
-    with pytest.raises(Invalid, match=r"settings\.dropout to 0 and settings\.adapter to lora") as refused:
+    with pytest.raises(Invalid, match=rf"Set settings\.{param} to ") as refused:
         loaded(folder, **settings)
     assert (refused.value.code, refused.value.param) == ("unknown_architecture", param)
     assert loaded(folder).peft is not None
@@ -72,7 +72,7 @@ def test_a_base_whose_files_lack_weights_is_refused_before_they_are_made_up(tmp_
     weights = load_file(folder / "model.safetensors")
     del weights["lm_head.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(Invalid, match=r"lack 1 of the base model's weights \(lm_head.weight\)") as refused:
+    with pytest.raises(Invalid, match=r"lack 1 of its weights \(lm_head.weight\)") as refused:
         loaded(folder)
     assert refused.value.code == "unknown_model"
 
@@ -92,14 +92,23 @@ def test_weights_of_another_shape_or_cut_off_are_told_in_words(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("tuning", ["lora", "qlora", "full"])
-def test_weights_that_somebody_quantised_for_answering_are_not_trained(tuning: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "quantised", [{"quant_method": "bitsandbytes", "load_in_4bit": True}, {"load_in_4bit": True}, {"quant_method": "gptq"}]
+)
+def test_weights_that_somebody_quantised_for_answering_are_not_trained(quantised: dict[str, Any], tuning: str, tmp_path: Path) -> None:
     folder = family("llama", tmp_path)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(
-        json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}})
-    )
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": quantised}))
     with pytest.raises(Invalid, match="quantised already"):
         loaded(folder, tuning=tuning)
+
+
+def test_weights_that_can_be_unpacked_are_trained_but_not_held_in_four_bits(tmp_path: Path) -> None:
+    folder = family("llama", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "fp8"}}))
+    with pytest.raises(Invalid, match="in another way"):
+        loaded(folder, tuning="qlora")
 
 
 @pytest.mark.parametrize(
