@@ -46,6 +46,8 @@ def fastest_settings(work: Work, peer: str, memory: Path, side: str = TRL) -> li
     key = _key(work, peer, side)
     if known.get(key, {}).get("versions") != versions():
         tried = {" ".join(extra): _speed(work, side, extra) for extra in candidates(peer, work, side)}
+        if not any(tried.values()):
+            raise SideFailed(f"{side} has no setting that fits into memory here.")
         known[key] = {"machine": machine(), "versions": versions(), "rows_per_second": tried, "chosen": max(tried, key=tried.__getitem__)}
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
@@ -54,12 +56,14 @@ def fastest_settings(work: Work, peer: str, memory: Path, side: str = TRL) -> li
 
 
 def _speed(work: Work, side: str, extra: list[str]) -> float:
-    """Return a setting's rows a second; one that fails, as where memory does not do, reaches none."""
+    """Return a setting's rows a second; one for which there is too little memory reaches none."""
     name = f"{side.rpartition('.')[2]} with {' '.join(extra)}"
     try:
         speed: float = run_side(side, [*work.arguments(steps=min(TRIED_STEPS, work.steps)), *extra])["rows_per_second"]
     except SideFailed as failed:
-        print(f"  {name} fails: {str(failed).rpartition(chr(10))[2]}", file=sys.stderr)
+        if "memory" not in str(failed).splitlines()[-1].lower():
+            raise
+        print(f"  {name} does not fit into memory", file=sys.stderr)
         return 0.0
     print(f"  {name}: {speed:.2f} rows/s", file=sys.stderr)
     return speed

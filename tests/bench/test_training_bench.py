@@ -37,6 +37,7 @@ def test_parity_holds_for_the_same_curve_and_for_no_other() -> None:
     learns_nothing = side([8.42397, 8.32301], [0.0, 0.0])
     assert not parity([ours], [learns_nothing], "bf16")["holds"]
     assert not parity([ours, ours, ours], [alike, learns_nothing, alike], "bf16")["holds"]
+    assert not parity([ours, ours], [alike, side([8.42397, float("nan")], [1.37, 1.16])], "bf16")["holds"]
     with pytest.raises(ValueError, match="zip"):
         parity([ours], [side([8.42397], [1.37])], "bf16")
 
