@@ -37,8 +37,14 @@ if TYPE_CHECKING:
     from workers.training.rows import Row, Rows
     from workers.training.templates import ChatTemplate
 
-OURS = ("encoder", "masks", "prepare", "rows", "templates", "token_cache", "tokenizer", "turns", "watched")
-"""The modules beside this one that decide what is made of rows: with a change of theirs everything is made anew."""
+OURS = (
+    "app.domain.repairs",
+    *(
+        f"workers.training.{name}"
+        for name in ("encoder", "masks", "prepare", "rows", "templates", "token_cache", "tokenizer", "turns", "watched")
+    ),
+)
+"""The modules that decide what is made of rows: with a change of theirs everything is made anew."""
 MAKERS = ("tokenizers", "transformers", "jinja2")
 MOST_BYTES = 4 * 2**30
 """Of all files; the ones that were used last stay."""
@@ -139,7 +145,8 @@ def cache_key(base: Path, rows: Rows, template: ChatTemplate, max_length: int) -
 
 @functools.cache
 def _sources() -> str:
-    return hashlib.sha256(b"".join((Path(__file__).parent / f"{name}.py").read_bytes() for name in OURS)).hexdigest()
+    top = Path(__file__).parents[2]
+    return hashlib.sha256(b"".join((top / f"{name.replace('.', '/')}.py").read_bytes() for name in OURS)).hexdigest()
 
 
 def _spelt(row: Row) -> bytes:

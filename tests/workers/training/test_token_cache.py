@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from tests.workers.training.conftest import Train
 from tests.workers.training.test_preflight import row
 from tests.workers.training.tiny import SPECIAL, chat, curve, make_tokenizer, read_events, write_spec
 from workers import train
-from workers.training import material
+from workers.training import material, token_cache
 from workers.training.masks import Masker
 from workers.training.prepare import Prepared, prepare
 from workers.training.rows import Row, Rows
@@ -219,3 +221,17 @@ def test_a_second_run_trains_bit_for_bit_the_same_and_tokenises_nothing(
     monkeypatch.setattr(material, "prepare", never)
     assert train.main([*arguments, str(tmp_path / "second")]) == 0
     assert curve(without) == curve(read_events(tmp_path / "first")) == curve(read_events(tmp_path / "second"))
+
+
+BESIDE = {"app.domain.errors", "app.domain.datasets", "workers.training.room", "workers.curation.importing"}
+"""What these modules import too: what a row is, how one is refused, where there is room."""
+
+
+def test_all_that_makes_tokens_is_part_of_the_key(root: Path) -> None:
+    imported = set()
+    for name in filter(re.compile("workers").match, token_cache.OURS):
+        tree = ast.parse((root / f"{name.replace('.', '/')}.py").read_text())
+        found = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+        imported |= {module for module in found if module.startswith(("app.", "workers."))}
+    assert imported - BESIDE <= set(token_cache.OURS)
+    assert len(token_cache._sources()) == 64
