@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         10.0, gt=0, description="After so many minutes without progress a run counts as stalled; after three times that it is ended."
     )
     warm_trainers: bool = Field(
-        True, description="Whether workers keep a process warm for the next run; it waits in half a gigabyte of memory."
+        True, description="Whether workers keep a process warm for the next run; it waits in two thirds of a gigabyte of memory."
     )
     cache_bytes: int = Field(20 * 2**30, gt=0, description="How much of a remote store is kept here to read from.")
     log_format: Literal["text", "json"] = Field("text", description="How log lines are written: text (logfmt) or json.")
