@@ -20,6 +20,7 @@ from workers.training.report import Reporter
 from workers.training.rows import Row, Rows
 from workers.training.run import Job, Run
 from workers.training.state import RandomState
+from workers.training.templates import of_our_own
 
 SAID = ("Where is my parcel?", "shipping"), ("I was charged twice.", "billing"), ("The lamp is broken.", "returns")
 
@@ -32,7 +33,8 @@ def rehearse() -> None:
     with TemporaryDirectory(prefix="hone-") as folder, Path(os.devnull).open("wb", buffering=0) as nowhere:
         base = find_base_model(STARTER, beside=STARTER_FOLDER)
         job = Job(spec, base, _rows(), Path(folder) / "adapter", Checkpoints(Path(folder), lease_token=0, keep=1), None)
-        Run(job, Reporter(nowhere), Control(), ProgressLine(wanted=False)).go()
+        with of_our_own():
+            Run(job, Reporter(nowhere), Control(), ProgressLine(wanted=False)).go()
     generators.restore()
     # What is there now stays: no later look for garbage has to go through it.
     gc.collect()

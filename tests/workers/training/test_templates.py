@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from app.domain.errors import Invalid
 from tests.workers.training.tiny import chat, make_tokenizer
-from workers.training.templates import MAX_TEMPLATE_BYTES, ChatTemplate, TemplateRefused, chat_template
+from workers.training.templates import MAX_TEMPLATE_BYTES, ChatTemplate, TemplateRefused, chat_template, of_our_own
 
 HOSTILE = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
@@ -33,6 +35,20 @@ def test_a_template_that_never_ends_is_stopped() -> None:
     loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}"
     with pytest.raises(TemplateRefused, match="seconds"):
         ChatTemplate(loops, {}, "tokenizer").render(chat("a", "b"))
+
+
+def test_where_nothing_could_interrupt_it_only_a_template_of_our_own_is_rendered() -> None:
+    def render() -> str:
+        return ChatTemplate("{{ messages[0].content }}", {}, "tokenizer").render(chat("a", "b"))
+
+    def render_ours() -> str:
+        with of_our_own():
+            return render()
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(render_ours).result() == "a"
+        with pytest.raises(TemplateRefused):
+            thread.submit(render).result()
 
 
 def test_the_date_of_today_does_not_reach_the_tokens() -> None:
