@@ -19,7 +19,7 @@ from workers.training.failures import gpu_fault
 from workers.training.loss import TrainedTokenLoss
 from workers.training.pretrained import load_pretrained
 from workers.training.tokenizer import first_line
-from workers.training.weights import count_parameters, many, matrices
+from workers.training.weights import count_parameters, share_of
 from workers.training.whole_model import open_up
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 UNPACKING = {"mxfp4": Mxfp4Config(dequantize=True), "fp8": FineGrainedFP8Config(dequantize=True)}
 """How weights may be quantised that are trained all the same: transformers unpacks them when it loads them."""
+CHANGES = {"dropout": ("dropout", "Set settings.dropout to 0."), "dora": ("adapter", "Set settings.adapter to lora.")}
+"""By what peft names when it refuses: the setting that is at fault, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,12 @@ def choose_device(wanted: str, reporter: Reporter) -> torch.device:
 
 def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision, device: torch.device) -> LoadedModel:
     """Return the base with what is trained of it or beside it."""
-    _check_quantisation(base, settings)
+    unpacking = _unpacking(base, settings)
     share: float | None = None
     if settings.tuning == "qlora":
         model, share = _load_quantised(base, precision, device, adapter=settings.adapter)
     else:
-        model = _load_plain(base, precision, device)
+        model = _load_plain(base, precision, device, unpacking)
     model.eval()
     parameters = count_parameters(model)
     loss = TrainedTokenLoss(model)
@@ -105,11 +107,11 @@ def load_model(base: BaseModel, settings: TrainingSettings, precision: Precision
     return LoadedModel(peft, model, TrainedTokenLoss(model), device, parameters, share)
 
 
-def _check_quantisation(base: BaseModel, settings: TrainingSettings) -> None:
-    """Refuse weights that somebody has quantised for answering, unless they can be unpacked and are to be."""
+def _unpacking(base: BaseModel, settings: TrainingSettings) -> dict[str, Any]:
+    """Return how transformers is to unpack a base's weights; Invalid where somebody has quantised them for answering alone."""
     quantised = base.config.get("quantization_config")
     if not quantised:
-        return
+        return {}
     method = quantised.get("quant_method")
     if method not in UNPACKING:
         message = (
@@ -122,6 +124,7 @@ def _check_quantisation(base: BaseModel, settings: TrainingSettings) -> None:
             f"The base's weights are quantised in another way ({method}), so they cannot be held in 4 bits. Set settings.tuning to lora."
         )
         raise Invalid(message, param="tuning", code="not_quantisable")
+    return {"quantization_config": UNPACKING[method]}
 
 
 def _with_adapter(model: PreTrainedModel, settings: TrainingSettings) -> PeftModel:
@@ -150,11 +153,7 @@ def _with_adapter(model: PreTrainedModel, settings: TrainingSettings) -> PeftMod
 def _not_adaptable(model: PreTrainedModel, error: ValueError) -> Invalid:
     """Return peft's refusal in words that say what can be changed."""
     said = first_line(error)
-    blamed = (
-        words for words in (("dropout", "dropout", "Set settings.dropout to 0."), ("dora", "adapter", "Set settings.adapter to lora."))
-    )
-    found = ((param, change) for word, param, change in blamed if word in said.lower())
-    param, change = next(found, ("base_model", "Choose another base."))
+    param, change = next((change for word, change in CHANGES.items() if word in said.lower()), ("base_model", "Choose another base."))
     message = f"An adapter cannot be put on models of type {model.config.model_type!r} like this: {said} {change}"
     return Invalid(message, param=param, code="unknown_architecture")
 
@@ -174,8 +173,7 @@ def _beside_the_language_model(model: PreTrainedModel) -> str | None:
 def adapted_share(model: PreTrainedModel) -> float:
     """Return which share of the weights in the layers' matrices the adapter reaches."""
     reached = {id(layer.get_param() if isinstance(layer, ParamWrapper) else layer.get_base_layer().weight) for layer in _adapted(model)}
-    counted = [(many(weight), id(weight) in reached) for _, weight in matrices(model)]
-    return sum(count for count, is_reached in counted if is_reached) / sum(count for count, _ in counted)
+    return share_of(model, lambda _, weight: id(weight) in reached)
 
 
 def _adapted(model: PreTrainedModel) -> list[Any]:
@@ -189,9 +187,7 @@ def keeps_a_cache(model: PreTrainedModel) -> bool:
     return isinstance(getattr(out, "past_key_values", None), DynamicCache)
 
 
-def _load_plain(base: BaseModel, precision: Precision, device: torch.device) -> PreTrainedModel:
-    quantised = base.config.get("quantization_config")
-    unpacking = {"quantization_config": UNPACKING[quantised["quant_method"]]} if quantised else {}
+def _load_plain(base: BaseModel, precision: Precision, device: torch.device, unpacking: dict[str, Any]) -> PreTrainedModel:
     model: Any = load_pretrained(base.folder, dtype=precision.dtype, **unpacking)
     moved: PreTrainedModel = model.to(device)
     return moved

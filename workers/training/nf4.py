@@ -11,7 +11,7 @@ from bitsandbytes.nn.modules import Linear4bit
 from torch.nn import functional
 
 from app.domain.errors import Invalid
-from workers.training.weights import many, matrices
+from workers.training.weights import share_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,9 +24,7 @@ VECTOR = 16
 
 def nf4_share(model: PreTrainedModel) -> float:
     """Return which share of the weights in the layers' matrices is held in NF4 with double quantisation."""
-    counted = [(many(weight), _is_nf4(module)) for module, weight in matrices(model)]
-    total = sum(count for count, _ in counted)
-    return sum(count for count, is_nf4 in counted if is_nf4) / total if total else 0.0
+    return share_of(model, lambda module, _: _is_nf4(module))
 
 
 def check_nf4(model: PreTrainedModel) -> float:

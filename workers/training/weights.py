@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import torch
     from transformers import PreTrainedModel
@@ -32,3 +32,10 @@ def matrices(model: PreTrainedModel) -> Iterator[tuple[nn.Module, nn.Parameter]]
         for weight in module.parameters(recurse=False):
             if weight.ndim > 1:
                 yield module, weight
+
+
+def share_of(model: PreTrainedModel, is_meant: Callable[[nn.Module, nn.Parameter], bool]) -> float:
+    """Return which share of the weights in these matrices is meant."""
+    counted = [(many(weight), is_meant(module, weight)) for module, weight in matrices(model)]
+    total = sum(count for count, _ in counted)
+    return sum(count for count, meant in counted if meant) / total if total else 0.0
