@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Apart:
-    """How far apart two sides are, or may be, relatively."""
+class Tolerance:
+    """How far apart two sides may be, relatively."""
 
     first_loss: float
     curve: float
     gradient_norm: float
 
 
-TOLERANCES = {"bf16": Apart(2e-3, 1e-2, 5e-2), "fp32": Apart(1e-5, 1e-3, 1e-3)}
+TOLERANCES = {"bf16": Tolerance(2e-3, 1e-2, 5e-2), "fp32": Tolerance(1e-5, 1e-3, 1e-3)}
 """In bf16 a product is rounded to three digits, and both sides round in other places."""
 
 
@@ -32,7 +32,7 @@ def parity(ours: Sequence[dict[str, Any]], peers: Sequence[dict[str, Any]], prec
     allowed = asdict(TOLERANCES[precision])
     # Each by itself: beside a number that is none, a maximum is whichever comes first.
     holds = all(value <= allowed[name] for name, values in apart_by.items() for value in values)
-    return {name: max(values) for name, values in apart_by.items()} | {"holds": holds}
+    return {name: max(values, default=None) for name, values in apart_by.items()} | {"holds": holds}
 
 
 def apart(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:

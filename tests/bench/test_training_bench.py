@@ -98,8 +98,24 @@ def test_a_setting_that_fails_is_not_chosen_and_ends_nothing(tmp_path: Path, mon
             raise SideFailed(f"{module} failed:\nout of memory")
         return {"rows_per_second": 1.0 if "8" in arguments[-2:] else 0.5}
 
+    work, memory = Work(tmp_path, rows, precision="fp32", cpu=True), tmp_path / "memory.json"
     monkeypatch.setattr(trl_settings, "run_side", run_side)
-    assert fastest_settings(Work(tmp_path, rows, precision="fp32", cpu=True), "tuned", tmp_path / "memory.json") == ["--micro-batch", "8"]
+    assert fastest_settings(work, "tuned", memory) == ["--micro-batch", "8"]
+
+
+@pytest.mark.parametrize("why", ["CUDA out of memory", "no such flag"])
+def test_where_no_setting_could_be_tried_none_is_remembered(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    rows, memory = tmp_path / "rows.jsonl", tmp_path / "memory.json"
+    rows.write_text("")
+
+    def run_side(module: str, _arguments: list[str]) -> dict[str, Any]:
+        raise SideFailed(f"{module} failed:\n{why}")
+
+    monkeypatch.setattr(trl_settings, "run_side", run_side)
+    with pytest.raises(SideFailed, match="no setting that fits" if "memory" in why else "no such flag"):
+        fastest_settings(Work(tmp_path, rows, precision="fp32", cpu=True), "tuned", memory)
+    assert not memory.exists()
 
 
 def test_the_ratio_is_that_of_the_medians_and_the_sides_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
