@@ -19,8 +19,9 @@ LEAST_KEY_CHARACTERS = 32
 OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9_-]+)*")
 OWN_PATHS = frozenset({
-    "api", "board", "chat", "datasets", "docs", "healthz", "live", "livez", "metrics", "openapi.json", "readyz", "runs", "search",
-    "settings", "signin", "signout", "static", "tour", "v1", "workers",
+    "api", "baselines", "board", "chat", "cloud-costs", "connections", "datasets", "docs", "estimates", "goal", "healthz", "live", "livez",
+    "metrics", "models", "openapi.json", "precision", "prices", "readyz", "runs", "search", "settings", "signin", "signout", "static",
+    "tour", "v1", "workers",
 })  # fmt: skip
 """First parts of Hone's own addresses: under such a root nobody could tell whether a proxy has stripped it."""
 

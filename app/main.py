@@ -16,7 +16,28 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
-from app.api import compare, datasets, desk, health, metrics, openai, queues, run_samples, runs, samples, webhooks, workers
+from app.api import (
+    baselines,
+    catalog,
+    compare,
+    connections,
+    datasets,
+    desk,
+    downloads,
+    estimates,
+    goal,
+    health,
+    hub_models,
+    metrics,
+    openai,
+    prices,
+    queues,
+    run_samples,
+    runs,
+    samples,
+    webhooks,
+    workers,
+)  # fmt: skip
 from app.api import errors as api_errors
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.config import PROJECT_ROOT, Settings
@@ -102,7 +123,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.inference = Inference(settings.inference_url, _inference_key(settings))
     app.state.readiness = Readiness(studio, app.state.inference.is_alive)
     # /datasets/samples and /datasets/hub stand before /datasets/{id}.
-    for module in (samples, desk, datasets, compare, runs, run_samples, queues, workers, webhooks, health, metrics, openai):
+    modules = (
+        goal, samples, desk, datasets, baselines, catalog, hub_models, downloads, estimates, prices, compare, runs, run_samples, queues,
+        workers, connections, webhooks, health, metrics, openai,
+    )  # fmt: skip
+    for module in modules:
         app.include_router(module.router)
     site.add_pages(app, settings)
     _add_errors(app)

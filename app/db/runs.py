@@ -40,6 +40,8 @@ class Run(IdMixin, OwnedMixin, LeaseMixin, Base):
     total_steps: Mapped[int]
     checkpoint_step: Mapped[int] = mapped_column(default=0)
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # What was predicted of it when it was launched: memory, time, money (app/domain/estimates.py).
+    estimate: Mapped[dict[str, Any]] = mapped_column(default=dict)
     model: Mapped[str | None] = mapped_column(String(300), unique=True)
     # What the run's folder holds beside its checkpoints, as the worker last counted it.
     work_bytes: Mapped[int] = mapped_column(BigInteger, default=0)

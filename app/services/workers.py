@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
-from app.db import Import, Run, WorkerRow
+from app.db import Baseline, Download, Import, Run, WorkerRow
 from app.db.base import database_clock, utc_now
 from app.db.workers import is_alive
 from app.domain.bells import Bell, bell_of
@@ -97,7 +97,7 @@ class Workers:
 
     def strike_off(self, dead: list[str]) -> None:
         """Note that workers have left, and that they hold nothing any more: their leases need not be waited for."""
-        for table in (Run, Import):
+        for table in (Run, Import, Baseline, Download):
             # A lease that ran out long ago keeps its end: until then the work was held, and no longer.
             theirs = (table.lease_owner.in_(dead), table.status.in_(LEASED), table.lease_expires_at >= database_clock())
             self.session.execute(update(table).where(*theirs).values(lease_expires_at=database_clock() - 1.0))

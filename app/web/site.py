@@ -19,17 +19,26 @@ from app.web.pages import Pages
 from app.web.parts import Web
 from app.web.routes import (
     account,
+    baselines,
     board,
     chat,
+    cloud_costs,
     compare,
+    connections,
     dataset_tabs,
     datasets,
     desk,
     docs,
+    estimates,
+    goal,
     home,
+    hub_models,
     live,
     mapping,
+    models,
     new_run,
+    precision,
+    prices,
     run_list,
     runs,
     samples,
@@ -47,9 +56,18 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 ROOT = Path(__file__).resolve().parents[2]
-# /runs/new and /runs/delete stand before /runs/{id}, /datasets/from before /datasets/{id}.
+# /models/hub stands before /models/{slug}, /runs/new and /runs/delete stand before /runs/{id}, /datasets/from before /datasets/{id}.
 ROUTES = (
     home,
+    goal,
+    baselines,
+    hub_models,
+    models,
+    precision,
+    cloud_costs,
+    estimates,
+    prices,
+    connections,
     samples,
     sources,
     datasets,

@@ -1,0 +1,7 @@
+"""The calculator of the API bill."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(include_in_schema=False)
