@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import String, cast, func, literal, null, select, union_all
 
-from app.db import Dataset, EventRow, Import, Run, WorkerRow
+from app.db import Baseline, Dataset, Download, EventRow, Import, Run, WorkerRow
 from app.db.base import database_clock
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-RUN, DATASET, WORKER = "run", "dataset", "worker"
+RUN, DATASET, WORKER, BASELINE, DOWNLOAD = "run", "dataset", "worker", "baseline", "download"
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,13 @@ class Changes:
         return Moment(float(clock), event)
 
     def since(self, moment: float) -> Sequence[Change]:
-        """Return every run, dataset and worker that changed after `moment`; an import's progress counts as its dataset's."""
+        """Return everything that changed after `moment`; an import's progress counts as its dataset's."""
         found = union_all(
             select(literal(RUN), Run.id, Run.project_id, Run.updated_at).where(Run.updated_at > moment),
             select(literal(DATASET), Dataset.id, Dataset.project_id, Dataset.updated_at).where(Dataset.updated_at > moment),
             select(literal(DATASET), Import.dataset_id, Import.project_id, Import.updated_at).where(Import.updated_at > moment),
+            select(literal(BASELINE), Baseline.id, Baseline.project_id, Baseline.updated_at).where(Baseline.updated_at > moment),
+            select(literal(DOWNLOAD), Download.id, Download.project_id, Download.updated_at).where(Download.updated_at > moment),
             select(literal(WORKER), WorkerRow.id, cast(null(), String), WorkerRow.updated_at).where(WorkerRow.updated_at > moment),
         )
         return [Change(*row) for row in self.session.execute(found)]

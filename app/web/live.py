@@ -18,7 +18,7 @@ from fastapi.sse import ServerSentEvent
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.session import reading
-from app.services.changes import DATASET, RUN, WORKER, Changes, Moment
+from app.services.changes import BASELINE, DATASET, DOWNLOAD, RUN, WORKER, Changes, Moment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -38,7 +38,7 @@ MARGIN_SECONDS = 1.0
 """A reader that comes back is told of this much more: a doorbell too many does no harm."""
 THREADS = 4
 """Streams look at the database in so many threads of their own. With those that answer requests, a database that hangs would leave none."""
-LISTS = {RUN: "runs", DATASET: "datasets", WORKER: "workers"}
+LISTS = {RUN: "runs", DATASET: "datasets", WORKER: "workers", BASELINE: "baselines", DOWNLOAD: "downloads"}
 T = TypeVar("T")
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from app.services.changes import DATASET, RUN, Moment
 from app.web.dependencies import studio_of, web_of, who
 
 router = APIRouter(include_in_schema=False)
-TOPIC = re.compile(r"runs|datasets|workers|(run|dataset):[0-9a-f-]{1,36}")
+TOPIC = re.compile(r"runs|datasets|workers|baselines|downloads|(run|dataset):[0-9a-f-]{1,36}")
 MAX_TOPICS = 8
 
 
