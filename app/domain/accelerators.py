@@ -1,0 +1,115 @@
+"""What computers can do: memory, peak rate, bandwidth and power of GPUs, laptops and phones, by their data sheets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from app.domain.devices import Device
+
+Kind = Literal["gpu", "cpu", "phone", "laptop"]
+MIB = 2**20
+TERA, GIGA = 1e12, 1e9
+CPU_FLOPS = 100 * GIGA
+"""Peak of a processor nobody has measured: four cores at 3 GHz with eight multiply-adds at a time do about 200 GFLOP/s, a small virtual
+machine a quarter of it. The range told beside it is as wide as that; after the first run here the measured rate holds."""
+CPU_BANDWIDTH = 40 * GIGA
+CPU_WATTS = 65.0
+"""A desktop processor's; a server's share for four cores is about the same."""
+FLOPS_PER_BYTE = 3.6e12 / GIGA
+"""Of GPUs that the table does not know: BF16 operations a second for each GB of memory, the median of the table's (3.6 TFLOP/s a GB)."""
+
+
+class Accelerator(NamedTuple):
+    """What computes: its memory in bytes, dense BF16 peak in operations a second, memory bandwidth in bytes a second, power in watts.
+
+    A GPU that knows no BF16 has its FP16 peak here. `is_exact` False: derived from its memory, since nobody knows the device.
+    """
+
+    key: str
+    name: str
+    kind: Kind
+    memory_bytes: int
+    bf16_flops: float
+    bandwidth: float
+    watts: float
+    is_exact: bool = True
+
+
+def _gpu(key: str, name: str, mib: int, tflops: float, bandwidth: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
+    return Accelerator(key, name, "gpu", mib * MIB, tflops * TERA, bandwidth * GIGA, watts)
+
+
+def _other(key: str, name: str, kind: Kind, memory_gb: float, tflops: float, bandwidth: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
+    return Accelerator(key, name, kind, round(memory_gb * GIGA), tflops * TERA, bandwidth * GIGA, watts)
+
+
+_TABLE = (
+    # key, name, MiB as the driver reports it, dense BF16 TFLOP/s with FP32 sums, GB/s, watts.
+    _gpu("b200", "NVIDIA B200", 183_359, 2250, 8000, 1000),
+    _gpu("h200", "NVIDIA H200", 143_771, 989, 4800, 700),
+    _gpu("gh200", "NVIDIA GH200", 97_871, 989, 4000, 900),
+    _gpu("h100", "NVIDIA H100 80 GB", 81_559, 989, 3350, 700),
+    _gpu("h100_pcie", "NVIDIA H100 PCIe", 81_559, 756, 2000, 350),
+    _gpu("a100_80", "NVIDIA A100 80 GB", 81_920, 312, 2039, 400),
+    _gpu("a100_40", "NVIDIA A100 40 GB", 40_960, 312, 1555, 400),
+    _gpu("l40s", "NVIDIA L40S", 46_068, 362, 864, 350),
+    _gpu("l40", "NVIDIA L40", 46_068, 181, 864, 300),
+    _gpu("l4", "NVIDIA L4", 23_034, 121, 300, 72),
+    _gpu("a10g", "NVIDIA A10G", 23_028, 70, 600, 150),
+    _gpu("a10", "NVIDIA A10", 23_028, 125, 600, 150),
+    _gpu("a40", "NVIDIA A40", 46_068, 150, 696, 300),
+    _gpu("a30", "NVIDIA A30", 24_576, 165, 933, 165),
+    _gpu("t4", "Tesla T4", 15_360, 65, 320, 70),
+    _gpu("v100_32", "Tesla V100 32 GB", 32_768, 125, 900, 300),
+    _gpu("v100_16", "Tesla V100 16 GB", 16_384, 125, 900, 300),
+    _gpu("rtx_pro_6000", "NVIDIA RTX PRO 6000 Blackwell", 97_887, 504, 1792, 600),
+    _gpu("rtx_6000_ada", "NVIDIA RTX 6000 Ada", 49_140, 364, 960, 300),
+    _gpu("rtx_a6000", "NVIDIA RTX A6000", 49_140, 155, 768, 300),
+    _gpu("rtx_a5000", "NVIDIA RTX A5000", 24_564, 111, 768, 230),
+    _gpu("rtx_5090", "NVIDIA GeForce RTX 5090", 32_607, 210, 1792, 575),
+    _gpu("rtx_4090", "NVIDIA GeForce RTX 4090", 24_564, 165, 1008, 450),
+    _gpu("rtx_4080", "NVIDIA GeForce RTX 4080", 16_376, 97, 717, 320),
+    _gpu("rtx_4070", "NVIDIA GeForce RTX 4070", 12_282, 58, 504, 200),
+    _gpu("rtx_4060_ti", "NVIDIA GeForce RTX 4060 Ti", 16_380, 44, 288, 165),
+    _gpu("rtx_3090", "NVIDIA GeForce RTX 3090", 24_576, 71, 936, 350),
+    _gpu("rtx_3080", "NVIDIA GeForce RTX 3080", 10_240, 60, 760, 320),
+    _gpu("rtx_3060", "NVIDIA GeForce RTX 3060", 12_288, 26, 360, 170),
+    _other("m4_pro", "Laptop with an M4 Pro, 24 GB", "laptop", 24, 17, 273, 40),
+    _other("laptop_16", "Laptop, 16 GB", "laptop", 16, 0.5, 60, 28),
+    _other("laptop_8", "Laptop, 8 GB", "laptop", 8, 0.3, 50, 20),
+    _other("phone_12", "Phone, 12 GB", "phone", 12, 2, 77, 5),
+    _other("phone_8", "Phone, 8 GB", "phone", 8, 2, 60, 5),
+    _other("phone_4", "Phone, 4 GB", "phone", 4, 0.5, 30, 4),
+)
+ACCELERATORS: dict[str, Accelerator] = {each.key: each for each in _TABLE}
+"""By the makers' data sheets; sparse peaks halved. Laptops and phones stand for their class, and their rates are of its order only."""
+RENTED = {"24gb": "rtx_4090", "a100_80": "a100_80", "h100": "h100"}
+"""The classes that prices are known of, and the card each is taken to be."""
+
+
+SUFFIXES = frozenset({"ti", "super", "laptop", "mobile", "max"})
+"""Words after which a card of the same number is another card."""
+
+
+def accelerator_named(name: str) -> Accelerator | None:
+    """Return the GPU that a driver calls so, such as "NVIDIA H100 80GB HBM3"; None when the table has no such card."""
+    said = {word.removesuffix("gb") for word in re.findall(r"[a-z0-9]+", name.lower())}
+    found = [(set(each.key.split("_")), each) for each in _TABLE if each.kind == "gpu"]
+    fitting = [(len(words), each) for words, each in found if words <= said and words & SUFFIXES == said & SUFFIXES]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def of_device(device: Device) -> Accelerator:
+    """Return what a worker's device can do: by the table, for another GPU derived from its memory, for a processor by a usual one.
+
+    Memory is what the device itself reports.
+    """
+    if device.kind == "cpu":
+        return Accelerator("cpu", device.name, "cpu", device.total_bytes, CPU_FLOPS, CPU_BANDWIDTH, CPU_WATTS, is_exact=False)
+    known = accelerator_named(device.name)
+    if known:
+        return known._replace(name=device.name, memory_bytes=device.total_bytes)
+    memory = device.total_bytes
+    return Accelerator("gpu", device.name, "gpu", memory, memory * FLOPS_PER_BYTE, memory * 25.0, 250.0, is_exact=False)

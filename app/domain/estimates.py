@@ -1,0 +1,137 @@
+"""What a run will take on each device, before anything is launched: memory, time, money, energy, and what would make it fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from app.domain.memory_estimate import MemoryEstimate, Part, estimate_memory, summed
+from app.domain.prices import Energy, Money, PriceTable, estimate_energy, estimate_money, watts_of
+from app.domain.time_estimate import STARTUP_SECONDS, TimeEstimate, estimate_time, flops
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.domain.accelerators import Accelerator
+    from app.domain.architectures import Architecture
+    from app.domain.memory_estimate import Work
+    from app.domain.specs import TrainingSettings
+    from app.domain.time_estimate import Throughput
+
+SHARDED = frozenset({"weights", "quantisation", "gradients", "optimiser"})
+"""Parts that several cards divide among themselves."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a run could go: one's own device, or so many rented ones at a price an hour each."""
+
+    key: str
+    label: str
+    accelerator: Accelerator
+    count: int
+    hourly: float | None
+    provider: str | None
+    is_own: bool
+    throughput: Throughput
+    startup: float = STARTUP_SECONDS
+
+
+class Estimate(NamedTuple):
+    """What a run takes on one target."""
+
+    target: Target
+    memory: MemoryEstimate
+    time: TimeEstimate
+    money: Money
+    energy: Energy
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as REST, the command line and a run's record show it."""
+        target = self.target
+        return {
+            "device": {
+                "key": target.key, "name": target.label, "kind": target.accelerator.kind, "count": target.count,
+                "memory_bytes": target.accelerator.memory_bytes, "provider": target.provider, "hourly": target.hourly,
+                "is_own": target.is_own,
+            },
+            "memory": self.memory._asdict() | {"parts": [part._asdict() for part in self.memory.parts]},
+            "time": self.time._asdict(),
+            "money": self.money._asdict(),
+            "energy": self.energy._asdict(),
+        }  # fmt: skip
+
+
+class EstimateFix(NamedTuple):
+    """A change of settings that saves so many bytes, and what the run takes then; `same_result`: nothing else changes."""
+
+    key: str
+    label: str
+    settings: dict[str, Any]
+    saves: int
+    same_result: bool
+    then: MemoryEstimate
+
+
+def memory_on(arch: Architecture, settings: TrainingSettings, work: Work, target: Target) -> MemoryEstimate:
+    """Return what a run takes on each of a target's devices."""
+    capacity = target.accelerator.memory_bytes
+    kind: Literal["cpu", "gpu"] = "gpu" if target.accelerator.kind == "gpu" else "cpu"
+    if target.count == 1:
+        return estimate_memory(arch, settings, work, kind, capacity)
+    alone = estimate_memory(arch, settings, work, kind, None)
+    return summed(tuple(_divided(alone.parts, target.count)), capacity, alone.micro_batch, alone.layers_twice)
+
+
+def _divided(parts: Iterable[Part], count: int) -> Iterable[Part]:
+    for part in parts:
+        if part.key not in SHARDED:
+            yield part
+            continue
+        size, low, high = (round(each / count) for each in (part.bytes, part.low, part.high))
+        yield Part(part.key, part.label, size, low, high, f"{part.arithmetic}, divided among {count}")
+
+
+def estimate(arch: Architecture, settings: TrainingSettings, work: Work, target: Target, prices: PriceTable) -> Estimate:
+    """Return what a run takes on a target."""
+    memory = memory_on(arch, settings, work, target)
+    needed = flops(arch, settings, work, memory.layers_twice)
+    time = estimate_time(needed, target.throughput, target.startup, count=target.count)
+    span = (time.seconds, time.low, time.high)
+    watts = watts_of(target.accelerator.watts, target.accelerator.kind, prices, is_own=target.is_own)
+    energy = estimate_energy(span, watts, target.count, prices)
+    return Estimate(target, memory, time, estimate_money(span, energy, prices, hourly=target.hourly, count=target.count), energy)
+
+
+def _changes(
+    settings: TrainingSettings, work: Work, memory: MemoryEstimate, layers: int
+) -> Iterable[tuple[str, str, dict[str, Any], bool]]:
+    """Give what could be changed: key, words, settings, whether the result stays the same."""
+    micro = memory.micro_batch
+    while micro > 1:
+        micro = (micro + 1) // 2
+        yield "micro_batch", f"Micro-batch {memory.micro_batch} → {micro}", {"micro_batch_size": micro}, True
+    if memory.layers_twice < layers:
+        yield "checkpointing", f"Compute all {layers} layers twice", {"gradient_checkpointing": layers}, True
+    yield "both", "Micro-batch 1, all layers twice", {"micro_batch_size": 1, "gradient_checkpointing": layers}, True
+    if settings.optimiser in {"auto", "adamw"}:
+        yield "optimiser", "Optimiser state in 8 bits", {"optimiser": "adamw_8bit"}, False
+    tuning = {"full": ("lora", "LoRA in place of full tuning"), "lora": ("qlora", "QLoRA in place of LoRA")}.get(settings.tuning)
+    if tuning:
+        yield "tuning", tuning[1], {"tuning": tuning[0]}, False
+    half = max(16, min(settings.max_length, work.longest_tokens) // 2)
+    yield "max_length", f"Cut rows at {half:,} tokens", {"max_length": half}, False
+
+
+def fixes(arch: Architecture, settings: TrainingSettings, work: Work, target: Target, prices: PriceTable) -> list[EstimateFix]:  # noqa: ARG001 - money comes with the labels
+    """Return what would save memory, what makes the run fit first, and of these what changes nothing else first."""
+    now = memory_on(arch, settings, work, target)
+    found = []
+    for key, words, change, is_same in _changes(settings, work, now, arch.layers):
+        then = memory_on(arch, settings.model_copy(update=change), work, target)
+        saves = now.total - then.total
+        if saves > 0:
+            result = "same result" if is_same else "another result"
+            found.append(EstimateFix(key, f"{words} saves {saves / 1e9:.1f} GB, {result}", change, saves, is_same, then))
+    order = {"yes": 0, "unknown": 1, "tight": 1, "no": 2}
+    return sorted(found, key=lambda fix: (order[fix.then.fits], not fix.same_result, -fix.saves))

@@ -1,0 +1,113 @@
+"""What computing costs: an editable table of rents, and what a kilowatt-hour costs and emits where one's own machines stand."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.accelerators import RENTED
+from app.domain.text import Text
+
+AS_OF = "2026"
+"""When the rents that come with Hone were seen."""
+JOULES_PER_WH = 3600.0
+Hourly = Annotated[float, Field(gt=0, le=10_000)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Rental(_Value):
+    """What one device of a class costs an hour at one provider."""
+
+    provider: Text = Field(min_length=1, max_length=60)
+    device: str = Field(min_length=1, max_length=40, description="A key of the table of devices; the class is taken to be this card.")
+    label: Text = Field(min_length=1, max_length=60, description="What the class is called.")
+    hourly: Hourly = Field(description="For one card, in the table's currency.")
+
+
+def _known() -> tuple[Rental, ...]:
+    labels = {"24gb": "24 GB card", "a100_80": "A100 80 GB", "h100": "H100 80 GB"}
+    rents = {"Vast.ai": (0.29, 0.75, 1.87), "RunPod": (0.34, 1.39, 1.99), "AWS": (1.26, 3.67, 6.88)}
+    return tuple(
+        Rental(provider=provider, device=RENTED[key], label=labels[key], hourly=hourly)
+        for provider, row in rents.items()
+        for key, hourly in zip(RENTED, row, strict=True)
+    )
+
+
+class PriceTable(_Value):
+    """Everything that money and energy are worked out with; what is not given has the default that comes with Hone."""
+
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217; all prices are in it.")
+    as_of: Text = Field(AS_OF, max_length=40, description="When the prices were seen.")
+    rentals: Annotated[tuple[Rental, ...], Field(max_length=100)] = Field(default_factory=_known)
+    price_per_kwh: Annotated[float, Field(ge=0, le=100)] = Field(0.17, description="What one's own electricity costs.")
+    grams_co2_per_kwh: Annotated[float, Field(ge=0, le=5000)] = Field(445.0, description="What making it emits.")
+    own_watts: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        None, description="What one's own machine draws in training; empty: the device's rated power and the rest of a machine."
+    )
+    setup_hours: Annotated[float, Field(ge=0, le=100)] = Field(
+        0.25, description="Rented hours beside the computing: bringing up the machine, fetching base and data, looking at the result."
+    )
+
+
+class Money(NamedTuple):
+    """What a run costs, in the table's currency; `amount` None where nobody knows a price."""
+
+    amount: float | None
+    low: float | None
+    high: float | None
+    arithmetic: str
+
+
+class Energy(NamedTuple):
+    """What a run draws in watt-hours, and what making that emits in grams of CO₂."""
+
+    watt_hours: float
+    low: float
+    high: float
+    co2_grams: float
+    arithmetic: str
+
+
+REST_OF_MACHINE_WATTS = 100.0
+"""Processor, memory, disks and fans beside a GPU that trains."""
+POWER_SHARE = 0.8
+"""Of its rated power a GPU draws about so much in training."""
+OVERHEAD = 1.2
+"""A data centre draws so much for each watt of its computers: cooling and losses (PUE)."""
+
+
+def watts_of(rated: float, kind: str, prices: PriceTable, *, is_own: bool) -> float:
+    """Return what one device draws with its share of the machine."""
+    if is_own and prices.own_watts is not None:
+        return prices.own_watts
+    drawn = rated * POWER_SHARE + REST_OF_MACHINE_WATTS if kind == "gpu" else rated
+    return drawn if is_own else drawn * OVERHEAD
+
+
+def estimate_energy(span: tuple[float, float, float], watts: float, count: int, prices: PriceTable) -> Energy:
+    """Return the energy of a run that takes so many seconds (likely, at least, at most) on so many devices."""
+    likely, low, high = (seconds * watts * count / JOULES_PER_WH for seconds in span)
+    grams = likely / 1000 * prices.grams_co2_per_kwh
+    many = f"{count} × " if count > 1 else ""
+    words = f"{many}{watts:.0f} W × {span[0] / 3600:.3g} h = {likely:,.3g} Wh × {prices.grams_co2_per_kwh:g} g/kWh = {grams:,.3g} g CO₂"
+    return Energy(likely, low, high, grams, words)
+
+
+def estimate_money(span: tuple[float, float, float], energy: Energy, prices: PriceTable, *, hourly: float | None, count: int = 1) -> Money:
+    """Return what a run costs: rent where there is an hourly price, else one's own electricity."""
+    if hourly is None:
+        likely, low, high = (wh / 1000 * prices.price_per_kwh for wh in (energy.watt_hours, energy.low, energy.high))
+        words = f"{energy.watt_hours / 1000:.3g} kWh × {prices.price_per_kwh:g} {prices.currency} = {likely:.3g} {prices.currency}"
+        return Money(likely, low, high, words)
+    likely, low, high = ((seconds / 3600 + prices.setup_hours) * hourly * count for seconds in span)
+    many = f" × {count}" if count > 1 else ""
+    words = (
+        f"({span[0] / 3600:.3g} h + {prices.setup_hours:g} h to set up) × {hourly:g} {prices.currency}/h{many} = "
+        f"{likely:,.2f} {prices.currency}"
+    )
+    return Money(likely, low, high, words)

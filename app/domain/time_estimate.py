@@ -1,0 +1,110 @@
+"""How long a run takes: the operations it needs over the rate at which a device does them."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.domain.specs import EVALUATIONS, rows_seen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.domain.accelerators import Accelerator
+    from app.domain.architectures import Architecture
+    from app.domain.memory_estimate import Work
+    from app.domain.specs import TrainingSettings
+
+TERA, GIGA = 1e12, 1e9
+PEAK_SHARE = {"gpu": (0.35, 0.12, 0.55), "cpu": (0.5, 0.08, 1.5), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}
+"""Which share of its peak a device reaches in training: likely, at least, at most."""
+STARTUP_SECONDS = 60.0
+"""From the claim to the first step where nothing was measured: loading libraries and weights, looking at the rows."""
+LEARNED_SPREAD = 0.2
+"""No two runs take exactly as long: a rate learned from a few is told no more exactly than this."""
+
+
+class Flops(NamedTuple):
+    """Operations (a multiplication and an addition are two): for a token that is learnt from, for the whole run, and how it was counted."""
+
+    per_token: float
+    total: float
+    tokens: float
+    arithmetic: str
+
+
+class Throughput(NamedTuple):
+    """Operations a second that a device does in training: likely, at least, at most; where that is from, and from how many runs."""
+
+    flops_per_second: float
+    low: float
+    high: float
+    source: str
+    samples: int = 0
+
+
+class Sample(NamedTuple):
+    """What a past run has shown of its device: so many operations in so many seconds of steps."""
+
+    flops: float
+    seconds: float
+
+
+class TimeEstimate(NamedTuple):
+    """Seconds of a run, from its start to its end, with their range."""
+
+    seconds: float
+    low: float
+    high: float
+    arithmetic: str
+    source: str
+
+
+def tokens_of(settings: TrainingSettings, work: Work) -> float:
+    """Return how many tokens a run computes, prompts and answers, padding aside."""
+    seen = work.steps * settings.batch_size if settings.max_steps else rows_seen(work.rows, settings.epochs)
+    return seen * work.mean_tokens * work.computed_share
+
+
+def flops(arch: Architecture, settings: TrainingSettings, work: Work, layers_twice: int = 0) -> Flops:
+    """Return the operations of a run: 2 forward, 2 for the gradient of what goes through, 2 more for the gradient of trained weights."""
+    multiplied = arch.active_parameters - (0 if arch.tied else arch.embedding_parameters // 2)
+    attention = 2 * arch.layers * arch.heads * arch.head_dim * work.mean_tokens
+    forward = 2.0 * (multiplied + attention)
+    trained = multiplied if settings.tuning == "full" else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora")
+    again = forward * layers_twice / arch.layers
+    adapter = 0.0 if settings.tuning == "full" else 4.0 * trained
+    per_token = forward * 2 + again + 2.0 * trained + adapter
+    tokens = tokens_of(settings, work)
+    checks = EVALUATIONS if settings.eval_every_steps == "auto" else work.steps // settings.eval_every_steps
+    checked = checks * work.eval_rows * work.mean_tokens * forward
+    words = f"{tokens:,.0f} tokens × {per_token / GIGA:,.3g} GFLOP + {checked / TERA:,.3g} TFLOP of checks"
+    return Flops(per_token, tokens * per_token + checked, tokens, words)
+
+
+def published(accelerator: Accelerator) -> Throughput:
+    """Return what a device does by its data sheet and the share of it that training usually reaches."""
+    likely, low, high = (share * accelerator.bf16_flops for share in PEAK_SHARE[accelerator.kind])
+    peak = f"{accelerator.bf16_flops / TERA:,.3g} TFLOP/s"
+    what = "its peak by the data sheet" if accelerator.is_exact else "an assumed peak, since nobody has measured it"
+    return Throughput(likely, low, high, f"{PEAK_SHARE[accelerator.kind][0]:.0%} of {peak}, {what}")
+
+
+def learned(samples: Sequence[Sample]) -> Throughput:
+    """Return what past runs say of their device; there has to be one."""
+    rates = [each.flops / each.seconds for each in samples]
+    middle = median(rates)
+    low, high = min(*rates, middle * (1 - LEARNED_SPREAD)), max(*rates, middle * (1 + LEARNED_SPREAD))
+    runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
+    return Throughput(middle, low, high, f"learned from {runs} on this device", len(rates))
+
+
+def estimate_time(needed: Flops, rate: Throughput, startup: float = STARTUP_SECONDS, *, count: int = 1) -> TimeEstimate:
+    """Return how long so many operations take at a rate, on so many devices at once, with what comes before the first step."""
+    likely, low, high = (startup + needed.total / each / count for each in (rate.flops_per_second, rate.high, rate.low))
+    words = (
+        f"{needed.arithmetic} = {needed.total / TERA:,.4g} TFLOP; at {rate.flops_per_second / TERA:,.3g} TFLOP/s "
+        f"{'on each of ' + str(count) + ' devices ' if count > 1 else ''}= {math.ceil(likely - startup):,} s, and {startup:.0f} s to begin"
+    )
+    return TimeEstimate(likely, low, high, words, rate.source)
