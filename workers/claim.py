@@ -20,12 +20,12 @@ from app.domain.errors import LeaseLost, StorageUnavailable, StudioError
 from app.domain.events import Command
 from app.domain.runs import RunStatus
 from workers.ending import ASK_SECONDS, LOOK_SECONDS, Held, aside
-from workers.kinds import KINDS, in_log, tell
+from workers.kinds import in_log, kinds_of, tell
 from workers.lending import LentGpu, borrower_of
 from workers.training.room import free_bytes, no_room, ran_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from workers.child import Child
     from workers.kinds import Kind
@@ -42,17 +42,20 @@ COMMANDS: dict[RunStatus, Command] = {
 }
 
 
-def claim_and_run(worker: Worker) -> bool:
-    """Take one waiting piece of work of the worker's queue and run it to its end; False when nothing waits or the device is not free."""
+def claim_and_run(worker: Worker, kinds: Sequence[Kind] = ()) -> bool:
+    """Take one waiting piece of work and run it to its end; False when nothing waits or the device is not free.
+
+    `kinds`: which kinds of work are taken, by default all of the worker's queue.
+    """
     if worker.leaving.is_set():
         return False
     with worker.device_lock.taken() as is_free:
         worker.note_device(is_free=is_free)
-        return is_free and _claim_and_run(worker)
+        return is_free and _claim_and_run(worker, kinds or kinds_of(worker.queue))
 
 
-def _claim_and_run(worker: Worker) -> bool:
-    for kind in (kind for kind in KINDS.values() if kind.queue == worker.queue):
+def _claim_and_run(worker: Worker, kinds: Sequence[Kind]) -> bool:
+    for kind in kinds:
         with unit_of_work(worker.engine) as session:
             row = claim(session, kind.table, worker.id, worker.queue, has_gpu=worker.has_gpu, lease_seconds=worker.lease_seconds)
             if isinstance(row, Run):

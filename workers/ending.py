@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from sqlalchemy import select
 
-from app.db import Import, Run
+from app.db import Run
 from app.db.leases import holding
 from app.db.session import UNREACHABLE, reading
 from app.domain.errors import LeaseLost, StorageUnavailable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from app.domain.events import AnyEvent
     from workers.child import Child
-    from workers.kinds import Kind
+    from workers.kinds import Kind, Work
     from workers.run_log import LogTail
     from workers.worker import Worker
 
@@ -94,14 +94,14 @@ class Held:
                 tail.take(session, row, to_the_end=to_the_end)
         self.unwritten, self.in_doubt = [], None
 
-    def _leave_out_entered(self, row: Run | Import) -> None:
+    def _leave_out_entered(self, row: Work) -> None:
         """Forget what a commit took whose answer was lost, as when the database restarts: that report has its number."""
         if self.in_doubt and row.reports == self.in_doubt[0]:
             del self.unwritten[: self.in_doubt[1]]
         self.in_doubt = None
 
     def _tail_to_take(self, *, at_once: bool) -> LogTail | None:
-        """Return the log if it is to be looked at now; an import's counts for nothing once it is read."""
+        """Return the log if it is to be looked at now; what other children write is for whoever operates the machine."""
         if self.child is None or self.kind.table is not Run or not (at_once or time.monotonic() - self.logged >= ASK_SECONDS):
             return None
         self.logged = time.monotonic()
@@ -196,7 +196,7 @@ class Held:
             else:
                 self._enter_crash(session, row)
 
-    def _enter_crash(self, session: Session, row: Run | Import) -> None:
+    def _enter_crash(self, session: Session, row: Work) -> None:
         """Count a crash, unless it is known to come again: who needs more memory than there is needs it the next time, too."""
         assert self.child  # noqa: S101 - for the type checker: it was started
         code = self.child.process.returncode

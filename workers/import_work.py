@@ -34,6 +34,8 @@ class ImportWork:
 
     table = Import
     queue = "cpu"
+    waits = False
+    errand = "a dataset"
 
     def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
         """Have the files here that the child reads; return what starts it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from app.db import EventRow, Import, Run
+from app.db import Baseline, Download, EventRow, Import, Run
 from app.db.audit import OUTSIDE_CONTACTED, note
 from app.db.base import utc_now
 from app.db.holds import end_hold
@@ -22,12 +22,18 @@ if TYPE_CHECKING:
     from workers.child import Child
     from workers.worker import Worker
 
+Work: TypeAlias = Run | Import | Baseline | Download
+
 
 class Kind(Protocol):
     """A kind of work: how it begins, what its reports mean, what is kept of it."""
 
     table: type[Any]
     queue: str
+    waits: bool
+    """Whether it mostly waits for somebody else, as a download does: then it has a place of its own, and nothing else waits for it."""
+    errand: str
+    """What hosts outside are spoken to for, in the words of the audit."""
 
     def prepare(self, worker: Worker, work_id: str, token: int, /) -> Callable[[], Child]:
         """Make ready what the child needs, slow as that may be, and return what starts it; Invalid when the work cannot be done at all."""
@@ -51,18 +57,22 @@ class Kind(Protocol):
 KINDS: dict[str, Kind] = {"import": ImportWork(), "run": TrainingWork()}
 
 
-def in_log(row: Run | Import) -> dict[str, Any]:
+def kinds_of(queue: str) -> list[Kind]:
+    """Return the kinds of work that wait in a queue."""
+    return [kind for kind in KINDS.values() if kind.queue == queue]
+
+
+def in_log(row: Work) -> dict[str, Any]:
     """Return what every line of the log about a piece of work names it by."""
-    return {"run" if isinstance(row, Run) else "import": row.id, "token": row.lease_token}
+    return {row.__tablename__.removesuffix("s"): row.id, "token": row.lease_token}
 
 
-def tell(session: Session, row: Run | Import, kind: str, message: str) -> None:
-    """Enter something into the history of a run or a dataset."""
-    subject = row.id if isinstance(row, Run) else row.dataset_id
-    session.add(EventRow(project_id=row.project_id, subject_id=subject, type=kind, message=message, lease_token=row.lease_token))
+def tell(session: Session, row: Work, kind: str, message: str) -> None:
+    """Enter something into the history of what the work is done on."""
+    session.add(EventRow(project_id=row.project_id, subject_id=row.subject_id, type=kind, message=message, lease_token=row.lease_token))
 
 
-def settle(session: Session, worker: Worker, kind: Kind, row: Run | Import, status: RunStatus, *, reason: str = "") -> None:
+def settle(session: Session, worker: Worker, kind: Kind, row: Work, status: RunStatus, *, reason: str = "") -> None:
     """Move held work to a state without a holder, and do what belongs to that."""
     if isinstance(row, Run):
         end_hold(session, row)
@@ -75,7 +85,7 @@ def settle(session: Session, worker: Worker, kind: Kind, row: Run | Import, stat
         kind.ended(session, worker, row)
 
 
-def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, reason: str, code: str | None, data: dict[str, Any]) -> None:
+def fail(session: Session, worker: Worker, kind: Kind, row: Work, *, reason: str, code: str | None, data: dict[str, Any]) -> None:
     """Settle work that cannot go on; `data` explains it further.
 
     What somebody asked to end ends so; what only lacks a disk that takes its files is paused until there is one.
@@ -84,7 +94,8 @@ def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, rea
     if isinstance(row, Run):
         row.facts = row.facts | {FAILURE: data}
     elif data.get("contacted"):
-        note(session, row.project_id, row.created_by, OUTSIDE_CONTACTED, row.dataset_id, hosts=data["contacted"], why="a dataset, in vain")
+        why = f"{kind.errand}, in vain"
+        note(session, row.project_id, row.created_by, OUTSIDE_CONTACTED, row.subject_id, hosts=data["contacted"], why=why)
     end = RunStatus.FAILED
     if row.status == RunStatus.CANCELLING:
         end, reason, row.error_code = RunStatus.CANCELLED, "", None
@@ -98,7 +109,7 @@ def fail(session: Session, worker: Worker, kind: Kind, row: Run | Import, *, rea
 
 
 def lose(
-    session: Session, worker: Worker, kind: Kind, row: Run | Import, why: str, *, package: Any = None, code: str = "worker_crash_loop"
+    session: Session, worker: Worker, kind: Kind, row: Work, why: str, *, package: Any = None, code: str = "worker_crash_loop"
 ) -> None:
     """Settle work whose process died or whose worker fell silent: one crash is counted, and the third without progress is the end.
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,6 +19,7 @@ from app.gateways.logs import configure_logging
 from app.gateways.starting import CannotStart, check_tables, starting
 from workers.claim import claim_and_run
 from workers.home_bell import HomeBell
+from workers.kinds import kinds_of
 from workers.leftovers import clear_leftovers
 from workers.lending import take_back
 from workers.run_checkpoints import count_uncounted
@@ -25,6 +27,11 @@ from workers.run_log import take_untaken
 from workers.sweep import sweep
 from workers.warm_trainers import WarmTrainers
 from workers.worker import Worker, make_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workers.kinds import Kind
 
 log = structlog.get_logger()
 POLL_SECONDS, RUNG_POLL_SECONDS = 1.0, 15.0
@@ -117,20 +124,26 @@ def _say_ready(worker: Worker, *, as_json: bool) -> None:
 
 
 def poll(worker: Worker, *, every: float | None = None) -> list[threading.Thread]:
-    """Look for work in as many threads as the worker has slots; `every` so many seconds, unless the bell decides."""
-    worker.wakes = [threading.Event() for _ in range(worker.slots)]
-    threads = [threading.Thread(target=_poll, args=(worker, wake, every), name=f"slot {n}") for n, wake in enumerate(worker.wakes)]
+    """Look for work in as many threads as the worker has slots, and one more for each kind that mostly waits for others.
+
+    `every` so many seconds, unless the bell decides.
+    """
+    found = kinds_of(worker.queue)
+    lanes = [[kind for kind in found if not kind.waits]] * worker.slots + [[kind] for kind in found if kind.waits]
+    worker.wakes = [threading.Event() for _ in lanes]
+    waking = zip(lanes, worker.wakes, strict=True)
+    threads = [threading.Thread(target=_poll, args=(worker, *each, every), name=f"slot {n}") for n, each in enumerate(waking)]
     for thread in threads:
         thread.start()
     return threads
 
 
-def _poll(worker: Worker, wake: threading.Event, every: float | None) -> None:
+def _poll(worker: Worker, kinds: Sequence[Kind], wake: threading.Event, every: float | None) -> None:
     while not worker.leaving.is_set():
         # Before it looks: a ring while it looks makes it look again.
         wake.clear()
         try:
-            found = claim_and_run(worker)
+            found = claim_and_run(worker, kinds)
         except UNREACHABLE as error:
             log.warning("the database does not answer; trying again", error=str(error))
             found = False

@@ -67,6 +67,8 @@ class TrainingWork:
 
     table = Run
     queue = "gpu"
+    waits = False
+    errand = "a run"
 
     def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:
         """Write the spec of a trainer that goes on from the newest whole checkpoint if there is one; return what starts it."""

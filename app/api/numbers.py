@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import and_, func, select
 
-from app.db import EventRow, Import, Run, WebhookDelivery
+from app.db import EventRow, Run, WebhookDelivery
 from app.db.base import database_time
 from app.db.counters import LEASE_EXPIRED, RUN_STEPS, STALE_WRITE_REJECTED, counted
 from app.db.session import reading
@@ -114,9 +114,10 @@ def _waiting_since(session: Session) -> Iterator[tuple[str, float]]:
     runs = select(Run.queue, begun).join(EventRow, back, isouter=True).where(Run.status == RunStatus.QUEUED).group_by(Run.id)
     for queue, moment in session.execute(runs):
         yield queue, moment.timestamp()
-    # What waits to be read is touched by nobody.
-    imports = select(Import.queue, Import.updated_at).where(Import.status == RunStatus.QUEUED)
-    yield from ((queue, moment) for queue, moment in session.execute(imports))
+    # What else waits is touched by nobody.
+    for table in (table for tables in TABLES.values() for table in tables if table is not Run):
+        others = select(table.queue, table.updated_at).where(table.status == RunStatus.QUEUED)
+        yield from ((queue, moment) for queue, moment in session.execute(others))
 
 
 def _workers(session: Session) -> Iterator[Metric]:

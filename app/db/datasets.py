@@ -121,6 +121,11 @@ class Import(IdMixin, OwnedMixin, LeaseMixin, Base):
 
     dataset: Mapped[Dataset] = relationship()
 
+    @property
+    def subject_id(self) -> str:
+        """Return the dataset: its history tells of this work."""
+        return self.dataset_id
+
 
 def next_number(session: Session, dataset_id: str) -> int:
     """Return the number that a dataset's next version gets."""

@@ -49,6 +49,14 @@ class LeaseMixin(TouchedMixin):
     # How often what its child said was entered: it tells whether a commit was made whose answer was lost.
     reports: Mapped[int] = mapped_column(default=0)
 
+    if TYPE_CHECKING:
+        id: Mapped[str]
+
+    @property
+    def subject_id(self) -> str:
+        """Whose history tells of this work: its own, unless it is done on something else."""
+        return self.id
+
     def move_to(self, status: RunStatus, reason: str = "") -> None:
         """Change the state, if that is legal; the one door (the claim's conditional UPDATE is the other side of it)."""
         check_move(RunStatus(self.status), status)
@@ -67,11 +75,11 @@ def claim(
     session: Session, table: type[Work], worker_id: str, queue: str, *, has_gpu: bool, lease_seconds: float = LEASE_SECONDS
 ) -> Work | None:
     """Take the next waiting piece of work, or None. One conditional UPDATE: two claimers never get the same row."""
-    if not _has_room(session, table, queue):
+    if not _has_room(session, queue):
         return None
     may_take = true() if has_gpu else table.needs_gpu.is_(False)
     waiting: Select[str] = (
-        select(table.id)  # type: ignore[attr-defined]
+        select(table.id)
         .where(table.status == RunStatus.QUEUED, table.queue == queue, may_take)
         .order_by(*queue_order(table))
         .limit(1)
@@ -81,7 +89,7 @@ def claim(
         update(table)
         # Two guards, either of which would do on PostgreSQL: a locked row is passed over, and one that was waited for is asked again.
         # Without both, one row goes to several claimers.
-        .where(table.id == waiting.scalar_subquery(), table.status == RunStatus.QUEUED)  # type: ignore[attr-defined]
+        .where(table.id == waiting.scalar_subquery(), table.status == RunStatus.QUEUED)
         .values(
             status=RunStatus.STARTING,
             reason="",
@@ -91,7 +99,7 @@ def claim(
             attempt=table.attempt + 1,
             lease_expires_at=database_clock() + lease_seconds,
         )
-        .returning(table.id),  # type: ignore[attr-defined]
+        .returning(table.id),
         execution_options={"synchronize_session": False},
     ).scalar()
     return session.get(table, taken, populate_existing=True) if taken else None
@@ -102,7 +110,7 @@ def queue_order(table: type[Any]) -> tuple[ColumnElement[Any], ...]:
     return table.priority.desc(), table.place, table.id
 
 
-def _has_room(session: Session, table: type[Work], queue: str) -> bool:
+def _has_room(session: Session, queue: str) -> bool:
     """Return whether anything may be taken from a queue; where it has a limit, claimers take turns, or two would fill the last slot."""
     decided = session.scalar(select(QueueRow).where(QueueRow.name == queue))
     if decided is None or (decided.slots is None and not decided.held):
@@ -110,15 +118,21 @@ def _has_room(session: Session, table: type[Work], queue: str) -> bool:
     decided = session.scalar(select(QueueRow).where(QueueRow.name == queue).with_for_update().execution_options(populate_existing=True))
     if decided is None or decided.held:
         return decided is None
-    busy = session.scalar(select(func.count()).select_from(table).where(table.queue == queue, table.status.in_(LEASED))) or 0
-    return decided.slots is None or busy < decided.slots
+    return decided.slots is None or _at_work(session, queue) < decided.slots
+
+
+def _at_work(session: Session, queue: str) -> int:
+    """Count what is at work in a queue: its limit is for all kinds of work together."""
+    tables = LeaseMixin.__subclasses__()
+    busy = (select(func.count()).select_from(table).where(table.queue == queue, table.status.in_(LEASED)) for table in tables)
+    return sum(session.scalar(each) or 0 for each in busy)
 
 
 def held(session: Session, table: type[Work], work_id: str, token: int) -> Work:
     """Return the row, locked, if `token` still holds it; else LeaseLost. Every write of a worker starts here."""
     query: Select[Any] = (
         select(table)
-        .where(table.id == work_id, table.lease_token == token, table.status.in_(LEASED))  # type: ignore[attr-defined]
+        .where(table.id == work_id, table.lease_token == token, table.status.in_(LEASED))
         .with_for_update()
         .execution_options(populate_existing=True)
     )
@@ -149,7 +163,7 @@ def count_refused(engine: Engine) -> None:
 def is_taken_over(engine: Engine, table: type[Work], work_id: str, token: int) -> bool:
     """Return whether somebody has claimed the work after `token` did."""
     with reading(engine) as session:
-        newer: Select[Any] = select(table.id).where(table.id == work_id, table.lease_token > token)  # type: ignore[attr-defined]
+        newer: Select[Any] = select(table.id).where(table.id == work_id, table.lease_token > token)
         return session.scalar(newer) is not None
 
 
@@ -162,7 +176,7 @@ def expired(session: Session, table: type[Work], *, work_id: str, token: int) ->
     """Return the row, locked, if its holder of that token was silent for longer than its lease; else nothing."""
     return session.scalars(
         select(table)
-        .where(table.id == work_id, table.lease_token == token)  # type: ignore[attr-defined]
+        .where(table.id == work_id, table.lease_token == token)
         .where(table.status.in_(LEASED), table.lease_expires_at < database_clock())
         .with_for_update(skip_locked=True)
         .execution_options(populate_existing=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db import AuditEntry, EventRow, Import, Project, QueueRow, Run, User, WorkerRow
+from app.db import AuditEntry, Baseline, Download, EventRow, Import, Project, QueueRow, Run, User, WorkerRow
 from app.db.audit import note
 from app.db.session import after_commit
 from app.db.workers import is_alive
@@ -20,6 +21,7 @@ from app.services.datasets import IMPORT_QUEUE
 from app.services.runs import TRAINING_QUEUE, run_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from app.domain.queueing import Move, QueueChange
     from app.services.accounts import Identity
 
-TABLES: dict[str, type[Run | Import]] = {TRAINING_QUEUE: Run, IMPORT_QUEUE: Import}
+Waiting: TypeAlias = type[Run] | type[Import] | type[Baseline] | type[Download]
+TABLES: dict[str, tuple[Waiting, ...]] = {TRAINING_QUEUE: (Run,), IMPORT_QUEUE: (Import, Baseline, Download)}
+"""What waits in each queue."""
 HELD, RELEASED, LIMITED = "queue.held", "queue.released", "queue.limited"
 
 
@@ -72,19 +76,25 @@ class Queues:
 
     def state(self, name: str) -> QueueState:
         """Return a queue as it stands, or NotFound."""
-        table = _table(name)
+        numbers = self._numbers(_tables(name), name)
         decided = self.session.scalar(select(QueueRow).where(QueueRow.name == name)) or QueueRow(name=name, slots=None, held=False)
-        counted = select(table.status, func.count()).where(table.queue == name, table.status.in_([*LEASED, RunStatus.QUEUED]))
-        numbers = {status: number for status, number in self.session.execute(counted.group_by(table.status))}  # noqa: C416 - dict() of rows has no type
         by, since = self._holder(name) if decided.held else (None, None)
         return QueueState(
-            name, decided.slots, decided.held, by, since, waiting=numbers.pop(RunStatus.QUEUED, 0), running=sum(numbers.values()),
+            name, decided.slots, decided.held, by, since, waiting=numbers.pop(RunStatus.QUEUED, 0), running=numbers.total(),
             workers=self.session.scalar(select(func.count()).select_from(WorkerRow).where(is_alive(), WorkerRow.queue == name)) or 0,
         )  # fmt: skip
 
+    def _numbers(self, tables: Sequence[Waiting], name: str) -> Counter[str]:
+        """Count what waits in a queue and what is at work, by state."""
+        numbers: Counter[str] = Counter()
+        for table in tables:
+            mine = select(table.status, func.count()).where(table.queue == name, table.status.in_([*LEASED, RunStatus.QUEUED]))
+            numbers.update({status: number for status, number in self.session.execute(mine.group_by(table.status))})  # noqa: C416 - dict() of rows has no type
+        return numbers
+
     def change(self, by: Identity, name: str, wanted: QueueChange) -> QueueState:
         """Limit, hold or release a queue; whatever runs goes on."""
-        _table(name)
+        _tables(name)
         # Two who decide about it for the first time at once must not both enter it.
         dialect = postgresql if self.session.get_bind().dialect.name == "postgresql" else sqlite
         self.session.execute(dialect.insert(QueueRow).values(name=name, slots=None, held=False).on_conflict_do_nothing())
@@ -135,7 +145,7 @@ class Queues:
         note(self.session, by.project_id, by.user_id, action, name, **details)
 
 
-def _table(name: str) -> type[Run | Import]:
+def _tables(name: str) -> tuple[Waiting, ...]:
     if name not in TABLES:
         message = f"There is no queue {name[:20]!r}; there are {' and '.join(TABLES)}."
         raise NotFound(message, code="queue_not_found")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import select, union_all, update
 
 from app.db import Baseline, Download, Import, Run, WorkerRow
 from app.db.base import database_clock, utc_now
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
+HELD = (Run, Import, Baseline, Download)
+"""What a worker may hold."""
 LATE_SECONDS = 25.0
 """Signs of life come every few seconds; one that is this late is worth a word."""
 LOST_FOR_SECONDS = 24 * 3600.0
@@ -97,7 +99,7 @@ class Workers:
 
     def strike_off(self, dead: list[str]) -> None:
         """Note that workers have left, and that they hold nothing any more: their leases need not be waited for."""
-        for table in (Run, Import, Baseline, Download):
+        for table in HELD:
             # A lease that ran out long ago keeps its end: until then the work was held, and no longer.
             theirs = (table.lease_owner.in_(dead), table.status.in_(LEASED), table.lease_expires_at >= database_clock())
             self.session.execute(update(table).where(*theirs).values(lease_expires_at=database_clock() - 1.0))
@@ -112,17 +114,17 @@ class Workers:
         age = (database_clock() - WorkerRow.updated_at).label("age")
         here = select(WorkerRow, age, is_alive()).where(WorkerRow.left_at.is_(None), age < LOST_FOR_SECONDS)
         found = self.session.execute(here.order_by(WorkerRow.queue.desc(), WorkerRow.id)).all()
-        held = self._held([row.id for row, *_ in found if slots_of(row) > 1])
+        held = self._held([row.id for row, *_ in found])
         works = {row.id: tuple(filter(None, dict.fromkeys([row.busy_with, *held.get(row.id, ())]))) for row, *_ in found}
         known = [Known(row, max(0.0, float(silent)), bool(alive), works[row.id]) for row, silent, alive in found]
         return sorted(known, key=lambda one: one.state == WorkerState.LOST)
 
     def _held(self, worker_ids: list[str]) -> dict[str | None, list[str]]:
-        """Return the runs that workers hold; of one that does one thing at a time its own word is enough."""
+        """Return what workers hold: a worker's own word names but one of several things."""
         if not worker_ids:
             return {}
         held: dict[str | None, list[str]] = defaultdict(list)
-        mine = select(Run.lease_owner, Run.id).where(Run.lease_owner.in_(worker_ids), Run.status.in_(LEASED))
-        for worker_id, run_id in self.session.execute(mine.order_by(Run.id)):
-            held[worker_id].append(run_id)
+        theirs = (select(each.lease_owner, each.id).where(each.lease_owner.in_(worker_ids), each.status.in_(LEASED)) for each in HELD)
+        for worker_id, work_id in self.session.execute(union_all(*theirs)):
+            held[worker_id].append(work_id)
         return held

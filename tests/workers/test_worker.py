@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from app.db import WorkerRow
 from app.db.session import reading
 from app.domain.devices import from_facts
 from app.gateways.storage import LocalStorage
+from workers.kinds import Kind
 from workers.worker import Worker
 
 
@@ -90,7 +91,7 @@ def test_a_worker_leaves_without_the_database_too(worker: Worker, monkeypatch: p
 def test_a_slot_tells_a_database_that_is_away_from_what_nobody_foresaw(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     trouble = iter([PoolTimeout(), IntegrityError("INSERT", {}, Exception("duplicate key"))])
 
-    def fail(_: Worker) -> bool:
+    def fail(_: Worker, _kinds: Sequence[Kind]) -> bool:
         error = next(trouble, None)
         if error is None:
             worker.leaving.set()
@@ -98,6 +99,7 @@ def test_a_slot_tells_a_database_that_is_away_from_what_nobody_foresaw(worker: W
         raise error
 
     monkeypatch.setattr(workers.supervisor, "claim_and_run", fail)
+    monkeypatch.setattr(workers.supervisor, "kinds_of", lambda _: [])
     with capture_logs() as told:
         [slot] = workers.supervisor.poll(worker, every=0.01)
         slot.join()

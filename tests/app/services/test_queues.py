@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Engine, select
 
-from app.db import AuditEntry, EventRow, Project, Run
+from app.db import AuditEntry, Download, EventRow, Import, Project, Run
 from app.db.leases import claim, queue_order
 from app.db.session import reading, unit_of_work
 from app.domain.errors import Conflict, NotFound
@@ -185,3 +185,15 @@ def test_what_is_held_or_full_is_not_claimed(engine: Engine, owner: Identity, ru
 def test_there_are_two_queues(engine: Engine, owner: Identity) -> None:
     with unit_of_work(engine) as session, pytest.raises(NotFound):
         Queues(session).change(owner, "tpu", QueueChange(held=True))
+
+
+def test_a_queue_s_limit_is_for_all_kinds_of_work_in_it(engine: Engine, owner: Identity, dataset: str) -> None:
+    add_import(engine, owner, dataset)
+    with unit_of_work(engine) as session:
+        session.add(Download(project_id=owner.project_id, queue="cpu", repo="acme/small", status=RunStatus.RUNNING))
+        session.add(Download(project_id=owner.project_id, queue="cpu", repo="acme/large"))
+        state = Queues(session).change(owner, "cpu", QueueChange(slots=1))
+        assert (state.running, state.waiting) == (1, 2)
+        assert claim(session, Import, "worker", "cpu", has_gpu=False) is None
+        Queues(session).change(owner, "cpu", QueueChange(slots=2))
+        assert claim(session, Import, "worker", "cpu", has_gpu=False) is not None
