@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from app.domain.specs import STARTER
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Of each file: name, size, when it was last changed, and which file it is."""
 MAX_EDGES, MAX_EDGE = 16, 2**40
 """No tensor has more dimensions, or longer ones; a header that says so would take for ever to multiply."""
 
@@ -24,6 +27,7 @@ class ModelFolders:
 
     def __init__(self, bundled: Path, known: list[Path], *, only_under: bool) -> None:
         self.bundled, self.known, self.only_under = bundled, known, only_under
+        self._good: dict[Path, tuple[Stamp, BaseModel]] = {}
 
     def find(self, name: str) -> BaseModel:
         """Return the base `name` means, or raise Invalid: unknown_model, unsafe_format or remote_code."""
@@ -67,17 +71,31 @@ class ModelFolders:
 
     def _checked(self, name: str, folder: Path) -> BaseModel:
         try:
-            # Regular files only: opening a pipe would wait for ever.
-            names = [entry.name for entry in folder.iterdir() if entry.exists() and stat.S_ISREG(entry.stat().st_mode)]
-            check_model_folder(names, lambda file: _small_file(folder / file))
-            weights = [folder / file for file in names if file.endswith(".safetensors")]
-            return BaseModel(name, folder, sum(map(count_parameters, weights)), has_template(folder, names))
+            stamp = _stamp(folder)
+            known = self._good.get(folder)
+            if known is None or known[0] != stamp:
+                # Pages ask for every folder at each changed field, and to read the files takes longer than all the rest of such a page.
+                known = self._good[folder] = stamp, _read(name, folder, [file for file, *_ in stamp])
+            return replace(known[1], name=name)
         except OSError as error:
             message = f"The folder cannot be read: {error.strerror}."
             raise unknown_model(message) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             message = "The folder's files are no model's: a header or a configuration makes no sense."
             raise unknown_model(message) from None
+
+
+def _stamp(folder: Path) -> Stamp:
+    """Return what changes when any of a folder's files is written anew: the time of its last change is the system's own to set."""
+    found = ((entry.name, entry.stat()) for entry in sorted(folder.iterdir()) if entry.exists())
+    # Regular files only: opening a pipe would wait for ever.
+    return tuple((name, has.st_size, has.st_ctime_ns, has.st_ino) for name, has in found if stat.S_ISREG(has.st_mode))
+
+
+def _read(name: str, folder: Path, names: list[str]) -> BaseModel:
+    check_model_folder(names, lambda file: _small_file(folder / file))
+    weights = [folder / file for file in names if file.endswith(".safetensors")]
+    return BaseModel(name, folder, sum(map(count_parameters, weights)), has_template(folder, names))
 
 
 def _as_path(name: str) -> Path | None:

@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from app.domain.errors import Invalid
-from app.gateways.model_folders import ModelFolders
+from app.gateways import model_folders
+from app.gateways.model_folders import ModelFolders, count_parameters
 
 
 def make_folder(folder: Path) -> Path:
@@ -30,6 +31,26 @@ def folders(tmp_path: Path) -> ModelFolders:
 def test_sizes_are_read_from_headers(folders: ModelFolders, tmp_path: Path) -> None:
     assert folders.find("hone-starter").parameters == 17
     assert [base.name for base in folders.listed()] == ["hone-starter", str(tmp_path / "known" / "good")]
+
+
+def test_a_folder_is_read_once_and_again_when_it_has_changed(
+    folders: ModelFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "known" / "good"
+    reads: list[Path] = []
+
+    def counted(path: Path) -> int:
+        reads.append(path.parent)
+        return count_parameters(path)
+
+    monkeypatch.setattr(model_folders, "count_parameters", counted)
+    assert [folders.find(str(folder)).parameters for _ in range(3)] == [17, 17, 17]
+    save_file({"a": np.zeros((3, 5), np.float32), "b": np.zeros(5, np.float16)}, folder / "model.safetensors")
+    assert folders.find(str(folder)).parameters == 20
+    assert reads == [folder, folder]
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "auto_map": {"AutoModel": "code.Model"}}))
+    with pytest.raises(Invalid, match="run code of its own"):
+        folders.find(str(folder))
 
 
 def test_a_hub_id_is_not_here_yet(folders: ModelFolders) -> None:
