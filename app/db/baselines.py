@@ -13,7 +13,7 @@ from app.db.leases import LeaseMixin
 
 
 class Baseline(IdMixin, OwnedMixin, LeaseMixin, Base):
-    """One measurement: what was asked (`plan`), how far it is, what came of it (`results`)."""
+    """One measurement: what was asked (`plan`), how far it is, what came of it (`results`; `answers` row by row)."""
 
     __tablename__ = "baselines"
 
@@ -22,6 +22,8 @@ class Baseline(IdMixin, OwnedMixin, LeaseMixin, Base):
     version_id: Mapped[str] = mapped_column(String(36))
     plan: Mapped[dict[str, Any]] = mapped_column(default=dict)
     results: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # What was answered to each row: a page of its own reads it, and lists do without.
+    answers: Mapped[dict[str, Any]] = mapped_column(default=dict, deferred=True)
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime | None]
