@@ -17,6 +17,8 @@ class Connection(IdMixin, OwnedMixin, Base):
     name: Mapped[str] = mapped_column(String(200))
     url: Mapped[str] = mapped_column(String(2000), default="")
     model: Mapped[str] = mapped_column(String(300), default="")
+    # Whether it may be in this network: an owner said so, and what is asked there is judged by that again.
+    private_allowed: Mapped[bool] = mapped_column(default=False)
     secret: Mapped[str | None] = mapped_column(Text)
     secret_key_id: Mapped[str | None] = mapped_column(String(16))
     hint: Mapped[str] = mapped_column(String(8), default="")

@@ -30,6 +30,7 @@ class Errand:
 
 NOTICE = Errand("HONE_WEBHOOK_PRIVATE", "https://example.com/hooks/hone", "notices are signed instead", "a notice could be for")
 FETCH = Errand("HONE_FETCH_PRIVATE", "https://example.com/rows.jsonl", "they would be kept beside the rows", "a file could come from")
+ANSWER = Errand("HONE_FETCH_PRIVATE", "https://api.example.com/v1", "the key has a field of its own", "a model could answer at")
 
 
 def _blocks(*written: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
