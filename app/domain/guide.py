@@ -13,6 +13,9 @@ class Goal(StrEnum):
     FORMAT = "format"
     DOMAIN = "domain"
     REPLACE = "replace"
+    MASK = "mask"
+    CODE = "code"
+    DISTIL = "distil"
 
 
 class Enough(NamedTuple):
@@ -43,7 +46,11 @@ NEEDED = {
     Goal.STYLE: Enough("A consistent style", 500, 1_000),
     Goal.DOMAIN: Enough("Knowledge of a domain", 1_000, 5_000),
     Goal.REPLACE: Enough("Replace a large prompted model", 1_000, 5_000),
+    Goal.MASK: Enough("Mask personal data", 500, 1_000),
+    Goal.CODE: Enough("Complete code", 1_000, 5_000),
+    Goal.DISTIL: Enough("Learn from a large model's answers", 1_000, 5_000),
 }
+"""The first four are rules of thumb that people have come by; masking follows the exact format, code and distilling follow the domain."""
 FEW = 50
 """Up to about here the examples do more inside a prompt."""
 
