@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from app.domain.accelerators import ACCELERATORS
 from app.domain.memory_estimate import MemoryEstimate, Part, estimate_memory, summed
 from app.domain.prices import Energy, Money, PriceTable, estimate_energy, estimate_money, watts_of
-from app.domain.time_estimate import STARTUP_SECONDS, TimeEstimate, estimate_time, flops
+from app.domain.time_estimate import STARTUP_SECONDS, TimeEstimate, estimate_time, flops, published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,9 +16,16 @@ if TYPE_CHECKING:
     from app.domain.accelerators import Accelerator
     from app.domain.architectures import Architecture
     from app.domain.memory_estimate import Work
+    from app.domain.prices import Rental
     from app.domain.specs import TrainingSettings
     from app.domain.time_estimate import Throughput
 
+COUNTS = (1, 2, 4, 8)
+"""How many cards of a class are rented together."""
+GIGA = 1e9
+WORTH_TELLING = 0.02
+"""So much longer nobody would notice."""
+FITTING = ("yes", "unknown", "tight", "no")
 SHARDED = frozenset({"weights", "quantisation", "gradients", "optimiser"})
 """Parts that several cards divide among themselves."""
 
@@ -35,6 +43,20 @@ class Target:
     is_own: bool
     throughput: Throughput
     startup: float = STARTUP_SECONDS
+
+
+def rented(prices: PriceTable) -> list[Target]:
+    """Return what can be rented at these prices: each class, one card of it and more."""
+    return [_rented(rental, count) for rental in prices.rentals for count in COUNTS]
+
+
+def _rented(rental: Rental, count: int) -> Target:
+    accelerator = ACCELERATORS[rental.device]
+    many = f"{count} × " if count > 1 else ""
+    return Target(
+        f"{rental.provider.lower()}:{rental.device}:{count}", f"{many}{rental.label} at {rental.provider}", accelerator, count,
+        rental.hourly, rental.provider, is_own=False, throughput=published(accelerator),
+    )  # fmt: skip
 
 
 class Estimate(NamedTuple):
@@ -95,12 +117,27 @@ def _divided(parts: Iterable[Part], count: int) -> Iterable[Part]:
 def estimate(arch: Architecture, settings: TrainingSettings, work: Work, target: Target, prices: PriceTable) -> Estimate:
     """Return what a run takes on a target."""
     memory = memory_on(arch, settings, work, target)
-    needed = flops(arch, settings, work, memory.layers_twice)
+    needed = flops(arch, settings, work, memory)
     time = estimate_time(needed, target.throughput, target.startup, count=target.count)
     span = (time.seconds, time.low, time.high)
     watts = watts_of(target.accelerator.watts, target.accelerator.kind, prices, is_own=target.is_own)
     energy = estimate_energy(span, watts, target.count, prices)
     return Estimate(target, memory, time, estimate_money(span, energy, prices, hourly=target.hourly, count=target.count), energy)
+
+
+def side_by_side(
+    arch: Architecture, settings: TrainingSettings, work: Work, targets: Iterable[Target], prices: PriceTable
+) -> list[Estimate]:
+    """Return what a run takes on each kind of target: of several of a card as many as hold it, or the most there are.
+
+    Those that hold it come first, and of these the cheapest: more than enough cards cost more, since each is set up.
+    """
+    chosen: dict[tuple[str | None, str], Estimate] = {}
+    for target in sorted(targets, key=lambda each: each.count):
+        kind = (target.provider, target.accelerator.key if target.provider else target.key)
+        if kind not in chosen or chosen[kind].memory.fits == "no":
+            chosen[kind] = estimate(arch, settings, work, target, prices)
+    return sorted(chosen.values(), key=lambda each: (each.memory.fits == "no", each.money.amount or 0.0))
 
 
 def _changes(
@@ -123,15 +160,17 @@ def _changes(
     yield "max_length", f"Cut rows at {half:,} tokens", {"max_length": half}, False
 
 
-def fixes(arch: Architecture, settings: TrainingSettings, work: Work, target: Target, prices: PriceTable) -> list[EstimateFix]:  # noqa: ARG001 - money comes with the labels
+def fixes(arch: Architecture, settings: TrainingSettings, work: Work, target: Target, prices: PriceTable) -> list[EstimateFix]:
     """Return what would save memory, what makes the run fit first, and of these what changes nothing else first."""
-    now = memory_on(arch, settings, work, target)
-    found = []
-    for key, words, change, is_same in _changes(settings, work, now, arch.layers):
-        then = memory_on(arch, settings.model_copy(update=change), work, target)
-        saves = now.total - then.total
-        if saves > 0:
-            result = "same result" if is_same else "another result"
-            found.append(EstimateFix(key, f"{words} saves {saves / 1e9:.1f} GB, {result}", change, saves, is_same, then))
-    order = {"yes": 0, "unknown": 1, "tight": 1, "no": 2}
-    return sorted(found, key=lambda fix: (order[fix.then.fits], not fix.same_result, -fix.saves))
+    now = estimate(arch, settings, work, target, prices)
+    found: dict[str, EstimateFix] = {}
+    for key, words, change, is_same in _changes(settings, work, now.memory, arch.layers):
+        then = estimate(arch, settings.model_copy(update=change), work, target, prices)
+        saves = now.memory.total - then.memory.total
+        # Of the smaller batches the largest that fits: each halving costs some speed.
+        if saves > 0 and (key not in found or found[key].then.fits == "no"):
+            longer = then.time.seconds / now.time.seconds - 1
+            pace = f"takes {longer:.0%} longer, " if longer >= WORTH_TELLING else ""
+            label = f"{words} saves {saves / GIGA:.1f} GB, {pace}{'same' if is_same else 'another'} result"
+            found[key] = EstimateFix(key, label, change, saves, is_same, then.memory)
+    return sorted(found.values(), key=lambda fix: (FITTING.index(fix.then.fits), not fix.same_result))

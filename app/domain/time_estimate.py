@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
     from app.domain.accelerators import Accelerator
     from app.domain.architectures import Architecture
-    from app.domain.memory_estimate import Work
+    from app.domain.memory_estimate import MemoryEstimate, Work
     from app.domain.specs import TrainingSettings
 
 TERA, GIGA = 1e12, 1e9
 PEAK_SHARE = {"gpu": (0.35, 0.12, 0.55), "cpu": (0.5, 0.08, 1.5), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}
 """Which share of its peak a device reaches in training: likely, at least, at most."""
+PASS_SECONDS = 0.001
+"""A GPU begins one operation after another: a layer with its adapters has some 150 of them, forward and back, at 5 to 10 µs each."""
 STARTUP_SECONDS = 60.0
 """From the claim to the first step where nothing was measured: loading libraries and weights, looking at the rows."""
 LEARNED_SPREAD = 0.2
@@ -26,22 +28,30 @@ LEARNED_SPREAD = 0.2
 
 
 class Flops(NamedTuple):
-    """Operations (a multiplication and an addition are two): for a token that is learnt from, for the whole run, and how it was counted."""
+    """Operations (a multiplication and an addition are two): for a token that is learnt from, for the whole run, and how it was counted.
+
+    `passes` counts how often a layer is begun, forward and back being one: what a GPU's driver has to be told, however little it is.
+    """
 
     per_token: float
     total: float
     tokens: float
+    passes: float
     arithmetic: str
 
 
 class Throughput(NamedTuple):
-    """Operations a second that a device does in training: likely, at least, at most; where that is from, and from how many runs."""
+    """Operations a second that a device does in training: likely, at least, at most; where that is from, and from how many runs.
+
+    `pass_seconds`: a layer takes no less, forward and back, however few operations it has.
+    """
 
     flops_per_second: float
     low: float
     high: float
     source: str
     samples: int = 0
+    pass_seconds: float = 0.0
 
 
 class Sample(NamedTuple):
@@ -67,20 +77,27 @@ def tokens_of(settings: TrainingSettings, work: Work) -> float:
     return seen * work.mean_tokens * work.computed_share
 
 
-def flops(arch: Architecture, settings: TrainingSettings, work: Work, layers_twice: int = 0) -> Flops:
-    """Return the operations of a run: 2 forward, 2 for the gradient of what goes through, 2 more for the gradient of trained weights."""
-    multiplied = arch.active_parameters - (0 if arch.tied else arch.embedding_parameters // 2)
-    attention = 2 * arch.layers * arch.heads * arch.head_dim * work.mean_tokens
-    forward = 2.0 * (multiplied + attention)
-    trained = multiplied if settings.tuning == "full" else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora")
-    again = forward * layers_twice / arch.layers
-    adapter = 0.0 if settings.tuning == "full" else 4.0 * trained
-    per_token = forward * 2 + again + 2.0 * trained + adapter
+def flops(arch: Architecture, settings: TrainingSettings, work: Work, memory: MemoryEstimate) -> Flops:
+    """Return the operations of a run laid out as its memory allows.
+
+    Each weight that a token passes costs 2 forward and 2 for the gradient of what goes through; where it is trained 2 more; and 2 again in
+    layers that are computed twice. The head runs on learnt tokens alone. What merely moves numbers is not counted: a rate leaves it room.
+    """
+    head = 2.0 * arch.vocabulary * arch.hidden * work.trained_share
+    matrices = 2.0 * (arch.computed_parameters - arch.vocabulary * arch.hidden)
+    attention = 4.0 * arch.heads * arch.head_dim * arch.attention_layers * work.mean_tokens
+    layers = matrices + attention
+    adapter = 0.0 if settings.tuning == "full" else 2.0 * arch.lora_parameters(settings.rank, dora=settings.adapter == "dora")
+    trained = matrices + head if settings.tuning == "full" else adapter
+    again = (layers + adapter) * memory.layers_twice / arch.layers
+    forward = layers + head + adapter
+    per_token = forward + (layers + attention + head + adapter) + trained + again
     tokens = tokens_of(settings, work)
     checks = EVALUATIONS if settings.eval_every_steps == "auto" else work.steps // settings.eval_every_steps
     checked = checks * work.eval_rows * work.mean_tokens * forward
-    words = f"{tokens:,.0f} tokens × {per_token / GIGA:,.3g} GFLOP + {checked / TERA:,.3g} TFLOP of checks"
-    return Flops(per_token, tokens * per_token + checked, tokens, words)
+    words = f"{tokens:,.0f} tokens × {per_token / GIGA:,.3g} GFLOP" + (f" + {checked / TERA:,.3g} TFLOP of checks" if checked else "")
+    passes = work.steps * math.ceil(settings.batch_size / memory.micro_batch) * arch.layers
+    return Flops(per_token, tokens * per_token + checked, tokens, passes, words)
 
 
 def published(accelerator: Accelerator) -> Throughput:
@@ -88,7 +105,8 @@ def published(accelerator: Accelerator) -> Throughput:
     likely, low, high = (share * accelerator.bf16_flops for share in PEAK_SHARE[accelerator.kind])
     peak = f"{accelerator.bf16_flops / TERA:,.3g} TFLOP/s"
     what = "its peak by the data sheet" if accelerator.is_exact else "an assumed peak, since nobody has measured it"
-    return Throughput(likely, low, high, f"{PEAK_SHARE[accelerator.kind][0]:.0%} of {peak}, {what}")
+    source = f"{PEAK_SHARE[accelerator.kind][0]:.0%} of {peak}, {what}"
+    return Throughput(likely, low, high, source, pass_seconds=PASS_SECONDS if accelerator.kind == "gpu" else 0.0)
 
 
 def learned(samples: Sequence[Sample]) -> Throughput:
@@ -102,9 +120,11 @@ def learned(samples: Sequence[Sample]) -> Throughput:
 
 def estimate_time(needed: Flops, rate: Throughput, startup: float = STARTUP_SECONDS, *, count: int = 1) -> TimeEstimate:
     """Return how long so many operations take at a rate, on so many devices at once, with what comes before the first step."""
-    likely, low, high = (startup + needed.total / each / count for each in (rate.flops_per_second, rate.high, rate.low))
-    words = (
-        f"{needed.arithmetic} = {needed.total / TERA:,.4g} TFLOP; at {rate.flops_per_second / TERA:,.3g} TFLOP/s "
-        f"{'on each of ' + str(count) + ' devices ' if count > 1 else ''}= {math.ceil(likely - startup):,} s, and {startup:.0f} s to begin"
-    )
+    busy = [max(needed.total / each / count, needed.passes * rate.pass_seconds) for each in (rate.flops_per_second, rate.high, rate.low)]
+    many = f"on each of {count} devices " if count > 1 else ""
+    words = f"{needed.arithmetic} = {needed.total / TERA:,.4g} TFLOP; at {rate.flops_per_second / TERA:,.3g} TFLOP/s {many}"
+    if busy[0] > needed.total / rate.flops_per_second / count:
+        words += f"that would be less than {needed.passes:,.0f} layers begun × {rate.pass_seconds * 1000:g} ms "
+    words += f"= {math.ceil(busy[0]):,} s, and {startup:.0f} s to begin"
+    likely, low, high = (each + startup for each in busy)
     return TimeEstimate(likely, low, high, words, rate.source)

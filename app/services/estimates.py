@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from app.db.prices import PriceList
-from app.domain.accelerators import ACCELERATORS, of_device
-from app.domain.estimates import Estimate, Target, estimate
+from app.domain.accelerators import of_device
+from app.domain.estimates import Estimate, Target, rented, side_by_side
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.time_estimate import published
@@ -21,26 +21,13 @@ if TYPE_CHECKING:
 
     from app.db import DatasetVersion
     from app.domain.architectures import Architecture
-    from app.domain.prices import Rental
     from app.domain.specs import TrainingSettings
     from app.domain.time_estimate import Throughput
     from app.services.accounts import Identity
 
-COUNTS = (1, 2, 4, 8)
 ASSUMED_TOKENS = 256.0
 """Of a row whose tokens nobody has counted."""
 LETTERS_PER_TOKEN = 4.0
-
-
-def rented(rental: Rental, count: int) -> Target:
-    """Return so many rented devices of a class as a target."""
-    accelerator = ACCELERATORS[rental.device]
-    many = f"{count} × " if count > 1 else ""
-    key = f"{rental.provider.lower()}:{rental.device}:{count}"
-    return Target(
-        key, f"{many}{rental.label} at {rental.provider}", accelerator, count, rental.hourly, rental.provider,
-        is_own=False, throughput=published(accelerator),
-    )  # fmt: skip
 
 
 def work_of(version: DatasetVersion, settings: TrainingSettings, training_rows: int) -> Work:  # noqa: ARG001 - its tokens come with it
@@ -66,7 +53,7 @@ class Estimates:
 
     def targets(self, by: Identity) -> list[Target]:
         """Return where a run of this project could go: the workers' devices, then what can be rented."""
-        return [*self._own(), *(rented(each, count) for each in self.prices(by).rentals for count in COUNTS)]
+        return [*self._own(), *rented(self.prices(by))]
 
     def _own(self) -> Iterator[Target]:
         learned = self.throughputs()
@@ -82,6 +69,4 @@ class Estimates:
 
     def price(self, by: Identity, arch: Architecture, settings: TrainingSettings, work: Work) -> list[Estimate]:
         """Return what a run takes on each target, those that hold it first, the cheapest of them before others."""
-        prices = self.prices(by)
-        found = [estimate(arch, settings, work, target, prices) for target in self.targets(by)]
-        return sorted(found, key=lambda each: (each.memory.fits == "no", each.money.amount or 0.0))
+        return side_by_side(arch, settings, work, self.targets(by), self.prices(by))
