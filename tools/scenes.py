@@ -133,6 +133,8 @@ PAGES = {
     "wall": Scene("/board?wall=1"),
     "chat": Scene("/chat"),
     "workers": Scene("/workers"),
+    "precision": Scene("/precision"),
+    "precision-wrong": Scene("/precision?params=many"),
     "settings": Scene("/settings"),
     "search": Scene("/search"),
     "search-found": Scene("/search?q=emails"),
@@ -144,6 +146,12 @@ PAGES = {
     "missing": Scene("/nowhere"),
 }
 """What stands in an empty studio too."""
-TEAM = {"team-board": Scene("/board"), "team-wall": Scene("/board?wall=1"), "team-workers": Scene("/workers"), "team-runs": Scene("/runs")}
+TEAM = {
+    "team-board": Scene("/board"),
+    "team-wall": Scene("/board?wall=1"),
+    "team-workers": Scene("/workers"),
+    "team-runs": Scene("/runs"),
+    "team-new-run": Scene("/runs/new"),
+}
 README = {"home": "home", "run": "run-running", "board": "team-board", "data": "dataset-ready"}
 """Which scenes the README shows, by the name of the picture."""

@@ -12,7 +12,7 @@ from app.db.session import pause, unit_of_work
 from app.domain.errors import StudioError
 from app.domain.preflight import PreflightFailed
 from app.domain.specs import PRESETS
-from app.web import looks, new_run, preflight_view
+from app.web import looks, new_run, preflight_view, pricing
 from app.web.dependencies import Look, Posted
 from app.web.new_run import Draft
 from app.web.visit import Visit
@@ -65,6 +65,6 @@ def _page(visit: Visit, draft: Draft, status: int = 200, *, look: bool = False, 
         draft=draft, form=draft.form, presets=PRESETS, preset_words=new_run.PRESET_WORDS,
         bases=visit.studio.bases.listed(), all_settings=new_run.all_settings(), workers=visit.workers.alive(),
         seen=seen, refused=refused, look_at=f"/runs/new?{urlencode(values | {'look': 1})}", look_key=key,
-        look=looks.dataset_look, label=new_run.field_label,
+        priced=pricing.price(visit, draft, seen), look=looks.dataset_look, label=new_run.field_label,
         exports=[dataset for dataset in (draft.dataset, draft.held_out) if dataset] if draft.spec else [],
     )  # fmt: skip

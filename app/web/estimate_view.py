@@ -1,0 +1,307 @@
+"""What a run will take, as the new-run page shows it: memory as a bar with its parts, time, money, energy, and where else it could run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+from app.domain.estimates import Estimate, EstimateFix, Target, estimate, fixes, side_by_side
+from app.domain.specs import PRESETS, Preset, TrainingSettings, settings_for
+from app.web import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.domain.architectures import Architecture
+    from app.domain.memory_estimate import Fits, MemoryEstimate, Work
+    from app.domain.preflight import Preflight
+    from app.domain.prices import PriceTable
+
+BAR = 100.0
+TOLD_PARTS = 3
+"""So many of the largest parts are named beside the bar."""
+MOST_FIXES = 4
+KILO = 1000.0
+CENT = 0.01
+SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
+
+
+class Look(NamedTuple):
+    """Whether it fits, as a badge shows it: colour only repeats what icon and word say."""
+
+    tone: str
+    icon: str
+    word: str
+
+
+FITS: dict[Fits, Look] = {
+    "yes": Look("ok", "check", "Fits"), "tight": Look("wait", "waiting", "Tight"), "no": Look("bad", "failed", "Does not fit"),
+    "unknown": Look("dim", "waiting", "Memory unknown"),
+}  # fmt: skip
+
+
+class Segment(NamedTuple):
+    """One part of the bar: where it begins and how long it is, in hundredths of the bar."""
+
+    key: str
+    label: str
+    x: float
+    width: float
+    size: str
+    span: str
+    arithmetic: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A device's memory with a run in it, drawn to one scale."""
+
+    segments: list[Segment]
+    low: float
+    high: float
+    capacity: float | None
+    in_words: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a run takes on one target."""
+
+    found: Estimate
+    currency: str
+    is_cheapest: bool = False
+
+    @property
+    def target(self) -> Target:
+        """Where it would run."""
+        return self.found.target
+
+    @property
+    def look(self) -> Look:
+        """Whether it fits."""
+        return FITS[self.found.memory.fits]
+
+    @property
+    def bar(self) -> Bar:
+        """Its memory as a bar."""
+        return bar_of(self.found.memory)
+
+    @property
+    def memory(self) -> str:
+        """What it most likely takes, of what there is."""
+        memory = self.found.memory
+        return words.size(memory.total) + (f" of {words.size(memory.capacity)}" if memory.capacity else "")
+
+    @property
+    def memory_span(self) -> str:
+        """Between what it takes."""
+        return between(self.found.memory.low, self.found.memory.high, words.size)
+
+    @property
+    def time(self) -> str:
+        """How long it most likely takes."""
+        return words.span(self.found.time.seconds)
+
+    @property
+    def time_span(self) -> str:
+        """Between how long it takes."""
+        return between(self.found.time.low, self.found.time.high, words.span)
+
+    @property
+    def cost(self) -> str:
+        """What it most likely costs."""
+        return money(self.found.money.amount, self.currency)
+
+    @property
+    def cost_span(self) -> str:
+        """Between what it costs."""
+        return between(self.found.money.low, self.found.money.high, lambda amount: money(amount, self.currency))
+
+    @property
+    def energy(self) -> str:
+        """What it draws, and what making that emits."""
+        return f"{watt_hours(self.found.energy.watt_hours)}, {grams(self.found.energy.co2_grams)} CO₂"
+
+    @property
+    def watt_hours(self) -> str:
+        """What it draws alone."""
+        return watt_hours(self.found.energy.watt_hours)
+
+    @property
+    def energy_span(self) -> str:
+        """Between what it draws."""
+        return between(self.found.energy.low, self.found.energy.high, watt_hours)
+
+    @property
+    def paid_as(self) -> str:
+        """What the money is for."""
+        return "electricity" if self.target.hourly is None else f"{money(self.target.hourly, self.currency)} an hour each"
+
+
+class Mend(NamedTuple):
+    """A change of settings that saves memory: where it leads, and what the run takes then."""
+
+    fix: EstimateFix
+    href: str
+    then: str
+    look: Look
+
+
+@dataclass(frozen=True)
+class Priced:
+    """What the page says of a run before it is launched. `why_not` stands where there is nothing to go by."""
+
+    here: Offer | None = None
+    offers: Sequence[Offer] = ()
+    mends: Sequence[Mend] = ()
+    presets: Mapping[Preset, Offer] | None = None
+    assumed: Sequence[str] = ()
+    tokens: str = ""
+    tokens_arithmetic: str = ""
+    few: str = ""
+    why_not: str = ""
+    look_up: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is nothing to worry about."""
+        return self.here is not None and self.here.found.memory.fits in {"yes", "unknown"}
+
+
+class Planned(NamedTuple):
+    """A run that is priced: its base's measures, its settings with their defaults filled in, and what it computes."""
+
+    arch: Architecture
+    settings: TrainingSettings
+    work: Work
+
+
+def money(amount: float | None, currency: str) -> str:
+    """Return an amount as people write it: $0.04, 12.30 CHF; below a cent with the one digit that counts."""
+    if amount is None:
+        return "–"
+    digits = f"{amount:,.2f}" if amount >= CENT or not amount else f"{amount:.1g}" if amount >= CENT**2 else "0.0001"
+    shown = f"{SIGNS[currency]}{digits}" if currency in SIGNS else f"{digits} {currency}"
+    return f"under {shown}" if 0 < amount < CENT**2 else shown
+
+
+def watt_hours(value: float) -> str:
+    """Return an energy as 20 Wh or 1.2 kWh."""
+    return f"{value / KILO:.3g} kWh" if value >= KILO else f"{value:.2g} Wh" if value < words.LARGE else f"{value:.0f} Wh"
+
+
+def grams(value: float) -> str:
+    """Return a mass as 9 g or 1.2 kg."""
+    return f"{value / KILO:.3g} kg" if value >= KILO else f"{value:.2g} g" if value < words.LARGE else f"{value:.0f} g"
+
+
+def between(low: float | None, high: float | None, say: Any) -> str:
+    """Return a range in words; once where both ends read the same."""
+    first, last = say(low), say(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def bar_of(memory: MemoryEstimate) -> Bar:
+    """Return a run's memory as a bar as long as the device's, or as the run's where that is more."""
+    scale = BAR / (max(memory.capacity or 0, memory.high) or 1)
+    segments, at = [], 0.0
+    for part in memory.parts:
+        width = part.bytes * scale
+        span = between(part.low, part.high, words.size)
+        segments.append(Segment(part.key, part.label, round(at, 2), round(width, 2), words.size(part.bytes), span, part.arithmetic))
+        at += width
+    told = ", ".join(f"{each.label.lower()} {each.size}" for each in segments)
+    capacity = round(memory.capacity * scale, 2) if memory.capacity else None
+    of_it = f" of {words.size(memory.capacity)}" if memory.capacity else ""
+    return Bar(
+        segments, round(memory.low * scale, 2), round(memory.high * scale, 2), capacity, f"{words.size(memory.total)}{of_it}: {told}"
+    )
+
+
+def largest(memory: MemoryEstimate) -> str:
+    """Return the largest parts in a line, and what is left."""
+    ordered = sorted(memory.parts, key=lambda part: -part.bytes)
+    told = [f"{part.label.lower()} {words.size(part.bytes)}" for part in ordered[:TOLD_PARTS]]
+    rest = sum(part.bytes for part in ordered[TOLD_PARTS:])
+    return " · ".join([*told, f"rest {words.size(rest)}"] if rest else told)
+
+
+def here_of(found: Sequence[Estimate], wanted: str) -> Estimate | None:
+    """Return the estimate for where the run would go: of the workers' devices the GPU first, or the kind that is asked for."""
+    own = [each for each in found if each.target.is_own and wanted in {"auto", each.target.accelerator.kind}]
+    return min(own, key=lambda each: (each.target.accelerator.kind != "gpu", each.memory.fits == "no", each.time.seconds), default=None)
+
+
+def usual(targets: Sequence[Target]) -> Target | None:
+    """Return what stands for a device where no worker has told of one: the smallest card there is to rent, where it is cheapest."""
+    alone = [each for each in targets if not each.is_own and each.count == 1]
+    return min(alone, key=lambda each: (each.accelerator.memory_bytes, each.hourly or 0.0), default=None)
+
+
+def offers_of(found: Sequence[Estimate], currency: str) -> list[Offer]:
+    """Return one's own devices, then what can be rented, the cheapest that holds the run first."""
+    own, rented = [each for each in found if each.target.is_own], [each for each in found if not each.target.is_own]
+    cheapest = rented[0] if rented and rented[0].memory.fits != "no" else None
+    return [Offer(each, currency) for each in own] + [Offer(each, currency, is_cheapest=each is cheapest) for each in rented]
+
+
+def mends_of(planned: Planned, target: Target, prices: PriceTable, values: Mapping[str, str]) -> list[Mend]:
+    """Return what would save memory, each as a link to the same form with other settings."""
+    found = []
+    for fix in fixes(planned.arch, planned.settings, planned.work, target, prices)[:MOST_FIXES]:
+        changed = {name: str(value) for name, value in fix.settings.items()}
+        found.append(Mend(fix, f"/runs/new?{urlencode(dict(values) | changed)}", words.size(fix.then.total), FITS[fix.then.fits]))
+    return found
+
+
+def preset_settings(values: Mapping[str, str], planned: Planned, parameters: int | None) -> dict[Preset, TrainingSettings]:
+    """Return what each preset comes to with what a person has given on top, of the form's values."""
+    rows = planned.work.rows
+    given = {name: value for name, value in values.items() if name in TrainingSettings.model_fields}
+    return {preset: settings_for(preset, given).filled_in(training_rows=rows, parameters=parameters) for preset in PRESETS}
+
+
+def as_seen(work: Work, found: Preflight) -> Work:
+    """Return the work with the lengths that a look at the rows has counted: as the base's own tokenizer and template have them."""
+    spread = found.tokens
+    if spread is None or not found.counts.rows:
+        return work
+    counted = sum(many for *_, many in spread.bins)
+    # Above the cut every row is as long as the cut; of a bin that it goes through, half the rows.
+    cut = sum(max(0.0, (low + high - 1) / 2 - found.max_length) * many for low, high, many in spread.bins)
+    mean = max(1.0, spread.sum / counted - cut / counted)
+    return work.model_copy(
+        update={
+            "mean_tokens": min(mean, found.max_length), "longest_tokens": min(spread.max, found.max_length),
+            "trained_share": found.trained_share, "computed_share": 1.0 - found.shared_prefix.steps,
+        }
+    )  # fmt: skip
+
+
+def tokens_of(planned: Planned) -> tuple[str, str]:
+    """Return how many tokens are learnt from over the whole run, and how that was counted."""
+    work, settings = planned.work, planned.settings
+    rows = work.steps * settings.batch_size
+    read = rows * work.mean_tokens
+    learnt = read * work.trained_share
+    arithmetic = (
+        f"{work.steps:,} steps × {settings.batch_size:,} rows × {work.mean_tokens:,.0f} tokens = {read:,.0f} read; "
+        f"{work.trained_share:.0%} of them are answers = {learnt:,.0f} learnt"
+    ).replace("%", " %")
+    return f"{words.count(float(f'{learnt:.3g}'))} of {words.count(float(f'{read:.3g}'))}", arithmetic
+
+
+def shown(planned: Planned, targets: Sequence[Target], prices: PriceTable, values: Mapping[str, str]) -> Priced:
+    """Return what a run takes on each target; presets and what was assumed are for the caller to add."""
+    found = side_by_side(*planned, targets, prices)
+    here, stands_in = here_of(found, planned.settings.device), usual(targets)
+    if here is None and stands_in is not None:
+        here = estimate(*planned, stands_in, prices)
+    if here is None:
+        return Priced(why_not="No worker has told of a device for these settings, and the price list has no card to rent.")
+    tokens, arithmetic = tokens_of(planned)
+    return Priced(
+        here=Offer(here, prices.currency), offers=offers_of(found, prices.currency),
+        mends=mends_of(planned, here.target, prices, values), tokens=tokens, tokens_arithmetic=arithmetic,
+    )  # fmt: skip

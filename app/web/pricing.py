@@ -1,0 +1,93 @@
+"""The new-run form priced: what the run that it describes will take here and elsewhere, and each preset beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from app.domain.architectures import Architecture
+from app.domain.estimates import estimate
+from app.domain.guide import advise
+from app.domain.specs import setting_label
+from app.services.estimates import ASSUMED_TOKENS, Estimates, work_of
+from app.web import estimate_view
+from app.web.desk_view import goal_of
+from app.web.estimate_view import Offer, Planned, Priced
+
+if TYPE_CHECKING:
+    from app.db import DatasetVersion
+    from app.domain.base_models import BaseModel
+    from app.domain.preflight import Preflight
+    from app.domain.specs import TrainingSettings
+    from app.web.new_run import Draft
+    from app.web.preflight_view import Seen
+    from app.web.visit import Visit
+
+DECIDED_THERE = ("precision", "micro_batch_size", "gradient_checkpointing", "optimiser")
+"""Settings that the worker decides where they are left at auto."""
+UNKNOWN = "What {base} takes is not known: nobody has looked at its measures yet."
+WORRYING = {"wait", "bad"}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What is known of the rows that a run learns from, whatever its settings."""
+
+    version: DatasetVersion
+    count: int
+    looked: Preflight | None
+
+    def planned(self, arch: Architecture, settings: TrainingSettings) -> Planned:
+        """Return a run over them."""
+        work = work_of(self.version, settings, self.count)
+        return Planned(arch, settings, estimate_view.as_seen(work, self.looked) if self.looked else work)
+
+    @property
+    def lengths(self) -> str:
+        """Where their lengths are known from, in a sentence."""
+        if self.looked:
+            return "Lengths of rows as this base's own tokenizer and template have them."
+        if self.version.findings.get("tokens"):
+            return "Lengths of rows as they were counted when the dataset was looked at, with the bundled tokenizer."
+        return f"Nobody has counted this dataset's tokens yet: {ASSUMED_TOKENS:.0f} a row are assumed."
+
+
+def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
+    """Return what the run takes as far as the form says what it is; `seen` is a look at its rows that is known already."""
+    version = draft.dataset.version if draft.dataset else None
+    if draft.spec is None or draft.base is None or draft.dataset is None or version is None:
+        return Priced()
+    arch = _measures(draft.base)
+    if arch is None:
+        return Priced(why_not=UNKNOWN.format(base=draft.base.name), look_up=f"/models/hub/look?{urlencode({'repo': draft.base.name})}")
+    rows = _Rows(version, draft.training_rows, seen.preflight if seen else None)
+    planned = rows.planned(arch, draft.spec.settings)
+    service = Estimates(visit.session)
+    prices = service.prices(visit.identity)
+    found = estimate_view.shown(planned, service.targets(visit.identity), prices, draft.form.values)
+    if found.here is None:
+        return found
+    target = found.here.target
+    presets = {
+        preset: Offer(estimate(*rows.planned(arch, settings), target, prices), prices.currency)
+        for preset, settings in estimate_view.preset_settings(draft.form.values, planned, draft.base.parameters).items()
+    }
+    advice = advise(goal_of(draft.dataset), version.rows)
+    few = advice.sentence if advice.tone in WORRYING else ""
+    assumed = [rows.lengths, *_assumed(draft.spec.settings, found.here)]
+    return replace(found, presets=presets, assumed=assumed, few=few)
+
+
+def _measures(base: BaseModel) -> Architecture | None:
+    """Return the measures of a base that is on this machine."""
+    return Architecture.from_config(json.loads((base.folder / "config.json").read_bytes())) if base.folder else None
+
+
+def _assumed(settings: TrainingSettings, here: Offer) -> list[str]:
+    """Return in sentences what the figures stand on beside settings and rows."""
+    left = [setting_label(name).lower() for name in DECIDED_THERE if getattr(settings, name) == "auto"]
+    decided = f"Left at auto, and taken as a worker there would decide: {', '.join(left)}." if left else ""
+    place = "" if here.target.is_own else "No worker has told of a device for this run, so a card that can be rented stands for one."
+    return [line for line in (decided, place) if line]
