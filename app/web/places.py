@@ -30,6 +30,7 @@ PLACES = (
     Place("Board", "/board", "board", "team queue running waiting gpu", "g b"),
     Place("Wall screen", "/board?wall=1", "board", "board tv monitor team big"),
     Place("Chat", "/chat", "chat", "ask compare answers model", "g c"),
+    Place("Precision", "/precision", "search", "bits size memory quantisation nf4 int8 ternary fits"),
     Place("Workers", "/workers", "workers", "machines gpu devices memory", "g w"),
     Place("Settings", "/settings", "settings", "studio configuration", "g s"),
     Place("API keys", "/settings#keys", "key", "settings token secret bearer"),

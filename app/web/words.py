@@ -36,6 +36,13 @@ def size(value: float | None) -> str:
     return f"{value:.1f} TB"
 
 
+def exact_size(value: float | None) -> str:
+    """Return bytes with the digits that tell levels of precision apart: 875 MB, 16.38 GB."""
+    if value is None or value < GIGA:
+        return size(value)
+    return f"{value / GIGA:.2f} GB" if value < KILO * GIGA else f"{value / GIGA / KILO:.2f} TB"
+
+
 def parameters(value: float | None) -> str:
     """Return how large a model is as people say it: 7.2 million parameters."""
     if value is None:
@@ -147,5 +154,5 @@ def named(thing: Any) -> tuple[str, str]:
 FILTERS: dict[str, Callable[..., Any]] = {
     "count": count, "size": size, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
     "clock": clock, "plural": plural, "twice": twice, "named": named, "coming": coming, "parameters": parameters, "told": told,
-    "breakable": breakable, "tuning": tuning_words,
+    "breakable": breakable, "tuning": tuning_words, "exact_size": exact_size,
 }  # fmt: skip

@@ -24,6 +24,7 @@ PAGES = {
     "/board?wall=1": "board/wall.html",
     "/chat": "chat/chat.html",
     "/workers": "workers/workers.html",
+    "/precision": "precision/precision.html",
     "/search": "search/search.html",
     "/search?q=emails": "search/search.html",
     "/settings": "settings/settings.html",

@@ -1,0 +1,176 @@
+"""The precision explorer as a page shows it: what a model takes at each level, and where it fits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.domain.precisions import EMBEDDING_BITS, PRECISIONS, Precision, stored_bytes, weights_bytes
+from app.domain.room import PLACES, Fit, Place, context_bytes, fit
+from app.web.looks import Look
+from app.web.words import exact_size
+
+if TYPE_CHECKING:
+    from app.domain.architectures import Architecture
+
+GIGA, MEGA = 10**9, 10**6
+UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+FITS = {Fit.YES: Look("fits", "check", "ok"), Fit.TIGHT: Look("tight", "waiting", "wait"), Fit.NO: Look("no", "cancel", "dimmer")}
+
+
+def read_size(text: object) -> object:
+    """Return a number of parameters as people write it (7e9, 7B, 350M, 8,190,735,360) as a number; else what was given."""
+    found = re.fullmatch(r"\s*([\d.,_ ]*\d(?:\.\d*)?(?:e\+?\d+)?)\s*([kmbgt]?)\s*", str(text), re.IGNORECASE)
+    if not found:
+        return text
+    try:
+        return float(re.sub(r"[,_ ]", "", found[1])) * UNITS.get(found[2].lower(), 1)
+    except ValueError:
+        return text
+
+
+class Asked(BaseModel):
+    """What the page is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: str = Field("", max_length=200)
+    params: Annotated[float, BeforeValidator(read_size), Field(ge=1e5, le=1e13)] = 7e9
+    context: int = Field(4096, ge=0, le=10_000_000)
+    weight: float = Field(0.1, ge=-1000, le=1000, allow_inf_nan=False)
+    largest: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+
+
+USUAL = {"model": "", "params": "7B", "context": "4096", "weight": "0.1", "largest": "1"}
+"""The same as a person would write it."""
+
+
+class Cell(NamedTuple):
+    """Whether a level fits a device."""
+
+    place: Place
+    look: Look
+
+
+@dataclass(frozen=True)
+class Level:
+    """A model at one level."""
+
+    precision: Precision
+    bytes: int
+    stored: int
+    arithmetic: str
+    share: float
+    """What the weights take of the drawing's width, in percent."""
+    beside: float
+    """What the conversation takes of it."""
+    cells: tuple[Cell, ...]
+
+    @property
+    def bits(self) -> str:
+        """How many bits a weight takes."""
+        return f"{self.precision.bits:.4g}"
+
+    @property
+    def parts(self) -> str:
+        """What these bits are for, where some are for scales."""
+        level = self.precision
+        return f"{level.code_bits:g} + {level.scale_bits:.3g} for scales" if level.scale_bits else ""
+
+    @property
+    def keeps_scales(self) -> bool:
+        """Whether files of such models keep more than the plain weights."""
+        return self.stored != self.bytes and self.precision.stored_bits is not None
+
+
+class Mark(NamedTuple):
+    """A device's memory as a line across the bars."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that is looked at."""
+
+    name: str
+    arch: Architecture
+    slug: str = ""
+
+    @property
+    def parameters(self) -> int:
+        """How many it has."""
+        return self.arch.parameters
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A model at every level."""
+
+    model: Model
+    tokens: int
+
+    @property
+    def context(self) -> int:
+        """What the conversation takes beside the weights, in bytes."""
+        return context_bytes(self.model.arch, self.tokens)
+
+    @property
+    def context_arithmetic(self) -> str:
+        """How that comes about."""
+        arch = self.model.arch
+        return (
+            f"2 (a key and a value) × {arch.attention_layers} layers × {arch.kv_heads} heads × {arch.head_dim} numbers × 2 bytes "
+            f"× {self.tokens:,} tokens = {exact_size(self.context)}"
+        )
+
+    @property
+    def most(self) -> int:
+        """The bytes of the largest level and a conversation: where the drawing ends."""
+        return weights_bytes(self.model.parameters, "fp32") + self.context
+
+    @property
+    def marks(self) -> list[Mark]:
+        """The devices whose memory ends within the drawing."""
+        return [
+            Mark(self._part(place.memory_bytes), f"{place.memory_bytes // GIGA} GB") for place in PLACES if place.memory_bytes < self.most
+        ]
+
+    @property
+    def levels(self) -> list[Level]:
+        """Every level, from the most bits to the fewest of a kind."""
+        return [self._level(level) for level in PRECISIONS.values()]
+
+    @property
+    def smallest(self) -> list[tuple[str, int, str]]:
+        """The way from 16 bits down to one: what it is, its bytes, and how they come about."""
+        count = self.model.parameters
+        rows = [("FP16", PRECISIONS["fp16"].bits)]
+        for key, name in (("ternary", "Ternary"), ("1bit", "1 bit")):
+            level = PRECISIONS[key]
+            rows += [(f"{name}, the weights alone", level.bits), (f"{name}, a file with its scales", level.stored_bits or level.bits)]
+        return [(name, round(count * bits / 8), f"{_many(count)} × {bits:.4g} / 8") for name, bits in rows]
+
+    def bytes_at(self, key: str) -> int:
+        """Return what the weights take at a level."""
+        return weights_bytes(self.model.parameters, key, embedding_parameters=self.model.arch.embedding_parameters)
+
+    def _level(self, level: Precision) -> Level:
+        parameters, size = self.model.parameters, self.bytes_at(level.key)
+        stored = stored_bytes(parameters, level.key) if level.stored_bits else size
+        kept = min(self.model.arch.embedding_parameters, parameters) if level.keeps_embeddings else 0
+        beside = f" + {_many(kept)} embeddings × {EMBEDDING_BITS}" if kept else ""
+        arithmetic = f"({_many(parameters - kept)} × {level.bits:.4g}{beside}) bits / 8 = {exact_size(size)}"
+        cells = tuple(Cell(place, FITS[fit(stored, self.context, place)]) for place in PLACES)
+        return Level(level, size, stored, arithmetic, self._part(stored), self._part(self.context), cells)
+
+    def _part(self, size: int) -> float:
+        return round(100 * size / self.most, 2)
+
+
+def _many(parameters: int) -> str:
+    return f"{parameters / GIGA:.3f} G" if parameters >= GIGA else f"{parameters / MEGA:.1f} M"
