@@ -34,13 +34,19 @@ class HubHandler(BaseHTTPRequestHandler):
         if path.startswith(("api/datasets/", "datasets/")):
             self._dataset(path.removeprefix("api/").removeprefix("datasets/"), is_api=path.startswith("api/"))
             return
+        if self.server.busy:
+            self._refuse(429, "", {"Retry-After": self.server.busy.pop(0)})
+            return
+        if path == "api/models":
+            self._search(parse_qs(urlsplit(self.path).query))
+            return
         if path.startswith("api/models/"):
             repo, _, rest = path.removeprefix("api/models/").partition("/revision/")
             repo = repo.partition("/tree/")[0]
             self._describe(repo, tree="/tree/" in path, head=head)
             return
         repo, _, rest = path.partition("/resolve/")
-        if repo in self.server.gated:
+        if repo in self.server.gated and self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self._refuse(403, "GatedRepo")
             return
         file = self.server.repos.get(repo, Path("/nothing")) / rest.partition("/")[2]
@@ -58,11 +64,33 @@ class HubHandler(BaseHTTPRequestHandler):
             return
         files = sorted(p for p in folder.iterdir() if p.is_file())
         siblings = [{"rfilename": p.name} for p in files]
-        listed = [
-            {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": hashlib.sha256(p.read_bytes()).hexdigest()} for p in files
-        ]
-        document = listed if tree else {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
+        listed = [_model_file(p) for p in files]
+        about = {"sha": COMMIT, "siblings": siblings, "private": False} | self._model(repo)
+        document = listed if tree else about
         self._send(json.dumps(document).encode(), {"Content-Type": "application/json", "X-Repo-Commit": COMMIT}, head=head)
+
+    def _model(self, repo: str) -> dict[str, object]:
+        """Return what a search tells of a model, and a look besides."""
+        plain: dict[str, object] = {"id": repo, "modelId": repo, "tags": [], "gated": "manual" if repo in self.server.gated else False}
+        return plain | self.server.models.get(repo, {})
+
+    def _search(self, asked: dict[str, list[str]]) -> None:
+        """Answer as the Hub does: by tags, a part of the name, bounds of size; what has most of what is sorted by first; in pages."""
+        found = [self._model(repo) for repo in self.server.repos]
+        tags = set(asked.get("filter", []))
+        bounds = dict(bound.split(":") for bound in ",".join(asked.get("num_parameters", [])).split(",") if bound)
+        kept = [
+            model for model in found
+            if tags <= {*model["tags"]}  # type: ignore[misc]
+            and asked.get("search", [""])[0].lower() in str(model["id"]).lower()
+            and asked.get("author", [str(model["id"]).partition("/")[0]])[0] == str(model["id"]).partition("/")[0]
+            and asked.get("pipeline_tag", [model.get("pipeline_tag")])[0] == model.get("pipeline_tag")
+            and int(bounds.get("min", 0)) <= _size(model) <= int(bounds.get("max", 10**15))
+        ]  # fmt: skip
+        kept.sort(key=lambda model: str(model.get(asked["sort"][0], "")).zfill(20), reverse=True)
+        start, many = int(asked.get("cursor", ["0"])[0]), int(asked["limit"][0])
+        place = f"{self.server.next_at or self.server.address}/api/models?cursor={start + many}"
+        self._json(kept[start : start + many], {"Link": f'<{place}>; rel="next"'} if start + many < len(kept) else {})
 
     def _dataset(self, path: str, *, is_api: bool) -> None:
         server = self.server
@@ -139,9 +167,10 @@ class HubHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _refuse(self, status: int, code: str) -> None:
+    def _refuse(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        self.send_header("X-Error-Code", code)
+        for name, value in ({"X-Error-Code": code} | (headers or {})).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -174,6 +203,21 @@ def _card(folder: Path) -> object:
     return yaml.safe_load(text.split(HEAD)[1]) if text.startswith(HEAD) else {}
 
 
+def _model_file(path: Path) -> dict[str, object]:
+    """Return a model's file as the Hub lists it: weights are kept elsewhere, and Git knows a pointer to them."""
+    content = path.read_bytes()
+    if path.suffix == ".safetensors":
+        lfs = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+        return {"type": "file", "path": path.name, "size": len(content), "oid": "0" * 40, "lfs": lfs}
+    git_id = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    return {"type": "file", "path": path.name, "size": len(content), "oid": git_id}
+
+
+def _size(model: dict[str, object]) -> int:
+    stored = model.get("safetensors")
+    return int(stored["total"]) if isinstance(stored, dict) else 0
+
+
 def _entry(folder: Path, path: Path) -> dict[str, object] | None:
     """Return a file as the Hub lists it; a large one has its SHA-256, and for the stand-in Parquet is large."""
     if not path.is_file():
@@ -200,7 +244,11 @@ class HubServer(ThreadingHTTPServer):
         """Entries of a page of a listing, the host its next page is said to be at, and the host that files lie at; else this one."""
         self.repos, self.asked = repos, list[str]()
         self.gated = set[str]()
-        """Repositories that are shown to everybody and handed out to nobody."""
+        """Repositories that are shown to everybody and handed out to nobody without the token."""
+        self.models: dict[str, dict[str, object]] = {}
+        """What a search tells of models besides their names: downloads, likes, tags, safetensors and so on."""
+        self.busy: list[str] = []
+        """For how many seconds each of the next questions is put off."""
 
     @property
     def address(self) -> str:

@@ -21,6 +21,8 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 HUB_KEYS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """The variables whose value opens the Hub."""
+WEIGHTS = ".safetensors"
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_generate"})
 
 
@@ -65,11 +67,11 @@ def check_model_folder(names: Iterable[str], read: Callable[[str], bytes]) -> di
 
 
 def _check_weights(present: set[str]) -> None:
-    pickled = sorted(n for n in present if n.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")))
-    if pickled and not any(n.endswith(".safetensors") for n in present):
+    pickled = sorted(n for n in present if n.endswith(PICKLED))
+    if pickled and not any(n.endswith(WEIGHTS) for n in present):
         message = f"The weights lie in {pickled[0]}, a pickle, which can run code when it is read. Convert them to safetensors."
         raise Invalid(message, param="base_model", code="unsafe_format")
-    if not any(n.endswith(".safetensors") for n in present):
+    if not any(n.endswith(WEIGHTS) for n in present):
         message = "The folder has no .safetensors file, so there are no weights to load."
         raise unknown_model(message)
 

@@ -8,14 +8,16 @@ import httpx
 
 from app.domain.errors import Invalid, Unavailable
 from app.domain.sources import MAX_FILES, harmless_name
-from app.gateways.hub import HubDatasets, refused
+from app.gateways.hub import HubDatasets
+from app.gateways.hub_client import refused
 from workers.curation.receiving import receive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.domain.hub_models import HubFile
     from app.domain.sources import HubSource
-    from app.gateways.hub import HubFile, HubListing
+    from app.gateways.hub import HubListing
     from workers.curation.delivery import Delivery
 
     Chosen = list[tuple[str, HubFile]]
@@ -70,7 +72,7 @@ def _bring(client: httpx.Client, file: HubFile, delivery: Delivery, of: tuple[Hu
         arrival = receive(
             lambda headers: client.stream("GET", file.url, headers=headers),
             delivery,
-            lambda answer: refused(answer, listing.repo, hub.endpoint),
+            lambda answer: refused(answer, listing.repo, hub),
         )
     except (httpx.TooManyRedirects, httpx.InvalidURL) as error:
         message = f"The Hub leads to no file for {file.path!r}. Try again later."

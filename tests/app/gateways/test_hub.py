@@ -170,6 +170,6 @@ def test_an_answer_that_makes_no_sense_ends_in_words(server: HubServer, monkeypa
 
 
 def test_an_endless_answer_is_given_up(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.gateways.hub.MAX_ANSWER", 10)
+    monkeypatch.setattr("app.gateways.hub_client.MAX_ANSWER", 10)
     with pytest.raises(Unavailable, match="too much"):
         look(server, "lab/plain")
