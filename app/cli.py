@@ -153,6 +153,29 @@ def doctor(
     raise typer.Exit(look(settings_with(home=home), deep=deep, online=online, as_json=as_json))
 
 
+@cli.command()
+def estimate(  # noqa: PLR0913, PLR0917 - options, each by its name
+    params: Annotated[str | None, typer.Option(help="How large the model is: 7e9, 7B, 350M.")] = None,
+    model: Annotated[str | None, typer.Option(help="Or which one: hone-starter, a name of the catalogue, its Hub id, or a folder.")] = None,
+    examples: Annotated[int, typer.Option(help="How many examples are trained on.")] = 1000,
+    tokens: Annotated[float | None, typer.Option(help="Tokens of a mean example (default 256).")] = None,
+    tuning: Annotated[str | None, typer.Option(help="lora, qlora or full (default lora).")] = None,
+    rank: Annotated[int | None, typer.Option(help="The adapter's rank (default 16).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples for each step (default 8).")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Longest example in tokens (default 1024).")] = None,
+    epochs: Annotated[float | None, typer.Option(help="How many times each example is seen (default 6).")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a run will take before it starts: memory, time, money and energy on one's own devices and rented ones. Needs no network."""
+    from app.estimating import Asked
+    from app.estimating import estimate as work_out
+
+    changed = {"tuning": tuning, "rank": rank, "batch_size": batch_size, "max_length": max_length, "epochs": epochs}
+    asked = Asked(params, model, examples, tokens, changed)
+    raise typer.Exit(work_out(settings_with(home=home), asked, as_json=as_json))
+
+
 @token.command("create")
 def create_token(
     name: Annotated[str, typer.Option(help="What the key is for.")],

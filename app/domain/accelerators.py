@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 Kind = Literal["gpu", "cpu", "phone", "laptop"]
 MIB = 2**20
 TERA, GIGA = 1e12, 1e9
-CPU_FLOPS = 100 * GIGA
-"""Peak of a processor nobody has measured: four cores at 3 GHz with eight multiply-adds at a time do about 200 GFLOP/s, a small virtual
-machine a quarter of it. The range told beside it is as wide as that; after the first run here the measured rate holds."""
+CPU_FLOPS = 400 * GIGA
+"""Peak of a processor nobody has measured: two cores that each multiply at 200 GFLOP/s, as a current server's do (docs/engine.md). The
+range told beside it is as wide as processors are apart; after the first run here the measured rate holds."""
 CPU_BANDWIDTH = 40 * GIGA
 CPU_WATTS = 65.0
 """A desktop processor's; a server's share for four cores is about the same."""
@@ -85,6 +85,8 @@ _TABLE = (
 )
 ACCELERATORS: dict[str, Accelerator] = {each.key: each for each in _TABLE}
 """By the makers' data sheets; sparse peaks halved. Laptops and phones stand for their class, and their rates are of its order only."""
+CPU = Accelerator("cpu", "Processor", "cpu", 0, CPU_FLOPS, CPU_BANDWIDTH, CPU_WATTS, is_exact=False)
+"""A processor that nobody knows; its memory is for who has asked the machine."""
 RENTED = {"24gb": "rtx_4090", "a100_80": "a100_80", "h100": "h100"}
 """The classes that prices are known of, and the card each is taken to be."""
 
@@ -107,7 +109,7 @@ def of_device(device: Device) -> Accelerator:
     Memory is what the device itself reports.
     """
     if device.kind == "cpu":
-        return Accelerator("cpu", device.name, "cpu", device.total_bytes, CPU_FLOPS, CPU_BANDWIDTH, CPU_WATTS, is_exact=False)
+        return CPU._replace(name=device.name, memory_bytes=device.total_bytes)
     known = accelerator_named(device.name)
     if known:
         return known._replace(name=device.name, memory_bytes=device.total_bytes)

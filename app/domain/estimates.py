@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -101,8 +102,12 @@ def memory_on(arch: Architecture, settings: TrainingSettings, work: Work, target
     kind: Literal["cpu", "gpu"] = "gpu" if target.accelerator.kind == "gpu" else "cpu"
     if target.count == 1:
         return estimate_memory(arch, settings, work, kind, capacity)
-    alone = estimate_memory(arch, settings, work, kind, None)
-    return summed(tuple(_divided(alone.parts, target.count)), capacity, alone.micro_batch, alone.layers_twice)
+    # Each card computes its share of a step's rows, and the cards divide what is the same for all rows.
+    share = settings.model_copy(update={"batch_size": math.ceil(settings.batch_size / target.count)})
+    alone = estimate_memory(arch, share, work, kind, None)
+    elsewhere = sum(part.bytes - part.bytes // target.count for part in alone.parts if part.key in SHARDED)
+    laid_out = estimate_memory(arch, share, work, kind, capacity + elsewhere)
+    return summed(tuple(_divided(laid_out.parts, target.count)), capacity, laid_out.micro_batch, laid_out.layers_twice)
 
 
 def _divided(parts: Iterable[Part], count: int) -> Iterable[Part]:

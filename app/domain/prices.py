@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.domain.accelerators import RENTED
+from app.domain.accelerators import ACCELERATORS, RENTED
 from app.domain.text import Text
 
 AS_OF = "2026"
@@ -26,6 +26,14 @@ class Rental(_Value):
     device: str = Field(min_length=1, max_length=40, description="A key of the table of devices; the class is taken to be this card.")
     label: Text = Field(min_length=1, max_length=60, description="What the class is called.")
     hourly: Hourly = Field(description="For one card, in the table's currency.")
+
+    @field_validator("device")
+    @classmethod
+    def _is_known(cls, key: str) -> str:
+        if key not in ACCELERATORS:
+            message = f"there is no device {key!r} in the table; there are {', '.join(ACCELERATORS)}."
+            raise ValueError(message)
+        return key
 
 
 def _known() -> tuple[Rental, ...]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSettings
 
 TERA, GIGA = 1e12, 1e9
-PEAK_SHARE = {"gpu": (0.35, 0.12, 0.55), "cpu": (0.5, 0.08, 1.5), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}
+PEAK_SHARE = {"gpu": (0.35, 0.12, 0.55), "cpu": (0.4, 0.05, 4.0), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}
 """Which share of its peak a device reaches in training: likely, at least, at most."""
 PASS_SECONDS = 0.001
 """A GPU begins one operation after another: a layer with its adapters has some 150 of them, forward and back, at 5 to 10 µs each."""

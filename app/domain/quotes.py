@@ -1,0 +1,141 @@
+"""What a run will take, written out for scripts: the answer of `hone estimate --json` and of REST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.precisions import PRECISIONS, weights_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.domain.architectures import Architecture
+    from app.domain.estimates import Estimate
+    from app.domain.memory_estimate import MemoryEstimate, Work
+    from app.domain.prices import PriceTable
+    from app.domain.specs import TrainingSettings
+
+TOLD = ("tuning", "rank", "batch_size", "max_length", "epochs", "max_steps", "optimiser", "gradient_checkpointing", "micro_batch_size")
+"""Settings on which an estimate depends most."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PartOut(_Value):
+    """What one part takes in memory."""
+
+    key: str = Field(examples=["weights"])
+    label: str
+    bytes: int
+    low: int
+    high: int
+    arithmetic: str = Field(description="How it was worked out, with the numbers in it.")
+
+
+class MemoryOut(_Value):
+    """Memory on each device."""
+
+    total: int = Field(description="Bytes, most likely.")
+    low: int
+    high: int
+    fits: str = Field(description="yes, tight (likely, not certain), no, or unknown.")
+    micro_batch: int = Field(description="Examples computed at once.")
+    layers_twice: int = Field(description="Layers whose results are computed twice rather than kept.")
+    parts: list[PartOut]
+
+
+class DeviceOut(_Value):
+    """A run on one device, or on several of a kind."""
+
+    key: str
+    name: str
+    provider: str | None = Field(description="Who rents it out; null for one's own.")
+    count: int = Field(description="How many cards. Hone itself trains a run on one; more are told where one does not hold it.")
+    capacity_bytes: int = Field(description="Of one card.")
+    fits: str
+    memory_bytes: int = Field(description="What the run takes on each card.")
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    hourly: float | None = Field(description="Rent of one card.")
+    cost: float | None = Field(description="In the currency of the price table: rent, or one's own electricity.")
+    cost_usd: float | None = Field(description="The same where that currency is the dollar; else null.")
+    energy_wh: float
+    co2_grams: float
+    arithmetic: dict[str, str] = Field(description="How time, money and energy were worked out, and where the rate is from.")
+
+
+class CostOut(_Value):
+    """Dollars by device; null where the price table is in another currency."""
+
+    cheapest: float | None = Field(description="On the cheapest device that holds the run; null where none does.")
+    device: str | None = Field(description="That device's key.")
+    by_device: dict[str, float | None]
+
+
+class Quote(_Value):
+    """Everything that can be told of a run before it starts."""
+
+    model: str
+    parameters: int
+    active_parameters: int = Field(description="Those that one token passes; fewer in mixtures of experts.")
+    trained_parameters: int
+    exact: bool = Field(description="Whether the parameters are counted from the model's own configuration.")
+    weights_bytes: dict[str, int] = Field(description="The weights alone at each precision: all parameters × bits a weight / 8.")
+    settings: dict[str, Any]
+    work: dict[str, float] = Field(description="Rows, steps and tokens that the run computes.")
+    assumptions: list[str] = Field(description="What is taken for granted.")
+    memory_bytes: MemoryOut = Field(description="On the cheapest device that holds the run, else on the largest.")
+    devices: list[DeviceOut] = Field(description="Those that hold it first, and of these the cheapest.")
+    currency: str
+    prices_as_of: str
+    cost_usd: CostOut
+
+    @classmethod
+    def of(
+        cls, *, model: str, arch: Architecture, settings: TrainingSettings, work: Work, estimates: Sequence[Estimate],
+        prices: PriceTable, assumptions: Sequence[str] = (),
+    ) -> Self:  # fmt: skip
+        """Write estimates out; there has to be one at least."""
+        devices = [_device(each, prices) for each in estimates]
+        holding = [each for each in devices if each.fits != "no"]
+        shown = estimates[0] if holding else max(estimates, key=lambda each: each.memory.capacity or 0)
+        is_full = settings.tuning == "full"
+        return cls(
+            model=model, parameters=arch.parameters, active_parameters=arch.active_parameters, exact=arch.exact,
+            trained_parameters=arch.parameters if is_full else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora"),
+            weights_bytes={key: weights_bytes(arch.parameters, key) for key in PRECISIONS},
+            settings={name: getattr(settings, name) for name in TOLD if not is_full or name != "rank"},
+            work=work.model_dump(), assumptions=list(assumptions), memory_bytes=_memory(shown.memory), devices=devices,
+            currency=prices.currency, prices_as_of=prices.as_of,
+            cost_usd=CostOut(
+                cheapest=holding[0].cost_usd if holding else None, device=holding[0].key if holding else None,
+                by_device={each.key: each.cost_usd for each in devices},
+            ),
+        )  # fmt: skip
+
+
+def _memory(memory: MemoryEstimate) -> MemoryOut:
+    parts = [PartOut(**part._asdict()) for part in memory.parts]
+    return MemoryOut(
+        total=memory.total, low=memory.low, high=memory.high, fits=memory.fits, micro_batch=memory.micro_batch,
+        layers_twice=memory.layers_twice, parts=parts,
+    )  # fmt: skip
+
+
+def _device(found: Estimate, prices: PriceTable) -> DeviceOut:
+    target, time = found.target, found.time
+    return DeviceOut(
+        key=target.key, name=target.label, provider=target.provider, count=target.count,
+        capacity_bytes=target.accelerator.memory_bytes, fits=found.memory.fits, memory_bytes=found.memory.total,
+        seconds=time.seconds, seconds_low=time.low, seconds_high=time.high, hourly=target.hourly, cost=found.money.amount,
+        cost_usd=found.money.amount if prices.currency == "USD" else None, energy_wh=found.energy.watt_hours,
+        co2_grams=found.energy.co2_grams,
+        arithmetic={
+            "time": time.arithmetic, "rate": time.source, "money": found.money.arithmetic, "energy": found.energy.arithmetic,
+        },
+    )  # fmt: skip

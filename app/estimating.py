@@ -1,0 +1,194 @@
+"""What `hone estimate` tells: a run's memory, time, money and energy; needs no network, no database and no running studio."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from app.config import PROJECT_ROOT
+from app.domain.accelerators import CPU, accelerator_named
+from app.domain.architectures import Architecture
+from app.domain.datasets import HELD_OUT_SHARE
+from app.domain.errors import Invalid, NotFound, StudioError
+from app.domain.estimates import Target, rented, side_by_side
+from app.domain.memory_estimate import Work
+from app.domain.precisions import PRECISIONS
+from app.domain.prices import PriceTable
+from app.domain.quotes import Quote
+from app.domain.specs import STARTER, TrainingSettings
+from app.domain.time_estimate import published
+from app.gateways.catalog import read_catalog
+from app.gateways.gpus import visible_gpus
+from app.gateways.model_folders import ModelFolders
+from app.web.forms import messages_of
+from app.web.words import count, parameters, size, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.config import Settings
+    from app.domain.catalog import CatalogModel
+    from app.domain.quotes import DeviceOut
+
+NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmbt]?)", re.IGNORECASE)
+UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+MOST_EXAMPLES = 1_000_000_000
+ASSUMED_TOKENS = 256.0
+LONGEST = 4
+"""Of rows whose lengths nobody has measured the longest is taken to have so many times the mean."""
+FITS = {"yes": "yes", "tight": "barely", "no": "no", "unknown": "?"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants to know: a size or a model, how many examples of how many tokens, and settings that differ from the usual."""
+
+    params: str | None
+    model: str | None
+    examples: int
+    tokens: float | None
+    changed: dict[str, Any] = field(default_factory=dict)
+
+
+def estimate(settings: Settings, asked: Asked, *, as_json: bool) -> int:
+    """Print an estimate; 2 for what makes no sense."""
+    try:
+        quote = quote_for(settings, asked)
+    except ValidationError as error:
+        name, sentence = next(iter(messages_of(error).items()))
+        return _refused(f"--{name.replace('_', '-')}: {sentence}")
+    except StudioError as error:
+        return _refused(error.message)
+    print(quote.model_dump_json() if as_json else "\n".join(_table(quote)))  # noqa: T201 - data goes to stdout
+    return 0
+
+
+def quote_for(settings: Settings, asked: Asked) -> Quote:
+    """Return the estimate that was asked for, at the prices that come with Hone."""
+    arch, name = _measured(settings, asked)
+    training = TrainingSettings.model_validate({name: value for name, value in asked.changed.items() if value is not None})
+    if not 1 <= asked.examples <= MOST_EXAMPLES:
+        raise Invalid(f"--examples: give a number between 1 and {MOST_EXAMPLES:,}.", param="examples")
+    work, assumptions = _work(asked, training)
+    if not arch.exact:
+        assumptions.append(arch.gap)
+    prices = PriceTable()
+    found = side_by_side(arch, training, work, [*_own(), *rented(prices)], prices)
+    return Quote.of(model=name, arch=arch, settings=training, work=work, estimates=found, prices=prices, assumptions=assumptions)
+
+
+def _measured(settings: Settings, asked: Asked) -> tuple[Architecture, str]:
+    if (asked.params is None) == (asked.model is None):
+        raise Invalid("Say either how large the model is (--params 7e9) or which one it is (--model), not both.", param="params")
+    if asked.params is not None:
+        size_ = _number(asked.params)
+        return Architecture.of_size(size_), parameters(size_)
+    name = asked.model or ""
+    known = _in_catalogue(name)
+    if known is None:
+        return _of_folder(settings, name), name
+    if known.architecture is None and known.parameters is None:
+        raise Invalid(f"--model: nobody here knows the measures of {known.name}. Give its size instead (--params).", param="model")
+    return known.architecture or Architecture.of_size(known.parameters or 0), known.name
+
+
+def _in_catalogue(name: str) -> CatalogModel | None:
+    """Return the catalogue's entry that a person means by its short name or by the Hub's."""
+    catalog = read_catalog(PROJECT_ROOT / "catalog")
+    try:
+        return catalog.by_hub_id(name) or catalog.get(name)
+    except NotFound:
+        return None
+
+
+def _of_folder(settings: Settings, name: str) -> Architecture:
+    """Return the measures of the bundled base or of a model folder."""
+    found = ModelFolders(PROJECT_ROOT / "models" / STARTER, settings.model_folders, only_under=False).find(name)
+    if found.folder is None:
+        message = f"--model: nobody here knows the measures of {name}. Give its size instead (--params), or its folder once it is fetched."
+        raise Invalid(message, param="model")
+    return Architecture.from_config(json.loads((found.folder / "config.json").read_bytes()))
+
+
+def _number(text: str) -> float:
+    """Return 7e9 for 7e9, 7B or 7000M."""
+    found = NUMBER.fullmatch(text.strip())
+    if not found:
+        raise Invalid(f"--params: {text[:40]!r} is no number of parameters; say 7e9 or 7B.", param="params")
+    return float(found[1]) * UNITS[found[2].lower()]
+
+
+def _work(asked: Asked, training: TrainingSettings) -> tuple[Work, list[str]]:
+    """Return what is computed, and what of it was assumed."""
+    tokens, assumptions = asked.tokens, []
+    if tokens is None:
+        tokens = ASSUMED_TOKENS
+        assumptions.append(f"An example has {tokens:.0f} tokens (--tokens), and half of them are learnt.")
+    if not 1 <= tokens <= 2**20:
+        raise Invalid("--tokens: give a number between 1 and 1,048,576.", param="tokens")
+    mean = min(tokens, float(training.max_length))
+    held_out = min(1024, round(asked.examples * HELD_OUT_SHARE))
+    work = Work(
+        rows=asked.examples, steps=training.total_steps(asked.examples), mean_tokens=mean, eval_rows=held_out,
+        longest_tokens=min(training.max_length, round(LONGEST * mean)),
+    )  # fmt: skip
+    return work, assumptions
+
+
+def _own() -> Iterator[Target]:
+    """Give this machine's GPUs that the table knows, and its processor."""
+    for gpu in visible_gpus():
+        known = accelerator_named(gpu.name)
+        if known:
+            yield Target(f"own:{gpu.index}", f"{gpu.name} (here)", known, 1, None, None, is_own=True, throughput=published(known))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    processor = CPU._replace(memory_bytes=memory)
+    yield Target("own:cpu", "This machine's processor", processor, 1, None, None, is_own=True, throughput=published(processor))
+
+
+def _table(quote: Quote) -> Iterator[str]:
+    """Give the lines that people read."""
+    yield f"{quote.model}: {count(quote.parameters)} parameters, {count(quote.trained_parameters)} of them trained ({_how(quote)})"
+    yield ""
+    yield "Weights alone"
+    for key, level in PRECISIONS.items():
+        yield f"  {level.label:<28}{level.bits:>8.3f} bits {size(quote.weights_bytes[key]):>10}"
+    memory = quote.memory_bytes
+    yield ""
+    yield f"Memory to train, {size(memory.total)} ({size(memory.low)} to {size(memory.high)})"
+    for part in memory.parts:
+        yield f"  {part.label:<28}{size(part.bytes):>10}   {part.arithmetic}"
+    yield ""
+    yield f"Devices, the cheapest that hold it first; prices of {quote.prices_as_of}"
+    yield f"  {'':<30}{'holds it':>9}{'time':>14}{'cost':>14}{'energy':>12}{'CO₂':>12}"
+    for device in quote.devices:
+        yield _line(device, quote.currency)
+    for assumption in quote.assumptions:
+        yield f"Assumed: {assumption}"
+
+
+def _how(quote: Quote) -> str:
+    rank = quote.settings.get("rank")
+    return str(quote.settings["tuning"]) + (f", rank {rank}" if rank else "")
+
+
+def _line(device: DeviceOut, currency: str) -> str:
+    cost = "–" if device.cost is None else f"{device.cost:,.2f} {currency}"
+    energy, grams = _in_thousands(device.energy_wh, "Wh"), _in_thousands(device.co2_grams, "g")
+    return f"  {device.name:<30}{FITS[device.fits]:>9}{span(device.seconds):>14}{cost:>14}{energy:>12}{grams:>12}"
+
+
+def _in_thousands(value: float, unit: str) -> str:
+    """Return 42.2 Wh, 5.15 kWh."""
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value / 1000:,.4g} k{unit}"  # noqa: PLR2004 - a thousand
+
+
+def _refused(message: str) -> int:
+    print(f"hone: {message}", file=sys.stderr)  # noqa: T201 - talk goes to stderr
+    return 2

@@ -1,0 +1,48 @@
+"""Devices by the names that drivers give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.accelerators import ACCELERATORS, RENTED, accelerator_named, of_device
+from app.domain.devices import Device
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100"), ("NVIDIA H100 PCIe", "h100_pcie"), ("NVIDIA A100-SXM4-80GB", "a100_80"),
+        ("NVIDIA A100-PCIE-40GB", "a100_40"), ("NVIDIA H200", "h200"), ("NVIDIA GeForce RTX 4090", "rtx_4090"),
+        ("NVIDIA RTX 6000 Ada Generation", "rtx_6000_ada"), ("NVIDIA GeForce RTX 4060 Ti", "rtx_4060_ti"), ("Tesla T4", "t4"),
+        ("NVIDIA L4", "l4"), ("NVIDIA L40S", "l40s"), ("Tesla V100-SXM2-16GB", "v100_16"), ("NVIDIA A10G", "a10g"),
+    ],
+)  # fmt: skip
+def test_a_driver_s_name_finds_its_card(name: str, key: str) -> None:
+    found = accelerator_named(name)
+    assert found is not None
+    assert found.key == key
+
+
+@pytest.mark.parametrize("name", ["NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 3080 Ti", "AMD Instinct MI300X", ""])
+def test_another_card_of_a_like_name_is_not_taken_for_it(name: str) -> None:
+    assert accelerator_named(name) is None
+
+
+def device(name: str, kind: str, total: int) -> Device:
+    return Device.model_validate({"name": name, "kind": kind, "total_bytes": total, "used_bytes": 0})
+
+
+def test_a_device_has_the_memory_it_reports() -> None:
+    found = of_device(device("NVIDIA L4", "gpu", 24_000_000_000))
+    assert (found.memory_bytes, found.bf16_flops, found.is_exact) == (24_000_000_000, 121e12, True)
+
+
+def test_what_nobody_knows_is_said_to_be_derived() -> None:
+    gpu, processor = of_device(device("Some GPU", "gpu", 10_000_000_000)), of_device(device("x86", "cpu", 8_000_000_000))
+    assert (gpu.is_exact, processor.is_exact) == (False, False)
+    assert (gpu.kind, processor.kind) == ("gpu", "cpu")
+    assert gpu.bf16_flops == pytest.approx(36e12)
+
+
+def test_the_rented_classes_are_cards_of_the_table() -> None:
+    assert [ACCELERATORS[key].memory_bytes // 10**9 for key in RENTED.values()] == [25, 85, 85]

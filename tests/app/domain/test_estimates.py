@@ -1,0 +1,86 @@
+"""Memory, time, money and energy of a run on devices side by side, and what would make it fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.accelerators import ACCELERATORS, CPU
+from app.domain.architectures import Architecture
+from app.domain.estimates import Target, estimate, fixes, memory_on, rented, side_by_side
+from app.domain.memory_estimate import Work
+from app.domain.prices import PriceTable, Rental
+from app.domain.specs import TrainingSettings
+from app.domain.time_estimate import published
+
+SEVEN_B = Architecture.of_size(7e9)
+PRICES = PriceTable()
+WORK = Work(rows=1000, steps=375, mean_tokens=300, longest_tokens=1024)
+
+
+def settings(**given: object) -> TrainingSettings:
+    return TrainingSettings.model_validate({"epochs": 3, "gradient_checkpointing": 0} | given)
+
+
+def own(key: str) -> Target:
+    card = ACCELERATORS[key]
+    return Target(key, card.name, card, 1, None, None, is_own=True, throughput=published(card))
+
+
+def test_every_class_at_every_provider_is_told_once_the_cheapest_that_holds_it_first() -> None:
+    found = side_by_side(SEVEN_B, settings(tuning="full", optimiser="adamw"), WORK, rented(PRICES), PRICES)
+    assert len(found) == 9
+    costs = [each.money.amount or 0.0 for each in found if each.memory.fits != "no"]
+    assert costs == sorted(costs)
+    assert all(each.target.count > 1 for each in found)
+
+
+def test_fewer_cards_are_not_told_where_they_hold_a_run() -> None:
+    found = side_by_side(Architecture.of_size(1e9), settings(tuning="qlora"), WORK, rented(PRICES), PRICES)
+    assert {each.target.count for each in found} == {1}
+
+
+def test_cards_divide_what_is_the_same_for_all_rows() -> None:
+    one, eight = (target for target in rented(PRICES) if target.key in {"vast.ai:h100:1", "vast.ai:h100:8"})
+    alone, shared = (memory_on(SEVEN_B, settings(tuning="full", optimiser="adamw"), WORK, each) for each in (one, eight))
+    optimiser = [next(part.bytes for part in each.parts if part.key == "optimiser") for each in (alone, shared)]
+    assert optimiser[1] == pytest.approx(optimiser[0] / 8, abs=1)
+    assert shared.fits == "yes"
+    assert alone.fits == "no"
+
+
+def test_what_makes_it_fit_comes_first_and_says_what_it_saves() -> None:
+    found = fixes(SEVEN_B, settings(micro_batch_size=8), WORK, own("a100_40"), PRICES)
+    first = found[0]
+    assert first.then.fits == "yes"
+    assert first.same_result
+    assert first.label.endswith("same result")
+    assert f"saves {first.saves / 1e9:.1f} GB" in first.label
+    assert all(each.saves > 0 for each in found)
+
+
+def test_where_nothing_makes_it_fit_none_pretends_to() -> None:
+    found = fixes(Architecture.of_size(70e9), settings(micro_batch_size=8), WORK, own("rtx_3060"), PRICES)
+    assert {each.then.fits for each in found} == {"no"}
+
+
+def test_one_s_own_device_costs_electricity_and_a_rented_one_rent() -> None:
+    mine = estimate(SEVEN_B, settings(), WORK, own("rtx_4090"), PRICES)
+    assert mine.money.amount == pytest.approx(mine.energy.watt_hours / 1000 * PRICES.price_per_kwh)
+    prices = PriceTable(rentals=(Rental(provider="Here", device="rtx_4090", label="a card", hourly=2.0),), setup_hours=0.5)
+    theirs = estimate(SEVEN_B, settings(), WORK, rented(prices)[0], prices)
+    assert theirs.money.amount == pytest.approx((theirs.time.seconds / 3600 + 0.5) * 2.0)
+
+
+def test_an_estimate_is_written_with_its_arithmetic() -> None:
+    told = estimate(SEVEN_B, settings(), WORK, own("h100"), PRICES).to_json()
+    assert {part["key"] for part in told["memory"]["parts"]} >= {"weights", "activations", "margin"}
+    for part in ("time", "money", "energy"):
+        assert " = " in told[part]["arithmetic"]
+    assert told["device"]["is_own"] is True
+
+
+def test_a_processor_s_time_is_told_as_widely_as_it_is_unknown() -> None:
+    target = Target("cpu", "Processor", CPU._replace(memory_bytes=10**12), 1, None, None, is_own=True, throughput=published(CPU))
+    time = estimate(Architecture.of_size(6e6), settings(), WORK, target, PRICES).time
+    assert time.high / time.low > 5
+    assert "assumed peak" in time.source

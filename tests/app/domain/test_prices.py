@@ -1,0 +1,51 @@
+"""What computing costs, by the table that comes with Hone and by one's own."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from app.domain.prices import PriceTable, estimate_energy, estimate_money, watts_of
+
+HOUR = (3600.0, 1800.0, 7200.0)
+
+
+def test_the_rents_that_come_with_hone() -> None:
+    table = PriceTable()
+    rents = {(each.provider, each.label): each.hourly for each in table.rentals}
+    assert len(rents) == 9
+    assert (rents["Vast.ai", "24 GB card"], rents["RunPod", "A100 80 GB"], rents["AWS", "H100 80 GB"]) == (0.29, 1.39, 6.88)
+    assert (table.currency, table.as_of) == ("USD", "2026")
+
+
+def test_an_hour_of_a_kilowatt() -> None:
+    table = PriceTable(price_per_kwh=0.30, grams_co2_per_kwh=400)
+    energy = estimate_energy(HOUR, 500.0, 2, table)
+    assert (energy.watt_hours, energy.low, energy.high, energy.co2_grams) == (1000, 500, 2000, 400)
+    money = estimate_money(HOUR, energy, table, hourly=None)
+    assert (money.amount, money.low, money.high) == pytest.approx((0.30, 0.15, 0.60))
+
+
+def test_rent_is_paid_for_the_set_up_too_and_for_each_card() -> None:
+    table = PriceTable(setup_hours=0.5)
+    energy = estimate_energy(HOUR, 500.0, 4, table)
+    money = estimate_money(HOUR, energy, table, hourly=2.0, count=4)
+    assert (money.amount, money.low, money.high) == (12.0, 8.0, 20.0)
+    assert "0.5 h to set up" in money.arithmetic
+
+
+def test_one_s_own_machine_draws_what_one_says() -> None:
+    assert watts_of(400, "gpu", PriceTable(own_watts=250), is_own=True) == 250
+    assert watts_of(400, "gpu", PriceTable(own_watts=250), is_own=False) > 400
+    assert watts_of(400, "gpu", PriceTable(), is_own=True) == 420
+
+
+@pytest.mark.parametrize("wrong", [{"price_per_kwh": -1}, {"currency": "dollars"}, {"own_watts": 0}, {"rentals": [{"provider": "x"}]}])
+def test_a_table_that_makes_no_sense_is_none(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        PriceTable.model_validate(wrong)
+
+
+def test_a_rental_of_a_device_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValidationError, match="abacus"):
+        PriceTable.model_validate({"rentals": [{"provider": "x", "device": "abacus", "label": "y", "hourly": 1}]})

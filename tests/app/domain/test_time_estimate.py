@@ -1,0 +1,76 @@
+"""Operations of a run, the rates of devices, and the time that comes of both."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.accelerators import ACCELERATORS
+from app.domain.architectures import Architecture
+from app.domain.memory_estimate import MemoryEstimate, Work
+from app.domain.specs import TrainingSettings
+from app.domain.time_estimate import Sample, estimate_time, flops, learned, published, tokens_of
+
+ARCH = Architecture.of_size(7e9)
+WORK = Work(rows=1000, steps=375, mean_tokens=300, longest_tokens=1024, trained_share=1.0)
+
+
+def laid_out(twice: int = 0, micro: int = 8) -> MemoryEstimate:
+    return MemoryEstimate((), 0, 0, 0, None, "unknown", micro, twice)
+
+
+def settings(**given: object) -> TrainingSettings:
+    return TrainingSettings.model_validate({"epochs": 3} | given)
+
+
+def test_full_tuning_takes_six_operations_for_each_weight_and_an_adapter_four() -> None:
+    weights = ARCH.computed_parameters
+    full = flops(ARCH, settings(tuning="full"), WORK, laid_out()).per_token
+    lora = flops(ARCH, settings(rank=1), WORK, laid_out()).per_token
+    assert full / weights == pytest.approx(6, rel=0.05)
+    assert lora / weights == pytest.approx(4, rel=0.05)
+
+
+def test_layers_computed_twice_cost_their_way_forward_again() -> None:
+    once, twice = (flops(ARCH, settings(), WORK, laid_out(many)).per_token for many in (0, ARCH.layers))
+    assert (twice - once) / ARCH.computed_parameters == pytest.approx(2, rel=0.1)
+
+
+def test_shared_beginnings_are_computed_once_and_steps_end_a_run() -> None:
+    assert tokens_of(settings(), WORK) == 3000 * 300
+    assert tokens_of(settings(), WORK.model_copy(update={"computed_share": 0.5})) == 3000 * 150
+    assert tokens_of(settings(max_steps=10, batch_size=4), WORK.model_copy(update={"steps": 10})) == 40 * 300
+
+
+def test_checks_on_held_out_rows_are_counted() -> None:
+    plain, checked = (flops(ARCH, settings(), WORK.model_copy(update={"eval_rows": rows}), laid_out()).total for rows in (0, 100))
+    assert checked > plain
+
+
+def test_past_runs_say_how_fast_a_device_is() -> None:
+    rate = learned([Sample(100, 10), Sample(120, 10), Sample(90, 10)])
+    assert (rate.flops_per_second, rate.samples) == (10.0, 3)
+    assert rate.low <= 9.0
+    assert rate.high >= 12.0
+    assert "learned from 3 runs" in rate.source
+    assert learned([Sample(100, 10)]).low < 10
+
+
+def test_a_data_sheet_s_rate_says_which_share_of_it_is_reached() -> None:
+    rate = published(ACCELERATORS["h100"])
+    assert rate.low < rate.flops_per_second < rate.high <= 989e12
+    assert rate.source.startswith("35% of 989 TFLOP/s")
+
+
+def test_time_is_operations_over_the_rate_and_what_comes_before() -> None:
+    needed, rate = flops(ARCH, settings(), WORK, laid_out()), published(ACCELERATORS["h100"])
+    time = estimate_time(needed, rate, 30.0)
+    assert time.seconds == pytest.approx(30 + needed.total / rate.flops_per_second)
+    assert time.low < time.seconds < time.high
+    assert estimate_time(needed, rate, 30.0, count=2).seconds - 30 == pytest.approx((time.seconds - 30) / 2)
+
+
+def test_a_tiny_model_waits_for_the_driver() -> None:
+    tiny = Architecture.of_size(6e6)
+    needed = flops(tiny, settings(), WORK, laid_out(micro=1))
+    assert needed.passes == 375 * 8 * tiny.layers
+    assert estimate_time(needed, published(ACCELERATORS["h100"]), 0.0).seconds == pytest.approx(needed.passes / 1000)

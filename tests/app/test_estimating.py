@@ -1,0 +1,93 @@
+"""`hone estimate`: what it prints, as a table and as JSON, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import cli
+
+
+def hone(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(cli, ["estimate", *arguments])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def quote(*arguments: str) -> dict[str, Any]:
+    code, out, told = hone(*arguments, "--json")
+    assert code == 0, told
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_the_weights_of_seven_billion_parameters() -> None:
+    told = quote("--params", "7e9")
+    sizes = {key: told["weights_bytes"][key] for key in ("fp32", "fp16", "int8", "int4", "1bit")}
+    assert sizes == {"fp32": 28e9, "fp16": 14e9, "int8": 7e9, "int4": 3.5e9, "1bit": 875e6}
+    _, table, _ = hone("--params", "7B")
+    for size in ("28.0 GB", "14.0 GB", "7.0 GB", "3.5 GB", "875 MB"):
+        assert size in table
+
+
+def test_the_cheapest_device_that_holds_it_is_named_with_its_dollars() -> None:
+    told = quote("--params", "7e9", "--tuning", "qlora", "--examples", "5000")
+    holding = [each for each in told["devices"] if each["fits"] != "no"]
+    assert told["cost_usd"]["cheapest"] == min(each["cost_usd"] for each in holding)
+    assert told["cost_usd"]["by_device"][told["cost_usd"]["device"]] == told["cost_usd"]["cheapest"]
+    assert {each["provider"] for each in told["devices"]} == {None, "Vast.ai", "RunPod", "AWS"}
+
+
+def test_parts_sum_up_to_the_memory() -> None:
+    memory = quote("--params", "3e9", "--tuning", "qlora")["memory_bytes"]
+    assert sum(part["bytes"] for part in memory["parts"]) == memory["total"]
+    assert memory["low"] <= memory["total"] <= memory["high"]
+    assert "quantisation" in {part["key"] for part in memory["parts"]}
+
+
+def test_more_examples_take_longer_and_full_tuning_more_memory() -> None:
+    few, many = (quote("--params", "1B", "--examples", number) for number in ("100", "10000"))
+    seconds = [{each["key"]: each["seconds"] for each in told["devices"]}["runpod:h100:1"] for told in (few, many)]
+    assert seconds[0] < seconds[1]
+    assert quote("--params", "1B", "--tuning", "full")["memory_bytes"]["total"] > few["memory_bytes"]["total"]
+
+
+@pytest.mark.parametrize("model", ["hone-starter", "models/hone-starter"])
+def test_a_model_is_measured_by_its_configuration(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    told = quote("--model", model)
+    assert told["exact"] is True
+    assert 5e6 < told["parameters"] < 8e6
+
+
+def test_no_connection_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    assert quote("--params", "7e9")["parameters"] == 7_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--params", "7x"], "--params: '7x' is no number"),
+        ([], "--params 7e9"),
+        (["--params", "7e9", "--model", "hone-starter"], "not both"),
+        (["--params", "7e9", "--tuning", "half"], "--tuning: Choose lora, qlora or full"),
+        (["--params", "7e9", "--examples", "0"], "--examples: give a number"),
+        (["--params", "7e9", "--tokens", "0"], "--tokens: give a number"),
+        (["--params", "7"], "none that is known"),
+        (["--model", "nobody/nothing"], "Give its size instead"),
+        (["--model", "no such thing"], "neither hone-starter"),
+    ],
+)
+def test_nonsense_is_refused_with_what_to_say(arguments: list[str], says: str) -> None:
+    code, out, told = hone(*arguments)
+    assert (code, out) == (2, "")
+    assert told.startswith("hone: ")
+    assert says in told
