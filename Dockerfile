@@ -46,6 +46,7 @@ RUN apt-get update \
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY models/hone-starter models/hone-starter
+COPY catalog catalog
 COPY samples samples
 COPY static static
 COPY --from=browser /src/vendor static/vendor

@@ -45,6 +45,7 @@ from app.config import PROJECT_ROOT, Settings
 from app.db.session import UNREACHABLE, make_engine
 from app.domain.errors import Forbidden, Invalid, StudioError, TooLarge
 from app.domain.specs import STARTER
+from app.gateways.catalog import read_catalog
 from app.gateways.inference import Inference, PreflightServer
 from app.gateways.model_folders import ModelFolders
 from app.gateways.outside import Outside
@@ -77,6 +78,7 @@ OBJECTS_BEFORE_A_SEARCH = 20_000
 """A page leaves hardly any rings of objects behind."""
 STARTER_FOLDER = PROJECT_ROOT / "models" / STARTER
 SAMPLES_FOLDER = PROJECT_ROOT / "samples"
+CATALOG_FOLDER = PROJECT_ROOT / "catalog"
 
 
 def make_studio(settings: Settings) -> Studio:
@@ -87,6 +89,7 @@ def make_studio(settings: Settings) -> Studio:
         storage=storage,
         queue=make_queue(settings.redis_url, settings.bells),
         bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.local_owner),
+        catalog=read_catalog(CATALOG_FOLDER),
         shelf=SampleShelf(SAMPLES_FOLDER),
         count_tokens=TokenCounter(STARTER_FOLDER).count,
         incoming=storage.incoming,

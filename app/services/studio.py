@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from app.db import Dataset
+    from app.domain.catalog import Catalog
     from app.domain.datasets import Message
     from app.domain.ports import BaseModels, Looker, Queue, Secrets, Shelf, Storage
     from app.domain.sources import Source
@@ -44,6 +45,7 @@ class Studio:
     storage: Storage
     queue: Queue
     bases: BaseModels
+    catalog: Catalog
     shelf: Shelf
     count_tokens: Callable[[Sequence[Message]], int]
     incoming: Path

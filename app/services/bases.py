@@ -1,0 +1,194 @@
+"""Base models as a studio knows them: the catalogue's, those that are here, what each measures, and what it would run on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from app.domain.accelerators import of_device
+from app.domain.architectures import Architecture
+from app.domain.base_models import MAX_JSON_BYTES
+from app.domain.errors import Invalid
+from app.domain.memory_estimate import Work, estimate_memory
+from app.domain.precisions import weights_bytes
+from app.domain.specs import TrainingSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from app.domain.accelerators import Accelerator
+    from app.domain.base_models import BaseModel
+    from app.domain.catalog import Asked, Catalog, CatalogModel
+    from app.domain.devices import Device
+    from app.domain.ports import BaseModels
+    from app.services.workers import Known
+
+SAMPLE = Work(rows=1000, steps=125, mean_tokens=512.0, longest_tokens=1024)
+"""What is asked when a model is to fit somewhere: rows of up to 1,024 tokens, however many."""
+TO_ANSWER = "q4_k_m"
+ROOM_TO_ANSWER = 1.2
+"""Beside the weights an answer needs a cache and buffers; at 1,024 tokens they stay under a fifth of a small model's weights."""
+Verdict = Literal["yes", "tight", "no", "unknown"]
+BEST_FIRST: tuple[Verdict, ...] = ("yes", "tight", "no", "unknown")
+
+
+class Knows(Protocol):
+    """What has to be known to measure a base: a studio is one."""
+
+    @property
+    def bases(self) -> BaseModels:
+        """Base models as a person names them."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue."""
+
+
+class Fit(NamedTuple):
+    """Whether something fits a device, in one word and in one sentence."""
+
+    verdict: Verdict
+    words: str
+
+
+@dataclass(frozen=True)
+class Here:
+    """Whether a base can be trained with QLoRA, with LoRA, and answer, on the devices that workers report."""
+
+    qlora: Fit
+    lora: Fit
+    answers: Fit
+
+    @property
+    def verdict(self) -> Verdict:
+        """The whole in one word: what trains it at all also answers with it."""
+        return min(self.qlora.verdict, self.lora.verdict, key=BEST_FIRST.index)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model in a list: the catalogue's word of it, what is here of it, and what it measures; one of the first two is there."""
+
+    model: CatalogModel | None
+    local: BaseModel | None
+    architecture: Architecture | None
+
+    @property
+    def name(self) -> str:
+        """What a run names it by."""
+        if self.model:
+            return self.model.answers_by
+        return self.local.name if self.local else ""
+
+    @property
+    def parameters(self) -> int | None:
+        """How many it has: as its files say, as they are counted, or as its maker names them."""
+        if self.local and self.local.parameters is not None:
+            return self.local.parameters
+        if self.architecture:
+            return self.architecture.parameters
+        return self.model.parameters if self.model else None
+
+
+class Bases:
+    """The base models that can be taken, and the devices they would run on."""
+
+    def __init__(self, studio: Knows, workers: Iterable[Known]) -> None:
+        self.studio = studio
+        self.devices = _devices(workers)
+
+    def listed(self, asked: Asked) -> list[Base]:
+        """Return the catalogue's models that were asked for, and behind them the folders that it does not know."""
+        local = {base.name: base for base in self.studio.bases.listed()}
+        models = [self._of_catalog(model, local) for model in self.studio.catalog.asked(asked)]
+        known = {model.answers_by for model in self.studio.catalog.models}
+        others = [Base(None, base, measured(base)) for name, base in local.items() if name not in known]
+        return models + [base for base in others if asked.takes_any(base.parameters)]
+
+    def get(self, slug: str) -> Base:
+        """Return a model of the catalogue, or NotFound."""
+        return self._of_catalog(self.studio.catalog.get(slug), {})
+
+    def here(self, base: Base) -> Here | None:
+        """Return whether a base can be trained and answers on the devices here; None where nobody knows its measures."""
+        if base.architecture is None:
+            return None
+        arch = base.architecture
+        qlora, lora = (_best(self.devices, partial(_training, arch, tuning)) for tuning in ("qlora", "lora"))
+        return Here(qlora, lora, _best(self.devices, partial(_answering, arch)))
+
+    def _of_catalog(self, model: CatalogModel, local: dict[str, BaseModel]) -> Base:
+        found = local.get(model.answers_by) or _found(self.studio, model.answers_by)
+        return Base(model, found, (measured(found) if found else None) or model.architecture)
+
+
+def measures(studio: Knows, name: str) -> Architecture | None:
+    """Return what a base measures, as a person names it: by its own config.json where it is here, else by the catalogue; None: unknown."""
+    found = _found(studio, name)
+    if found:
+        return measured(found)
+    known = studio.catalog.by_hub_id(name)
+    return known.architecture if known else None
+
+
+def measured(base: BaseModel) -> Architecture | None:
+    """Return what the config.json of a base that is here says; None when that makes no sense."""
+    if base.folder is None:
+        return None
+    try:
+        return Architecture.from_config(_config(base.folder))
+    except (OSError, ValueError, Invalid):
+        return None
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    with (folder / "config.json").open("rb") as file:
+        read = json.loads(file.read(MAX_JSON_BYTES))
+    return read if isinstance(read, dict) else {}
+
+
+def _found(studio: Knows, name: str) -> BaseModel | None:
+    try:
+        base = studio.bases.find(name)
+    except Invalid:
+        return None
+    return base if base.folder else None
+
+
+def _devices(workers: Iterable[Known]) -> list[Accelerator]:
+    """Return the devices of the workers that train, each kind once; the one with most memory where several are called the same."""
+    found: dict[str, Device] = {}
+    for worker in workers:
+        for device in worker.devices if worker.is_alive and worker.row.queue == "gpu" else ():
+            if device.name not in found or device.total_bytes > found[device.name].total_bytes:
+                found[device.name] = device
+    return [of_device(device) for device in found.values()]
+
+
+def _training(arch: Architecture, tuning: Literal["qlora", "lora"], device: Accelerator) -> tuple[Verdict, int]:
+    """Return whether training fits where it takes least: one example at a time, every layer computed twice."""
+    settings = TrainingSettings(
+        tuning=tuning, micro_batch_size=1, gradient_checkpointing=min(arch.layers, 4096), max_length=SAMPLE.longest_tokens
+    )
+    needed = estimate_memory(arch, settings, SAMPLE, "gpu" if device.kind == "gpu" else "cpu", device.memory_bytes)
+    return needed.fits, needed.total
+
+
+def _answering(arch: Architecture, device: Accelerator) -> tuple[Verdict, int]:
+    needed = round(weights_bytes(arch.parameters, TO_ANSWER) * ROOM_TO_ANSWER)
+    return ("yes" if needed <= device.memory_bytes else "no"), needed
+
+
+def _best(devices: Sequence[Accelerator], judge: Callable[[Accelerator], tuple[Verdict, int]]) -> Fit:
+    """Return the verdict on the device where it is best, and its reason."""
+    if not devices:
+        return Fit("unknown", "No worker has reported a device, so nobody knows.")
+    judged = [(*judge(device), device) for device in devices]
+    verdict, needed, device = min(judged, key=lambda one: (BEST_FIRST.index(one[0]), -one[2].memory_bytes))
+    has = f"about {needed / 1e9:.1f} GB; {device.name} has {device.memory_bytes / 1e9:.1f} GB"
+    return Fit(
+        verdict, {"yes": f"Takes {has}.", "tight": f"Takes {has}: it may or may not do."}.get(verdict, f"Would take {has}, the most here.")
+    )
