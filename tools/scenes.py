@@ -57,6 +57,8 @@ def _states(sample: Sample) -> dict[str, Scene]:
         "runs-delete-one": Scene(f"/runs/delete?ids={sample.runs['failed']}"),
         "new-run-clone": Scene(f"/runs/new?from={sample.runs['done']}&learning_rate=0.001&rank=32"),
         "new-run-wrong": Scene(f"/runs/new?dataset_id={sample.datasets['ready']}&learning_rate=12&rank=0"),
+        "new-run-too-large": Scene(f"/runs/new?dataset_id={sample.datasets['ready']}&base_model=Qwen/Qwen3-4B&rank=64"),
+        "new-run-unknown": Scene(f"/runs/new?dataset_id={sample.datasets['ready']}&base_model=somebody/something"),
         "run-stale": Scene(running, before=_no_stream, after=_until_stale),
         "run-unanswered": Scene(running, before=_no_actions, after=_press_pause),
         "palette": Scene(running, after=_commands, in_window=True),

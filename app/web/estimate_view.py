@@ -55,12 +55,12 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Bar:
-    """A device's memory with a run in it, drawn to one scale."""
+    """A device's memory with a run in it, drawn to one scale; `room` is where the memory ends."""
 
     segments: list[Segment]
     low: float
     high: float
-    capacity: float | None
+    room: float
     in_words: str
 
 
@@ -92,6 +92,11 @@ class Offer:
         """What it most likely takes, of what there is."""
         memory = self.found.memory
         return words.size(memory.total) + (f" of {words.size(memory.capacity)}" if memory.capacity else "")
+
+    @property
+    def largest_parts(self) -> str:
+        """Its largest parts in a line."""
+        return largest(self.found.memory)
 
     @property
     def memory_span(self) -> str:
@@ -136,7 +141,7 @@ class Offer:
     @property
     def paid_as(self) -> str:
         """What the money is for."""
-        return "electricity" if self.target.hourly is None else f"{money(self.target.hourly, self.currency)} an hour each"
+        return "electricity" if self.target.hourly is None else f"{money(self.target.hourly, self.currency)}/h"
 
 
 class Mend(NamedTuple):
@@ -154,6 +159,8 @@ class Priced:
 
     here: Offer | None = None
     offers: Sequence[Offer] = ()
+    dearer: Sequence[Offer] = ()
+    """What can be rented of the same classes for more money."""
     mends: Sequence[Mend] = ()
     presets: Mapping[Preset, Offer] | None = None
     assumed: Sequence[str] = ()
@@ -162,6 +169,11 @@ class Priced:
     few: str = ""
     why_not: str = ""
     look_up: str = ""
+
+    @property
+    def elsewhere(self) -> Offer | None:
+        """The cheapest that can be rented and holds it, where this device does not."""
+        return next((offer for offer in self.offers if offer.is_cheapest), None)
 
     @property
     def fits(self) -> bool:
@@ -212,11 +224,9 @@ def bar_of(memory: MemoryEstimate) -> Bar:
         segments.append(Segment(part.key, part.label, round(at, 2), round(width, 2), words.size(part.bytes), span, part.arithmetic))
         at += width
     told = ", ".join(f"{each.label.lower()} {each.size}" for each in segments)
-    capacity = round(memory.capacity * scale, 2) if memory.capacity else None
+    room = round(memory.capacity * scale, 2) if memory.capacity else BAR
     of_it = f" of {words.size(memory.capacity)}" if memory.capacity else ""
-    return Bar(
-        segments, round(memory.low * scale, 2), round(memory.high * scale, 2), capacity, f"{words.size(memory.total)}{of_it}: {told}"
-    )
+    return Bar(segments, round(memory.low * scale, 2), round(memory.high * scale, 2), room, f"{words.size(memory.total)}{of_it}: {told}")
 
 
 def largest(memory: MemoryEstimate) -> str:
@@ -239,20 +249,29 @@ def usual(targets: Sequence[Target]) -> Target | None:
     return min(alone, key=lambda each: (each.accelerator.memory_bytes, each.hourly or 0.0), default=None)
 
 
-def offers_of(found: Sequence[Estimate], currency: str) -> list[Offer]:
-    """Return one's own devices, then what can be rented, the cheapest that holds the run first."""
-    own, rented = [each for each in found if each.target.is_own], [each for each in found if not each.target.is_own]
-    cheapest = rented[0] if rented and rented[0].memory.fits != "no" else None
-    return [Offer(each, currency) for each in own] + [Offer(each, currency, is_cheapest=each is cheapest) for each in rented]
+def offers_of(found: Sequence[Estimate], currency: str) -> tuple[list[Offer], list[Offer]]:
+    """Return one's own devices and the cheapest of each class to rent; then those of the same classes that cost more."""
+    offers = [Offer(each, currency) for each in found if each.target.is_own]
+    dearer: list[Offer] = []
+    classes: set[str] = set()
+    for each in found:
+        if each.target.is_own:
+            continue
+        is_known = each.target.accelerator.key in classes
+        (dearer if is_known else offers).append(Offer(each, currency, is_cheapest=not classes and each.memory.fits != "no"))
+        classes.add(each.target.accelerator.key)
+    return offers, dearer
 
 
-def mends_of(planned: Planned, target: Target, prices: PriceTable, values: Mapping[str, str]) -> list[Mend]:
-    """Return what would save memory, each as a link to the same form with other settings."""
+def mends_of(planned: Planned, here: Estimate, prices: PriceTable, values: Mapping[str, str]) -> list[Mend]:
+    """Return what would save memory, each as a link to the same form with other settings; where it does not fit, only what helps."""
     found = []
-    for fix in fixes(planned.arch, planned.settings, planned.work, target, prices)[:MOST_FIXES]:
+    for fix in fixes(planned.arch, planned.settings, planned.work, here.target, prices):
+        if here.memory.fits == "no" and fix.then.fits == "no":
+            continue
         changed = {name: str(value) for name, value in fix.settings.items()}
         found.append(Mend(fix, f"/runs/new?{urlencode(dict(values) | changed)}", words.size(fix.then.total), FITS[fix.then.fits]))
-    return found
+    return found[:MOST_FIXES]
 
 
 def preset_settings(values: Mapping[str, str], planned: Planned, parameters: int | None) -> dict[Preset, TrainingSettings]:
@@ -301,7 +320,8 @@ def shown(planned: Planned, targets: Sequence[Target], prices: PriceTable, value
     if here is None:
         return Priced(why_not="No worker has told of a device for these settings, and the price list has no card to rent.")
     tokens, arithmetic = tokens_of(planned)
+    offers, dearer = offers_of(found, prices.currency)
     return Priced(
-        here=Offer(here, prices.currency), offers=offers_of(found, prices.currency),
-        mends=mends_of(planned, here.target, prices, values), tokens=tokens, tokens_arithmetic=arithmetic,
+        here=Offer(here, prices.currency), offers=offers, dearer=dearer,
+        mends=mends_of(planned, here, prices, values), tokens=tokens, tokens_arithmetic=arithmetic,
     )  # fmt: skip

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from app.domain.architectures import Architecture
 from app.domain.estimates import estimate
 from app.domain.guide import advise
 from app.domain.specs import setting_label
+from app.services.bases import measures
 from app.services.estimates import ASSUMED_TOKENS, Estimates, work_of
 from app.web import estimate_view
 from app.web.desk_view import goal_of
@@ -18,7 +17,7 @@ from app.web.estimate_view import Offer, Planned, Priced
 
 if TYPE_CHECKING:
     from app.db import DatasetVersion
-    from app.domain.base_models import BaseModel
+    from app.domain.architectures import Architecture
     from app.domain.preflight import Preflight
     from app.domain.specs import TrainingSettings
     from app.web.new_run import Draft
@@ -59,7 +58,7 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     version = draft.dataset.version if draft.dataset else None
     if draft.spec is None or draft.base is None or draft.dataset is None or version is None:
         return Priced()
-    arch = _measures(draft.base)
+    arch = measures(visit.studio, draft.base.name)
     if arch is None:
         return Priced(why_not=UNKNOWN.format(base=draft.base.name), look_up=f"/models/hub/look?{urlencode({'repo': draft.base.name})}")
     rows = _Rows(version, draft.training_rows, seen.preflight if seen else None)
@@ -78,11 +77,6 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     few = advice.sentence if advice.tone in WORRYING else ""
     assumed = [rows.lengths, *_assumed(draft.spec.settings, found.here)]
     return replace(found, presets=presets, assumed=assumed, few=few)
-
-
-def _measures(base: BaseModel) -> Architecture | None:
-    """Return the measures of a base that is on this machine."""
-    return Architecture.from_config(json.loads((base.folder / "config.json").read_bytes())) if base.folder else None
 
 
 def _assumed(settings: TrainingSettings, here: Offer) -> list[str]:
