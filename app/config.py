@@ -145,6 +145,11 @@ class Settings(BaseSettings):
         return self.home.resolve() / "runs"
 
     @property
+    def fetched_bases(self) -> Path:
+        """Return the folder of base models that were fetched from the Hub."""
+        return self.home.resolve() / "models"
+
+    @property
     def bells(self) -> Path:
         """Return the folder of the pipes by which workers hear of work."""
         return self.home.resolve() / "bells"

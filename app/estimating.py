@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,16 +13,15 @@ from pydantic import ValidationError
 from app.config import PROJECT_ROOT
 from app.domain.accelerators import CPU, accelerator_named
 from app.domain.architectures import Architecture
-from app.domain.datasets import HELD_OUT_SHARE
 from app.domain.errors import Invalid, NotFound, StudioError
 from app.domain.estimates import Target, rented, side_by_side
-from app.domain.memory_estimate import Work
 from app.domain.precisions import PRECISIONS
 from app.domain.prices import PriceTable
-from app.domain.quotes import Quote
+from app.domain.quotes import Quote, parameters_from, work_of_examples
 from app.domain.specs import STARTER, TrainingSettings
 from app.domain.time_estimate import published
 from app.gateways.catalog import read_catalog
+from app.gateways.fetched_bases import FetchedBases
 from app.gateways.gpus import visible_gpus
 from app.gateways.model_folders import ModelFolders
 from app.web.forms import messages_of
@@ -36,12 +34,8 @@ if TYPE_CHECKING:
     from app.domain.catalog import CatalogModel
     from app.domain.quotes import DeviceOut
 
-NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmbt]?)", re.IGNORECASE)
-UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-MOST_EXAMPLES = 1_000_000_000
-ASSUMED_TOKENS = 256.0
-LONGEST = 4
-"""Of rows whose lengths nobody has measured the longest is taken to have so many times the mean."""
+OPTIONS = {"params": "--params", "base_model": "--model", "examples": "--examples", "tokens": "--tokens"}
+"""Of what a refusal names, what it is called on the command line."""
 FITS = {"yes": "yes", "tight": "barely", "no": "no", "unknown": "?"}
 
 
@@ -64,7 +58,8 @@ def estimate(settings: Settings, asked: Asked, *, as_json: bool) -> int:
         name, sentence = next(iter(messages_of(error).items()))
         return _refused(f"--{name.replace('_', '-')}: {sentence}")
     except StudioError as error:
-        return _refused(error.message)
+        option = OPTIONS.get(error.param or "")
+        return _refused(f"{option}: {error.message}" if option else error.message)
     print(quote.model_dump_json() if as_json else "\n".join(_table(quote)))  # noqa: T201 - data goes to stdout
     return 0
 
@@ -73,9 +68,7 @@ def quote_for(settings: Settings, asked: Asked) -> Quote:
     """Return the estimate that was asked for, at the prices that come with Hone."""
     arch, name = _measured(settings, asked)
     training = TrainingSettings.model_validate({name: value for name, value in asked.changed.items() if value is not None})
-    if not 1 <= asked.examples <= MOST_EXAMPLES:
-        raise Invalid(f"--examples: give a number between 1 and {MOST_EXAMPLES:,}.", param="examples")
-    work, assumptions = _work(asked, training)
+    work, assumptions = work_of_examples(asked.examples, asked.tokens, training)
     if not arch.exact:
         assumptions.append(arch.gap)
     prices = PriceTable()
@@ -85,16 +78,16 @@ def quote_for(settings: Settings, asked: Asked) -> Quote:
 
 def _measured(settings: Settings, asked: Asked) -> tuple[Architecture, str]:
     if (asked.params is None) == (asked.model is None):
-        raise Invalid("Say either how large the model is (--params 7e9) or which one it is (--model), not both.", param="params")
+        raise Invalid("Say either how large the model is (--params 7e9) or which one it is (--model), not both.")
     if asked.params is not None:
-        size_ = _number(asked.params)
-        return Architecture.of_size(size_), parameters(size_)
+        wanted = parameters_from(asked.params)
+        return Architecture.of_size(wanted), parameters(wanted)
     name = asked.model or ""
     known = _in_catalogue(name)
     if known is None:
         return _of_folder(settings, name), name
     if known.architecture is None and known.parameters is None:
-        raise Invalid(f"--model: nobody here knows the measures of {known.name}. Give its size instead (--params).", param="model")
+        raise Invalid(f"Nobody here knows the measures of {known.name}. Give its size instead (--params).", param="base_model")
     return known.architecture or Architecture.of_size(known.parameters or 0), known.name
 
 
@@ -109,36 +102,13 @@ def _in_catalogue(name: str) -> CatalogModel | None:
 
 def _of_folder(settings: Settings, name: str) -> Architecture:
     """Return the measures of the bundled base or of a model folder."""
-    found = ModelFolders(PROJECT_ROOT / "models" / STARTER, settings.model_folders, only_under=False).find(name)
+    found = ModelFolders(
+        PROJECT_ROOT / "models" / STARTER, settings.model_folders, only_under=False, fetched=FetchedBases(settings.fetched_bases)
+    ).find(name)
     if found.folder is None:
-        message = f"--model: nobody here knows the measures of {name}. Give its size instead (--params), or its folder once it is fetched."
-        raise Invalid(message, param="model")
+        message = f"Nobody here knows the measures of {name}. Give its size instead (--params), or its folder once it is fetched."
+        raise Invalid(message, param="base_model")
     return Architecture.from_config(json.loads((found.folder / "config.json").read_bytes()))
-
-
-def _number(text: str) -> float:
-    """Return 7e9 for 7e9, 7B or 7000M."""
-    found = NUMBER.fullmatch(text.strip())
-    if not found:
-        raise Invalid(f"--params: {text[:40]!r} is no number of parameters; say 7e9 or 7B.", param="params")
-    return float(found[1]) * UNITS[found[2].lower()]
-
-
-def _work(asked: Asked, training: TrainingSettings) -> tuple[Work, list[str]]:
-    """Return what is computed, and what of it was assumed."""
-    tokens, assumptions = asked.tokens, []
-    if tokens is None:
-        tokens = ASSUMED_TOKENS
-        assumptions.append(f"An example has {tokens:.0f} tokens (--tokens), and half of them are learnt.")
-    if not 1 <= tokens <= 2**20:
-        raise Invalid("--tokens: give a number between 1 and 1,048,576.", param="tokens")
-    mean = min(tokens, float(training.max_length))
-    held_out = min(1024, round(asked.examples * HELD_OUT_SHARE))
-    work = Work(
-        rows=asked.examples, steps=training.total_steps(asked.examples), mean_tokens=mean, eval_rows=held_out,
-        longest_tokens=min(training.max_length, round(LONGEST * mean)),
-    )  # fmt: skip
-    return work, assumptions
 
 
 def _own() -> Iterator[Target]:

@@ -46,6 +46,7 @@ from app.db.session import UNREACHABLE, make_engine
 from app.domain.errors import Forbidden, Invalid, StudioError, TooLarge
 from app.domain.specs import STARTER
 from app.gateways.catalog import read_catalog
+from app.gateways.fetched_bases import FetchedBases
 from app.gateways.inference import Inference, PreflightServer
 from app.gateways.model_folders import ModelFolders
 from app.gateways.outside import Outside
@@ -84,11 +85,12 @@ CATALOG_FOLDER = PROJECT_ROOT / "catalog"
 def make_studio(settings: Settings) -> Studio:
     """Return the parts of a studio; opens no connection."""
     storage = make_store(settings.store_address, settings.store, settings.cache_bytes)
+    fetched = FetchedBases(settings.fetched_bases)
     return Studio(
         engine=make_engine(settings.database),
         storage=storage,
         queue=make_queue(settings.redis_url, settings.bells),
-        bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.local_owner),
+        bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.local_owner, fetched=fetched),
         catalog=read_catalog(CATALOG_FOLDER),
         shelf=SampleShelf(SAMPLES_FOLDER),
         count_tokens=TokenCounter(STARTER_FOLDER).count,

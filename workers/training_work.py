@@ -22,6 +22,7 @@ from app.db.counters import RUN_STEPS, count
 from app.db.run_samples import enter_samples
 from app.db.runs import forget_model
 from app.db.session import after_commit, reading
+from app.domain.base_models import is_hub_id
 from app.domain.cards import render_card
 from app.domain.diagnosis import DISK_FULL, STORAGE
 from app.domain.errors import NotFound
@@ -33,6 +34,7 @@ from app.domain.results import CARD, result_in
 from app.domain.runs import RunStatus, adapter_folder, token_in
 from app.domain.specs import STARTER
 from app.domain.tracking import Tracking, hosts_of
+from app.gateways.fetched_bases import FetchedBases
 from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
 from workers.child import Child
@@ -178,13 +180,15 @@ def _remove_earlier(folder: Path, token: int) -> None:
 
 def _base_dir(worker: Worker, run: Run) -> Path | None:
     """Return where the base lies; for one from the Hub where an earlier attempt found it, so that it stays the same."""
-    known = run.facts.get("base_dir")
-    return _bases(worker).find(run.base_model).folder or (Path(known) if known and Path(known).is_dir() else None)
+    written = run.facts.get("base_dir")
+    known = Path(written) if written and Path(written).is_dir() else None
+    return known if known and is_hub_id(run.base_model) else _bases(worker).find(run.base_model).folder or known
 
 
 def _bases(worker: Worker) -> ModelFolders:
     settings = worker.settings
-    return ModelFolders(PROJECT_ROOT / "models" / STARTER, settings.model_folders, only_under=not settings.local_owner)
+    fetched = FetchedBases(settings.fetched_bases)
+    return ModelFolders(PROJECT_ROOT / "models" / STARTER, settings.model_folders, only_under=not settings.local_owner, fetched=fetched)
 
 
 def pack_result(folder: Path, card: str, target: Path) -> None:

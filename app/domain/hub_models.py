@@ -55,17 +55,6 @@ class Search(BaseModel):
 
 
 @dataclass(frozen=True)
-class HubFile:
-    """A file as it lies at one commit: its size in bytes, and what the Hub says of its content, a SHA-256 or the id Git gives it."""
-
-    path: str
-    url: str
-    size: int
-    sha256: str | None = None
-    git_id: str | None = None
-
-
-@dataclass(frozen=True)
 class HubModel:
     """A model as the Hub tells of it; what it does not tell is None."""
 

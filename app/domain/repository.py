@@ -18,8 +18,6 @@ from app.domain.errors import Invalid, StudioError, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.domain.hub_models import HubFile
-
     Read = Callable[[str], bytes]
 
 NAME = re.compile(r"[A-Za-z0-9_][\w. -]{0,199}", re.ASCII)
@@ -34,6 +32,17 @@ MAX_READ_BYTES = 8 * 2**20
 UNREAD = b"{}"
 RESTRICTED = ("cc-by-nc", "other", "llama", "gemma", "research")
 """Beginnings of licences that do not allow everything."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file as it lies at one commit: its size in bytes, and what the Hub says of its content, a SHA-256 or the id Git gives it."""
+
+    path: str
+    url: str
+    size: int
+    sha256: str | None = None
+    git_id: str | None = None
 
 
 class Level(StrEnum):

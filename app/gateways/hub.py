@@ -14,7 +14,7 @@ from app.domain.hub_files import sort_files
 from app.gateways.hub_client import DATASETS, Hub, licence_of
 
 if TYPE_CHECKING:
-    from app.domain.hub_models import HubFile
+    from app.domain.repository import HubFile
     from app.gateways.hub_client import Asking
 
 CONVERTED = "refs/convert/parquet"

@@ -12,15 +12,15 @@ from urllib.parse import quote
 
 import httpx
 
+from app.domain.base_models import COMMIT
 from app.domain.errors import Invalid, NotFound, StudioError, Unavailable
-from app.domain.hub_models import HubFile
+from app.domain.repository import HubFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENDPOINT = "https://huggingface.co"
 TOKEN, OFFLINE = "HF_TOKEN", "HF_HUB_OFFLINE"
-COMMIT = re.compile(r"[0-9a-f]{40}")
 SECONDS, ALL_SECONDS = 10.0, 40.0
 """For one question, and for all that a look takes."""
 MAX_ANSWER, MAX_PAGES, MAX_HOPS = 16 * 2**20, 20, 5

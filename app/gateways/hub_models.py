@@ -15,7 +15,8 @@ from app.gateways.hub_client import MODELS, Hub, away, licence_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from app.domain.hub_models import HubFile, Search
+    from app.domain.hub_models import Search
+    from app.domain.repository import HubFile
     from app.gateways.hub_client import Asking
 
 EXPANDED = ("downloads", "likes", "gated", "tags", "safetensors", "lastModified", "pipeline_tag")

@@ -16,6 +16,8 @@ from app.domain.specs import STARTER
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from app.gateways.fetched_bases import FetchedBases
+
 Stamp = tuple[tuple[str, int, int, int], ...]
 """Of each file: name, size, when it was last changed, and which file it is."""
 MAX_EDGES, MAX_EDGE = 16, 2**40
@@ -23,10 +25,13 @@ MAX_EDGES, MAX_EDGE = 16, 2**40
 
 
 class ModelFolders:
-    """Finds base models. `only_under`: outside these folders nothing is read (a studio that others can reach)."""
+    """Finds base models: the bundled one, those fetched from the Hub, and folders.
 
-    def __init__(self, bundled: Path, known: list[Path], *, only_under: bool) -> None:
-        self.bundled, self.known, self.only_under = bundled, known, only_under
+    `only_under`: outside the known folders nothing is read (a studio that others can reach).
+    """
+
+    def __init__(self, bundled: Path, known: list[Path], *, only_under: bool, fetched: FetchedBases | None = None) -> None:
+        self.bundled, self.known, self.only_under, self.fetched = bundled, known, only_under, fetched
         self._good: dict[Path, tuple[Stamp, BaseModel]] = {}
 
     def find(self, name: str) -> BaseModel:
@@ -38,13 +43,15 @@ class ModelFolders:
             folder = self._allowed(path)
             return self._checked(str(folder), folder)
         if is_hub_id(name):
-            return BaseModel(name, None, None, None)
+            here = self.fetched.newest(name) if self.fetched else None
+            return self._checked(name, here) if here else BaseModel(name, None, None, None)
         message = f"{name[:200]!r} is neither {STARTER}, nor a folder on this machine, nor a Hub id like org/name."
         raise unknown_model(message)
 
     def listed(self) -> list[BaseModel]:
-        """Return the bundled base and every good model folder right under the known folders."""
+        """Return the bundled base, those that were fetched, and every good model folder right under the known folders."""
         places = [(STARTER, self.bundled)] if self.bundled.is_dir() else []
+        places += self.fetched.listed() if self.fetched else []
         for folder in self.known:
             places += [(str(path), path) for path in sorted(p.parent for p in folder.glob("*/config.json"))]
         found = []

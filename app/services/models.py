@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.db import Run
 from app.db.session import pause
+from app.domain.base_models import is_hub_id
 from app.domain.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -76,18 +77,22 @@ class Models:
 
     def base_of(self, run: Run) -> Path:
         """Return the folder of a run's base."""
-        return self.folders.find(run.base_model).folder or self._downloaded(run)
+        known = self._known(run)
+        # Its adapter belongs to the commit it was trained on, also when a later one has been fetched since.
+        folder = known if known and is_hub_id(run.base_model) else self.folders.find(run.base_model).folder or known
+        if folder is None:
+            message = f"The base {run.base_model} is not on this machine any more. Download it again."
+            raise Invalid(message, param="model", code="unknown_model")
+        return folder
 
     def _made(self, by: Identity) -> Select[Run]:
         made = select(Run).where(Run.project_id == by.project_id, Run.model.is_not(None), Run.adapter_id.is_not(None))
         return made.order_by(Run.id.desc())
 
-    def _downloaded(self, run: Run) -> Path:
+    def _known(self, run: Run) -> Path | None:
+        """Return where the base lay when the run trained from it, if it is there still."""
         folder = run.facts.get("base_dir")
-        if not folder or not Path(folder).is_dir():
-            message = f"The base {run.base_model} is not on this machine any more."
-            raise Invalid(message, param="model", code="unknown_model")
-        return Path(folder)
+        return Path(folder) if folder and Path(folder).is_dir() else None
 
 
 def is_whole(run: Run) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.db import Import
 from app.db.session import reading
 from app.domain.errors import Invalid
-from app.domain.hub_models import HubFile
+from app.domain.repository import HubFile
 from app.domain.sources import HubSource, S3Source, Source, UrlSource
 from app.gateways.hub import HubDatasets, HubListing
 from app.services.studio import Studio

@@ -15,7 +15,7 @@ from workers.curation.receiving import receive
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.domain.hub_models import HubFile
+    from app.domain.repository import HubFile
     from app.domain.sources import HubSource
     from app.gateways.hub import HubListing
     from workers.curation.delivery import Delivery

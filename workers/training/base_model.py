@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.domain.base_models import HUB_KEYS, MAX_JSON_BYTES, check_model_folder, is_hub_id, unknown_model
+from app.domain.base_models import COMMIT, HUB_KEYS, MAX_JSON_BYTES, check_model_folder, is_hub_id, unknown_model
 from app.domain.errors import Invalid, Unavailable
 from app.domain.specs import STARTER
 from workers.training.room import no_room, ran_out
@@ -17,7 +16,6 @@ from workers.training.room import no_room, ran_out
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model"]
 IDENTITY_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "chat_template.jinja")
 READ_BYTES = 1024 * 1024

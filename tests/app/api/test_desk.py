@@ -14,7 +14,7 @@ from app.config import Settings
 from app.db.session import unit_of_work
 from app.domain.aside import Aside
 from app.domain.errors import Unavailable
-from app.domain.hub_models import HubFile
+from app.domain.repository import HubFile
 from app.gateways.hub import HubDatasets, HubListing
 from app.main import create_app
 from app.services.accounts import Accounts

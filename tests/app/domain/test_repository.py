@@ -7,8 +7,7 @@ import json
 import pytest
 
 from app.domain.errors import Invalid, Unavailable
-from app.domain.hub_models import HubFile
-from app.domain.repository import Scan, scan
+from app.domain.repository import HubFile, Scan, scan
 
 GOOD: dict[str, object] = {
     "config.json": {"model_type": "llama"},
