@@ -22,7 +22,6 @@ from app.db.base import utc_now
 from app.db.run_samples import enter_samples
 from app.db.session import unit_of_work
 from app.domain.datasets import ROW_GROUP_ROWS, Mapping, Message, Problem, row_hash, split_by_hash
-from app.domain.devices import Device, as_facts
 from app.domain.events import Sample as RunSample
 from app.domain.runs import ENDED, RunStatus
 from app.domain.specs import STARTER, Preset, TrainingSpec, settings_for
@@ -280,8 +279,7 @@ def _age(session: Session, thing: Run | Dataset, by: timedelta) -> None:
 
 
 def _workers(session: Session, run: Run, dataset: Dataset) -> None:
-    cpu = Device(name="CPU, 2 threads", kind="cpu", total_bytes=8_243_912_704, used_bytes=2_413_000_000, ours_bytes=684_000_000)
-    trainer = WorkerRow(host="bench", pid=4121, queue="gpu", device=cpu.name, busy_with=run.id, facts=as_facts([cpu]))
+    trainer = WorkerRow(host="bench", pid=4121, queue="gpu", device="CPU, 2 threads", busy_with=run.id)
     reader = WorkerRow(host="bench", pid=4122, queue="cpu", device="CPU", busy_with=dataset.id)
     session.add_all([trainer, reader])
     session.flush()

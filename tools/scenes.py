@@ -57,7 +57,6 @@ def _states(sample: Sample) -> dict[str, Scene]:
         "runs-delete-one": Scene(f"/runs/delete?ids={sample.runs['failed']}"),
         "new-run-clone": Scene(f"/runs/new?from={sample.runs['done']}&learning_rate=0.001&rank=32"),
         "new-run-wrong": Scene(f"/runs/new?dataset_id={sample.datasets['ready']}&learning_rate=12&rank=0"),
-        "new-run-too-large": Scene(f"/runs/new?dataset_id={sample.datasets['ready']}&base_model=Qwen/Qwen3-4B&rank=64"),
         "new-run-unknown": Scene(f"/runs/new?dataset_id={sample.datasets['ready']}&base_model=somebody/something"),
         "run-stale": Scene(running, before=_no_stream, after=_until_stale),
         "run-unanswered": Scene(running, before=_no_actions, after=_press_pause),
@@ -136,6 +135,9 @@ PAGES = {
     "chat": Scene("/chat"),
     "workers": Scene("/workers"),
     "precision": Scene("/precision"),
+    "cloud-costs": Scene("/cloud-costs"),
+    "cloud-costs-paid-back": Scene("/cloud-costs?calls=1000000&prompt_tokens=600&answer_tokens=80&hosting=own&one_off=2000"),
+    "cloud-costs-wrong": Scene("/cloud-costs?calls=many"),
     "precision-wrong": Scene("/precision?params=many"),
     "settings": Scene("/settings"),
     "search": Scene("/search"),
@@ -154,6 +156,7 @@ TEAM = {
     "team-workers": Scene("/workers"),
     "team-runs": Scene("/runs"),
     "team-new-run": Scene("/runs/new"),
+    "team-new-run-too-large": Scene("/runs/new?base_model=Qwen/Qwen3-8B&rank=64"),
 }
 README = {"home": "home", "run": "run-running", "board": "team-board", "data": "dataset-ready"}
 """Which scenes the README shows, by the name of the picture."""
