@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from tools.samples.grammar import CHOICE, SLOT, Pools, lists, read, runs_of_words, words
+from app.domain.grammar import CHOICE, SLOT, Pools, lists
+from tools.samples.grammar import read, runs_of_words, words
 from tools.samples.support_emails import INTENTS
 
 TRAIN, TEST = read("support_train"), read("support_test")

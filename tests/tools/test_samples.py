@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from app.domain.grammar import lists
+from app.domain.written.rows import ROLES, Row, answered, asked
 from tools.samples import brand_voice, faults, pii_masking, private, support_emails
-from tools.samples.grammar import lists, read, runs_of_words, words
-from tools.samples.rows import ROLES, Row, answered, asked
+from tools.samples.grammar import read, runs_of_words, words
 from tools.samples.writing import SAMPLES, write
 
 ROOT = Path(__file__).resolve().parents[2]

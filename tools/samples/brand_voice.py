@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tools.samples.grammar import Pools, Turns, fill, lists, read, sentence
-from tools.samples.rows import Row, row
+from app.domain.grammar import Pools, Turns, fill, lists, sentence
+from app.domain.written.rows import Row, row
+from tools.samples.grammar import read
 
 TASK = "Answer in the voice of Quillbrook Teas, from the facts."
 SIGN_OFF = "Warm cups, Quillbrook"

@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from app.domain.grammar import Turns, fill, lists
+from app.domain.written.rows import Row, answered, asked, row
 from tools.samples import private
-from tools.samples.grammar import Turns, fill, lists, read, words
-from tools.samples.rows import Row, answered, asked, row
+from tools.samples.grammar import read, words
 from tools.samples.support_emails import MOST_WORDS, TASK, answer
 from tools.samples.wear import with_slips
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from app.domain.grammar import Pools, Turns, choose, fill, lists, sentence
+from app.domain.written.rows import Row, row
 from tools.samples import private
-from tools.samples.grammar import Pools, Turns, choose, fill, lists, read, sentence
-from tools.samples.rows import Row, row
+from tools.samples.grammar import read
 
 TASK = "Mask personal data: [NAME], [EMAIL], [PHONE], [ID], [ADDRESS], [IBAN]."
 KINDS = ("NAME", "EMAIL", "PHONE", "ID", "ADDRESS", "IBAN")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import unicodedata
 
-from tools.samples.grammar import lists, read
+from app.domain.grammar import lists
+from tools.samples.grammar import read
 
 LETTERS_OF_A_COUNTRY = 4
 """Two letters and two check digits, which the check moves to the end."""

@@ -6,8 +6,9 @@ import json
 import random
 from typing import Any
 
-from tools.samples.grammar import Pools, Turns, choose, fill, lists, read, runs_of_words, sentence, words
-from tools.samples.rows import Row, row
+from app.domain.grammar import Pools, Turns, choose, fill, lists, sentence
+from app.domain.written.rows import Row, row
+from tools.samples.grammar import read, runs_of_words, words
 from tools.samples.wear import worn
 
 TASK = "Read the e-mail to the shop; answer its intent and urgency as JSON."

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.domain.written.rows import Row
 from tools.samples import brand_voice, faults, pii_masking, support_emails
-from tools.samples.rows import Row
 
 SEED = "hone"
 URGENCY_RULE = (

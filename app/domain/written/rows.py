@@ -1,8 +1,12 @@
-"""A row of a sample: a conversation of three messages."""
+"""A row that is written: a system prompt, a question and the answer to learn, as OpenAI's chat format has it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 Row = dict[str, list[dict[str, str]]]
+Words = dict[str, Any]
+"""The tables of one file of words."""
 
 
 def row(system: str, user: str, assistant: str) -> Row:
