@@ -92,8 +92,12 @@ class Child:
 
     def ask(self, command: Command) -> None:
         """Send a command; a child that has gone does not mind."""
+        self.confide(command.model_dump_json())
+
+    def confide(self, text: str) -> None:
+        """Send one line before any command: what it may know and no file or variable holds, such as a key."""
         with contextlib.suppress(ConnectionError, ValueError):  # gone, or ended by us
-            self._commands.write(command.model_dump_json().encode() + b"\n")
+            self._commands.write(text.encode() + b"\n")
             self._commands.flush()
 
     def terminate(self) -> None:

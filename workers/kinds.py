@@ -10,6 +10,7 @@ from app.db.base import utc_now
 from app.db.holds import end_hold
 from app.domain.diagnosis import FAILURE, RESUMABLE
 from app.domain.runs import ENDED, MAX_CRASHES_WITHOUT_PROGRESS, WANTED_END, RunStatus, after_lost_lease
+from workers.baseline_work import BaselineWork
 from workers.import_work import ImportWork
 from workers.training_work import TrainingWork
 
@@ -54,7 +55,7 @@ class Kind(Protocol):
         """Do what belongs to work that is let go of without success, for now or for good; the state is set already."""
 
 
-KINDS: dict[str, Kind] = {"import": ImportWork(), "run": TrainingWork()}
+KINDS: dict[str, Kind] = {"baseline": BaselineWork(), "import": ImportWork(), "run": TrainingWork()}
 
 
 def kinds_of(queue: str) -> list[Kind]:

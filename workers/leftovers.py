@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import delete, select
 
-from app.db import AuditEntry, CheckpointRow, Import, Run
+from app.db import AuditEntry, Baseline, CheckpointRow, Import, Run
 from app.db.artifacts import remove_now
 from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, FILE_LEFT, RUN_DELETED
 from app.db.checkpoints import GONE
 from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED, LEASED, token_in
+from workers.baseline_work import baseline_folders
 from workers.curation.child import remove
 from workers.import_work import work_folders
 
@@ -75,12 +76,14 @@ def _clear_incoming(worker: Worker) -> None:
 
 
 def _clear_logs(worker: Worker) -> None:
-    """Remove what work on datasets that failed has left for somebody to look at, a month later."""
-    for batch in _batches(work_folders(worker)):
-        old = {folder.name: folder for folder in batch if _age(folder) > LOG_SECONDS}
-        with reading(worker.engine) as session:
-            ended = list(session.scalars(select(Import.id).where(Import.id.in_(old), Import.status.in_(ENDED))))
-        remove([old[name] for name in ended])
+    """Remove what work that failed on datasets or measurements has left for somebody to look at, a month later."""
+    places: dict[type[Import | Baseline], Path] = {Import: work_folders(worker), Baseline: baseline_folders(worker)}
+    for table, place in places.items():
+        for batch in _batches(place):
+            old = {folder.name: folder for folder in batch if _age(folder) > LOG_SECONDS}
+            with reading(worker.engine) as session:
+                ended = list(session.scalars(select(table.id).where(table.id.in_(old), table.status.in_(ENDED))))
+            remove([old[name] for name in ended])
 
 
 def _over(worker: Worker, run_ids: Collection[str]) -> dict[str, int]:

@@ -81,6 +81,7 @@ def upgrade() -> None:
         sa.Column("answers", document, nullable=False),
         sa.Column("done", sa.Integer(), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("done_before", sa.Integer(), nullable=False),
         *_leased(),
         touched=True,
     )

@@ -1,0 +1,137 @@
+"""A measurement from its rows to its sums, against a model that answers as it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.baselines import AskedModel, Plan, Way
+from app.domain.datasets import Split
+from app.domain.errors import Invalid, Unavailable
+from app.domain.metrics import Metric, Shape
+from tests.workers.evaluation.openai_server import OpenAi, openai_server, trouble
+from tests.workers.evaluation.rows import row, write_rows
+from workers.evaluation.measuring import Address, BaselineSpec, Measuring
+
+
+@pytest.fixture
+def model() -> Iterator[OpenAi]:
+    with openai_server() as told:
+        yield told
+
+
+def rows_file(folder: Path, tests: int = 6) -> Path:
+    """Write rows whose answer is the last word of their question."""
+    words = ["tea", "kettle", "spoon"]
+    rows = [row(f"Order {n} of one {words[n % 3]}", words[n % 3]) for n in range(30)]
+    return write_rows(folder / "rows", [*rows, *(row(f"Order 9{n} of a {words[n % 3]}", words[n % 3], Split.TEST) for n in range(tests))])
+
+
+def spec_of(folder: Path, model: OpenAi, methods: tuple[Way, ...] = tuple(Way), token: int = 1, **changes: Any) -> BaselineSpec:
+    plan = Plan(dataset="orders", models=(AskedModel(name="small", place={}),), methods=methods, k=2, rows=50, max_tokens=8)
+    address = Address(url=model.address, model="small", place={"base_dir": "/models/small"})
+    given: dict[str, Any] = {
+        "rows": rows_file(folder), "plan": plan, "addresses": [address], "answers": folder / f"answers-t{token}.jsonl",
+        "results": folder / "results.json", "patience_seconds": 0.0,
+    }  # fmt: skip
+    return BaselineSpec(**given | changes)
+
+
+def measure(spec: BaselineSpec) -> dict[str, Any]:
+    measuring = Measuring(spec, spec.askers([None]))
+    measuring.ask_all(lambda *_: None)
+    measuring.write_results()
+    made: dict[str, Any] = json.loads(spec.results.read_bytes())
+    return made
+
+
+def last_word(messages: list[dict[str, str]]) -> str:
+    return messages[-1]["content"].split()[-1]
+
+
+def test_every_row_is_asked_in_every_way_and_summed_up(tmp_path: Path, model: OpenAi) -> None:
+    model.answer = lambda messages: last_word(messages) if len(messages) > 1 else "no idea"
+    made = measure(spec_of(tmp_path, model))
+    results, rows = made["results"], made["answers"]["rows"]
+    assert (results["shape"], results["labels"], results["rows"], results["training_rows"]) == (Shape.LABELS, 3, 6, 30)
+    values = {each["way"]: each["scores"][Metric.LABEL][0] for each in results["measured"]}
+    assert values == {"zero_shot": 0.0, "few_shot": 1.0, "retrieval": 1.0}
+    assert len(model.asked) == 18
+    assert {each["expected"] for each in rows} == {"tea", "kettle", "spoon"}
+    assert [said["text"] for said in rows[0]["said"]] == ["no idea", rows[0]["expected"], rows[0]["expected"]]
+    assert len(rows[0]["said"][1]["examples"]) == 2
+
+
+def test_an_attempt_goes_on_where_an_earlier_one_was_lost(tmp_path: Path, model: OpenAi) -> None:
+    model.answer = last_word
+    model.troubles = []
+    first = spec_of(tmp_path, model, (Way.ZERO_SHOT,))
+    measuring = Measuring(first, first.askers([None]))
+
+    def lost(done: int, *_: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measuring.ask_all(lost)
+    # It died while it wrote.
+    with first.answers.open("a") as file:
+        file.write('{"model": 0, "way": "zero_')
+    model.answer = lambda _: "something else"
+    made = measure(spec_of(tmp_path, model, (Way.ZERO_SHOT,), 2, earlier=[first.answers]))
+    assert len(model.asked) == 6
+    assert made["results"]["measured"][0]["scores"][Metric.LABEL][0] == pytest.approx(4 / 6)
+
+
+def test_a_prompt_that_is_too_long_gets_fewer_examples_and_the_result_says_so(tmp_path: Path, model: OpenAi) -> None:
+    model.longest = 50
+    [few] = measure(spec_of(tmp_path, model, (Way.FEW_SHOT,)))["results"]["measured"]
+    assert (few["shortened"], few["examples"], few["refused"]) == (6, 1.0, 0)
+
+
+def test_a_question_that_does_not_fit_at_all_counts_as_wrong(tmp_path: Path, model: OpenAi) -> None:
+    model.answer = last_word
+    model.longest = 17  # one row says "spoon", which is a letter more than "tea", and so on
+    found = spec_of(tmp_path, model, (Way.ZERO_SHOT,))
+    [zero] = measure(found)["results"]["measured"]
+    assert zero["refused"] == 4
+    assert zero["scores"][Metric.LABEL][0] == pytest.approx(2 / 6)
+
+
+def test_a_model_that_refuses_everything_ends_it(tmp_path: Path, model: OpenAi) -> None:
+    model.troubles = [trouble(400, "No such thing.")] * 9
+    with pytest.raises(Invalid, match=r"No such thing\.") as refused:
+        measure(spec_of(tmp_path, model, (Way.ZERO_SHOT,)))
+    assert refused.value.code == "model_refuses"
+    assert len(model.asked) == 3
+
+
+def test_one_refusal_among_answers_is_counted(tmp_path: Path, model: OpenAi) -> None:
+    model.answer = last_word
+    model.troubles = [trouble(400, "I will not say that.")]
+    made = measure(spec_of(tmp_path, model, (Way.ZERO_SHOT,)))
+    assert made["results"]["measured"][0]["refused"] == 1
+    assert "I will not say that." in made["answers"]["rows"][0]["said"][0]["refused"]
+
+
+def test_a_model_that_goes_away_ends_it_and_what_was_answered_stays(tmp_path: Path, model: OpenAi) -> None:
+    def answer(_: object) -> str:
+        if len(model.asked) == 3:
+            model.troubles = [trouble(503)] * 9
+        return "tea"
+
+    model.answer = answer
+    spec = spec_of(tmp_path, model, (Way.ZERO_SHOT,))
+    with pytest.raises(Unavailable):
+        measure(spec)
+    assert len(spec.answers.read_text().splitlines()) == 3
+
+
+def test_long_texts_are_cut_before_they_are_kept(tmp_path: Path, model: OpenAi) -> None:
+    model.answer = lambda _: "x" * 5_000
+    made = measure(spec_of(tmp_path, model, (Way.ZERO_SHOT,)))
+    assert len(made["answers"]["rows"][0]["said"][0]["text"]) == 2_000

@@ -1,0 +1,184 @@
+"""One measurement from its first question to its sums: each answer is written down as it comes, and a later attempt goes on from there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.domain.baselines import Plan, RowSaid, Said, Way, sum_up
+from app.domain.errors import Invalid, StudioError
+from app.domain.metrics import Shape, labels_in, normalised, scores_of, shape_of
+from workers.evaluation.asking import PATIENCE_SECONDS, Asker, Refused, TooLong, kept
+from workers.evaluation.prompts import Material, Prompts, Question, messages_for, read_material
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from io import TextIOWrapper
+
+MOST_KEPT = 2_000
+"""Characters of a text that are kept to be read."""
+REFUSALS_BEFORE_GIVING_UP = 3
+"""A model that refuses the first so many prompts will refuse the others."""
+TOO_FEW_TO_TELL = 10
+"""With fewer training rows the test rows' answers say too what answers look like."""
+
+
+class Address(BaseModel):
+    """Where one of the plan's models is asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    model: str
+    place: dict[str, str | None] | None = None
+    private_allowed: bool = False
+
+
+class BaselineSpec(BaseModel):
+    """What a child is told: the rows, the plan, whom to ask, and where its answers and those of earlier attempts stand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: Path
+    plan: Plan
+    addresses: list[Address]
+    answers: Path
+    earlier: list[Path] = []
+    results: Path
+    patience_seconds: float = PATIENCE_SECONDS
+
+    def askers(self, keys: Sequence[str | None]) -> list[Asker]:
+        """Return what asks each model, with its key."""
+        return [
+            Asker(each.url, each.model, key, each.place, each.private_allowed, self.patience_seconds)
+            for each, key in zip(self.addresses, keys, strict=True)
+        ]
+
+
+class Measuring:
+    """Asks everything that has not been answered yet."""
+
+    def __init__(self, spec: BaselineSpec, askers: Sequence[Asker]) -> None:
+        self._spec, self._askers = spec, askers
+        self.material = read_material(spec.rows, spec.plan.rows)
+        self._prompts = Prompts(self.material.examples, spec.plan.k)
+        self._shape, self._labels = _shape(self.material)
+        self._said = {(each.model, each.way, each.row): each for each in _read_earlier(spec.earlier)}
+        self._answering, self._refusals = set[int](), Counter[int]()
+        self.total = len(self.material.asked) * len(askers) * len(spec.plan.methods)
+
+    @property
+    def done(self) -> int:
+        """How many answers there are."""
+        return len(self._said)
+
+    @property
+    def contacted(self) -> list[str]:
+        """The hosts outside that were spoken to."""
+        return list(dict.fromkeys(host for asker in self._askers for host in asker.contacted))
+
+    def ask_all(self, progress: Callable[[int, int, int], None]) -> None:
+        """Ask row by row, so that what is left takes as long for each as what is done; StudioError when a model cannot be asked at all."""
+        with self._spec.answers.open("a", encoding="utf-8") as file:
+            for number, question in enumerate(self.material.asked):
+                self._ask_row(question, file, lambda number=number: progress(self.done, self.total, number))  # type: ignore[misc]
+        progress(self.done, self.total, len(self.material.asked))
+
+    def write_results(self) -> None:
+        """Write sums and answers into the results' file."""
+        material, plan = self.material, self._spec.plan
+        said = [self._said[model, way, question.number] for question in material.asked for model, way in self._wanted()]
+        results = sum_up(
+            plan, said, self._shape, labels=len(self._labels), rows=len(material.asked), test_rows=material.test_rows,
+            training_rows=len(material.examples), notes=material.notes,
+        )  # fmt: skip
+        rows = [
+            RowSaid(
+                row=question.number, prompt=_cut(question.whole), expected=_cut(question.answer),
+                said=tuple(self._said[model, way, question.number] for model, way in self._wanted()),
+            ).model_dump(mode="json", exclude_defaults=True)
+            for question in material.asked
+        ]  # fmt: skip
+        written = {"results": results.model_dump(mode="json"), "answers": {"rows": rows}}
+        self._spec.results.write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
+
+    def _wanted(self) -> list[tuple[int, Way]]:
+        return [(model, way) for model in range(len(self._askers)) for way in self._spec.plan.methods]
+
+    def _ask_row(self, question: Question, file: TextIOWrapper, tell: Callable[[], None]) -> None:
+        examples = self._prompts.examples_for(question)
+        for model, way in self._wanted():
+            if (model, way, question.number) in self._said:
+                continue
+            tell()
+            said = self._ask(model, way, question, [] if way is Way.ZERO_SHOT else examples)
+            file.write(said.model_dump_json() + "\n")
+            file.flush()
+            self._said[model, way, question.number] = said
+            self._count_refusal(said)
+
+    def _ask(self, model: int, way: Way, question: Question, examples: list[Question]) -> Said:
+        """Ask with as many examples as the model's context holds."""
+        shown, asker = examples, self._askers[model]
+        while True:
+            try:
+                reply = asker.ask(messages_for(way, question, shown), self._spec.plan.max_tokens)
+            except TooLong:
+                if not shown:
+                    return self._refused(model, way, question, "The prompt alone is longer than its context.")
+                shown = shown[: len(shown) // 2]
+            except Refused as why:
+                return self._refused(model, way, question, str(why))
+            else:
+                break
+        return Said(
+            model=model, way=way, row=question.number, text=_cut(reply.text), is_cut=reply.is_cut, seconds=reply.seconds,
+            examples=tuple(each.number for each in shown), prompt_tokens=reply.prompt_tokens, answer_tokens=reply.answer_tokens,
+            scores=scores_of(self._shape, question.answer, reply.text, self._labels),
+        )  # fmt: skip
+
+    def _refused(self, model: int, way: Way, question: Question, why: str) -> Said:
+        nothing = dict.fromkeys(scores_of(self._shape, question.answer, "", self._labels), 0.0)
+        return Said(model=model, way=way, row=question.number, refused=why[:MOST_KEPT], scores=nothing)
+
+    def _count_refusal(self, said: Said) -> None:
+        if not said.refused:
+            self._answering.add(said.model)
+        elif said.model not in self._answering:
+            self._refusals[said.model] += 1
+        if self._refusals[said.model] >= REFUSALS_BEFORE_GIVING_UP:
+            raise Invalid(said.refused, code="model_refuses", data={"contacted": self.contacted})
+
+
+def _shape(material: Material) -> tuple[Shape, frozenset[str]]:
+    """Say what answers look like, and which labels there are: by the training rows, of which there are more."""
+    tested = [each.answer for each in material.asked]
+    answers = [each.answer for each in material.examples]
+    answers = answers if len(answers) >= TOO_FEW_TO_TELL else [*answers, *tested]
+    shape = shape_of(answers)
+    return shape, labels_in(answers) | {normalised(each) for each in tested} if shape is Shape.LABELS else frozenset()
+
+
+def _read_earlier(files: Iterable[Path]) -> list[Said]:
+    """Return what earlier attempts were answered; a line that was being written when they ended is left out."""
+    found = []
+    for file in files:
+        for line in file.read_bytes().splitlines() if file.is_file() else ():
+            try:
+                found.append(Said.model_validate_json(line))
+            except ValidationError:
+                continue
+    return found
+
+
+def _cut(text: str) -> str:
+    return kept(text[:MOST_KEPT])
+
+
+def with_hosts(error: StudioError, hosts: list[str]) -> dict[str, Any]:
+    """Return what explains a failure, with the hosts that were spoken to all the same."""
+    return error.data | ({"contacted": hosts} if hosts else {})
