@@ -1,4 +1,4 @@
-"""What a worker sees of its devices: the GPUs' memory through NVML, the machine's through psutil.
+"""What a worker sees of its devices: the GPUs' memory, heat and power through NVML, the machine's memory and disk through psutil.
 
 Looked at in a thread of its own: a driver that hangs must not keep a worker from giving its sign of life.
 """
@@ -6,7 +6,11 @@ Looked at in a thread of its own: a driver that hangs must not keep a worker fro
 from __future__ import annotations
 
 import os
+import platform
+import re
+import shutil
 import threading
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +18,7 @@ import psutil
 import pynvml
 import structlog
 
-from app.domain.devices import Device
+from app.domain.devices import Device, Disk
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,6 +26,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 LOOK_SECONDS = 4.0
 CONTROL_GROUP = Path("/sys/fs/cgroup")
+PROCESSORS = Path("/proc/cpuinfo")
+MILLI = 1000
+COLDEST, HOTTEST = -50, 200
+"""In °C: what a driver says beyond these is no temperature."""
+MOST_WATTS = 100_000
 
 
 def process_tree() -> set[int]:
@@ -30,13 +39,33 @@ def process_tree() -> set[int]:
     return {this.pid, *(child.pid for child in this.children(recursive=True))}
 
 
-def read_machine(mine: Collection[int]) -> Device:
-    """Return the machine's processor and memory."""
+def read_machine(mine: Collection[int], home: Path | None = None) -> Device:
+    """Return the machine's processor and memory, and the disk that `home` is on."""
     total, used = _machine_memory()
     return Device(
         name=f"CPU, {os.cpu_count()} cores", kind="cpu", total_bytes=total, used_bytes=used,
         ours_bytes=sum(map(_resident_bytes, mine)), utilisation=min(1.0, psutil.cpu_percent() / 100),
+        processor=processor_name(), cores=os.cpu_count(), disk=_disk(home) if home else None,
     )  # fmt: skip
+
+
+@cache
+def processor_name(listing: Path = PROCESSORS) -> str | None:
+    """Return what the processor is called, without marks and clock; where the system has no such list, its kind; None if nobody says."""
+    try:
+        named = re.search(r"^model name\s*:\s*(.+)$", listing.read_text("utf-8", "replace"), re.MULTILINE)
+    except OSError:
+        named = None
+    said = named[1] if named else platform.processor() or platform.machine()
+    return " ".join(re.sub(r"\((?:R|TM|C)\)|\bCPU\b|\bProcessor\b|@.*$", " ", said, flags=re.IGNORECASE).split())[:200] or None
+
+
+def _disk(home: Path) -> Disk | None:
+    try:
+        usage = shutil.disk_usage(home)
+    except OSError:
+        return None
+    return Disk(total_bytes=usage.total, free_bytes=usage.free)
 
 
 def _machine_memory(group: Path = CONTROL_GROUP) -> tuple[int, int]:
@@ -79,7 +108,9 @@ def _read_gpu(nvml: Any, uuid: str, mine: Collection[int]) -> Device:
     total, used = _memory(nvml, handle)
     return Device(
         name=_as_text(nvml.nvmlDeviceGetName(handle)), kind="gpu", uuid=uuid, total_bytes=total, used_bytes=used,
-        ours_bytes=_bytes_of(nvml, handle, mine), utilisation=_utilisation(nvml, handle),
+        ours_bytes=_bytes_of(nvml, handle, mine), utilisation=_utilisation(nvml, handle), temperature_c=_temperature(nvml, handle),
+        power_watts=_watts(nvml, handle, "nvmlDeviceGetPowerUsage"),
+        power_limit_watts=_watts(nvml, handle, "nvmlDeviceGetEnforcedPowerLimit"),
     )  # fmt: skip
 
 
@@ -115,6 +146,24 @@ def _utilisation(nvml: Any, handle: Any) -> float | None:
         return None
 
 
+def _temperature(nvml: Any, handle: Any) -> float | None:
+    """Return a GPU's temperature in °C; None where the driver does not say, as of a part of one."""
+    try:
+        warm = float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+    except nvml.NVMLError:
+        return None
+    return warm if COLDEST <= warm <= HOTTEST else None
+
+
+def _watts(nvml: Any, handle: Any, of: str) -> float | None:
+    """Return a power that the driver gives in thousandths of a watt; None where it does not say."""
+    try:
+        watts = float(getattr(nvml, of)(handle)) / MILLI
+    except nvml.NVMLError:
+        return None
+    return watts if 0 <= watts <= MOST_WATTS else None
+
+
 def _as_text(name: str | bytes) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
@@ -122,8 +171,8 @@ def _as_text(name: str | bytes) -> str:
 class DeviceWatch:
     """Looks at the machine and the worker's GPU, if it has one, every few seconds; `latest` is what it saw last."""
 
-    def __init__(self, gpu: str | None) -> None:
-        self.gpu = gpu
+    def __init__(self, gpu: str | None, home: Path | None = None) -> None:
+        self.gpu, self.home = gpu, home
         self.latest: list[Device] = []
 
     def start(self, leaving: threading.Event) -> None:
@@ -134,7 +183,7 @@ class DeviceWatch:
         """Look now."""
         mine = process_tree()
         gpu = read_gpu(self.gpu, mine) if self.gpu else None
-        return [*([gpu] if gpu else []), read_machine(mine)]
+        return [*([gpu] if gpu else []), read_machine(mine, self.home)]
 
     def _watch(self, leaving: threading.Event) -> None:
         while True:

@@ -72,7 +72,7 @@ class Worker:
     """What keeps a trainer warm for its next run."""
 
     def __post_init__(self) -> None:
-        self.devices = DeviceWatch(self.gpu)
+        self.devices = DeviceWatch(self.gpu, self.settings.home)
         self.device_lock = DeviceLock(self.gpu, self.slots)
 
     @property

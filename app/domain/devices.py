@@ -14,6 +14,20 @@ FACT = "devices"
 Bytes = Annotated[int, Field(ge=0)]
 
 
+class Disk(BaseModel):
+    """The disk that a worker keeps its runs on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    total_bytes: Bytes
+    free_bytes: Bytes
+
+    @property
+    def used(self) -> int:
+        """What is taken, or kept for the system alone."""
+        return max(0, self.total_bytes - self.free_bytes)
+
+
 class Device(BaseModel):
     """A GPU, or a machine's processor with its memory, as a worker saw it at its last sign of life."""
 
@@ -26,6 +40,12 @@ class Device(BaseModel):
     used_bytes: Bytes = Field(description="Held by anybody.")
     ours_bytes: Bytes | None = Field(None, description="Of that, held by this worker and what it runs; null where the driver does not say.")
     utilisation: float | None = Field(None, ge=0, le=1, description="How busy it is, 0 to 1; null where nobody counts.")
+    temperature_c: float | None = Field(None, description="How warm a GPU is; null where the driver does not say, as of all that follows.")
+    power_watts: float | None = Field(None, ge=0, description="What a GPU draws.")
+    power_limit_watts: float | None = Field(None, ge=0, description="What it may draw.")
+    processor: str | None = Field(None, max_length=200, description="What a machine's processor is called.", examples=["AMD EPYC 7B13"])
+    cores: int | None = Field(None, ge=1, description="How many programs a machine's processor runs at once.")
+    disk: Disk | None = Field(None, description="The disk of a machine that runs are kept on.")
 
     @property
     def held_by_us(self) -> int:

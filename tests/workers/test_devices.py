@@ -16,7 +16,7 @@ import pytest
 
 from app.domain.devices import Device
 from workers import devices
-from workers.devices import DeviceWatch, process_tree, read_gpu, read_machine
+from workers.devices import DeviceWatch, process_tree, processor_name, read_gpu, read_machine
 
 HERE = os.getpid()
 GIB = 2**30
@@ -26,12 +26,13 @@ class Driver:
     """NVML with two GPUs, as the library shows it."""
 
     nvmlMemory_v2 = 2  # noqa: N815 - the library's own name
+    NVML_TEMPERATURE_GPU = 0
 
     class NVMLError(Exception):
         """Whatever goes wrong."""
 
     def __init__(self, *broken: str, processes: list[Any] | None = None) -> None:
-        self.broken, self.is_open = broken, False
+        self.broken, self.is_open, self.celsius = broken, False, 58
         self.processes = [Some(pid=HERE, usedGpuMemory=6 * GIB)] if processes is None else processes
 
     def __getattr__(self, name: str) -> Any:
@@ -47,6 +48,9 @@ class Driver:
             "nvmlDeviceGetMemoryInfo": self._memory,
             "nvmlDeviceGetComputeRunningProcesses": lambda _: self.processes,
             "nvmlDeviceGetUtilizationRates": lambda _: Some(gpu=80),
+            "nvmlDeviceGetTemperature": lambda _handle, _sensor: self.celsius,
+            "nvmlDeviceGetPowerUsage": lambda _: 61_250,
+            "nvmlDeviceGetEnforcedPowerLimit": lambda _: 72_000,
         }[name]
 
     def _fail(self, *_: Any) -> Any:
@@ -67,7 +71,9 @@ def seen(uuid: str, driver: Driver) -> Device:
 def test_a_gpu_tells_whose_its_memory_is() -> None:
     driver = Driver()
     memory = {"total_bytes": 23 * GIB, "used_bytes": 9 * GIB, "ours_bytes": 6 * GIB}
-    whole = Device(name="NVIDIA L4", kind="gpu", uuid="GPU-0aa", utilisation=0.8, **memory)
+    whole = Device(
+        name="NVIDIA L4", kind="gpu", uuid="GPU-0aa", utilisation=0.8, temperature_c=58, power_watts=61.25, power_limit_watts=72, **memory
+    )
     assert seen("GPU-0aa", driver) == whole
     assert not driver.is_open
 
@@ -114,6 +120,50 @@ def test_where_the_driver_does_not_say_whose_memory_it_is_nothing_is_claimed(dri
 
 def test_a_gpu_that_nobody_counts_the_work_of_has_no_figure_for_it() -> None:
     assert seen("GPU-0aa", Driver("nvmlDeviceGetUtilizationRates")).utilisation is None
+
+
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [("nvmlDeviceGetTemperature", "temperature_c"), ("nvmlDeviceGetPowerUsage", "power_watts"),
+     ("nvmlDeviceGetEnforcedPowerLimit", "power_limit_watts")],
+)  # fmt: skip
+def test_what_a_driver_does_not_say_of_heat_and_power_is_left_out(call: str, field: str) -> None:
+    device = seen("GPU-0aa", Driver(call))
+    assert getattr(device, field) is None
+    assert device.used_bytes == 9 * GIB
+
+
+def test_a_temperature_that_is_none_is_left_out() -> None:
+    driver = Driver()
+    driver.celsius = 2**31
+    assert seen("GPU-0aa", driver).temperature_c is None
+
+
+@pytest.mark.parametrize(
+    ("listing", "name"),
+    [
+        ("processor : 0\nmodel name\t: Intel(R) Xeon(R) CPU @ 2.20GHz\nprocessor : 1\nmodel name : other\n", "Intel Xeon"),
+        ("model name : AMD EPYC 7B13\n", "AMD EPYC 7B13"),
+        ("model name : AMD Ryzen 9 7950X 16-Core Processor\n", "AMD Ryzen 9 7950X 16-Core"),
+    ],
+)
+def test_a_processor_is_called_what_it_says_on_it(tmp_path: Path, listing: str, name: str) -> None:
+    (tmp_path / "cpuinfo").write_text(listing)
+    assert processor_name(tmp_path / "cpuinfo") == name
+
+
+def test_a_processor_without_a_name_is_called_by_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert processor_name(tmp_path / "nothing") == "aarch64"
+
+
+def test_the_machine_tells_of_the_disk_its_runs_are_on(tmp_path: Path) -> None:
+    machine = read_machine((), tmp_path)
+    assert machine.disk is not None
+    assert 0 <= machine.disk.free_bytes <= machine.disk.total_bytes
+    assert machine.cores == os.cpu_count()
+    assert read_machine((), tmp_path / "nowhere").disk is None
 
 
 def test_the_machine_tells_what_this_process_and_its_children_hold() -> None:
