@@ -20,6 +20,7 @@ from starlette.responses import Response
 from app.api import (
     baselines,
     catalog,
+    cloud_costs,
     compare,
     connections,
     datasets,
@@ -47,10 +48,12 @@ from app.domain.errors import Forbidden, Invalid, StudioError, TooLarge
 from app.domain.specs import STARTER
 from app.gateways.catalog import read_catalog
 from app.gateways.fetched_bases import FetchedBases
+from app.gateways.hub_models import HubModels
 from app.gateways.inference import Inference, PreflightServer
 from app.gateways.model_folders import ModelFolders
 from app.gateways.outside import Outside
 from app.gateways.queue import make_queue
+from app.gateways.recipes import RecipeBook
 from app.gateways.samples import SampleShelf
 from app.gateways.secrets import SecretBox
 from app.gateways.stores import make_store
@@ -79,6 +82,7 @@ OBJECTS_BEFORE_A_SEARCH = 20_000
 """A page leaves hardly any rings of objects behind."""
 STARTER_FOLDER = PROJECT_ROOT / "models" / STARTER
 SAMPLES_FOLDER = PROJECT_ROOT / "samples"
+RECIPES_FOLDER = PROJECT_ROOT / "recipes"
 CATALOG_FOLDER = PROJECT_ROOT / "catalog"
 
 
@@ -93,6 +97,7 @@ def make_studio(settings: Settings) -> Studio:
         bases=ModelFolders(STARTER_FOLDER, settings.model_folders, only_under=not settings.local_owner, fetched=fetched),
         catalog=read_catalog(CATALOG_FOLDER),
         shelf=SampleShelf(SAMPLES_FOLDER),
+        recipes=RecipeBook(RECIPES_FOLDER, SampleShelf(SAMPLES_FOLDER)),
         count_tokens=TokenCounter(STARTER_FOLDER).count,
         incoming=storage.incoming,
         run_folders=settings.runs,
@@ -102,6 +107,9 @@ def make_studio(settings: Settings) -> Studio:
         secrets=SecretBox(settings.secret_key.get_secret_value() if settings.secret_key else None, settings.home.resolve()),
         private_webhooks=settings.webhook_private,
         looker=PreflightServer(settings.inference_url, _inference_key(settings)),
+        hub=HubModels.from_environment(),
+        fetched=fetched,
+        private_fetches=settings.fetch_private,
     )
 
 
@@ -132,8 +140,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.readiness = Readiness(studio, app.state.inference.is_alive)
     # /datasets/samples and /datasets/hub stand before /datasets/{id}.
     modules = (
-        goal, samples, desk, datasets, baselines, catalog, hub_models, downloads, estimates, prices, compare, runs, run_samples, queues,
-        workers, connections, webhooks, health, metrics, openai,
+        goal, samples, desk, datasets, baselines, catalog, hub_models, downloads, cloud_costs, estimates, prices, compare, runs,
+        run_samples, queues, workers, connections, webhooks, health, metrics, openai,
     )  # fmt: skip
     for module in modules:
         app.include_router(module.router)

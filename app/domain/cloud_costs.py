@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-HOURS, MILLION, KILO, SECONDS = 730, 1_000_000, 1000, 3600
+HOURS, MILLION, KILO, SECONDS, PERCENT = 730, 1_000_000, 1000, 3600, 100
 """Hours of a month: 8,760 by 12."""
 Money = Annotated[float, Field(ge=0, le=1e9)]
 Tokens = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -29,17 +29,17 @@ class Hosting(StrEnum):
 class CloudCosts(BaseModel):
     """What the comparison depends on. The prices that stand here before anybody fills in theirs are an example and no vendor's."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
-    calls: int = Field(100_000, ge=0, le=10**10, description="Calls in the first month.")
+    calls: int = Field(100_000, ge=0, le=10**9, description="Calls in the first month.")
     prompt_tokens: Tokens = Field(800, description="Tokens of a call's prompt, instructions and history included.")
     answer_tokens: Tokens = Field(200, description="Tokens of a call's answer, thinking included.")
-    growth: float = Field(0.0, ge=-0.5, le=1.0, description="By which share calls grow from month to month; 0.05 is 5 %.")
+    growth_percent: float = Field(0.0, ge=-50, le=50, description="By how many percent calls grow from month to month.")
 
     price_in: Money = Field(0.5, description="The API's price of a million prompt tokens.")
     price_out: Money = Field(1.5, description="The API's price of a million answer tokens.")
-    cached_share: float = Field(
-        0.0, ge=0, le=1, description="Which share of the prompt tokens the API has seen before and bills as cached."
+    cached_percent: float = Field(
+        0.0, ge=0, le=100, description="How many percent of the prompt tokens the API has seen before and bills as cached."
     )
     price_cached: Money = Field(0.25, description="The API's price of a million cached prompt tokens.")
 
@@ -128,7 +128,7 @@ class Comparison:
 
 def api_call(asked: CloudCosts) -> float:
     """Return what one call of the API costs."""
-    cached = asked.prompt_tokens * asked.cached_share
+    cached = asked.prompt_tokens * asked.cached_percent / PERCENT
     fresh = asked.prompt_tokens - cached
     return (fresh * asked.price_in + cached * asked.price_cached + asked.answer_tokens * asked.price_out) / MILLION
 
@@ -179,18 +179,17 @@ def calls_to_be_worth_it(asked: CloudCosts) -> float | None:
 def compare(asked: CloudCosts) -> Comparison:
     """Return both month by month."""
     months: list[Month] = []
-    bought: list[int] = []  # in which month each machine was bought
+    bought: list[tuple[int, int]] = []  # in which month how many machines were bought
     api_so_far, own_so_far, calls = 0.0, asked.one_off, float(asked.calls)
     for number in range(1, asked.months + 1):
         machines = machines_for(asked, calls)
         own = running_month(asked, machines) + asked.upkeep
         if asked.hosting == Hosting.OWN:
-            there = sum(number - since < asked.life_months for since in bought)
-            new = max(0, machines - there)
-            bought += [number] * new
+            new = max(0, machines - sum(many for since, many in bought if number - since < asked.life_months))
+            bought.append((number, new))
             own += new * asked.machine_price
         api = calls * api_call(asked)
         api_so_far, own_so_far = api_so_far + api, own_so_far + own
         months.append(Month(number, calls, machines, api, own, api_so_far, own_so_far))
-        calls *= 1 + asked.growth
+        calls *= 1 + asked.growth_percent / PERCENT
     return Comparison(asked, tuple(months))

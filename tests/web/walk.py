@@ -25,6 +25,8 @@ PAGES = {
     "/chat": "chat/chat.html",
     "/workers": "workers/workers.html",
     "/precision": "precision/precision.html",
+    "/cloud-costs": "cloud_costs/cloud_costs.html",
+    "/prices": "prices/prices.html",
     "/search": "search/search.html",
     "/search?q=emails": "search/search.html",
     "/settings": "settings/settings.html",

@@ -1,0 +1,110 @@
+"""The calculator of the API's bill: a sentence, figures that open to their arithmetic, two curves, every month."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.domain.cloud_costs import CloudCosts, compare
+from app.web.cloud_costs_view import EXAMPLES, Bill, after
+from tests.web.walk import part
+
+NOW = part("costs_now")
+MILLION = "/cloud-costs?calls=1000000&prompt_tokens=1000&answer_tokens=500&price_in=1&price_out=2&hourly=1&one_off=2540"
+
+
+def bill(**fields: float) -> Bill:
+    return Bill(compare(CloudCosts.model_validate(fields)), "USD", date(2026, 11, 21))
+
+
+@pytest.mark.parametrize("headers", [{}, NOW])
+def test_the_answer_is_a_sentence_and_each_number_opens_to_its_arithmetic(empty: TestClient, headers: dict[str, str]) -> None:
+    answer = empty.get(MILLION + "&read_rate=1000000&write_rate=1000000", headers=headers)
+    assert answer.status_code == 200
+    assert answer.text.startswith("<!doctype html>") == (not headers)
+    assert f"by the end of month 2, in {after(datetime.now(UTC).date(), 2):%B %Y}." in answer.text
+    assert "1,000,000 calls × (1,000 prompt tokens × $1.00 + 500 answer tokens × $2.00) / 1,000,000 = $2,000" in answer.text
+    assert "1 machine × 730 h × $1.00 = $730.00" in answer.text
+    assert "API $72,000" in answer.text
+
+
+def test_that_the_api_is_cheaper_is_an_answer_too(empty: TestClient) -> None:
+    text = empty.get("/cloud-costs?calls=1000&hourly=0.34").text
+    assert "At this volume the API is cheaper." in text
+    assert "from about 354,571 calls on." in text  # 730 × 0.34 / 0.0007
+    assert "paid back:" not in text
+
+
+def test_how_many_machines_the_busiest_hour_needs_is_worked_out(empty: TestClient) -> None:
+    text = empty.get("/cloud-costs?calls=7300000&prompt_tokens=5000&answer_tokens=500&peak=2&read_rate=5000&write_rate=500").text
+    assert (
+        "7,300,000 calls / 730 h × 2 in the busiest hour × 2 s / 3,600 s = 11 machines at work, so it needs 12 such machines then." in text
+    )
+
+
+def test_machines_of_ones_own_are_counted_in_equal_parts_in_a_usual_month(empty: TestClient) -> None:
+    text = empty.get("/cloud-costs?hosting=own&machine_price=3600&life_months=36&watts=1000&kwh_price=0.1&upkeep=20").text
+    assert "1 machine × (730 h × 1,000 W / 1000 × $0.10 + $3,600 / 36 months) + $20.00 beside = $193.00" in text
+
+
+def test_every_month_stands_in_a_table_behind_the_curves(empty: TestClient) -> None:
+    text = empty.get("/cloud-costs?months=7").text
+    assert text.count("<tr>") == 8
+    assert 'role="img" aria-label="Paid by the end of each month:' in text
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [("calls=many", "Give a whole number."), ("hours=0", "Give more than 0."), ("hosting=cloud", "Choose own or rented."),
+     ("price_in=nan", "Give a number."), ("months=1000", "Give 120 or less.")],
+)  # fmt: skip
+def test_what_makes_no_sense_is_said_and_the_rest_worked_out(empty: TestClient, query: str, error: str) -> None:
+    for headers in ({}, NOW):
+        answer = empty.get(f"/cloud-costs?{query}", headers=headers)
+        assert answer.status_code == 422
+        assert error in answer.text
+        assert "At this volume the API is cheaper." in answer.text
+
+
+def test_the_examples_lead_to_themselves(empty: TestClient) -> None:
+    page = empty.get("/cloud-costs").text
+    for example in EXAMPLES:
+        assert example.query.replace("&", "&amp;") in page
+        assert f"{example.calls:,} calls ×" in empty.get(f"/cloud-costs?{example.query}").text
+
+
+def test_nobody_sees_it_without_signing_in(stranger: TestClient) -> None:
+    assert stranger.get("/cloud-costs").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"one_off": 1e6, "calls": 10**7}, "Your own model costs less in a usual month, but has not paid for itself within 36 months."),
+        ({"calls": 0, "hourly": 0, "one_off": 0}, "There is no bill to save."),
+        ({"calls": 10**8, "one_off": 10, "prompt_tokens": 10, "answer_tokens": 1, "price_out": 9},
+         "Your own model has paid for itself by the end of month 1, in December 2026."),
+    ],
+)  # fmt: skip
+def test_each_end_has_its_sentence(fields: dict[str, float], sentence: str) -> None:
+    assert bill(**fields).sentence == sentence
+
+
+def test_where_no_volume_would_do_it_is_said() -> None:
+    assert bill(hourly=50.0).volume.startswith("No volume changes that")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0, "$0"), (0.0007, "$0.0007"), (0.5, "$0.50"), (999.5, "$999.50"), (1234.5, "$1,234"), (-3, "−$3.00")]
+)
+def test_money_has_the_digits_that_mean_something(value: float, words: str) -> None:
+    assert bill().money(value) == words
+
+
+@pytest.mark.parametrize(
+    ("months", "expected"), [(0, date(2026, 11, 1)), (1, date(2026, 12, 1)), (2, date(2027, 1, 1)), (26, date(2029, 1, 1))]
+)
+def test_months_roll_over_the_year(months: int, expected: date) -> None:
+    assert after(date(2026, 11, 30), months) == expected
