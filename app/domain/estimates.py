@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 COUNTS = (1, 2, 4, 8)
 """How many cards of a class are rented together."""
+ASSUMED_TOKENS = 256.0
+"""Of a row whose tokens nobody has counted."""
+LONGEST = 4
+"""Of rows whose lengths nobody has counted the longest is taken to have so many times the mean."""
 GIGA = 1e9
 WORTH_TELLING = 0.02
 """So much longer nobody would notice."""

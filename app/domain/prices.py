@@ -11,6 +11,8 @@ from app.domain.text import Text
 
 AS_OF = "2026"
 """When the rents that come with Hone were seen."""
+MOST_RENTALS = 40
+"""More lines nobody would read, nor could one form post."""
 JOULES_PER_WH = 3600.0
 Hourly = Annotated[float, Field(gt=0, le=10_000)]
 
@@ -51,7 +53,7 @@ class PriceTable(_Value):
 
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217; all prices are in it.")
     as_of: Text = Field(AS_OF, max_length=40, description="When the prices were seen.")
-    rentals: Annotated[tuple[Rental, ...], Field(max_length=100)] = Field(default_factory=_known)
+    rentals: Annotated[tuple[Rental, ...], Field(max_length=MOST_RENTALS)] = Field(default_factory=_known)
     price_per_kwh: Annotated[float, Field(ge=0, le=100)] = Field(0.17, description="What one's own electricity costs.")
     grams_co2_per_kwh: Annotated[float, Field(ge=0, le=5000)] = Field(445.0, description="What making it emits.")
     own_watts: Annotated[float, Field(gt=0, le=100_000)] | None = Field(

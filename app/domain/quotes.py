@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.datasets import HELD_OUT_SHARE
+from app.domain.errors import Invalid
+from app.domain.estimates import ASSUMED_TOKENS, LONGEST
+from app.domain.memory_estimate import Work
 from app.domain.precisions import PRECISIONS, weights_bytes
 
 if TYPE_CHECKING:
@@ -13,12 +18,45 @@ if TYPE_CHECKING:
 
     from app.domain.architectures import Architecture
     from app.domain.estimates import Estimate
-    from app.domain.memory_estimate import MemoryEstimate, Work
+    from app.domain.memory_estimate import MemoryEstimate
     from app.domain.prices import PriceTable
     from app.domain.specs import TrainingSettings
 
 TOLD = ("tuning", "rank", "batch_size", "max_length", "epochs", "max_steps", "optimiser", "gradient_checkpointing", "micro_batch_size")
 """Settings on which an estimate depends most."""
+
+
+NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e\+?\d+)?)\s*([kmbt]?)", re.IGNORECASE)
+UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+MOST_EXAMPLES, MOST_TOKENS = 1_000_000_000, 2**20
+MOST_CHECKED = 1024
+"""Held-out rows that a check looks at, at most."""
+
+
+def parameters_from(text: str) -> float:
+    """Return 7e9 for 7e9, 7B or 7000M."""
+    found = NUMBER.fullmatch(text.strip())
+    if not found:
+        raise Invalid(f"{text[:40]!r} is no number of parameters; say 7e9 or 7B.", param="params")
+    return float(found[1]) * UNITS[found[2].lower()]
+
+
+def work_of_examples(examples: int, tokens: float | None, settings: TrainingSettings) -> tuple[Work, list[str]]:
+    """Return what a run over so many examples of so many tokens computes, and what was assumed."""
+    assumptions = []
+    if tokens is None:
+        tokens = ASSUMED_TOKENS
+        assumptions.append(f"An example has {tokens:.0f} tokens, and half of them are learnt.")
+    if not 1 <= tokens <= MOST_TOKENS:
+        raise Invalid(f"Give a number between 1 and {MOST_TOKENS:,}.", param="tokens")
+    if not 1 <= examples <= MOST_EXAMPLES:
+        raise Invalid(f"Give a number between 1 and {MOST_EXAMPLES:,}.", param="examples")
+    mean = min(tokens, float(settings.max_length))
+    work = Work(
+        rows=examples, steps=settings.total_steps(examples), mean_tokens=mean,
+        longest_tokens=min(settings.max_length, round(LONGEST * mean)), eval_rows=min(MOST_CHECKED, round(examples * HELD_OUT_SHARE)),
+    )  # fmt: skip
+    return work, assumptions
 
 
 class _Value(BaseModel):

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from app.db.audit import note
 from app.db.prices import PriceList
 from app.domain.accelerators import of_device
-from app.domain.estimates import Estimate, Target, rented, side_by_side
+from app.domain.estimates import ASSUMED_TOKENS, Estimate, Target, rented, side_by_side
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
+from app.domain.quotes import MOST_CHECKED, Quote, work_of_examples
 from app.domain.time_estimate import published
 from app.services.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -25,15 +27,32 @@ if TYPE_CHECKING:
     from app.domain.time_estimate import Throughput
     from app.services.accounts import Identity
 
-ASSUMED_TOKENS = 256.0
-"""Of a row whose tokens nobody has counted."""
-LETTERS_PER_TOKEN = 4.0
+__all__ = ["ASSUMED_TOKENS", "Estimates", "work_of"]
 
 
-def work_of(version: DatasetVersion, settings: TrainingSettings, training_rows: int) -> Work:  # noqa: ARG001 - its tokens come with it
-    """Return what a run over a dataset's rows computes."""
-    mean = min(ASSUMED_TOKENS, settings.max_length)
-    return Work(rows=training_rows, steps=settings.total_steps(training_rows), mean_tokens=mean, longest_tokens=settings.max_length)
+def work_of(version: DatasetVersion, settings: TrainingSettings, training_rows: int) -> Work:
+    """Return what a run over a dataset's rows computes: their tokens as they were counted when the rows were looked at.
+
+    They were counted with the bundled tokenizer, so another base's are somewhat fewer or more; where nobody has counted, they are assumed.
+    """
+    steps = settings.total_steps(training_rows)
+    eval_rows = min(MOST_CHECKED, version.test_rows)
+    counted = version.findings.get("tokens", {})
+    found, answers = counted.get("row"), counted.get("answer")
+    if not found or not found.get("sum"):
+        return work_of_examples(training_rows, None, settings)[0].model_copy(update={"eval_rows": eval_rows})
+    mean = mean_length(found["bins"], found["sum"], settings.max_length)
+    return Work(
+        rows=training_rows, steps=steps, mean_tokens=mean, longest_tokens=min(found["max"], settings.max_length), eval_rows=eval_rows,
+        trained_share=min(1.0, answers["sum"] / found["sum"]) if answers else 0.5,
+    )  # fmt: skip
+
+
+def mean_length(bins: Sequence[Sequence[int]], total: int, cut: int) -> float:
+    """Return the mean length of rows that are cut, from their histogram; of rows in one bin all have its middle length."""
+    rows = sum(many for *_, many in bins)
+    beyond = sum(max(0.0, (low + high - 1) / 2 - cut) * many for low, high, many in bins)
+    return min(float(cut), max(1.0, (total - beyond) / max(1, rows)))
 
 
 class Estimates:
@@ -44,7 +63,7 @@ class Estimates:
 
     def prices(self, by: Identity) -> PriceTable:
         """Return the project's prices; those that come with Hone where it has set none."""
-        row = self.session.scalar(select(PriceList).where(PriceList.project_id == by.project_id))
+        row = self._row(by)
         return PriceTable.model_validate(row.entries) if row else PriceTable()
 
     def throughputs(self) -> dict[str, Throughput]:
@@ -66,6 +85,38 @@ class Estimates:
                 accelerator = of_device(device)
                 rate = learned.get(device.name) or published(accelerator)
                 yield Target(f"own:{device.name}", device.name, accelerator, 1, None, None, is_own=True, throughput=rate)
+
+    def quote(self, by: Identity, name: str, planned: tuple[Architecture, TrainingSettings, Work], assumptions: Sequence[str]) -> Quote:
+        """Return what a run takes on each target, written out."""
+        prices = self.prices(by)
+        arch, settings, work = planned
+        found = side_by_side(*planned, self.targets(by), prices)
+        return Quote.of(model=name, arch=arch, settings=settings, work=work, estimates=found, prices=prices, assumptions=assumptions)
+
+    def set_prices(self, by: Identity, table: PriceTable) -> None:
+        """Keep a project's prices."""
+        row = self._row(by)
+        if row is None:
+            row = PriceList(project_id=by.project_id, created_by=by.user_id)
+            self.session.add(row)
+        row.entries = table.model_dump(mode="json")
+        self.session.flush()
+        note(self.session, by.project_id, by.user_id, "prices.changed", row.id)
+
+    def has_own_prices(self, by: Identity) -> bool:
+        """Return whether the project has set prices."""
+        return self._row(by) is not None
+
+    def forget_prices(self, by: Identity) -> None:
+        """Go back to the prices that come with Hone."""
+        row = self._row(by)
+        if row:
+            note(self.session, by.project_id, by.user_id, "prices.forgotten", row.id)
+            self.session.delete(row)
+            self.session.flush()
+
+    def _row(self, by: Identity) -> PriceList | None:
+        return self.session.scalar(select(PriceList).where(PriceList.project_id == by.project_id))
 
     def price(self, by: Identity, arch: Architecture, settings: TrainingSettings, work: Work) -> list[Estimate]:
         """Return what a run takes on each target, those that hold it first, the cheapest of them before others."""
