@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from app.domain.fixes import Fix
     from app.domain.preflight import Preflight
     from app.domain.problems import Finding, Trouble
+    from app.domain.recipes import Recipe
     from app.domain.samples import Part, SampleCard, SampleFile
 
 
@@ -168,6 +169,19 @@ class Shelf(Protocol):
 
     def file(self, slug: str, part: Part) -> SampleFile:
         """Return one part of a sample, or NotFound."""
+
+
+class Recipes(Protocol):
+    """The recipes that come with Hone."""
+
+    def listed(self) -> Sequence[Recipe]:
+        """Return every recipe."""
+
+    def find(self, slug: str) -> Recipe:
+        """Return a recipe, or NotFound."""
+
+    def sample(self, slug: str, *, rows: int | None = None, seed: int = 0) -> SampleFile:
+        """Return sample rows as a file, always the same for the same number and seed; Invalid for more than there are."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from app.domain.samples import Part
 from app.services.datasets import Datasets
 from app.services.desk import Desk
 from app.services.disk import Disks
+from app.services.goals import Goals
 from app.services.models import Models
 from app.services.preflight import Preflights
 from app.services.queues import Queues
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from app.db import Dataset
     from app.domain.catalog import Catalog
     from app.domain.datasets import Message
-    from app.domain.ports import BaseModels, Looker, Queue, Secrets, Shelf, Storage
+    from app.domain.ports import BaseModels, Looker, Queue, Recipes, Secrets, Shelf, Storage
+    from app.domain.samples import SampleFile
     from app.domain.sources import Source
     from app.services.accounts import Identity
 
@@ -47,6 +49,7 @@ class Studio:
     bases: BaseModels
     catalog: Catalog
     shelf: Shelf
+    recipes: Recipes
     count_tokens: Callable[[Sequence[Message]], int]
     incoming: Path
     run_folders: Path
@@ -97,6 +100,10 @@ class Studio:
         """Return the models' service."""
         return Models(session, self.storage, self.bases)
 
+    def goals(self, session: Session) -> Goals:
+        """Return the service of the project's goal."""
+        return Goals(session)
+
     def samples(self, session: Session) -> Samples:
         """Return the samples' service."""
         return Samples(session, self.shelf)
@@ -117,8 +124,15 @@ class Studio:
             return self.datasets(session).create_from(by, name=name.strip() or source.describe(), source=source)
 
     def add_sample(self, by: Identity, slug: str, part: Part = Part.TRAIN) -> tuple[Dataset, bool]:
-        """Upload a sample and return its dataset, and whether it is new: the same rows twice, unchanged, would only confuse."""
-        file = self.shelf.file(slug, part)
+        """Upload a sample and return its dataset, and whether it is new."""
+        return self._take(by, self.shelf.file(slug, part))
+
+    def add_recipe_sample(self, by: Identity, slug: str, *, rows: int | None = None, seed: int = 0) -> tuple[Dataset, bool]:
+        """Upload a recipe's sample and return its dataset, and whether it is new."""
+        return self._take(by, self.recipes.sample(slug, rows=rows, seed=seed))
+
+    def _take(self, by: Identity, file: SampleFile) -> tuple[Dataset, bool]:
+        """Upload a file that Hone brings itself, unless these rows are here unchanged: twice they would only confuse."""
         with tempfile.NamedTemporaryFile(dir=self.incoming, prefix="sample-", delete=False) as written:
             written.write(file.content)
         upload = Path(written.name)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
     from app.services.desk import Desk
+    from app.services.goals import Goals
     from app.services.models import Models
     from app.services.queues import Queues
     from app.services.removal import Removal
@@ -77,6 +78,11 @@ class Visit:
     def webhooks(self) -> Webhooks:
         """The webhooks' service."""
         return self.studio.webhooks(self.session)
+
+    @cached_property
+    def goals(self) -> Goals:
+        """The service of the project's goal."""
+        return self.studio.goals(self.session)
 
     @cached_property
     def models(self) -> Models:
