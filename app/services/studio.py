@@ -12,6 +12,7 @@ from app.db.artifacts import lock_store
 from app.db.session import unit_of_work
 from app.domain.ports import Brought
 from app.domain.samples import Part
+from app.services.baselines import Baselines
 from app.services.datasets import Datasets
 from app.services.desk import Desk
 from app.services.disk import Disks
@@ -103,6 +104,11 @@ class Studio:
     def goals(self, session: Session) -> Goals:
         """Return the service of the project's goal."""
         return Goals(session)
+
+    def baselines(self, session: Session) -> Baselines:
+        """Return the service of measurements before training."""
+        folders = self.run_folders.parent / "baselines"
+        return Baselines(session, self.queue, self.datasets(session), self.models(session), folders)
 
     def samples(self, session: Session) -> Samples:
         """Return the samples' service."""

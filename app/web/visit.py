@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from app.gateways.inference import Inference
     from app.services.accounts import Identity
+    from app.services.baselines import Baselines
     from app.services.datasets import Datasets
     from app.services.desk import Desk
     from app.services.goals import Goals
@@ -83,6 +84,11 @@ class Visit:
     def goals(self) -> Goals:
         """The service of the project's goal."""
         return self.studio.goals(self.session)
+
+    @cached_property
+    def baselines(self) -> Baselines:
+        """The service of measurements before training."""
+        return self.studio.baselines(self.session)
 
     @cached_property
     def models(self) -> Models:
