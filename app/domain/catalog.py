@@ -195,6 +195,11 @@ class CatalogModel(BaseModel, frozen=True):
         return None if self.parameters is None else size_of(self.parameters)
 
     @property
+    def languages_spoken(self) -> int:
+        """How many languages its maker names, in a list or as a number."""
+        return max(self.language_count, len(self.languages))
+
+    @property
     def answers_by(self) -> str:
         """What a run names it by: its Hub id, or Hone's own name for what is bundled."""
         return self.hub_id or self.slug
@@ -211,6 +216,7 @@ class Asked(BaseModel, frozen=True):
     licence: str | None = None
     task: Task | None = None
     language: str | None = None
+    words: str = Field("", description="Found in a model's name, Hub id, family or maker, each of them.")
 
     def fits(self, model: CatalogModel) -> bool:
         """Return whether a model is among what was asked for."""
@@ -219,12 +225,17 @@ class Asked(BaseModel, frozen=True):
             and (not self.licence or model.licence.id == self.licence)
             and (self.task is None or self.task in model.tasks)
             and (not self.language or model.speaks(self.language))
+            and self.says(f"{model.name} {model.answers_by} {model.family_title} {model.maker}")
         )
 
-    def takes_any(self, parameters: int | None) -> bool:
-        """Return whether a model is asked for of which no more is known than its size, as of a folder."""
+    def says(self, text: str) -> bool:
+        """Return whether every word that was asked for stands in a text."""
+        return all(word in text.lower() for word in self.words.lower().split())
+
+    def takes(self, name: str, parameters: int | None) -> bool:
+        """Return whether a model is asked for of which no more is known than its name and size, as of a folder."""
         is_of_size = self.size is None or (parameters is not None and size_of(parameters) == self.size)
-        return is_of_size and not (self.licence or self.task or self.language)
+        return is_of_size and self.says(name) and not (self.licence or self.task or self.language)
 
 
 class Choice(NamedTuple):
@@ -253,6 +264,10 @@ class Catalog:
     def by_hub_id(self, hub_id: str) -> CatalogModel | None:
         """Return the model that the Hub knows so; its names do not tell capitals apart."""
         return self._by_hub_id.get(hub_id.lower())
+
+    def named(self, name: str) -> CatalogModel | None:
+        """Return the model that a person names so, by its Hub id or by the catalogue's own name."""
+        return self.by_hub_id(name) or self._by_slug.get(name)
 
     def asked(self, asked: Asked) -> list[CatalogModel]:
         """Return what was asked for, in the catalogue's order."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from app.domain.accelerators import of_device
 from app.domain.architectures import Architecture
 from app.domain.base_models import MAX_JSON_BYTES
-from app.domain.errors import Invalid
+from app.domain.errors import Invalid, NotFound
 from app.domain.memory_estimate import Work, estimate_memory
 from app.domain.precisions import weights_bytes
 from app.domain.specs import TrainingSettings
@@ -31,6 +31,8 @@ SAMPLE = Work(rows=1000, steps=125, mean_tokens=512.0, longest_tokens=1024)
 TO_ANSWER = "q4_k_m"
 ROOM_TO_ANSWER = 1.2
 """Beside the weights an answer needs a cache and buffers; at 1,024 tokens they stay under a fifth of a small model's weights."""
+SMALL = 10**8
+"""Bytes under this many are told in MB."""
 Verdict = Literal["yes", "tight", "no", "unknown"]
 BEST_FIRST: tuple[Verdict, ...] = ("yes", "tight", "no", "unknown")
 
@@ -92,6 +94,18 @@ class Base:
             return self.architecture.parameters
         return self.model.parameters if self.model else None
 
+    @property
+    def is_approximate(self) -> bool:
+        """Whether its size is its maker's word alone, since nobody here has seen its config.json."""
+        return self.architecture is None and not (self.local and self.local.parameters is not None)
+
+    @property
+    def has_template(self) -> bool | None:
+        """Whether it brings a chat template; None where nobody knows."""
+        if self.local and self.local.has_template is not None:
+            return self.local.has_template
+        return self.model.chat_template if self.model else None
+
 
 class Bases:
     """The base models that can be taken, and the devices they would run on."""
@@ -106,11 +120,18 @@ class Bases:
         models = [self._of_catalog(model, local) for model in self.studio.catalog.asked(asked)]
         known = {model.answers_by for model in self.studio.catalog.models}
         others = [Base(None, base, measured(base)) for name, base in local.items() if name not in known]
-        return models + [base for base in others if asked.takes_any(base.parameters)]
+        return models + [base for base in others if asked.takes(base.name, base.parameters)]
 
     def get(self, slug: str) -> Base:
         """Return a model of the catalogue, or NotFound."""
         return self._of_catalog(self.studio.catalog.get(slug), {})
+
+    def folder(self, name: str) -> Base:
+        """Return a model folder that is here, or NotFound."""
+        found = _found(self.studio, name)
+        if found is None:
+            raise NotFound("There is no such model here.", code="model_not_found")
+        return Base(self.studio.catalog.named(name), found, measured(found))
 
     def here(self, base: Base) -> Here | None:
         """Return whether a base can be trained and answers on the devices here; None where nobody knows its measures."""
@@ -130,7 +151,7 @@ def measures(studio: Knows, name: str) -> Architecture | None:
     found = _found(studio, name)
     if found:
         return measured(found)
-    known = studio.catalog.by_hub_id(name)
+    known = studio.catalog.named(name)
     return known.architecture if known else None
 
 
@@ -188,7 +209,8 @@ def _best(devices: Sequence[Accelerator], judge: Callable[[Accelerator], tuple[V
         return Fit("unknown", "No worker has reported a device, so nobody knows.")
     judged = [(*judge(device), device) for device in devices]
     verdict, needed, device = min(judged, key=lambda one: (BEST_FIRST.index(one[0]), -one[2].memory_bytes))
-    has = f"about {needed / 1e9:.1f} GB; {device.name} has {device.memory_bytes / 1e9:.1f} GB"
+    amount = f"{needed / 1e9:.1f} GB" if needed >= SMALL else f"{needed / 1e6:.0f} MB"
+    has = f"about {amount}; {device.name} has {device.memory_bytes / 1e9:.1f} GB"
     return Fit(
         verdict, {"yes": f"Takes {has}.", "tight": f"Takes {has}: it may or may not do."}.get(verdict, f"Would take {has}, the most here.")
     )
