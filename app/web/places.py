@@ -30,6 +30,7 @@ PLACES = (
     Place("Board", "/board", "board", "team queue running waiting gpu", "g b"),
     Place("Wall screen", "/board?wall=1", "board", "board tv monitor team big"),
     Place("Chat", "/chat", "chat", "ask compare answers model", "g c"),
+    Place("Base models", "/models", "book", "catalogue catalog base model llama qwen phi gemma licence size which one choose", "g m"),
     Place("API bill", "/cloud-costs", "next", "cloud shock cost calculator break-even money calculator own model"),
     Place("Precision", "/precision", "search", "bits size memory quantisation nf4 int8 ternary fits"),
     Place("Prices", "/prices", "settings", "money rent hour electricity kwh co2 cost estimate"),
