@@ -1,39 +1,49 @@
-"""How much memory a run takes, part by part."""
+"""How much memory a run takes at most, part by part, before anything is loaded: the trainer's own rules, as arithmetic.
+
+Two moments can be the highest: when the last layer's gradient begins, with all that layers have kept, and when the optimiser moves the
+weights, with all gradients there. What a processor's allocator holds beside that was measured (bench/results/memory_predictions.json);
+a GPU's share is torch's usual one, and no GPU has measured it yet.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
-from app.domain.precisions import PRECISIONS, weights_bytes
+from app.domain.held_memory import Held, held_by
+from app.domain.kept_activations import is_fast, seen_bytes, token_bytes, working_bytes
+from app.domain.packs import Kind, Pack, Work, heaviest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.domain.architectures import Architecture
     from app.domain.specs import TrainingSettings
 
+__all__ = ["Fits", "MemoryEstimate", "Part", "Work", "estimate_memory", "fits", "summed"]
 GIGA = 1e9
+LIBRARIES_BYTES = 575_000_000
+"""What Python, torch, transformers and peft take in a trainer's process once imported (measured on Linux without a GPU)."""
+FIRST_USE_BYTES = 125_000_000
+"""What libraries take at their first step, whatever the base: kernels, a tokenizer, the allocator's first pieces (measured on a base of
+a million parameters)."""
 CONTEXT_BYTES = 600_000_000
-"""What a GPU's driver and libraries hold before anything is loaded."""
-MARGIN = 0.1
-"""Of everything else: what an allocator keeps in pieces that fit nothing."""
-KEPT_PER_LAYER = 16
-"""Values of a token's width that a layer keeps for the gradient, beside three of its inner width."""
+"""What a GPU's driver and libraries hold before anything is loaded: between 0.5 and 0.8 GB by card and version."""
+LEAST_TOKENS = 1_024
+"""Packs are made no smaller than this as long as layers can be computed twice (workers/training/budget.py)."""
+SHARE = {"cpu": 0.75, "gpu": 0.9}
+"""Of what is free a step may take so much (workers/training/probe.py)."""
+TRIED = 0.5
+"""Above this share of a processor's memory the trainer tries the longest step beside all gradients; on a GPU it always does."""
+CHUNK_LOGITS, LEAST_CHUNK = 1024 * 1024, 256
+"""For how many positions logits are made at once (workers/training/loss.py)."""
+BYTES_PER_LOGIT = {2: 10, 4: 8}
+"""The logits in the type of the products, and in float32 before and after the softmax."""
+BYTES_PER_HEAD_WEIGHT = 12
+"""Of a head that is trained: its gradient in float32, a chunk's part of it, and what is handed on."""
+SLACK = {"gpu": 0.1, "bf16": 0.22, "fp32": 0.05, "peft": 0.77}
+"""What an allocator holds in pieces that are free, measured in what layers keep. A processor's keeps them to be fast: in bf16 the steps
+between are float32 and leave holes of another size, and peft's own layers (dropout, DoRA) leave many. Measured, but for the GPU's."""
 Fits = Literal["yes", "tight", "no", "unknown"]
-
-
-class Work(BaseModel):
-    """What a run computes: rows, optimiser steps and the lengths of rows in tokens."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rows: int
-    steps: int
-    mean_tokens: float
-    longest_tokens: int
-    trained_share: float = 0.5
-    computed_share: float = 1.0
-    eval_rows: int = 0
 
 
 class Part(NamedTuple):
@@ -60,6 +70,22 @@ class MemoryEstimate(NamedTuple):
     layers_twice: int
 
 
+class Step(NamedTuple):
+    """What the heaviest pack takes on its way there and back, in bytes."""
+
+    layers: float
+    """Kept for the gradient."""
+    working: float
+    """In hand while the last layer's gradient is made, beyond what the logits took before."""
+    logits: float
+    slack: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return sum(self)
+
+
 def fits(low: int, total: int, high: int, capacity: int | None) -> Fits:
     """Return whether what is needed is there: tight where it is likely, though not certain."""
     if capacity is None:
@@ -76,56 +102,134 @@ def summed(parts: tuple[Part, ...], capacity: int | None, micro_batch: int, laye
 
 
 def estimate_memory(
-    arch: Architecture, settings: TrainingSettings, work: Work, accelerator_kind: Literal["cpu", "gpu"], capacity: int | None
+    arch: Architecture, settings: TrainingSettings, work: Work, accelerator_kind: Kind, capacity: int | None
 ) -> MemoryEstimate:
-    """Return what a run takes on a device of a kind that has `capacity` bytes (None: not known)."""
-    micro = settings.batch_size if settings.micro_batch_size == "auto" else min(settings.micro_batch_size, settings.batch_size)
-    twice = 0 if settings.gradient_checkpointing == "auto" else min(settings.gradient_checkpointing, arch.layers)
-    tokens = micro * min(work.longest_tokens, settings.max_length)
-    parts = [*_weights(arch, settings), *_trained(arch, settings), *_activations(arch, tokens, twice)]
-    if accelerator_kind == "gpu":
-        parts.append(_part("context", "Driver and libraries", CONTEXT_BYTES, "0.6 GB, whatever is trained", 0.3))
-    known = sum(part.bytes for part in parts)
-    parts.append(_part("margin", "Fragmentation", known * MARGIN, f"{MARGIN:.0%} of the {known / GIGA:.2f} GB above", 0.8))
-    return summed(tuple(parts), capacity, micro, twice)
+    """Return what a run takes at most on a device of a kind with `capacity` bytes; None: unknown, so nothing is given up to fit."""
+    run = _Run(arch, settings, work, accelerator_kind)
+    pack, twice = run.fitted(capacity)
+    return summed(tuple(run.parts(pack, twice, capacity)), capacity, pack.rows, twice)
 
 
-def _part(key: str, label: str, size: float, arithmetic: str, spread: float = 0.0) -> Part:
-    return Part(key, label, round(size), round(size * (1 - spread)), round(size * (1 + spread)), f"{arithmetic} = {size / GIGA:.2f} GB")
+class _Run:
+    """A run on a device of a kind, and what its steps take there."""
+
+    def __init__(self, arch: Architecture, settings: TrainingSettings, work: Work, kind: Kind) -> None:
+        self.arch, self.settings, self.work, self.kind = arch, settings, work, kind
+        self.held: Held = held_by(arch, settings, kind)
+        self.context = LIBRARIES_BYTES + FIRST_USE_BYTES if kind == "cpu" else CONTEXT_BYTES
+        own = "fp32" if self.held.number > 2 else "bf16"  # noqa: PLR2004 - bytes of a number
+        self.slack = SLACK["gpu"] if kind == "gpu" else SLACK[own if is_fast(settings) or settings.tuning == "full" else "peft"]
+
+    def fitted(self, capacity: int | None) -> tuple[Pack, int]:
+        """Return the heaviest pack and how many layers are computed twice, once the trainer has given up what a capacity asks for."""
+        said, layers = self.settings.gradient_checkpointing, self.arch.layers
+        twice = 0 if said == "auto" else min(said, layers)
+        pack = heaviest(self.settings, self.work, self.kind)
+        room = float("inf") if capacity is None else SHARE[self.kind] * (capacity - self.context - self.held.static)
+        while self._need(pack, twice) > room:
+            if said == "auto" and twice < layers and (pack.rows == 1 or pack.tokens <= LEAST_TOKENS):
+                twice = next((count for count in range(twice + 1, layers) if self._need(pack, count) <= room), layers)
+            elif pack.rows > 1:
+                pack = pack.halved(self.work)
+            else:
+                break
+        return pack, twice
+
+    def _need(self, pack: Pack, twice: int) -> float:
+        return self.held.gradients + self.step(pack, twice, pack.tokens).total
+
+    def step(self, pack: Pack, twice: int, tokens: float) -> Step:
+        """Return what so many tokens take at once, in rows as long as a pack's."""
+        arch, number = self.arch, self.held.number
+        seen = seen_bytes(arch, pack.longest, number, is_cpu=self.kind == "cpu")
+        layer = tokens * (token_bytes(arch, self.settings, number) + seen)
+        kept = layer * (arch.layers - twice) + tokens * arch.hidden * number * (twice + 2)
+        kept += self.held.cast * (arch.layers - twice) / arch.layers
+        again = layer if twice == arch.layers else 0.0
+        logits = self._logits(tokens)
+        working = max(0.0, tokens * working_bytes(arch, number) + again + self.held.unpacked - logits)
+        return Step(kept, working, logits, self.slack * kept)
+
+    def _logits(self, tokens: float) -> float:
+        arch, number = self.arch, self.held.number
+        head = arch.vocabulary * arch.hidden
+        trained = tokens * self.work.trained_share
+        chunk = min(trained, max(LEAST_CHUNK, CHUNK_LOGITS // arch.vocabulary))
+        made = chunk * arch.vocabulary * BYTES_PER_LOGIT[number] + 2 * arch.hidden * number * trained
+        if self.held.is_full:
+            return made + BYTES_PER_HEAD_WEIGHT * head
+        # To answer word by word a processor lays the head's bf16 weights out anew, beside what the allocator has not given back.
+        return max(made, number * head) if self.kind == "cpu" and number == 2 else made  # noqa: PLR2004 - bytes of a number
+
+    def parts(self, pack: Pack, twice: int, capacity: int | None) -> Iterator[Part]:
+        """Give all parts; they add up to the higher of the two moments."""
+        held, step = self.held, self.step(pack, twice, pack.tokens)
+        least, most = (self.step(pack, twice, tokens) for tokens in (pack.least, pack.most))
+        kept = step.layers + step.working
+        # One pack's gradients take the room of what it kept; beside those of another pack there are both.
+        is_both = self.kind == "gpu" or pack.is_one_of_many or (capacity is not None and held.static + step.total > TRIED * capacity)
+        later = 0.0 if is_both else min(held.gradients, kept)
+        moving = max(0.0, held.moving - (step.total - later))
+        yield from _held_parts(self.arch, held, moving)
+        low, high = 0.9 * (least.layers + least.working), 1.1 * (most.layers + most.working)
+        yield _part("activations", "Activations", kept - later, self._kept_words(pack, twice, step, later), (low - later, high - later))
+        yield _part("logits", "Logits", step.logits, self._logit_words(), (0.8 * step.logits, 1.2 * step.logits))
+        yield self._context_part()
+        words = f"{self.slack:.0%} of the {_gb(step.layers)} that layers keep"
+        yield _part("margin", "Freed, not given back", step.slack, words, (0.3 * step.slack, 1.8 * step.slack))
+
+    def _kept_words(self, pack: Pack, twice: int, step: Step, later: float) -> str:
+        layers = self.arch.layers - twice
+        words = f"{pack.tokens:,.0f} tokens in {layers} layers keep {_gb(step.layers)}"
+        words += f", of {twice} layers only their inputs" if twice else ""
+        words += f", and {_gb(step.working)} is in hand" if step.working else ""
+        return f"{words}; {_gb(later)} of it is gone when the gradients need room" if later else words
+
+    def _logit_words(self) -> str:
+        chunk = max(LEAST_CHUNK, CHUNK_LOGITS // self.arch.vocabulary)
+        words = f"at most {chunk:,} positions × {self.arch.vocabulary:,} words × {BYTES_PER_LOGIT[self.held.number]} bytes at once"
+        return f"{words}, and the gradient of the head" if self.held.is_full else words
+
+    def _context_part(self) -> Part:
+        if self.kind == "gpu":
+            return _part("context", "Driver and libraries", self.context, "whatever is trained", (500e6, 800e6))
+        words = f"{_gb(LIBRARIES_BYTES)} once imported, {_gb(FIRST_USE_BYTES)} at the first step"
+        return _part("context", "Python and libraries", self.context, words, (self.context * 0.9, self.context * 1.15))
 
 
-def _weights(arch: Architecture, settings: TrainingSettings) -> list[Part]:
-    if settings.tuning != "qlora":
-        bits = 32 if settings.tuning == "full" else 16
-        return [_part("weights", "Weights", arch.parameters * bits / 8, f"{arch.parameters:,} weights × {bits} bits / 8")]
-    size = weights_bytes(arch.parameters, "nf4_dq", embedding_parameters=arch.embedding_parameters)
-    quantised = arch.parameters - arch.embedding_parameters
-    scales = quantised * PRECISIONS["nf4_dq"].scale_bits / 8
-    words = f"{quantised:,} weights × 4 bits / 8 + {arch.embedding_parameters:,} of embeddings × 16 bits / 8"
-    return [
-        _part("weights", "Weights", size - scales, words),
-        _part("quantisation", "Quantisation constants", scales, f"{quantised:,} weights × {PRECISIONS['nf4_dq'].scale_bits:.3f} bits / 8"),
-    ]
+def _held_parts(arch: Architecture, held: Held, moving: float) -> Iterator[Part]:
+    spread = 0.0 if arch.exact else 0.05
+    around = (1 - spread, 1 + spread)
+    yield _scaled("weights", "Weights", held.weights, _weight_words(held), around)
+    if held.quantised:
+        bits = held.scales * 8 / held.quantised
+        yield _scaled("quantisation", "Quantisation scales", held.scales, f"{held.quantised:,} weights × {bits:.3f} bits / 8", around)
+    if not held.is_full:
+        words = f"{held.trained:,} numbers × 4 bytes, twice: what it is, and what it began with"
+        yield _scaled("adapter", "Adapter", held.adapter, words, around)
+    yield _scaled("gradients", "Gradients", held.gradients, f"{held.trained:,} trained numbers × 4 bytes", around)
+    words = f"{held.trained:,} trained numbers × {held.state:.3g} bytes"
+    words += f", and {_gb(moving)} while the largest weight is moved" if moving else ""
+    yield _scaled("optimiser", "Optimiser", held.state * held.trained + moving, words, around)
 
 
-def _trained(arch: Architecture, settings: TrainingSettings) -> list[Part]:
-    is_full = settings.tuning == "full"
-    trained = arch.parameters if is_full else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora")
-    state = 2 if "8bit" in settings.optimiser else 8
-    adapter = [] if is_full else [_part("adapter", "Adapter", trained * 4, f"{trained:,} parameters × 4 bytes")]
-    return [
-        *adapter,
-        _part("gradients", "Gradients", trained * 4, f"{trained:,} parameters × 4 bytes"),
-        _part("optimiser", "Optimiser", trained * state, f"{trained:,} parameters × {state} bytes"),
-    ]
+def _weight_words(held: Held) -> str:
+    if held.quantised:
+        rest = f"{held.parameters - held.quantised:,} others × {held.number} bytes"
+        file = f"{held.parameters:,} weights × {held.number} bytes in the base's file, which stays mapped"
+        return f"{held.quantised:,} weights × 4 bits / 8 + {file if held.file else rest}"
+    masters = " + 4 bytes for float32 masters" if held.masters else ""
+    return f"{held.parameters:,} weights × {held.number} bytes{masters}"
 
 
-def _activations(arch: Architecture, tokens: int, twice: int) -> list[Part]:
-    each = 2 * (KEPT_PER_LAYER * arch.hidden + 3 * arch.intermediate)
-    kept = tokens * (each * (arch.layers - twice + min(twice, 1)) + twice * 2 * arch.hidden)
-    words = f"{tokens:,} tokens × {each:,} bytes × {arch.layers - twice + min(twice, 1)} layers, and {twice} layers' inputs"
-    logits = tokens * arch.vocabulary * 4
-    return [
-        _part("activations", "Activations", kept, words, 0.3),
-        _part("logits", "Logits", logits, f"{tokens:,} tokens × {arch.vocabulary:,} words × 4 bytes", 0.5),
-    ]
+def _scaled(key: str, label: str, size: float, words: str, around: tuple[float, float]) -> Part:
+    return _part(key, label, size, words, (size * around[0], size * around[1]))
+
+
+def _part(key: str, label: str, size: float, words: str, span: tuple[float, float]) -> Part:
+    low, high = min(size, max(0.0, span[0])), max(size, span[1])
+    return Part(key, label, round(size), round(low), round(high), f"{words} = {_gb(size)}")
+
+
+def _gb(size: float) -> str:
+    return f"{size / GIGA:.2f} GB"
