@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app.db import Dataset, User, WorkerRow
 from app.db.base import utc_now
 from app.db.session import unit_of_work
-from app.domain.devices import Device, as_facts
+from app.domain.devices import Device, Disk, as_facts
 from app.domain.holds import Hold, with_begun, with_ended
 from app.domain.runs import RunStatus
 from app.services.accounts import Accounts
@@ -110,9 +110,16 @@ def _reason(status: RunStatus) -> str:
 
 def _workers(session: Session, number: int, *, lost: bool) -> list[WorkerRow]:
     """Put as many trainers as there are runs, one that reads files, and one that nobody has heard of for a while."""
-    l4 = Device(name="NVIDIA L4", kind="gpu", total_bytes=23 * GIB, used_bytes=19 * GIB, ours_bytes=14 * GIB, utilisation=0.97)
-    calm = l4.model_copy(update={"used_bytes": 6 * GIB, "ours_bytes": 6 * GIB, "utilisation": 0.61})
-    cpu = Device(name="CPU, 16 cores", kind="cpu", total_bytes=64 * GIB, used_bytes=21 * GIB, ours_bytes=3 * GIB, utilisation=0.4)
+    l4 = Device(
+        name="NVIDIA L4", kind="gpu", total_bytes=23 * GIB, used_bytes=19 * GIB, ours_bytes=14 * GIB, utilisation=0.97, temperature_c=86,
+        power_watts=70.9, power_limit_watts=72,
+    )  # fmt: skip
+    cooler = {"temperature_c": 64, "power_watts": 48.2}
+    calm = l4.model_copy(update={"used_bytes": 6 * GIB, "ours_bytes": 6 * GIB, "utilisation": 0.61, **cooler})
+    cpu = Device(
+        name="CPU, 16 cores", kind="cpu", total_bytes=64 * GIB, used_bytes=21 * GIB, ours_bytes=3 * GIB, utilisation=0.4,
+        processor="AMD EPYC 7B13", cores=16, disk=Disk(total_bytes=960 * 10**9, free_bytes=412 * 10**9),
+    )  # fmt: skip
     t4 = Device(name="NVIDIA T4", kind="gpu", total_bytes=15 * GIB, used_bytes=9 * GIB)
     kinds = [("forge", l4), ("forge", calm), ("bench", cpu), ("attic", t4)]
     made = []

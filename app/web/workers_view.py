@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.domain.devices import Device
+from app.domain.devices import Device, Disk
 from app.services.workers import LATE_SECONDS, Known, WorkerState
 from app.web import looks, words
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from app.web.looks import Look
     from app.web.visit import Visit
 
+HOT_C = 85.0
+"""From here on most GPUs slow down to cool."""
 QUEUES = {"gpu": "training", "cpu": "reading files"}
 
 
@@ -25,6 +27,41 @@ class Memory:
 
     device: Device
     holder: str
+    shows_disk: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the device is called; a machine by its processor, where its worker told of it."""
+        device = self.device
+        return f"{device.processor}, {words.plural(device.cores, 'core')}" if device.processor and device.cores else device.name
+
+    @property
+    def at_work(self) -> str:
+        """How busy and warm it is and what it draws, as far as anybody counts."""
+        device = self.device
+        said = [] if device.utilisation is None else [f"{100 * device.utilisation:.0f} % in use"]
+        if device.temperature_c is not None:
+            said.append(f"{device.temperature_c:.0f} °C{', hot' if self.is_hot else ''}")
+        if device.power_watts is not None:
+            limit = "" if device.power_limit_watts is None else f" of {device.power_limit_watts:.0f}"
+            said.append(f"{device.power_watts:.0f}{limit} W")
+        return ", ".join(said)
+
+    @property
+    def is_hot(self) -> bool:
+        """Whether it is so warm that it may slow down."""
+        return (self.device.temperature_c or 0) >= HOT_C
+
+    @property
+    def disk(self) -> Disk | None:
+        """The disk runs are kept on; of several workers on a machine only the first shows it."""
+        return self.device.disk if self.shows_disk else None
+
+    @property
+    def disk_used(self) -> float:
+        """How much of the disk's bar is taken."""
+        disk = self.device.disk
+        return round(100 * disk.used / disk.total_bytes, 1) if disk and disk.total_bytes else 0.0
 
     @property
     def ours(self) -> float:
@@ -73,6 +110,8 @@ class Line:
     known: Known
     runs: dict[str, str]
     """The names of the runs it holds, those of this project, by their ids."""
+    is_first: bool = True
+    """Whether no worker before it in the list lives on its machine."""
 
     @property
     def worker(self) -> WorkerRow:
@@ -120,14 +159,19 @@ class Line:
     def memory(self) -> list[Memory]:
         """Its devices' memory; of a lost worker nobody knows."""
         holder = "this run" if self.runs else "this worker"
-        return [] if self.is_lost else [Memory(device, holder) for device in self.known.devices]
+        return [] if self.is_lost else [Memory(device, holder, self.is_first) for device in self.known.devices]
 
 
 def read(visit: Visit) -> list[Line]:
     """Return the workers there are, with what each is busy with."""
     known = visit.workers.known()
     names = visit.overview.run_names(visit.identity, [run_id for one in known for run_id in one.work_ids])
-    return [Line(one, {run_id: names[run_id] for run_id in one.work_ids if run_id in names}) for one in known]
+    first: dict[str, str] = {}
+    for one in known:
+        first.setdefault(one.row.host, one.row.id)
+    return [
+        Line(one, {run_id: names[run_id] for run_id in one.work_ids if run_id in names}, first[one.row.host] == one.row.id) for one in known
+    ]
 
 
 def alive(lines: Sequence[Line]) -> int:

@@ -6,6 +6,7 @@ from fastapi.testclient import TestClient
 
 from app.db.session import unit_of_work
 from app.domain.bells import Bell
+from app.domain.devices import Device, Disk, as_facts
 from app.services.accounts import Accounts, Identity
 from app.services.studio import Studio
 from tests.app.api.test_workers import add_worker
@@ -29,6 +30,30 @@ def test_a_worker_of_two_slots_shows_both_of_its_runs(browser: TestClient, studi
     assert "training, 2 at once" in page
     for run_id, name in runs.items():
         assert f'<a href="/runs/{run_id}">{name}</a>' in page
+
+
+def test_heat_power_processor_and_disk_are_shown_where_a_worker_tells_of_them(browser: TestClient, studio: Studio) -> None:
+    gpu = Device(
+        name="NVIDIA L4", kind="gpu", total_bytes=24 * 10**9, used_bytes=0, utilisation=0.5, temperature_c=58.4, power_watts=61.2,
+        power_limit_watts=72,
+    )  # fmt: skip
+    disk = Disk(total_bytes=900 * 10**9, free_bytes=225 * 10**9)
+    cpu = Device(name="CPU, 16 cores", kind="cpu", total_bytes=64 * 10**9, used_bytes=0, processor="AMD EPYC 7B13", cores=16, disk=disk)
+    add_worker(studio, "cellar", facts=as_facts([gpu, cpu]))
+    add_worker(studio, "cellar", queue="cpu", facts=as_facts([cpu]))
+    for address in ("/workers", "/board"):
+        page = browser.get(address).text
+        assert "50 % in use, 58 °C, 61 of 72 W" in page
+        assert "AMD EPYC 7B13, 16 cores" in page
+        assert page.count("disk: 225 GB free") == 1  # once for each machine
+        assert '<rect class="others" width="75.0" height="8"/>' in page
+    assert "58 °C" in browser.get("/board?wall=1").text
+
+
+def test_a_gpu_so_warm_that_it_may_slow_down_is_called_hot(browser: TestClient, studio: Studio) -> None:
+    warm = Device(name="NVIDIA L4", kind="gpu", total_bytes=24 * 10**9, used_bytes=0, temperature_c=91)
+    add_worker(studio, "cellar", facts=as_facts([warm]))
+    assert '<span class="wait">91 °C, hot</span>' in browser.get("/workers").text
 
 
 def test_what_keeps_a_worker_and_a_silent_bell_are_said(browser: TestClient, studio: Studio) -> None:
