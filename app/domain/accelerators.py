@@ -87,8 +87,8 @@ ACCELERATORS: dict[str, Accelerator] = {each.key: each for each in _TABLE}
 """By the makers' data sheets; sparse peaks halved. Laptops and phones stand for their class, and their rates are of its order only."""
 CPU = Accelerator("cpu", "Processor", "cpu", 0, CPU_FLOPS, CPU_BANDWIDTH, CPU_WATTS, is_exact=False)
 """A processor that nobody knows; its memory is for who has asked the machine."""
-RENTED = {"24gb": "rtx_4090", "a100_80": "a100_80", "h100": "h100"}
-"""The classes that prices are known of, and the card each is taken to be."""
+RENTED = {"24gb": "rtx_3090", "a100_80": "a100_80", "h100": "h100"}
+"""The classes that prices are known of, and the card each is taken to be; why the smallest is the slower one: docs/estimates.md."""
 
 
 SUFFIXES = frozenset({"ti", "super", "laptop", "mobile", "max"})

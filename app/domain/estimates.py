@@ -60,7 +60,7 @@ def _rented(rental: Rental, count: int) -> Target:
     many = f"{count} × " if count > 1 else ""
     return Target(
         f"{rental.provider.lower()}:{rental.device}:{count}", f"{many}{rental.label} at {rental.provider}", accelerator, count,
-        rental.hourly, rental.provider, is_own=False, throughput=published(accelerator),
+        rental.hourly, rental.provider, is_own=False, throughput=published(accelerator, count),
     )  # fmt: skip
 
 

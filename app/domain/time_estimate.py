@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 TERA, GIGA = 1e12, 1e9
 PEAK_SHARE = {"gpu": (0.35, 0.12, 0.55), "cpu": (0.4, 0.05, 4.0), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}
 """Which share of its peak a device reaches in training: likely, at least, at most."""
+SEVERAL_SHARE = (0.1, 0.02, 0.4)
+"""The same of each of several cards that divide a model: they wait for what they hand each other, over NVLink little, over PCIe most of the
+time (docs/estimates.md)."""
 PASS_SECONDS = 0.001
 """A GPU begins one operation after another: a layer with its adapters has some 150 of them, forward and back, at 5 to 10 µs each."""
 STARTUP_SECONDS = 60.0
@@ -100,12 +103,13 @@ def flops(arch: Architecture, settings: TrainingSettings, work: Work, memory: Me
     return Flops(per_token, tokens * per_token + checked, tokens, passes, words)
 
 
-def published(accelerator: Accelerator) -> Throughput:
-    """Return what a device does by its data sheet and the share of it that training usually reaches."""
-    likely, low, high = (share * accelerator.bf16_flops for share in PEAK_SHARE[accelerator.kind])
+def published(accelerator: Accelerator, count: int = 1) -> Throughput:
+    """Return what a device does by its data sheet and the share of it that training usually reaches, on one or on several together."""
+    shares = PEAK_SHARE[accelerator.kind] if count == 1 else SEVERAL_SHARE
+    likely, low, high = (share * accelerator.bf16_flops for share in shares)
     peak = f"{accelerator.bf16_flops / TERA:,.3g} TFLOP/s"
     what = "its peak by the data sheet" if accelerator.is_exact else "an assumed peak, since nobody has measured it"
-    source = f"{PEAK_SHARE[accelerator.kind][0]:.0%} of {peak}, {what}"
+    source = f"{shares[0]:.0%} of {peak}, {what}"
     return Throughput(likely, low, high, source, pass_seconds=PASS_SECONDS if accelerator.kind == "gpu" else 0.0)
 
 

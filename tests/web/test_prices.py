@@ -27,7 +27,7 @@ def typed(browser: TestClient) -> dict[str, str]:
 
 def test_the_prices_that_come_with_hone_are_there_with_their_source(browser: TestClient) -> None:
     fields = typed(browser)
-    assert (fields["provider-0"], fields["device-0"], fields["hourly-0"]) == ("Vast.ai", "rtx_4090", "0.29")
+    assert (fields["provider-0"], fields["device-0"], fields["hourly-0"]) == ("Vast.ai", "rtx_3090", "0.29")
     assert (fields["provider-8"], fields["hourly-8"], fields["provider-9"]) == ("AWS", "6.88", "")
     page = browser.get("/prices").text
     assert "IEA, Electricity 2025" in page
@@ -46,7 +46,7 @@ def test_a_changed_price_is_kept_and_can_be_taken_back(browser: TestClient, head
 
 def test_a_line_is_added_and_another_emptied(browser: TestClient) -> None:
     gone = dict.fromkeys(("provider-1", "label-1", "device-1", "hourly-1"), "")
-    added = {"provider-9": "Ours", "label-9": "Old card", "device-9": "rtx_3090", "hourly-9": "0.1"}
+    added = {"provider-9": "Ours", "label-9": "Old card", "device-9": "rtx_4090", "hourly-9": "0.1"}
     browser.post("/prices", data=typed(browser) | gone | added)
     fields = typed(browser)
     assert [fields[f"provider-{number}"] for number in (0, 1, 8, 9)] == ["Vast.ai", "Vast.ai", "Ours", ""]

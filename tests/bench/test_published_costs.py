@@ -1,0 +1,53 @@
+"""The four published costs: what the file says is what today's estimator predicts, and what it claims."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.domain.prices import PriceTable
+from bench.published_costs import CONSTANTS, COSTS, Choice, dollars, predicted
+from bench.results_file import FOLDER
+
+KEPT: dict[str, Any] = json.loads((FOLDER / "published_costs.json").read_text(encoding="utf-8"))
+SETS: list[dict[str, Any]] = [KEPT["verdict"], *KEPT["others"]]
+
+
+def name(found: dict[str, Any]) -> str:
+    return f"{found['provider']}-{found['card_of_24_gb']}"
+
+
+@pytest.mark.parametrize("found", SETS, ids=name)
+def test_the_file_says_what_the_estimator_predicts_today(found: dict[str, Any]) -> None:
+    rentals = [rental for rental in PriceTable().rentals if rental.provider == found["provider"]]
+    assert predicted(rentals, found["card_of_24_gb"], found["constants"]) == found["runs"]
+
+
+@pytest.mark.parametrize("found", SETS, ids=name)
+def test_a_set_that_is_said_to_meet_all_does_and_another_does_not(found: dict[str, Any]) -> None:
+    off = [abs(run["predicted"] / run["published"] - 1) for run in found["runs"]]
+    assert found["meets_all"] is (max(off) <= KEPT["within"] == 0.25)
+    assert (found["sets_that_meet_all"] > 0) is found["meets_all"]
+
+
+@pytest.mark.parametrize("found", SETS, ids=name)
+def test_there_are_four_constants_and_each_is_in_its_range(found: dict[str, Any]) -> None:
+    assert list(found["constants"]) == list(CONSTANTS) == list(KEPT["constants"])
+    assert len(CONSTANTS) == 4
+    for key, value in found["constants"].items():
+        low, high = KEPT["constants"][key]["range"]
+        assert low * 0.999 <= value <= high * 1.001
+        assert KEPT["constants"][key]["why"]
+
+
+def test_one_set_at_one_provider_gives_all_four_published_costs() -> None:
+    assert KEPT["verdict"]["meets_all"]
+    assert [run["published"] for run in KEPT["verdict"]["runs"]] == [0.68, 4.5, 28.0, 56.0] == [cost.dollars for cost in COSTS]
+
+
+def test_rent_is_hours_of_computing_and_beside_it_for_each_card() -> None:
+    alone = Choice("one", 1, 2.0, 100e12, 100e12 * 3600)
+    assert dollars(alone, 0.5, 0.1, 1.0) == pytest.approx((2 + 1) * 2)
+    assert dollars(alone._replace(cards=4), 0.5, 0.1, 1.0) == pytest.approx((2.5 + 1) * 2 * 4)
