@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from app.domain.estimates import Estimate, EstimateFix, Target, estimate, fixes, side_by_side
 from app.domain.specs import PRESETS, Preset, TrainingSettings, settings_for
+from app.services.estimates import mean_length
 from app.web import words
 
 if TYPE_CHECKING:
@@ -286,13 +287,9 @@ def as_seen(work: Work, found: Preflight) -> Work:
     spread = found.tokens
     if spread is None or not found.counts.rows:
         return work
-    counted = sum(many for *_, many in spread.bins)
-    # Above the cut every row is as long as the cut; of a bin that it goes through, half the rows.
-    cut = sum(max(0.0, (low + high - 1) / 2 - found.max_length) * many for low, high, many in spread.bins)
-    mean = max(1.0, spread.sum / counted - cut / counted)
     return work.model_copy(
         update={
-            "mean_tokens": min(mean, found.max_length), "longest_tokens": min(spread.max, found.max_length),
+            "mean_tokens": mean_length(spread.bins, spread.sum, found.max_length), "longest_tokens": min(spread.max, found.max_length),
             "trained_share": found.trained_share, "computed_share": 1.0 - found.shared_prefix.steps,
         }
     )  # fmt: skip

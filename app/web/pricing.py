@@ -65,7 +65,9 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     planned = rows.planned(arch, draft.spec.settings)
     service = Estimates(visit.session)
     prices = service.prices(visit.identity)
-    found = estimate_view.shown(planned, service.targets(visit.identity), prices, draft.form.values)
+    # Who follows a link that mends something keeps what was looked at.
+    values = draft.form.values | ({"looked": key} if (key := visit.request.query_params.get("looked")) else {})
+    found = estimate_view.shown(planned, service.targets(visit.identity), prices, values)
     if found.here is None:
         return found
     target = found.here.target

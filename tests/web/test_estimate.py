@@ -26,7 +26,7 @@ def form(browser: TestClient, sample: Sample, headers: dict[str, str], **fields:
 
 
 def figures(page: str) -> dict[str, str]:
-    found = re.findall(r'id="estimate-(\w+)"><summary><span[^>]*>[^<]*</span><b>([^<]*)</b>', page)
+    found = re.findall(r'id="estimate-(\w+)"><summary><span[^>]*>[^<]*</span><b>([^<]*)<', page)
     return dict(found)
 
 
