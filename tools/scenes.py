@@ -124,8 +124,14 @@ def _refused(page: Page) -> None:
     page.locator(".error").wait_for()
 
 
+GOAL = "what=format&task=Support+e-mail+into+JSON+with+intent+and+urgency&output=json&tried_prompt=on&tried_examples=on&private=on"
 PAGES = {
     "home": Scene("/"),
+    "goal": Scene("/goal"),
+    "goal-tune": Scene(f"/goal?{GOAL}&examples=700"),
+    "goal-wrong": Scene("/goal?what=style&examples=many&task=A+support+bot"),
+    "recipe": Scene("/goal/recipes/support-emails"),
+    "recipe-code": Scene("/goal/recipes/code-completion"),
     "datasets": Scene("/datasets"),
     "datasets-from": Scene("/datasets/from"),
     "runs": Scene("/runs"),
@@ -146,6 +152,7 @@ PAGES = {
     "cloud-costs-paid-back": Scene("/cloud-costs?calls=1000000&prompt_tokens=600&answer_tokens=80&hosting=own&one_off=2000"),
     "cloud-costs-wrong": Scene("/cloud-costs?calls=many"),
     "precision-wrong": Scene("/precision?params=many"),
+    "prices": Scene("/prices"),
     "settings": Scene("/settings"),
     "search": Scene("/search"),
     "search-found": Scene("/search?q=emails"),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from app.domain.precisions import DOUBLE_QUANTISATION_SAVES, PRECISIONS, stored_bytes, weights_bytes
@@ -35,3 +39,32 @@ def test_files_of_few_bits_keep_scales() -> None:
     assert stored_bytes(EIGHT_B, "1bit") == pytest.approx(1.15e9, rel=0.01)
     assert stored_bytes(EIGHT_B, "ternary") == pytest.approx(1.75e9, rel=0.01)
     assert stored_bytes(EIGHT_B, "fp16") == 16.38e9
+
+
+@pytest.mark.material
+def test_double_quantisation_is_the_papers_arithmetic(material: Path) -> None:
+    told = oracles(material)["double_quant"]
+    assert PRECISIONS["nf4"].scale_bits == told["plain_bits_per_param"]
+    assert PRECISIONS["nf4_dq"].scale_bits == told["double_bits_per_param"]
+    assert told["saved_bits_per_param"] == DOUBLE_QUANTISATION_SAVES
+    assert told["saved_GB_65B"] == DOUBLE_QUANTISATION_SAVES * 65e9 / 8e9
+
+
+@pytest.mark.material
+@pytest.mark.parametrize("key", ["q8_0", "q6_k", "q4_0"])
+def test_blocks_are_those_of_gguf(material: Path, key: str) -> None:
+    _, _, bits = oracles(material)["ggml_block_formats"]["types"][key.upper()]
+    assert PRECISIONS[key].bits == bits
+
+
+@pytest.mark.material
+@pytest.mark.parametrize("key", ["q8_0", "q6_k", "q5_k_m", "q4_k_m", "fp16"])
+def test_a_model_in_gguf_is_as_large_as_it_was_published(material: Path, key: str) -> None:
+    bits, size = oracles(material)["llama_cpp_bits_per_weight_Llama-3.1-8B"]["ftype_bpw_GiB"]["F16" if key == "fp16" else key.upper()]
+    assert PRECISIONS[key].bits == pytest.approx(bits, rel=2e-4)
+    assert weights_bytes(8_030_261_248, key) / 2**30 == pytest.approx(size, abs=0.006)
+
+
+def oracles(material: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((material / "paper_oracles.json").read_text(encoding="utf-8"))
+    return found
