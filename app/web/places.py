@@ -32,6 +32,7 @@ PLACES = (
     Place("Chat", "/chat", "chat", "ask compare answers model", "g c"),
     Place("Base models", "/models", "book", "catalogue catalog base model llama qwen phi gemma licence size which one choose", "g m"),
     Place("API bill", "/cloud-costs", "next", "cloud shock cost calculator break-even money calculator own model"),
+    Place("Measure a prompt", "/baselines", "compare", "baseline zero-shot few-shot retrieval rag before training test rows"),
     Place("Precision", "/precision", "search", "bits size memory quantisation nf4 int8 ternary fits"),
     Place("Prices", "/prices", "settings", "money rent hour electricity kwh co2 cost estimate"),
     Place("Workers", "/workers", "workers", "machines gpu devices memory", "g w"),
