@@ -20,7 +20,7 @@ from workers.beginning import Beginning, environment_of_children, offer_to_the_k
 from workers.run_log import LogTail
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from app.domain.tracking import Tracker
@@ -38,22 +38,22 @@ PATIENCE_SECONDS = 60.0
 class Child:
     """One running child. `events` fills as it reports; None there means that its pipe has closed.
 
-    `needs_hub`: it fetches from the Hub, and so gets the token and the proxies; no other child may know them. `needs_s3`: the same for
-    files on S3, and its keys. `trackers`: it sends numbers there, and so gets their variables.
+    `hub`: it fetches from the Hub, and so gets the token and the proxies, which no other child may know; what stands in it replaces the
+    operator's own. `needs_s3`: the same for files on S3, and its keys. `trackers`: it sends numbers there, and so gets their variables.
     `keeps`: open files that have to stay open as long as anything of it lives.
     `warm`: processes that wait for such work. What fetches starts anew: libraries read where they fetch from as they are imported.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, folder: Path, log_file: Path, needs_hub: bool = False, needs_s3: bool = False,
+        self, arguments: Sequence[str], *, folder: Path, log_file: Path, hub: Mapping[str, str] | None = None, needs_s3: bool = False,
         trackers: Sequence[Tracker] = (), keeps: Sequence[int] = (), warm: WarmTrainers | None = None,
     ) -> None:  # fmt: skip
         reader, writer = os.pipe()
-        environment = environment_of_children(needs_hub=needs_hub, needs_s3=needs_s3, trackers=trackers)
+        environment = environment_of_children(needs_hub=hub is not None, needs_s3=needs_s3, trackers=trackers) | dict(hub or {})
         self.log = LogTail(log_file)
         with log_file.open("ab") as output:
             beginning = Beginning(arguments, folder, environment, output.fileno(), writer, keeps)
-            taken = warm.begin(beginning) if warm and not (needs_hub or needs_s3) else None
+            taken = warm.begin(beginning) if warm and hub is None and not needs_s3 else None
             self.process, self._commands = taken or beginning.start()
         self.was_warm = taken is not None
         os.close(writer)

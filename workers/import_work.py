@@ -16,6 +16,7 @@ from app.domain.sources import shown
 from workers.child import Child
 from workers.curation.child import remove
 from workers.dataset_tasks import TASKS, Made, task_of
+from workers.outside_keys import hub_keys
 from workers.packing import withdraw
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class ImportWork:
         spec_file.write_text(json.dumps(given), encoding="utf-8")
         kind = given["source"]["kind"] if given.get("task") == "fetch" else ""
         command, log_file = ["workers.curation.ingest", str(spec_file)], folder / "log.txt"
-        return lambda: Child(command, folder=folder, log_file=log_file, needs_hub=kind == "hub", needs_s3=kind == "s3")
+        hub = hub_keys(worker, row.project_id) if kind == "hub" else None
+        return lambda: Child(command, folder=folder, log_file=log_file, hub=hub, needs_s3=kind == "s3")
 
     def record(self, session: Session, _worker: Worker, row: Import, events: Sequence[AnyEvent]) -> None:
         """Note how far the child is."""

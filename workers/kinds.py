@@ -11,6 +11,7 @@ from app.db.holds import end_hold
 from app.domain.diagnosis import FAILURE, RESUMABLE
 from app.domain.runs import ENDED, MAX_CRASHES_WITHOUT_PROGRESS, WANTED_END, RunStatus, after_lost_lease
 from workers.baseline_work import BaselineWork
+from workers.download_work import DownloadWork
 from workers.import_work import ImportWork
 from workers.training_work import TrainingWork
 
@@ -55,7 +56,7 @@ class Kind(Protocol):
         """Do what belongs to work that is let go of without success, for now or for good; the state is set already."""
 
 
-KINDS: dict[str, Kind] = {"baseline": BaselineWork(), "import": ImportWork(), "run": TrainingWork()}
+KINDS: dict[str, Kind] = {"baseline": BaselineWork(), "download": DownloadWork(), "import": ImportWork(), "run": TrainingWork()}
 
 
 def kinds_of(queue: str) -> list[Kind]:

@@ -39,6 +39,7 @@ from app.gateways.model_folders import ModelFolders
 from app.services.runs import model_name
 from workers.child import Child
 from workers.lineage import card_of
+from workers.outside_keys import hub_keys
 from workers.packing import PackedCheckpoint, discard
 from workers.run_checkpoints import count_work, drop_checkpoints, enter_checkpoint, enter_packed, newest_good_checkpoint, run_folder
 
@@ -99,9 +100,9 @@ class TrainingWork:
             arguments += ["--base-dir", str(base_dir)]
         if checkpoint:
             arguments += ["--resume", str(checkpoint.folder)]
-        log_file, needs_hub = folder / "log.txt", base_dir is None
+        log_file, hub = folder / "log.txt", hub_keys(worker, run.project_id) if base_dir is None else None
         return lambda: Child(
-            arguments, folder=folder, log_file=log_file, needs_hub=needs_hub, trackers=trackers,
+            arguments, folder=folder, log_file=log_file, hub=hub, trackers=trackers,
             keeps=worker.device_lock.inherited, warm=worker.warm,
         )  # fmt: skip
 

@@ -21,7 +21,8 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """Of a repository on the Hub."""
-HUB_KEYS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - a variable's name
+HUB_KEYS = (HUB_TOKEN, "HUGGING_FACE_HUB_TOKEN")
 """The variables whose value opens the Hub."""
 WEIGHTS = ".safetensors"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")

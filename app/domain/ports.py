@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from app.domain.base_models import BaseModel
     from app.domain.datasets import Row
     from app.domain.fixes import Fix
+    from app.domain.hub_models import Found, Looked, Search
     from app.domain.preflight import Preflight
     from app.domain.problems import Finding, Trouble
     from app.domain.recipes import Recipe
@@ -159,6 +160,50 @@ class BaseModels(Protocol):
 
     def listed(self) -> Sequence[BaseModel]:
         """Return the bundled base and the good folders this studio knows."""
+
+
+class ModelHub(Protocol):
+    """The Hub, where base models are looked for on a person's word."""
+
+    @property
+    def host(self) -> str:
+        """Its host, for the list of who was contacted."""
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the operator wants no contact."""
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the operator has given a token."""
+
+    def check_online(self) -> None:
+        """Raise Unavailable where the operator wants no contact."""
+
+    def search(self, wanted: Search, token: str | None = None) -> Found:
+        """Return a page of models that fit."""
+
+    def look(self, repo: str, revision: str | None = None, token: str | None = None) -> Looked:
+        """Return a model at a revision with the scan of its files."""
+
+
+class FetchedModels(Protocol):
+    """The folder of base models that were fetched from the Hub, each whole or not there at all."""
+
+    def listed(self) -> Sequence[tuple[str, Path]]:
+        """Return the models that are here, by name, each at the commit that was fetched last."""
+
+    def has(self, repo: str, commit: str) -> bool:
+        """Return whether a model is here at this very commit."""
+
+    def free_bytes(self) -> int:
+        """Return how much may still be written where models go."""
+
+    def part_bytes(self, repo: str, commit: str) -> int:
+        """Return how much of a model has come that is not whole."""
+
+    def remove(self, repo: str, commit: str) -> None:
+        """Remove a model, whole or not."""
 
 
 class Shelf(Protocol):

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from app.domain.base_models import COMMIT
+from app.domain.base_models import COMMIT, HUB_TOKEN
 from app.domain.errors import Invalid, NotFound, StudioError, Unavailable
 from app.domain.repository import HubFile
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENDPOINT = "https://huggingface.co"
-TOKEN, OFFLINE = "HF_TOKEN", "HF_HUB_OFFLINE"
+OFFLINE = "HF_HUB_OFFLINE"
 SECONDS, ALL_SECONDS = 10.0, 40.0
 """For one question, and for all that a look takes."""
 MAX_ANSWER, MAX_PAGES, MAX_HOPS = 16 * 2**20, 20, 5
 UNKNOWN, CLOSED, BUSY, MOVED = 404, frozenset({401, 403}), 429, frozenset({301, 302, 307, 308})
+FILE_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+"""For a file: until its server is reached, and the longest it may be silent then."""
 MINUTE = 60
 RESET = re.compile(r";t=(\d{1,6})")
 """Where the Hub's `ratelimit` header says in how many seconds it answers again."""
@@ -63,7 +65,7 @@ class Hub:
     def from_environment(cls) -> Self:
         """Read HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE, as the Hub's own client does."""
         offline = os.environ.get(OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}
-        return cls(os.environ.get("HF_ENDPOINT") or ENDPOINT, token=os.environ.get(TOKEN) or None, is_offline=offline)
+        return cls(os.environ.get("HF_ENDPOINT") or ENDPOINT, token=os.environ.get(HUB_TOKEN) or None, is_offline=offline)
 
     @property
     def host(self) -> str:

@@ -21,10 +21,13 @@ KEY_FILE = "secret.key"
 
 
 class SecretBox:
-    """Locks and unlocks texts. With several keys the first one locks, and all unlock: so a key can be changed."""
+    """Locks and unlocks texts. With several keys the first one locks, and all unlock: so a key can be changed.
 
-    def __init__(self, given: str | None, home: Path) -> None:
-        self._given, self._file = given, home / KEY_FILE
+    `makes_key`: whoever only unlocks makes no key where there is none; it would not be the right one.
+    """
+
+    def __init__(self, given: str | None, home: Path, *, makes_key: bool = True) -> None:
+        self._given, self._file, self._makes_key = given, home / KEY_FILE, makes_key
 
     def lock(self, text: str) -> Locked:
         """Encrypt a text."""
@@ -44,6 +47,8 @@ class SecretBox:
 
     @cached_property
     def _keys(self) -> dict[str, Fernet]:
+        if not (self._given or self._makes_key or self._file.exists()):
+            return {}
         written = [part.strip() for part in self._given.split(",") if part.strip()] if self._given else [self._of_file()]
         return {hashlib.sha256(part.encode()).hexdigest()[:16]: _fernet(part) for part in written}
 

@@ -13,10 +13,13 @@ from app.db.session import unit_of_work
 from app.domain.ports import Brought
 from app.domain.samples import Part
 from app.services.baselines import Baselines
+from app.services.connections import Connections
 from app.services.datasets import Datasets
 from app.services.desk import Desk
 from app.services.disk import Disks
+from app.services.downloads import Downloads
 from app.services.goals import Goals
+from app.services.hub_models import HubLooks
 from app.services.models import Models
 from app.services.preflight import Preflights
 from app.services.queues import Queues
@@ -31,10 +34,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-    from app.db import Dataset
+    from app.db import Dataset, Download
     from app.domain.catalog import Catalog
     from app.domain.datasets import Message
-    from app.domain.ports import BaseModels, Looker, Queue, Recipes, Secrets, Shelf, Storage
+    from app.domain.ports import BaseModels, FetchedModels, Looker, ModelHub, Queue, Recipes, Secrets, Shelf, Storage
     from app.domain.samples import SampleFile
     from app.domain.sources import Source
     from app.services.accounts import Identity
@@ -60,6 +63,9 @@ class Studio:
     secrets: Secrets
     private_webhooks: bool
     looker: Looker
+    hub: ModelHub
+    fetched: FetchedModels
+    private_fetches: bool
 
     @cached_property
     def disks(self) -> Disks:
@@ -97,18 +103,37 @@ class Studio:
         """Return the webhooks' service."""
         return Webhooks(session, self.secrets, private_allowed=self.private_webhooks)
 
+    @cached_property
+    def hub_looks(self) -> HubLooks:
+        """Return the service that asks the Hub for models."""
+        return HubLooks(self.engine, self.hub, self.secrets)
+
+    def connections(self, session: Session) -> Connections:
+        """Return the service of keys for what is outside."""
+        return Connections(session, self.secrets, private_allowed=self.private_fetches)
+
+    def downloads(self, session: Session) -> Downloads:
+        """Return the downloads' service."""
+        return Downloads(session, self.queue, self.fetched)
+
+    def download(self, by: Identity, repo: str, revision: str | None = None) -> Download:
+        """Look at a model of the Hub and have it fetched, in a unit of work of its own."""
+        looked = self.hub_looks.look(by, repo, revision)
+        with unit_of_work(self.engine) as session:
+            return self.downloads(session).start(by, looked)
+
     def models(self, session: Session) -> Models:
         """Return the models' service."""
         return Models(session, self.storage, self.bases)
-
-    def goals(self, session: Session) -> Goals:
-        """Return the service of the project's goal."""
-        return Goals(session)
 
     def baselines(self, session: Session) -> Baselines:
         """Return the service of measurements before training."""
         folders = self.run_folders.parent / "baselines"
         return Baselines(session, self.queue, self.datasets(session), self.models(session), folders)
+
+    def goals(self, session: Session) -> Goals:
+        """Return the service of the project's goal."""
+        return Goals(session)
 
     def samples(self, session: Session) -> Samples:
         """Return the samples' service."""

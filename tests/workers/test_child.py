@@ -42,7 +42,7 @@ def until(is_so: Callable[[], bool]) -> None:
     ("needs", "given"),
     [
         ({}, set()),
-        ({"needs_hub": True}, OF_THE_HUB | PROXIES),
+        ({"hub": {}}, OF_THE_HUB | PROXIES),
         ({"needs_s3": True}, OF_S3 | PROXIES),
         ({"trackers": [Tracker.WANDB]}, OF_TRACKERS | PROXIES),
     ],
@@ -59,6 +59,14 @@ def test_only_who_fetches_or_sends_gets_the_proxies_and_the_keys_for_that(
     assert seen >= HARMLESS
     assert seen & (PROXIES | OF_THE_HUB | OF_S3 | OF_TRACKERS) == given
     assert seen & NEVER == set()
+
+
+def test_a_key_that_a_project_has_stored_replaces_the_operator_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "the operator's")
+    child = start(tmp_path, "import os\nopen('seen', 'w').write(os.environ['HF_TOKEN'])\n", hub={"HF_TOKEN": "the project's"})
+    child.process.wait(60)
+    child.kill()
+    assert (tmp_path / "seen").read_text() == "the project's"
 
 
 def test_arrow_reserves_no_address_space_in_a_child(tmp_path: Path) -> None:

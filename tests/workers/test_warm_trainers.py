@@ -172,7 +172,7 @@ def test_what_fetches_starts_anew_and_what_waits_knows_no_key(light: None, tmp_p
     until(warm.is_ready)
     assert b"secret" not in Path(f"/proc/{warm.waiting}/environ").read_bytes()
     waiting = warm.waiting
-    child = Child(["tests.workers.scripted_child", "ends"], folder=tmp_path, log_file=tmp_path / "log.txt", warm=warm, needs_hub=True)
+    child = Child(["tests.workers.scripted_child", "ends"], folder=tmp_path, log_file=tmp_path / "log.txt", warm=warm, hub={})
     assert heard(child)
     assert (child.was_warm, warm.waiting) == (False, waiting)
     warm.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shutil
@@ -9,15 +10,19 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from app.domain.events import Event, Progress
+from app.domain.errors import StudioError
+from app.domain.events import Event, Finished, Progress, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import FrameType
 
+log = logging.getLogger("hone.child")
+DONE, FAILED, UNUSABLE_SPEC = 0, 1, 2
 MEMORY_BYTES = 2 * 1024**3
 """Address space of the process: ordinary files need a tenth of it, and what needs more is an attack or a fault."""
 SECONDS_BETWEEN_PROGRESS = 0.5
@@ -84,6 +89,43 @@ def leave_with(commands: Iterable[str], tidy_up: Callable[[], None]) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, name="commands", daemon=True).start()
+
+
+def see_through(
+    reporter: Reporter, work: Callable[[Reporter], Finished], *, doing: str, words: Mapping[type[Exception], str],
+    listen: Callable[[], None] = lambda: None,
+) -> int:  # fmt: skip
+    """Do the work and report how it ended, whatever happens: this is a process's outer edge. Return its exit code.
+
+    `words`: what to tell people of errors that nobody foresaw (Exception), or of a memory that ran out. `listen` begins to follow commands.
+    """
+    try:
+        leave_on_sigterm()
+        listen()
+        reporter.emit(Started(message=doing))
+        finished = work(reporter)
+        ignore_sigterm()  # the work is done; leaving now would only report it wrongly
+        reporter.emit(finished)
+    except Leave:
+        with suppress(Leave):  # the pipe may be what broke
+            reporter.emit(Finished(status="interrupted", reason="It was asked to stop."))
+    except StudioError as error:
+        return _failed(reporter, error.message, error.code or "invalid", error.data)
+    except MemoryError:
+        log.exception("out of memory")
+        return _failed(reporter, words[MemoryError], "memory")
+    except OSError as error:
+        log.exception("input or output failed")
+        return _failed(reporter, f"A file could not be read or written: {error.strerror or error}.", "storage")
+    except Exception:
+        log.exception("the task broke")
+        return _failed(reporter, words[Exception], "internal")
+    return DONE
+
+
+def _failed(reporter: Reporter, reason: str, code: str, data: dict[str, Any] | None = None) -> int:
+    reporter.emit(Finished(status="failed", reason=reason, code=code, data=data or {}))
+    return FAILED
 
 
 def remove(paths: Iterable[Path]) -> None:

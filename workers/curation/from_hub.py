@@ -9,7 +9,7 @@ import httpx
 from app.domain.errors import Invalid, Unavailable
 from app.domain.sources import MAX_FILES, harmless_name
 from app.gateways.hub import HubDatasets
-from app.gateways.hub_client import refused
+from app.gateways.hub_client import FILE_TIMEOUT, refused
 from workers.curation.receiving import receive
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Chosen = list[tuple[str, HubFile]]
 
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 SHOWN = 12
 
 
@@ -40,7 +39,7 @@ def fetch_hub(source: HubSource, delivery: Delivery) -> None:
             delivery.contacted.append(request.url.host)
 
     hooks = {"request": [note]}
-    with httpx.Client(headers=hub.headers(), timeout=TIMEOUT, follow_redirects=True, max_redirects=5, event_hooks=hooks) as client:
+    with httpx.Client(headers=hub.headers(), timeout=FILE_TIMEOUT, follow_redirects=True, max_redirects=5, event_hooks=hooks) as client:
         for split, file in chosen:
             sha256 = _bring(client, file, delivery, (hub, listing))
             delivery.add(harmless_name(file.path), _origin(listing, config, split, file) | {"sha256": sha256}, split=split)

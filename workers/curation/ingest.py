@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pyarrow as pa
 
-from app.domain.errors import StudioError
-from app.domain.events import Finished, Started
-from workers.curation.child import Leave, Reporter, bound_memory, ignore_sigterm, leave_on_sigterm, leave_with, remove
+from app.domain.events import Finished
+from workers.curation.child import UNUSABLE_SPEC, Reporter, bound_memory, leave_with, remove, see_through
 from workers.lifeline import die_with_parent
 
 if TYPE_CHECKING:
@@ -36,8 +34,10 @@ if TYPE_CHECKING:
     Loaded = tuple[type[BaseModel], Callable[[Any, Reporter], Outcome]]
 
 log = logging.getLogger("hone.ingest")
-OUT_OF_MEMORY = "Reading the file needed more memory than an import may use. Split it, or shorten its longest rows."
-DONE, FAILED, UNUSABLE_SPEC = 0, 1, 2
+WORDS: dict[type[Exception], str] = {
+    MemoryError: "Reading the file needed more memory than an import may use. Split it, or shorten its longest rows.",
+    Exception: "Working on the rows broke unexpectedly; the log has the details.",
+}
 SECONDS_BEFORE_ANOTHER_THREAD = 0.0005
 """Rows are packed in a thread that wants Python only now and then; by default it would wait longer for that than it then works."""
 OBJECTS_BEFORE_A_SEARCH = 100_000
@@ -120,36 +120,18 @@ def run(
     task: str, work: Callable[[Reporter], Outcome], reporter: Reporter, *, commands: Iterable[str] = (),
     tidy_up: Callable[[], None] | None = None,
 ) -> int:  # fmt: skip
-    """Do the task, and report how it ended whatever happens: this is the process's outer edge."""
-    try:
-        leave_on_sigterm()
+    """Do the task, and report how it ended whatever happens."""
+
+    def listen() -> None:
         if tidy_up is not None:
             leave_with(commands, tidy_up)
+
+    def bounded(reporter: Reporter) -> Finished:
         _bound_resources()
-        reporter.emit(Started(message=DOING[task]))
         report, reason = work(reporter)
-        ignore_sigterm()  # the work is done; leaving now would only report it wrongly
-        reporter.emit(Finished(status="succeeded", reason=reason, data=report))
-    except Leave:
-        with suppress(Leave):  # the pipe may be what broke
-            reporter.emit(Finished(status="interrupted", reason="It was asked to stop."))
-    except StudioError as error:
-        return _failed(reporter, error.message, error.code or "invalid", error.data)
-    except MemoryError:
-        log.exception("out of memory")
-        return _failed(reporter, OUT_OF_MEMORY, "memory")
-    except OSError as error:
-        log.exception("input or output failed")
-        return _failed(reporter, f"A file could not be read or written: {error.strerror or error}.", "storage")
-    except Exception:
-        log.exception("the task broke")
-        return _failed(reporter, "Working on the rows broke unexpectedly; the log has the details.", "internal")
-    return DONE
+        return Finished(status="succeeded", reason=reason, data=report)
 
-
-def _failed(reporter: Reporter, reason: str, code: str, data: dict[str, Any] | None = None) -> int:
-    reporter.emit(Finished(status="failed", reason=reason, code=code, data=data or {}))
-    return FAILED
+    return see_through(reporter, bounded, doing=DOING[task], words=WORDS, listen=listen)
 
 
 def _bound_resources() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import httpx
 
@@ -33,12 +33,17 @@ TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 ASKED = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "Hone/1"}
 
 
-class _Cut(Exception):
+class Cut(Exception):
     """What came ended early, or nothing came; its text says how, `pause` for how long the server wants to be left alone."""
 
     def __init__(self, how: str, pause: float = 0.0) -> None:
         super().__init__(how)
         self.pause = pause
+
+    @classmethod
+    def of(cls, answer: httpx.Response) -> Self:
+        """Return what an answer means that is to be asked for again."""
+        return cls(f"Its server answered {answer.status_code}.", _seconds(answer.headers.get("retry-after", "")))
 
 
 class Arrival:
@@ -77,9 +82,9 @@ class Arrival:
             if answer.headers.get("content-range", "") == f"bytes */{self.raw}":
                 return
             self.headers = httpx.Headers()
-            raise _Cut("The file changed while it was fetched.")
+            raise Cut("The file changed while it was fetched.")
         if answer.status_code in TRY_AGAIN:
-            raise _Cut(f"Its server answered {answer.status_code}.", _seconds(answer.headers.get("retry-after", "")))
+            raise Cut.of(answer)
         if answer.status_code == PART and self.raw and answer.headers.get("content-range", "").startswith(f"bytes {self.raw}-"):
             self._write(answer)
             return
@@ -145,11 +150,11 @@ def receive(ask: Ask, delivery: Delivery, refuse: Refuse) -> Arrival:
                 with ask(arrival.wanted()) as answer:
                     arrival.take(answer, refuse)
                 arrival.check_complete()
-            except (httpx.TransportError, _Cut) as cut:
+            except (httpx.TransportError, Cut) as cut:
                 tries, before = (0, arrival.raw) if arrival.raw > before else (tries, before)
                 if tries == len(PAUSES) or (isinstance(cut, httpx.ConnectError) and not arrival.raw):
-                    raise _given_up(cut) from cut
-                time.sleep(max(PAUSES[tries], getattr(cut, "pause", 0.0)))
+                    raise given_up(cut) from cut
+                time.sleep(max(PAUSES[tries], pause_of(cut)))
                 tries += 1
             except zlib.error as error:
                 raise Invalid("What its server sent is damaged: it says it is packed, and is not.", code="damaged") from error
@@ -157,9 +162,15 @@ def receive(ask: Ask, delivery: Delivery, refuse: Refuse) -> Arrival:
                 return arrival
 
 
-def _given_up(cut: Exception) -> Unavailable:
-    how = str(cut) if isinstance(cut, _Cut) else "It did not answer in time." if isinstance(cut, httpx.TimeoutException) else in_words(cut)
-    return Unavailable(f"{how} Try again in a moment.", param="source", code="not_fetched")
+def pause_of(cut: Exception) -> float:
+    """Return for how many seconds a server wants to be left alone."""
+    return cut.pause if isinstance(cut, Cut) else 0.0
+
+
+def given_up(cut: Exception, *, param: str = "source") -> Unavailable:
+    """Return the error for a file whose line was cut once too often."""
+    how = str(cut) if isinstance(cut, Cut) else "It did not answer in time." if isinstance(cut, httpx.TimeoutException) else in_words(cut)
+    return Unavailable(f"{how} Try again in a moment.", param=param, code="not_fetched")
 
 
 def _seconds(written: str) -> float:

@@ -16,7 +16,7 @@ import pytest
 from app.domain.datasets import ImportReport
 from app.domain.events import AnyEvent, Finished, Progress, Started, parse_event
 from tests.workers.curation.conftest import chat_line
-from workers.curation.ingest import DONE, FAILED, UNUSABLE_SPEC
+from workers.curation.child import DONE, FAILED, UNUSABLE_SPEC
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,0 +1,137 @@
+"""Base models on their way here from the Hub: begun if there is room, called off, and deleted unless a run needs them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from app.db import Download, EventRow, Run
+from app.db.audit import OUTSIDE_ASKED, note
+from app.db.session import after_commit
+from app.domain.errors import Conflict, NotFound, StorageFull
+from app.domain.runs import ENDED, RunStatus, after_request
+from app.services.datasets import IMPORT_QUEUE
+from app.services.paging import Page, newest_first
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
+
+    from app.domain.hub_models import Looked
+    from app.domain.ports import FetchedModels, Queue
+    from app.services.accounts import Identity
+
+SPARE_BYTES = 512 * 10**6
+"""What a download leaves free, for the database and the runs that may lie on the same disk."""
+SHOWN = 50
+
+
+class Downloads:
+    """The downloads of a project."""
+
+    def __init__(self, session: Session, queue: Queue, fetched: FetchedModels) -> None:
+        self.session, self.queue, self.fetched = session, queue, fetched
+
+    def start(self, by: Identity, looked: Looked) -> Download:
+        """Have a model fetched at the commit that was looked at; one that is under way already is returned as it is.
+
+        Invalid for one that the scan stops, StorageFull where it would not fit on the disk.
+        """
+        looked.scan.check()
+        repo, commit = looked.model.id, looked.commit
+        live = self._mine(by).where(Download.repo == repo, Download.revision == commit, Download.status.not_in(ENDED))
+        found = self.session.scalar(live.order_by(Download.id).limit(1))
+        if found is not None:
+            return found
+        self._check_room(repo, commit, looked.scan.size)
+        made = Download(
+            project_id=by.project_id, created_by=by.user_id, queue=IMPORT_QUEUE, repo=repo, revision=commit,
+            total_bytes=looked.scan.size, facts=_facts(looked),
+        )  # fmt: skip
+        self.session.add(made)
+        self.session.flush()
+        note(self.session, by.project_id, by.user_id, OUTSIDE_ASKED, made.id, source=f"{repo}@{commit}", why="a base model")
+        self._tell(made, "asked", f"{repo} is to be fetched from the Hub.")
+        after_commit(self.session, partial(self.queue.ring, IMPORT_QUEUE))
+        return made
+
+    def get(self, by: Identity, download_id: str, *, to_change: bool = False) -> Download:
+        """Return a download of the project, or NotFound; `to_change` locks it until the unit of work ends."""
+        query = self._mine(by).where(Download.id == download_id)
+        if to_change:
+            query = query.with_for_update().execution_options(populate_existing=True)
+        found = self.session.scalar(query)
+        if found is None:
+            raise NotFound("There is no such download.", code="download_not_found")
+        return found
+
+    def newest(self, by: Identity, *, limit: int = SHOWN, after: str | None = None) -> Page[Download]:
+        """Return the project's downloads, newest first."""
+        return newest_first(self.session, self._mine(by), Download.id, limit=limit, after=after)
+
+    def cancel(self, by: Identity, download_id: str) -> Download:
+        """Call a download off; what has come of it goes."""
+        found = self.get(by, download_id, to_change=True)
+        if found.status == RunStatus.CANCELLING:
+            return found
+        if found.status in ENDED:
+            raise Conflict(f"A download that is {found.status} cannot be cancelled.", code="illegal_state")
+        found.move_to(after_request("cancel", RunStatus(found.status)), "Somebody called it off.")
+        if found.status in ENDED:  # nobody was at it
+            self._remove_files(found)
+        self._tell(found, "cancel", f"{by.user_name} called it off.")
+        note(self.session, by.project_id, by.user_id, "download.cancelled", found.id)
+        return found
+
+    def delete(self, by: Identity, download_id: str) -> None:
+        """Forget a download, and remove what it brought; Conflict while it goes on, or a run that is not over needs the model."""
+        found = self.get(by, download_id, to_change=True)
+        if found.status not in ENDED:
+            raise Conflict("This download goes on just now. Cancel it first.", code="illegal_state")
+        if self._lies_here(found) and (run := self._run_that_needs(found.repo)):
+            named = f"The run {run.name}" if run.project_id == by.project_id else "A run of another project"
+            raise Conflict(f"{named} trains from {found.repo}, and is not over. Wait until it is, or cancel it.", code="base_in_use")
+        note(self.session, by.project_id, by.user_id, "download.deleted", found.id, repo=found.repo, revision=found.revision)
+        self._remove_files(found)
+        self.session.delete(found)
+
+    def _check_room(self, repo: str, commit: str, size: int) -> None:
+        missing = 0 if self.fetched.has(repo, commit) else size - self.fetched.part_bytes(repo, commit)
+        free = self.fetched.free_bytes()
+        if missing and free < missing + SPARE_BYTES:
+            short = missing + SPARE_BYTES - free
+            message = (
+                f"{repo} needs {missing / 1e9:,.2f} GB, and {free / 1e9:,.2f} GB are free where models lie. "
+                f"Free {short / 1e9:,.2f} GB there, or choose a smaller model."
+            )
+            raise StorageFull(message, param="repo", data={"needed": missing, "free": free})
+
+    def _lies_here(self, download: Download) -> bool:
+        return download.revision is not None and self.fetched.has(download.repo, download.revision)
+
+    def _run_that_needs(self, repo: str) -> Run | None:
+        """Return a run of whatever project that is not over and trains from a model."""
+        live = select(Run).where(Run.base_model == repo, Run.status.not_in(ENDED))
+        return self.session.scalar(live.order_by(Run.id).limit(1))
+
+    def _remove_files(self, download: Download) -> None:
+        """Remove the files once that is committed, unless another download of the very same model stands for them."""
+        same = (Download.repo == download.repo, Download.revision == download.revision, Download.id != download.id)
+        kept = (*(status for status in RunStatus if status not in ENDED), RunStatus.SUCCEEDED)
+        if download.revision and self.session.scalar(select(Download.id).where(*same, Download.status.in_(kept)).limit(1)) is None:
+            after_commit(self.session, partial(self.fetched.remove, download.repo, download.revision))
+
+    def _mine(self, by: Identity) -> Select[Download]:
+        return select(Download).where(Download.project_id == by.project_id)
+
+    def _tell(self, download: Download, kind: str, message: str) -> None:
+        self.session.add(EventRow(project_id=download.project_id, subject_id=download.id, type=kind, message=message))
+
+
+def _facts(looked: Looked) -> dict[str, Any]:
+    """Return what a worker has to know of the files, and people of the model."""
+    files = [{"path": file.path, "size": file.size, "sha256": file.sha256, "git_id": file.git_id} for file in looked.scan.wanted]
+    model = looked.model
+    return {"files": files, "licence": model.licence, "parameters": model.parameters, "gated": model.gated}
