@@ -12,7 +12,7 @@ from app.domain.prices import Energy, Money, PriceTable, estimate_energy, estima
 from app.domain.time_estimate import STARTUP_SECONDS, TimeEstimate, estimate_time, flops, published
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from app.domain.accelerators import Accelerator
     from app.domain.architectures import Architecture
@@ -147,6 +147,12 @@ def side_by_side(
         if kind not in chosen or chosen[kind].memory.fits == "no":
             chosen[kind] = estimate(arch, settings, work, target, prices)
     return sorted(chosen.values(), key=lambda each: (each.memory.fits == "no", each.money.amount or 0.0))
+
+
+def here_of(found: Sequence[Estimate], wanted: str) -> Estimate | None:
+    """Return the estimate for where the run would go: of the workers' devices the GPU first, or the kind that is asked for."""
+    own = [each for each in found if each.target.is_own and wanted in {"auto", each.target.accelerator.kind}]
+    return min(own, key=lambda each: (each.target.accelerator.kind != "gpu", each.memory.fits == "no", each.time.seconds), default=None)
 
 
 def _changes(

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
     from app.db import DatasetVersion
     from app.domain.architectures import Architecture
+    from app.domain.preflight import Preflight
     from app.domain.specs import TrainingSettings
     from app.domain.time_estimate import Throughput
     from app.services.accounts import Identity
 
-__all__ = ["ASSUMED_TOKENS", "Estimates", "work_of"]
+__all__ = ["ASSUMED_TOKENS", "Estimates", "as_seen", "work_of"]
 
 
 def work_of(version: DatasetVersion, settings: TrainingSettings, training_rows: int) -> Work:
@@ -53,6 +54,19 @@ def mean_length(bins: Sequence[Sequence[int]], total: int, cut: int) -> float:
     rows = sum(many for *_, many in bins)
     beyond = sum(max(0.0, (low + high - 1) / 2 - cut) * many for low, high, many in bins)
     return min(float(cut), max(1.0, (total - beyond) / max(1, rows)))
+
+
+def as_seen(work: Work, found: Preflight) -> Work:
+    """Return the work with the lengths that a look at the rows has counted: as the base's own tokenizer and template have them."""
+    spread = found.tokens
+    if spread is None or not found.counts.rows:
+        return work
+    return work.model_copy(
+        update={
+            "mean_tokens": mean_length(spread.bins, spread.sum, found.max_length), "longest_tokens": min(spread.max, found.max_length),
+            "trained_share": found.trained_share, "computed_share": 1.0 - found.shared_prefix.steps,
+        }
+    )  # fmt: skip
 
 
 class Estimates:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-from app.domain.estimates import Estimate, EstimateFix, Target, estimate, fixes, side_by_side
+from app.domain.estimates import Estimate, EstimateFix, Target, estimate, fixes, here_of, side_by_side
 from app.domain.specs import PRESETS, Preset, TrainingSettings, settings_for
-from app.services.estimates import mean_length
 from app.web import words
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from app.domain.architectures import Architecture
     from app.domain.memory_estimate import Fits, MemoryEstimate, Work
-    from app.domain.preflight import Preflight
     from app.domain.prices import PriceTable
 
 BAR = 100.0
@@ -238,12 +236,6 @@ def largest(memory: MemoryEstimate) -> str:
     return " · ".join([*told, f"rest {words.size(rest)}"] if rest else told)
 
 
-def here_of(found: Sequence[Estimate], wanted: str) -> Estimate | None:
-    """Return the estimate for where the run would go: of the workers' devices the GPU first, or the kind that is asked for."""
-    own = [each for each in found if each.target.is_own and wanted in {"auto", each.target.accelerator.kind}]
-    return min(own, key=lambda each: (each.target.accelerator.kind != "gpu", each.memory.fits == "no", each.time.seconds), default=None)
-
-
 def usual(targets: Sequence[Target]) -> Target | None:
     """Return what stands for a device where no worker has told of one: the smallest card there is to rent, where it is cheapest."""
     alone = [each for each in targets if not each.is_own and each.count == 1]
@@ -280,19 +272,6 @@ def preset_settings(values: Mapping[str, str], planned: Planned, parameters: int
     rows = planned.work.rows
     given = {name: value for name, value in values.items() if name in TrainingSettings.model_fields}
     return {preset: settings_for(preset, given).filled_in(training_rows=rows, parameters=parameters) for preset in PRESETS}
-
-
-def as_seen(work: Work, found: Preflight) -> Work:
-    """Return the work with the lengths that a look at the rows has counted: as the base's own tokenizer and template have them."""
-    spread = found.tokens
-    if spread is None or not found.counts.rows:
-        return work
-    return work.model_copy(
-        update={
-            "mean_tokens": mean_length(spread.bins, spread.sum, found.max_length), "longest_tokens": min(spread.max, found.max_length),
-            "trained_share": found.trained_share, "computed_share": 1.0 - found.shared_prefix.steps,
-        }
-    )  # fmt: skip
 
 
 def tokens_of(planned: Planned) -> tuple[str, str]:

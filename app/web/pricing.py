@@ -10,7 +10,7 @@ from app.domain.estimates import estimate
 from app.domain.guide import advise
 from app.domain.specs import setting_label
 from app.services.bases import measures
-from app.services.estimates import ASSUMED_TOKENS, Estimates, work_of
+from app.services.estimates import ASSUMED_TOKENS, Estimates, as_seen, work_of
 from app.web import estimate_view
 from app.web.desk_view import goal_of
 from app.web.estimate_view import Offer, Planned, Priced
@@ -41,7 +41,7 @@ class _Rows:
     def planned(self, arch: Architecture, settings: TrainingSettings) -> Planned:
         """Return a run over them."""
         work = work_of(self.version, settings, self.count)
-        return Planned(arch, settings, estimate_view.as_seen(work, self.looked) if self.looked else work)
+        return Planned(arch, settings, as_seen(work, self.looked) if self.looked else work)
 
     @property
     def lengths(self) -> str:

@@ -8,14 +8,15 @@ import pytest
 
 from app.domain.accelerators import Accelerator, accelerator_named
 from app.domain.architectures import Architecture
-from app.domain.estimates import Target, rented, side_by_side
+from app.domain.estimates import Target, here_of, rented, side_by_side
 from app.domain.memory_estimate import MemoryEstimate, Part, Work, summed
 from app.domain.preflight import Preflight, SharedPrefix, Spread, template_fault
 from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
 from app.domain.time_estimate import published
+from app.services.estimates import as_seen
 from app.web import estimate_view
-from app.web.estimate_view import Planned, bar_of, grams, here_of, largest, mends_of, money, shown, watt_hours
+from app.web.estimate_view import Planned, bar_of, grams, largest, mends_of, money, shown, watt_hours
 
 PRICES = PriceTable()
 WORK = Work(rows=500, steps=375, mean_tokens=200.0, longest_tokens=256)
@@ -117,9 +118,9 @@ def test_lengths_that_were_looked_at_are_cut_where_the_run_cuts_them() -> None:
         update={"tokens": spread, "counts": nothing.counts.model_copy(update={"rows": 10}), "trained_share": 0.2,
                 "shared_prefix": SharedPrefix(steps=0.25, all=0.5)}
     )  # fmt: skip
-    work = estimate_view.as_seen(WORK, seen)
+    work = as_seen(WORK, seen)
     assert (work.mean_tokens, work.longest_tokens, work.trained_share, work.computed_share) == (46.0, 100, 0.2, 0.75)
-    assert estimate_view.as_seen(WORK, nothing) == WORK
+    assert as_seen(WORK, nothing) == WORK
 
 
 def test_learnt_tokens_are_counted_over_all_steps() -> None:
