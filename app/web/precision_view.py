@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.domain.architectures import Architecture
 from app.domain.precisions import EMBEDDING_BITS, PRECISIONS, Precision, stored_bytes, weights_bytes
 from app.domain.room import PLACES, Fit, Place, context_bytes, fit
+from app.services.bases import measures
 from app.web.looks import Look
-from app.web.words import exact_size
+from app.web.words import exact_size, parameters
 
 if TYPE_CHECKING:
-    from app.domain.architectures import Architecture
+    from app.services.studio import Studio
 
 GIGA, MEGA = 10**9, 10**6
 UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
@@ -107,6 +109,30 @@ class Model:
         return self.arch.parameters
 
 
+def named(studio: Studio, name: str) -> Model | None:
+    """Return a model of the catalogue, or one that is here, as a person names it; None when nobody knows how large it is."""
+    known = studio.catalog.named(name)
+    arch = measures(studio, name)
+    if arch is None and known and known.parameters:
+        arch = Architecture.of_size(known.parameters)
+    return Model(known.name if known else name, arch, known.slug if known else "") if arch else None
+
+
+def sized(count: float) -> Model:
+    """Return a model of which only the size is known."""
+    arch = Architecture.of_size(count)
+    return Model(f"A model of {parameters(arch.parameters)}", arch)
+
+
+def choices(studio: Studio) -> list[tuple[str, str]]:
+    """Return what may be looked at, with its name: any size, the catalogue's models, then those that are here beside them."""
+    models = studio.catalog.models
+    known = {model.answers_by for model in models}
+    listed = [(model.slug, f"{model.name}, {parameters(model.parameters)}") for model in models if model.parameters]
+    here = [(base.name, base.name) for base in studio.bases.listed() if base.name not in known]
+    return [("", "Any, by its parameters"), *listed, *here]
+
+
 @dataclass(frozen=True)
 class Explored:
     """A model at every level."""
@@ -160,11 +186,11 @@ class Explored:
         return weights_bytes(self.model.parameters, key, embedding_parameters=self.model.arch.embedding_parameters)
 
     def _level(self, level: Precision) -> Level:
-        parameters, size = self.model.parameters, self.bytes_at(level.key)
-        stored = stored_bytes(parameters, level.key) if level.stored_bits else size
-        kept = min(self.model.arch.embedding_parameters, parameters) if level.keeps_embeddings else 0
+        many, size = self.model.parameters, self.bytes_at(level.key)
+        stored = stored_bytes(many, level.key) if level.stored_bits else size
+        kept = min(self.model.arch.embedding_parameters, many) if level.keeps_embeddings else 0
         beside = f" + {_many(kept)} embeddings × {EMBEDDING_BITS}" if kept else ""
-        arithmetic = f"({_many(parameters - kept)} × {level.bits:.4g}{beside}) bits / 8 = {exact_size(size)}"
+        arithmetic = f"({_many(many - kept)} × {level.bits:.4g}{beside}) bits / 8 = {exact_size(size)}"
         cells = tuple(Cell(place, FITS[fit(stored, self.context, place)]) for place in PLACES)
         return Level(level, size, stored, arithmetic, self._part(stored), self._part(self.context), cells)
 
@@ -172,5 +198,5 @@ class Explored:
         return round(100 * size / self.most, 2)
 
 
-def _many(parameters: int) -> str:
-    return f"{parameters / GIGA:.3f} G" if parameters >= GIGA else f"{parameters / MEGA:.1f} M"
+def _many(count: int) -> str:
+    return f"{count / GIGA:.3f} G" if count >= GIGA else f"{count / MEGA:.1f} M"

@@ -44,6 +44,22 @@ def test_an_eight_billion_model_of_one_bit_or_three_values_is_explained(empty: T
         assert size in text
 
 
+def test_a_model_of_the_catalogue_is_counted_by_its_measures(empty: TestClient) -> None:
+    text = empty.get("/precision?model=qwen3-8b&params=7e9").text
+    assert "8,190,735,360 parameters" in text
+    assert '<option value="qwen3-8b" selected>' in text
+    assert "16.38 GB" in cells(text, "FP16")
+    assert "2 (a key and a value) × 36 layers × 8 heads × 128 numbers" in text
+    assert cells(empty.get("/precision?model=Qwen/Qwen3-8B").text, "FP16") == cells(text, "FP16")
+
+
+def test_a_model_that_nobody_knows_is_said(empty: TestClient) -> None:
+    answer = empty.get("/precision?model=nobody/knows")
+    assert answer.status_code == 422
+    assert "There is no such model here" in answer.text
+    assert "28.00 GB" in answer.text
+
+
 def test_a_number_of_ones_own_is_drawn(empty: TestClient) -> None:
     text = empty.get("/precision?weight=-0.5&largest=2").text
     assert "What becomes of -0.5" in text

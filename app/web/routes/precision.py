@@ -6,13 +6,11 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from app.domain.architectures import Architecture
 from app.domain.rounding import Block
 from app.web.dependencies import Look
 from app.web.forms import Form, messages_of
-from app.web.precision_view import USUAL, Asked, Explored, Model
+from app.web.precision_view import USUAL, Asked, Explored, choices, named, sized
 from app.web.rounding_view import Idea
-from app.web.words import parameters
 
 router = APIRouter(include_in_schema=False)
 
@@ -26,9 +24,10 @@ def show_precision(visit: Look) -> Response:
     except ValidationError as error:
         errors = messages_of(error)
         asked = Asked.model_validate({name: value for name, value in fields.items() if name not in errors})
-    arch = Architecture.of_size(asked.params)
-    model = Model(f"A model of {parameters(arch.parameters)}", arch)
+    model = named(visit.studio, asked.model) if asked.model else None
+    if asked.model and model is None:
+        errors = errors | {"model": "There is no such model here, or nobody knows how large it is."}
     return visit.page(
-        "precision/precision.html", status=422 if errors else 200, form=Form(USUAL | fields, errors),
-        seen=Explored(model, asked.context), idea=Idea(Block.around(asked.weight, asked.largest)),
+        "precision/precision.html", status=422 if errors else 200, form=Form(USUAL | fields, errors), choices=choices(visit.studio),
+        seen=Explored(model or sized(asked.params), asked.context), idea=Idea(Block.around(asked.weight, asked.largest)),
     )  # fmt: skip
