@@ -23,12 +23,13 @@ from app.services.waiting import BACK
 from app.services.workers import Workers, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from prometheus_client.core import Metric
     from sqlalchemy.orm import Session
 
+    from app.domain.devices import Device
     from app.services.studio import Studio
     from app.services.workers import Known
 
@@ -127,26 +128,43 @@ def _workers(session: Session) -> Iterator[Metric]:
     for queue in sorted(TABLES):
         for state in WorkerState:
             workers.add_metric([queue, state], found[queue, state])
-    yield from (workers, _gpu_memory(known))
+    gpus = _gpus(known)
+    yield from (workers, _gpu_memory(gpus), *_gpu_condition(gpus))
 
 
-def _gpu_memory(known: Sequence[Known]) -> Metric:
-    memory = GaugeMetricFamily(
-        "hone_gpu_memory_bytes", "A GPU's memory as its worker saw it last: total, used by all, ours.", labels=["host", "device", "state"]
-    )
-    gpus = {
+def _gpus(known: Sequence[Known]) -> dict[tuple[str, str], Device]:
+    """Return every GPU that a living worker tells of, by its host and what the driver knows it by."""
+    found = {
         (one.row.host, device.uuid or device.name): device
         for one in known
         if one.state != WorkerState.LOST
         for device in one.devices
         if device.kind == "gpu"
     }
-    for (host, device), gpu in sorted(gpus.items()):
+    return dict(sorted(found.items()))
+
+
+def _gpu_memory(gpus: Mapping[tuple[str, str], Device]) -> Metric:
+    memory = GaugeMetricFamily(
+        "hone_gpu_memory_bytes", "A GPU's memory as its worker saw it last: total, used by all, ours.", labels=["host", "device", "state"]
+    )
+    for (host, device), gpu in gpus.items():
         memory.add_metric([host, device, "total"], gpu.total_bytes)
         memory.add_metric([host, device, "used"], gpu.used_bytes)
         if gpu.ours_bytes is not None:
             memory.add_metric([host, device, "ours"], gpu.ours_bytes)
     return memory
+
+
+def _gpu_condition(gpus: Mapping[tuple[str, str], Device]) -> Iterator[Metric]:
+    warm = GaugeMetricFamily("hone_gpu_temperature_celsius", "How warm a GPU was when its worker saw it last.", labels=["host", "device"])
+    power = GaugeMetricFamily("hone_gpu_power_watts", "What a GPU drew when its worker saw it last.", labels=["host", "device"])
+    for labels, gpu in gpus.items():
+        if gpu.temperature_c is not None:
+            warm.add_metric(labels, gpu.temperature_c)
+        if gpu.power_watts is not None:
+            power.add_metric(labels, gpu.power_watts)
+    yield from (warm, power)
 
 
 def _deliveries(session: Session) -> Iterator[Metric]:

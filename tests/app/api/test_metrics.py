@@ -101,7 +101,7 @@ def test_steps_stay_counted_when_their_run_is_deleted(client: TestClient, engine
 
 
 def test_workers_and_their_gpus_are_told_apart(client: TestClient, engine: Engine) -> None:
-    add_worker(engine, busy_with="x", facts=as_facts([GPU]))
+    add_worker(engine, busy_with="x", facts=as_facts([GPU.model_copy(update={"temperature_c": 58, "power_watts": 61.5})]))
     add_worker(engine, facts=as_facts([GPU.model_copy(update={"uuid": "GPU-1bb"})]))
     add_worker(engine, queue="cpu")
     add_worker(engine, silent=86_000, facts=as_facts([GPU]))
@@ -110,6 +110,9 @@ def test_workers_and_their_gpus_are_told_apart(client: TestClient, engine: Engin
     assert workers == {("gpu", "busy"): 1, ("gpu", "idle"): 1, ("gpu", "lost"): 1, ("cpu", "idle"): 1}
     assert found["hone_gpu_memory_bytes", "GPU-0aa", "forge", "ours"] == 6_000
     assert found["hone_gpu_memory_bytes", "GPU-1bb", "forge", "total"] == 24_000
+    drawn = {labels[1:]: value for labels, value in found.items() if labels[0] == "hone_gpu_power_watts"}
+    assert drawn == {("GPU-0aa", "forge"): 61.5}  # nothing of one whose driver does not say
+    assert found["hone_gpu_temperature_celsius", "GPU-0aa", "forge"] == 58
 
 
 def test_requests_are_timed_by_template_and_no_label_names_anybody(client: TestClient) -> None:
