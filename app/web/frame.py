@@ -24,10 +24,12 @@ class Link:
     count: str = ""
     live: bool = False
     on_phone: bool = True
+    also: tuple[str, ...] = ()
+    """Other pages that belong to it."""
 
     def is_current(self, path: str) -> bool:
         """Return whether a page belongs to this entry."""
-        return path == self.href or (self.href != "/" and path.startswith(self.href + "/"))
+        return any(path == own or (own != "/" and path.startswith(own + "/")) for own in (self.href, *self.also))
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ class Frame:
         return (
             Group((
                 Link("/", "Home", "home"),
+                Link("/goal", "Goal", "goal", also=("/baselines", "/cloud-costs")),
                 Link("/datasets", "Data", "data", str(totals.datasets or "")),
-                Link("/runs", "Train", "train", running, live=bool(totals.running)),
+                Link("/models", "Model", "model", also=("/precision",)),
+                Link("/runs", "Train", "train", running, live=bool(totals.running), also=("/prices",)),
             )),
             Group((
-                Link("/board", "Board", "board", str(totals.live_runs or ""), live=bool(totals.live_runs)),
-                Link("/chat", "Chat", "chat", str(totals.models or "")),
+                Link("/board", "Board", "board", str(totals.live_runs or ""), live=bool(totals.live_runs), on_phone=False),
+                Link("/chat", "Chat", "chat", str(totals.models or ""), on_phone=False),
                 Link("/workers", "Workers", "workers", str(totals.workers or ""), on_phone=False),
             )),
         )  # fmt: skip

@@ -76,6 +76,8 @@ class Sheet:
     ladder: Ladder
     known: Known
     ready: Dataset | None
+    is_kept: bool
+    """Whether this is what was saved."""
 
     @property
     def choices(self) -> list[Choice]:
@@ -125,8 +127,9 @@ def sheet(visit: Visit, given: Mapping[str, str]) -> Sheet:
     except ValidationError as error:
         errors = messages_of(error)
         answers = Answers.model_validate({name: value for name, value in values.items() if name not in errors})
-    known = visit.goals.known(visit.identity)
-    return Sheet(Form(values, errors), answers, climb(answers, known), known, visit.datasets.ready(visit.identity).newest)
+    known, ready = visit.goals.known(visit.identity), visit.datasets.ready(visit.identity).newest
+    is_kept = not errors and answers == visit.goals.answers(visit.identity)
+    return Sheet(Form(values, errors), answers, climb(answers, known), known, ready, is_kept)
 
 
 def values_of(answers: Answers) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from app.domain.datasets import DatasetStatus
+from app.domain.guide import NEEDED
 from app.domain.runs import ENDED, RunStatus
 from app.services.clones import needs_a_person
 from app.web import words
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from app.db import Dataset, Run, Webhook
+    from app.domain.guide import Goal
     from app.services.datasets import Ready
     from app.services.overview import Totals
     from app.web.runs_view import Line
@@ -61,6 +63,8 @@ class Project:
     missing_queues: Collection[str] = ()
     free_bytes: int | None = None
     silenced: Sequence[Webhook] = ()
+    goal: Goal | None = None
+    bases: int = 0
 
     @property
     def is_new(self) -> bool:
@@ -81,18 +85,34 @@ def headline(project: Project) -> str:
         return f"{words.plural(totals.models, 'tuned model')} ready to ask"
     if project.ready.newest:
         return "Your data is in; train on it"
-    return "Your data is in, and not ready yet" if totals.datasets else "Begin with a file of examples"
+    if totals.datasets:
+        return "Your data is in, and not ready yet"
+    return "Bring a file of examples" if project.goal else "Begin with what the model is for"
 
 
 def steps(project: Project) -> list[Step]:
     """Return the way so far."""
-    return [_data(project), _train(project), _chat(project)]
+    return [_goal(project), _data(project), _model(project), _train(project), _chat(project)]
 
 
 def next_step(way: Sequence[Step]) -> Step | None:
     """Return the step to take now: the first that is not done and can be; when all is done, the last."""
     possible = [step for step in way if step.action]
     return next((step for step in possible if not step.is_done), possible[-1] if possible else None)
+
+
+def _goal(project: Project) -> Step:
+    text = "What the model is for, and whether tuning is the right tool."
+    if project.goal is None:
+        # Who has brought data already knows what for: the way goes on from there.
+        return Step("Goal", "goal", "Not said yet", text, is_done=not project.is_new, action="Say what it is for", href="/goal")
+    return Step("Goal", "goal", NEEDED[project.goal].title, text, is_done=True, action="Look at the advice", href="/goal")
+
+
+def _model(project: Project) -> Step:
+    text = "The base that learns: its size and its licence decide where it may run."
+    number = f"{words.plural(project.bases, 'base')} here"
+    return Step("Model", "model", number, text, is_done=project.bases > 0, action="Choose a base", href="/models")
 
 
 def _data(project: Project) -> Step:

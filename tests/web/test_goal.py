@@ -78,7 +78,9 @@ def test_a_task_that_is_too_wide_is_told_so(empty: TestClient) -> None:
 def test_rows_that_are_here_count_and_lead_to_a_run(browser: TestClient, studio_rows: int) -> None:
     page = browser.get("/goal", params={"what": "format", "tried_prompt": "on"}).text
     assert f"{studio_rows} examples of about 500" in words_of(page)
-    assert re.search(r'class="btn go" href="/runs/new\?dataset_id=', page)
+    assert re.search(r'class="btn " href="/runs/new\?dataset_id=', page)
+    browser.post("/goal", data={"what": "format", "tried_prompt": "on"})
+    assert re.search(r'class="btn go" href="/runs/new\?dataset_id=', browser.get("/goal").text)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 250_000
 PAGES = {
     "/": "home/home.html",
+    "/goal": "goal/goal.html",
+    "/goal/recipes/support-emails": "goal/recipe.html",
     "/datasets": "datasets/list.html",
     "/datasets/from": "datasets/from.html",
     "/runs": "runs/list.html",

@@ -33,7 +33,7 @@ def show_home(visit: Look) -> Response:
     project = Project(
         visit.overview.totals(visit.identity), visit.datasets.ready(visit.identity), datasets, lines,
         visit.models.newest_tuned(visit.identity), _missing_queues(visit, datasets), _free_bytes(visit),
-        visit.webhooks.silenced(visit.identity),
+        visit.webhooks.silenced(visit.identity), visit.goals.answers(visit.identity).what, len(visit.studio.bases.listed()),
     )  # fmt: skip
     steps = home_view.steps(project)
     return visit.page(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from app.db import Dataset, Run
+from app.domain.guide import Goal
 from app.services.datasets import Ready
 from app.services.overview import RunLine, Totals
 from app.web import home_view, runs_view
@@ -12,7 +13,7 @@ from app.web.home_view import DISK_LOW_BYTES, Project
 from app.web.runs_view import Line
 
 NOTHING = Totals(datasets=0, runs=0, live_runs=0, running=0, models=0, workers=0)
-EMPTY = Project(NOTHING, Ready(0, None), [], [], None)
+EMPTY = Project(NOTHING, Ready(0, None), [], [], None, bases=1)
 
 
 def dataset(status: str, name: str = "mails") -> Dataset:
@@ -29,10 +30,29 @@ def actions(project: Project) -> list[str]:
     return [step.action or step.missing for step in home_view.steps(project)]
 
 
-def test_a_new_project_begins_with_data_and_says_what_the_rest_wants() -> None:
-    assert actions(EMPTY) == ["Upload a dataset", "Needs a dataset whose rows are ready.", "Needs a run that has ended well."]
+def test_a_new_project_begins_with_its_goal_and_says_what_the_rest_wants() -> None:
+    wanted = ["Say what it is for", "Upload a dataset", "Choose a base", "Needs a dataset whose rows are ready."]
+    assert actions(EMPTY) == [*wanted, "Needs a run that has ended well."]
     assert EMPTY.is_new
-    assert home_view.headline(EMPTY) == "Begin with a file of examples"
+    assert home_view.headline(EMPTY) == "Begin with what the model is for"
+    step = home_view.next_step(home_view.steps(EMPTY))
+    assert step
+    assert step.href == "/goal"
+
+
+def test_a_goal_leads_to_data() -> None:
+    project = replace(EMPTY, goal=Goal.MASK)
+    assert home_view.headline(project) == "Bring a file of examples"
+    assert home_view.steps(project)[0].number == "Mask personal data"
+    step = home_view.next_step(home_view.steps(project))
+    assert step
+    assert step.href == "/datasets#upload"
+
+
+def test_who_has_brought_data_is_not_sent_back_to_the_goal() -> None:
+    step = home_view.next_step(home_view.steps(replace(EMPTY, totals=replace(NOTHING, datasets=1))))
+    assert step
+    assert step.href == "/datasets#upload"
 
 
 @pytest.mark.parametrize(("status", "action"), [("needs_mapping", "Map the columns of mails"), ("importing", "Watch Hone read mails")])
@@ -48,15 +68,15 @@ def test_ready_rows_lead_to_a_run_on_them() -> None:
     step = home_view.next_step(home_view.steps(project))
     assert step
     assert (step.action, step.href) == ("Train on mails", "/runs/new?dataset_id=mails")
-    assert home_view.steps(project)[0].number == "683 rows"
+    assert home_view.steps(project)[1].number == "683 rows"
 
 
 def test_a_run_at_work_is_there_to_watch_and_a_model_to_ask() -> None:
     tuned = Run(name="best one", model="ft:hone-starter:default:best one:1")
     totals = replace(NOTHING, datasets=1, runs=2, running=1, models=1)
     project = Project(totals, Ready(683, dataset("ready")), [], [line("running")], tuned)
-    assert actions(project) == ["Look at mails", "Watch one", "Ask best one"]
-    assert home_view.steps(project)[2].href == "/chat?tuned=ft%3Ahone-starter%3Adefault%3Abest%20one%3A1"
+    assert actions(project) == ["Say what it is for", "Look at mails", "Choose a base", "Watch one", "Ask best one"]
+    assert home_view.steps(project)[4].href == "/chat?tuned=ft%3Ahone-starter%3Adefault%3Abest%20one%3A1"
 
 
 def test_a_failure_that_was_made_good_needs_nobody() -> None:
