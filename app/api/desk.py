@@ -117,7 +117,8 @@ class HubOut(BaseModel):
 
 @router.get("/hub", operation_id="look_at_hub_dataset")
 def look_at_hub_dataset(
-    _: IdentityDep,
+    studio: StudioDep,
+    identity: IdentityDep,
     repo: Annotated[Text, Query(max_length=200, examples=["databricks/databricks-dolly-15k"])],
     revision: Annotated[Text | None, Query(max_length=200)] = None,
 ) -> HubOut:
@@ -127,7 +128,7 @@ def look_at_hub_dataset(
     except ValidationError as error:
         message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise Invalid(message, param=str(error.errors()[0]["loc"][0])) from None
-    found = HubDatasets.from_environment().look(asked.repo, asked.revision)
+    found = HubDatasets.from_environment().look(asked.repo, asked.revision, studio.hub_looks.token(identity))
     configs = {
         config: {split: sum(file.size for file in files) for split, files in splits.items()} for config, splits in found.configs.items()
     }

@@ -31,7 +31,8 @@ def show_choices(
     pause(visit.session)
     try:
         source = sources_view.chosen(repo, revision, "")
-        listing = HubDatasets.from_environment().look(source.repo, source.revision)
+        token = visit.studio.hub_looks.token(visit.identity)
+        listing = HubDatasets.from_environment().look(source.repo, source.revision, token)
     except StudioError as error:
         return _page(visit, repo, wrong=error.message, status=error.status)
     return visit.page("datasets/from.html", place=repo, wrong="", listing=listing, choices=sources_view.choices_of(listing))
