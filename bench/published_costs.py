@@ -200,6 +200,23 @@ def tried() -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
+def table(found: list[dict[str, Any]]) -> str:
+    """Return what was found as the docs show it."""
+    lines = [
+        "| provider, 24 GB card | tokens | one card | several | hours | 3 B | 7 B | 70 B | 7 B, full | furthest off |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| published | | | | | " + " | ".join(f"${cost.dollars:.2f}" for cost in COSTS) + " | |",
+    ]
+    for each in found:
+        tokens, one, several, hours = each["constants"].values()
+        costs = " | ".join(f"${run['predicted']:.2f}" for run in each["runs"])
+        card = ACCELERATORS[each["card_of_24_gb"]].name.removeprefix("NVIDIA ").removeprefix("GeForce ")
+        lines.append(
+            f"| {each['provider']}, {card} | {tokens:,.0f} | {one:.0%} | {several:.1%} | {hours:.2f} | {costs} | {each['worst_off']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Search, write what was found, and fail where no set meets all four."""
     found = sorted(tried(), key=lambda each: each["worst_off"])

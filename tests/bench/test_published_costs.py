@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.domain.prices import PriceTable
-from bench.published_costs import CONSTANTS, COSTS, Choice, dollars, predicted
+from bench.published_costs import CONSTANTS, COSTS, Choice, dollars, predicted, table
 from bench.results_file import FOLDER
 
 KEPT: dict[str, Any] = json.loads((FOLDER / "published_costs.json").read_text(encoding="utf-8"))
@@ -51,3 +52,7 @@ def test_rent_is_hours_of_computing_and_beside_it_for_each_card() -> None:
     alone = Choice("one", 1, 2.0, 100e12, 100e12 * 3600)
     assert dollars(alone, 0.5, 0.1, 1.0) == pytest.approx((2 + 1) * 2)
     assert dollars(alone._replace(cards=4), 0.5, 0.1, 1.0) == pytest.approx((2.5 + 1) * 2 * 4)
+
+
+def test_the_docs_show_what_was_found(root: Path) -> None:
+    assert table(SETS) in (root / "docs" / "estimates.md").read_text(encoding="utf-8")
