@@ -61,7 +61,7 @@ class BaselineResults(BaseModel):
     measured: list[MeasuredOut]
     sentence: str = Field(examples=["Tuning has to beat 71 % (±11): few-shot with 4 examples on hone-starter."])
     advice: Advice
-    advised: str = Field(description="The advice in words.")
+    why: str = Field(description="The reason for the advice.")
 
 
 class BaselineOut(BaseModel):

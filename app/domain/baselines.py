@@ -165,35 +165,48 @@ class Advice(StrEnum):
     TUNE = "tune"
 
 
+LEADS = {
+    Advice.PROMPT: "A prompt is enough",
+    Advice.RETRIEVAL: "Look rows up first",
+    Advice.TUNE: "Tuning is worth trying",
+}
+"""What is advised, in a few words."""
+
+
 class Verdict(NamedTuple):
-    """The sentence a page begins with, and what is advised."""
+    """The sentence a page begins with, what is advised, and why."""
 
     sentence: str
     advice: Advice
-    advised: str
+    why: str
+
+    @property
+    def lead(self) -> str:
+        """The advice in a few words."""
+        return LEADS[self.advice]
 
 
 def verdict_on(results: Results, plan: Plan) -> Verdict:
     """Say what tuning would have to beat, and whether it is worth trying."""
     best = results.best
     reached = results.score_of(best)
+    with_model = len(plan.models) > 1
     others = [each for each in results.measured if each is not best]
-    told = "; ".join(f"{_by(each, plan)} {_whole(results.score_of(each).value)}" for each in others)
+    told = "; ".join(f"{_by(each, plan, with_model=with_model)} {_whole(results.score_of(each).value)}" for each in others)
     sentence = f"Tuning has to beat {_whole(reached.value)} (±{100 * reached.margin:.0f}): {_by(best, plan)}{f'; {told}' if told else ''}."
-    advice, advised = _advised(results, plan)
+    advice, why = _advised(results, plan)
     if results.rows < FEW_ROWS:
-        advised += f" These are only {results.rows} rows: with more, the figures would be surer."
-    return Verdict(sentence, advice, advised)
+        why += f" These are only {results.rows} rows: with more, the figures would be surer."
+    return Verdict(sentence, advice, why)
 
 
 def _advised(results: Results, plan: Plan) -> tuple[Advice, str]:
     best = results.best
     reached = results.score_of(best)
-    what = TITLES[results.primary][0].lower()
     if reached.value >= ENOUGH and reached.low >= ENOUGH_AT_LEAST:
         words = (
-            f"Don't tune for quality: a prompt is enough. {_by(best, plan, is_first=True)} reaches {_whole(reached.value)} ({what}), and "
-            f"at least {_whole(reached.low)} as far as chance goes."
+            f"Don't tune for quality: {_by(best, plan)} reaches {_whole(reached.value)} ({TITLES[results.primary][0].lower()}), and at "
+            f"least {_whole(reached.low)} as far as chance goes."
         )
         if plan.models[best.model].is_outside:
             words += " It is an outside model, though: tuning is for when rows may not leave, or each answer costs too much."
@@ -201,21 +214,19 @@ def _advised(results: Results, plan: Plan) -> tuple[Advice, str]:
     without = max((results.score_of(each).value for each in results.measured if each.way is not Way.RETRIEVAL), default=None)
     if best.way is Way.RETRIEVAL and without is not None and reached.value - without >= LOOKING_UP_LIFTS and reached.low > without:
         return Advice.RETRIEVAL, (
-            f"Look rows up first: with the nearest rows in the prompt it reaches {_whole(reached.value)}, without {_whole(without)}. What "
-            "is missing is knowledge, and that is better looked up than trained. Tune on top of it if the form is still wrong."
+            f"With the nearest rows in the prompt it reaches {_whole(reached.value)}, without {_whole(without)}. What is missing is "
+            "knowledge, and that is better looked up than trained. Tune on top of it if the form is still wrong."
         )
     return Advice.TUNE, (
-        f"Tuning is worth trying: no prompt reaches {_whole(ENOUGH)} with certainty. Afterwards compare on these rows: a tuned model "
-        f"that does not get above {_whole(reached.high)} may owe it to chance."
+        f"No prompt reaches {_whole(ENOUGH)} with certainty. Afterwards compare on these rows: a tuned model that does not get above "
+        f"{_whole(reached.high)} may owe it to chance."
     )
 
 
-def _by(measured: Measured, plan: Plan, *, is_first: bool = False) -> str:
-    """Name a model and the way it is asked."""
-    way = WAYS[measured.way][0]
-    name = plan.models[measured.model].name.rsplit("/", 1)[-1]
+def _by(measured: Measured, plan: Plan, *, with_model: bool = True) -> str:
+    """Name the way a model is asked, and the model."""
     shown = "" if measured.way is Way.ZERO_SHOT else f" with {plan.k} example{'s' if plan.k != 1 else ''}"
-    return f"{way if is_first else way.lower()}{shown} on {name}"
+    return f"{WAYS[measured.way][0].lower()}{shown}" + (f" on {plan.models[measured.model].name.rsplit('/', 1)[-1]}" if with_model else "")
 
 
 def _whole(share: float) -> str:

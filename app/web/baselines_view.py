@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from app.domain.baselines import DEFAULT_EXAMPLES, DEFAULT_ROWS, WAYS, BaselineRequest, Way, cost_of
+from app.domain.baselines import DEFAULT_EXAMPLES, DEFAULT_ROWS, WAYS, Advice, BaselineRequest, Way, cost_of
 from app.domain.metrics import SHARES, TITLES, Metric
 from app.domain.runs import ENDED, RunStatus
+from app.domain.specs import STARTER
 from app.services.baselines import plan_of, seconds_left, verdict_of
 from app.web import looks, words
 from app.web.forms import Form, messages_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.db import Baseline
-    from app.domain.baselines import Measured, Plan, Results, RowSaid, Said
+    from app.domain.baselines import Measured, Plan, Results, RowSaid, Said, Verdict
     from app.domain.metrics import Score
     from app.web.looks import Look
     from app.web.rows_view import Piece
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 10
 FIELDS = frozenset(BaselineRequest.model_fields)
 RIGHT = 1.0
-ADVISED = {"prompt": ("A prompt is enough", "ok"), "retrieval": ("Look rows up first", "wait"), "tune": ("Tuning is worth trying", "run")}
+TONES = {Advice.PROMPT: "ok", Advice.RETRIEVAL: "wait", Advice.TUNE: ""}
 
 
 class Only(StrEnum):
@@ -106,9 +107,12 @@ class Head:
     look: Look
     is_live: bool
     sentence: str
-    advice: str
-    tone: str
-    advised: str
+    verdict: Verdict | None
+
+    @property
+    def tone(self) -> str:
+        """How the advice is shown."""
+        return TONES[self.verdict.advice] if self.verdict else ""
 
     @property
     def here(self) -> str:
@@ -129,9 +133,8 @@ class Head:
 def head_of(row: Baseline) -> Head:
     """Return a measurement as lists and its page begin with it."""
     plan, verdict, status = plan_of(row), verdict_of(row), RunStatus(row.status)
-    advice, tone = ADVISED[verdict.advice] if verdict else ("", "")
     sentence = verdict.sentence if verdict else _state(row, status)
-    return Head(row, plan, looks.run_look(row.status), status not in ENDED, sentence, advice, tone, verdict.advised if verdict else "")
+    return Head(row, plan, looks.run_look(row.status), status not in ENDED, sentence, verdict)
 
 
 def _state(row: Baseline, status: RunStatus) -> str:
@@ -242,7 +245,7 @@ class _Typed(BaselineRequest):
 
 def fresh_form(given: dict[str, str]) -> Form:
     """Return the form as it begins: all ways, and what the address names."""
-    begun = {"rows": str(DEFAULT_ROWS), "k": str(DEFAULT_EXAMPLES), "max_tokens": "256"} | dict.fromkeys(Way, "1")
+    begun = {"base_model": STARTER, "rows": str(DEFAULT_ROWS), "k": str(DEFAULT_EXAMPLES), "max_tokens": "256"} | dict.fromkeys(Way, "1")
     return Form(begun | {name: value for name, value in given.items() if name in FIELDS and value})
 
 

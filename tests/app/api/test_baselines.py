@@ -148,9 +148,7 @@ def test_results_come_with_the_sentence_and_the_advice(client: TestClient, studi
     address = f"{BASELINES}/{asked(client, dataset_id, k=1).json()['id']}"
     finish(studio, address.rpartition("/")[2])
     results = client.get(address).json()["results"]
-    assert results["sentence"].startswith(
-        "Tuning has to beat 100 % (±66): few-shot with 1 example on hone-starter; zero-shot on hone-starter 0 %"
-    )
+    assert results["sentence"].startswith("Tuning has to beat 100 % (±66): few-shot with 1 example on hone-starter; zero-shot 0 %")
     assert (results["metric"], results["advice"]) == ("label", "tune")
     few = results["measured"][1]
     assert (few["method"], few["scores"]["label"]["value"], few["prompt_tokens"], few["cost"]) == ("few_shot", 1.0, 18, None)

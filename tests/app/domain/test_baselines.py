@@ -34,13 +34,20 @@ def test_what_tuning_has_to_beat_stands_first() -> None:
     found = verdict_on(results(answers(Way.ZERO_SHOT, 5), answers(Way.FEW_SHOT, 28)), PLAN)
     assert found.sentence == "Tuning has to beat 70 % (±15): few-shot with 4 examples on small; zero-shot on small 12 %."
     assert found.advice is Advice.TUNE
-    assert "does not get above 82 %" in found.advised
+    assert "does not get above 82 %" in found.why
+
+
+def test_with_one_model_its_name_is_said_once() -> None:
+    said = results(answers(Way.ZERO_SHOT, 5), answers(Way.FEW_SHOT, 28))
+    alone = PLAN.model_copy(update={"models": (BASE,)})
+    assert verdict_on(said, alone).sentence.endswith("few-shot with 4 examples on small; zero-shot 12 %.")
 
 
 def test_a_prompt_that_is_good_enough_says_dont() -> None:
     found = verdict_on(results(answers(Way.ZERO_SHOT, 40)), PLAN)
     assert found.advice is Advice.PROMPT
-    assert found.advised.startswith("Don't tune for quality: a prompt is enough. Zero-shot on small reaches 100 % (label right)")
+    assert found.lead == "A prompt is enough"
+    assert found.why.startswith("Don't tune for quality: zero-shot on small reaches 100 % (label right), and at least 91 %")
 
 
 def test_nineteen_of_twenty_are_not_certain_enough_to_advise_against_tuning() -> None:
@@ -50,13 +57,13 @@ def test_nineteen_of_twenty_are_not_certain_enough_to_advise_against_tuning() ->
 def test_an_outside_model_that_suffices_still_leaves_a_reason_to_tune() -> None:
     found = verdict_on(results(answers(Way.ZERO_SHOT, 40, model=1), answers(Way.ZERO_SHOT, 0)), PLAN)
     assert found.advice is Advice.PROMPT
-    assert "rows may not leave" in found.advised
+    assert "rows may not leave" in found.why
 
 
 def test_looked_up_rows_that_lift_a_lot_are_advised() -> None:
     found = verdict_on(results(answers(Way.FEW_SHOT, 12), answers(Way.RETRIEVAL, 32)), PLAN)
     assert found.advice is Advice.RETRIEVAL
-    assert "reaches 80 %, without 30 %" in found.advised
+    assert "reaches 80 %, without 30 %" in found.why
 
 
 def test_looked_up_rows_that_lift_little_are_not() -> None:
@@ -64,7 +71,7 @@ def test_looked_up_rows_that_lift_little_are_not() -> None:
 
 
 def test_few_rows_are_said_to_be_few() -> None:
-    assert "only 8 rows" in verdict_on(results(answers(Way.ZERO_SHOT, 4, rows=8)), PLAN).advised
+    assert "only 8 rows" in verdict_on(results(answers(Way.ZERO_SHOT, 4, rows=8)), PLAN).why
 
 
 def test_of_equal_ways_the_simpler_is_the_best() -> None:
