@@ -40,12 +40,17 @@ class Memory:
         """How busy and warm it is and what it draws, as far as anybody counts."""
         device = self.device
         said = [] if device.utilisation is None else [f"{100 * device.utilisation:.0f} % in use"]
-        if device.temperature_c is not None:
-            said.append(f"{device.temperature_c:.0f} °C{', hot' if self.is_hot else ''}")
+        said += [self.heat] if self.heat else []
         if device.power_watts is not None:
             limit = "" if device.power_limit_watts is None else f" of {device.power_limit_watts:.0f}"
             said.append(f"{device.power_watts:.0f}{limit} W")
         return ", ".join(said)
+
+    @property
+    def heat(self) -> str:
+        """How warm it is, where its driver says so."""
+        warm = self.device.temperature_c
+        return "" if warm is None else f"{warm:.0f} °C{', hot' if self.is_hot else ''}"
 
     @property
     def is_hot(self) -> bool:
@@ -87,7 +92,8 @@ class Memory:
         """The same for a glance from afar."""
         device = self.device
         ours = "" if device.ours_bytes is None else f", {words.size(device.held_by_us)} {self.holder}"
-        return f"{words.size(device.held)} of {words.size(device.total_bytes)}{ours}"
+        heat = f", {self.heat}" if self.heat else ""
+        return f"{words.size(device.held)} of {words.size(device.total_bytes)}{ours}{heat}"
 
     @property
     def exact(self) -> str:

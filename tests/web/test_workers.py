@@ -47,7 +47,7 @@ def test_heat_power_processor_and_disk_are_shown_where_a_worker_tells_of_them(br
         assert "AMD EPYC 7B13, 16 cores" in page
         assert page.count("disk: 225 GB free") == 1  # once for each machine
         assert '<rect class="others" width="75.0" height="8"/>' in page
-    assert "58 °C" in browser.get("/board?wall=1").text
+    assert "0 B of 24.0 GB, 58 °C" in browser.get("/board?wall=1").text
 
 
 def test_a_gpu_so_warm_that_it_may_slow_down_is_called_hot(browser: TestClient, studio: Studio) -> None:
