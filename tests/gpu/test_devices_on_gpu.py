@@ -27,3 +27,13 @@ def test_the_memory_of_every_gpu_is_told() -> None:
         device = read_gpu(gpu.uuid, process_tree())
         assert device is not None
         assert device.total_bytes > device.used_bytes > 0
+
+
+def test_a_whole_gpu_tells_how_warm_it_is_and_what_it_draws() -> None:
+    whole = [gpu for gpu in visible_gpus() if gpu.uuid.startswith("GPU-")]
+    if not whole:
+        pytest.skip("only parts of GPUs are here, of which a driver does not say")
+    device = read_gpu(whole[0].uuid, process_tree())
+    assert device is not None
+    assert 0 < (device.temperature_c or 0) < 120
+    assert 0 < (device.power_watts or 0) <= 1.2 * (device.power_limit_watts or 0)
