@@ -46,6 +46,7 @@ class FitOut(BaseModel):
     """Whether something fits the devices here."""
 
     verdict: Literal["yes", "tight", "no", "unknown"]
+    takes_bytes: int = Field(description="On that device; on a GPU that nobody knows where no worker has reported one.")
     reason: str = Field(examples=["Takes about 5.1 GB; NVIDIA L4 has 24.2 GB."])
 
 
@@ -195,4 +196,4 @@ def _measures(arch: Architecture) -> MeasuresOut:
 
 
 def _fit(fit: Fit) -> FitOut:
-    return FitOut(verdict=fit.verdict, reason=fit.words)
+    return FitOut(verdict=fit.verdict, takes_bytes=fit.takes, reason=fit.words)

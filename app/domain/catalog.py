@@ -86,6 +86,7 @@ class Licence(Strict):
 
     id: str = Field(pattern=r"^[a-z0-9.-]+$")
     name: str
+    short: str = Field(description="Its name where there is little room.")
     url: str
     commercial: bool = Field(description="Whether a business may use the model and what is trained from it.")
     allows: tuple[str, ...]
@@ -164,6 +165,7 @@ class CatalogModel(BaseModel, frozen=True):
     name: str
     family: str
     family_title: str
+    family_superpower: str
     maker: str
     address: str
     licence: Licence
@@ -326,7 +328,8 @@ def _models(family: Family, licences: dict[str, Licence]) -> Iterator[CatalogMod
             raise ValueError(f"{entry.slug} is to measure the same as {entry.same_as!r}, which its family does not have")
         measured = entries[entry.same_as] if entry.same_as else entry
         yield CatalogModel(
-            slug=entry.slug, hub_id=entry.hub_id, name=entry.name, family=family.slug, family_title=family.title, maker=family.maker,
+            slug=entry.slug, hub_id=entry.hub_id, name=entry.name, family=family.slug, family_title=family.title,
+            family_superpower=family.superpower, maker=family.maker,
             address=family.address, licence=licence, architecture=_measures(measured),
             approximate_parameters=entry.approximate_parameters, size_note=entry.size_note, note=entry.note, source=measured.source,
             **{name: _either(entry, family, name) for name in INHERITED},

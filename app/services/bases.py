@@ -50,10 +50,11 @@ class Knows(Protocol):
 
 
 class Fit(NamedTuple):
-    """Whether something fits a device, in one word and in one sentence."""
+    """Whether something fits a device, in one word and in one sentence, and how many bytes it takes there."""
 
     verdict: Verdict
     words: str
+    takes: int
 
 
 @dataclass(frozen=True)
@@ -189,28 +190,33 @@ def _devices(workers: Iterable[Known]) -> list[Accelerator]:
     return [of_device(device) for device in found.values()]
 
 
-def _training(arch: Architecture, tuning: Literal["qlora", "lora"], device: Accelerator) -> tuple[Verdict, int]:
+def _training(arch: Architecture, tuning: Literal["qlora", "lora"], device: Accelerator | None) -> tuple[Verdict, int]:
     """Return whether training fits where it takes least: one example at a time, every layer computed twice."""
-    settings = TrainingSettings(
-        tuning=tuning, micro_batch_size=1, gradient_checkpointing=min(arch.layers, 4096), max_length=SAMPLE.longest_tokens
-    )
-    needed = estimate_memory(arch, settings, SAMPLE, "gpu" if device.kind == "gpu" else "cpu", device.memory_bytes)
+    least = {"micro_batch_size": 1, "gradient_checkpointing": min(arch.layers, 4096), "max_length": SAMPLE.longest_tokens}
+    settings = TrainingSettings.model_validate({"tuning": tuning} | least)
+    kind: Literal["gpu", "cpu"] = "gpu" if device is None or device.kind == "gpu" else "cpu"
+    needed = estimate_memory(arch, settings, SAMPLE, kind, device.memory_bytes if device else None)
     return needed.fits, needed.total
 
 
-def _answering(arch: Architecture, device: Accelerator) -> tuple[Verdict, int]:
+def _answering(arch: Architecture, device: Accelerator | None) -> tuple[Verdict, int]:
     needed = round(weights_bytes(arch.parameters, TO_ANSWER) * ROOM_TO_ANSWER)
+    if device is None:
+        return "unknown", needed
     return ("yes" if needed <= device.memory_bytes else "no"), needed
 
 
-def _best(devices: Sequence[Accelerator], judge: Callable[[Accelerator], tuple[Verdict, int]]) -> Fit:
-    """Return the verdict on the device where it is best, and its reason."""
+def _best(devices: Sequence[Accelerator], judge: Callable[[Accelerator | None], tuple[Verdict, int]]) -> Fit:
+    """Return the verdict on the device where it is best, and its reason; on a GPU that nobody knows where none is reported."""
     if not devices:
-        return Fit("unknown", "No worker has reported a device, so nobody knows.")
+        needed = judge(None)[1]
+        return Fit("unknown", f"Takes about {_amount(needed)}. No worker has reported a device, so nobody knows whether it fits.", needed)
     judged = [(*judge(device), device) for device in devices]
     verdict, needed, device = min(judged, key=lambda one: (BEST_FIRST.index(one[0]), -one[2].memory_bytes))
-    amount = f"{needed / 1e9:.1f} GB" if needed >= SMALL else f"{needed / 1e6:.0f} MB"
-    has = f"about {amount}; {device.name} has {device.memory_bytes / 1e9:.1f} GB"
-    return Fit(
-        verdict, {"yes": f"Takes {has}.", "tight": f"Takes {has}: it may or may not do."}.get(verdict, f"Would take {has}, the most here.")
-    )
+    has = f"about {_amount(needed)}; {device.name} has {_amount(device.memory_bytes)}"
+    words = {"yes": f"Takes {has}.", "tight": f"Takes {has}: it may or may not do."}.get(verdict, f"Would take {has}, the most here.")
+    return Fit(verdict, words, needed)
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= SMALL else f"{size / 1e6:.0f} MB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -18,16 +19,19 @@ from app.web import words
 from app.web.looks import Look
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.domain.architectures import Architecture
     from app.domain.catalog import CatalogModel, Choice
     from app.services.bases import Base, Here
     from app.web.visit import Visit
 
+FOLDERS = "Folders of this machine"
 FIT_LOOKS = {
     "yes": Look("Fits", "check", "ok"), "tight": Look("Tight", "waiting", "wait"), "no": Look("Does not fit", "failed", "bad"),
     "unknown": Look("Not known", "waiting"),
 }  # fmt: skip
-UNMEASURED = Look("Not measured yet", "waiting")
+UNMEASURED = Look("Not measured", "waiting")
 LEVELS = ("bf16", "int8", "nf4_dq", "q8_0", "q4_k_m", "ternary")
 """The precisions that matter to who takes a model: how it comes, how it is trained, how it is served."""
 SHOWN_LANGUAGES = 3
@@ -118,13 +122,13 @@ class Line:
     @property
     def size(self) -> str:
         """How many parameters it has, as people say it; about, where nobody has counted them."""
-        return ("about " if self.base.is_approximate else "") + words.parameters(self.base.parameters).removesuffix(" parameters")
+        return ("about " if self.base.is_approximate else "") + _short(self.base.parameters)
 
     @property
     def used(self) -> str:
         """How many parameters a token passes, where these are fewer; empty otherwise."""
         arch = self.base.architecture
-        return f"{words.parameters(arch.computed_parameters).removesuffix(' parameters')} a token" if arch and arch.experts else ""
+        return f"{_short(arch.computed_parameters)} a token" if arch and arch.experts else ""
 
     @property
     def languages(self) -> str:
@@ -152,6 +156,14 @@ class Line:
         return f"QLoRA: {self.here.qlora.words}"
 
 
+class Group(NamedTuple):
+    """The models of a family, or the folders that belong to none."""
+
+    title: str
+    words: str
+    lines: tuple[Line, ...]
+
+
 class Level(NamedTuple):
     """What a model takes at a precision."""
 
@@ -175,6 +187,13 @@ class One(Line):
         """The address at which a run on it begins."""
         return f"/runs/new?base_model={quote(self.base.name, safe='')}"
 
+    @property
+    def at_every_precision(self) -> str:
+        """Where it is shown at every precision: by its name where it is measured, else as any model of its size."""
+        if self.base.architecture:
+            return f"/precision?model={quote(self.model.slug if self.model else self.base.name, safe='')}"
+        return f"/precision?params={self.base.parameters}"
+
     @cached_property
     def levels(self) -> list[Level]:
         """Its bytes at the precisions that matter, the embeddings of NF4 in 16 bits."""
@@ -191,14 +210,13 @@ class One(Line):
     def facts(self) -> list[tuple[str, str, str]]:
         """What its config.json says, each with the exact value or a word of help."""
         arch = self.base.architecture
-        return [] if arch is None else [*_shape(arch), ("Adapter of rank 16", words.parameters(arch.lora_parameters(16)), _adapter(arch))]
+        return [] if arch is None else [*_shape(arch), ("Adapter of rank 16", _short(arch.lora_parameters(16)), _adapter(arch))]
 
 
 def _shape(arch: Architecture) -> list[tuple[str, str, str]]:
     kinds = (
         f"{arch.attention_layers} attend, {arch.layers - arch.attention_layers} keep a state" if arch.attention_layers < arch.layers else ""
     )
-    experts = [("Experts", f"{arch.active_experts} of {arch.experts} a token", f"{arch.expert_parameters:,} parameters in all of them")]
     return [
         ("Layers", f"{arch.layers} × {arch.hidden:,}", kinds or f"{arch.intermediate:,} wide inside"),
         ("Heads", f"{arch.heads} × {arch.head_dim}", f"{arch.kv_heads} for keys and values"),
@@ -208,12 +226,16 @@ def _shape(arch: Architecture) -> list[tuple[str, str, str]]:
             f"{arch.vocabulary:,}",
             f"{arch.embedding_parameters:,} parameters" + (", head and embeddings in one" if arch.tied else ""),
         ),
-        *(experts if arch.experts else []),
     ]
 
 
 def _adapter(arch: Architecture) -> str:
-    return f"{arch.lora_parameters(16) * 4 / 1e6:.0f} MB as a file"
+    beside = f"; {arch.active_experts} of {arch.experts} experts a token, and it reaches none of them" if arch.experts else ""
+    return f"parameters trained, {words.size(arch.lora_parameters(16) * 4)} as a file{beside}"
+
+
+def _short(parameters: int | None) -> str:
+    return words.parameters(parameters).removesuffix(" parameters")
 
 
 def line(base: Base, bases: Bases) -> Line:
@@ -226,6 +248,20 @@ def one(base: Base, bases: Bases) -> One:
     return One(base, bases.here(base))
 
 
+def groups(lines: Sequence[Line]) -> list[Group]:
+    """Return lines by family, what is here with Hone first and folders last."""
+    ordered = sorted(lines, key=lambda each: (each.model is None, each.model is not None and each.model.hub_id is not None))
+    found = [(title, tuple(each)) for title, each in groupby(ordered, key=lambda each: each.model.family_title if each.model else FOLDERS)]
+    return [Group(title, _of_family(each[0]), each) for title, each in found]
+
+
+def _of_family(first: Line) -> str:
+    if first.model is None:
+        return "in HONE_MODEL_DIRS; each measured by its own config.json"
+    by = f"{first.model.maker}: " if first.model.maker != first.model.family_title else ""
+    return by + first.model.family_superpower
+
+
 def bases_of(visit: Visit) -> Bases:
     """Return the base models, with the devices of the workers that live."""
     return Bases(visit.studio, visit.workers.known())
@@ -236,8 +272,10 @@ def shown(visit: Visit, asked: Asked) -> dict[str, Any]:
     bases, known = bases_of(visit), visit.studio.catalog
     lines = [line(base, bases) for base in bases.listed(asked.narrowed)]
     choice: Choice | None = known.choose(asked.needs) if asked.chosen or asked.needs else None
+    fitting = [each for each in lines if not asked.fits or (each.here and each.here.verdict in {"yes", "tight"})]
     return {
-        "lines": [each for each in lines if not asked.fits or (each.here and each.here.verdict in {"yes", "tight"})],
+        "groups": groups(fitting),
+        "number": len(fitting),
         "choice": choice,
         "picked": [line(bases.get(model.slug), bases) for model in (choice.model, choice.runner_up)] if choice else [],
         "unmet": [NEEDS[need] for need in choice.unmet] if choice else [],

@@ -47,7 +47,8 @@ def parameters(value: float | None) -> str:
     """Return how large a model is as people say it: 7.2 million parameters."""
     if value is None:
         return "–"
-    name, unit = ("billion", GIGA) if value >= GIGA else ("million", MEGA)
+    # What three digits round to a thousand million is a billion.
+    name, unit = ("billion", GIGA) if value >= 0.9995 * GIGA else ("million", MEGA)
     return f"{value / unit:.3g} {name} parameters"
 
 

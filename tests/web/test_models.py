@@ -26,7 +26,7 @@ FORM = {"HX-Source": "form#models-filters"}
 def listed(page: str) -> list[str]:
     """Return the slugs that a page lists."""
     table = page.split('id="models-table"')[1]
-    return re.findall(r'<td><a href="/models/([a-z0-9.-]+)"', table)
+    return re.findall(r'<td class="nowrap"><a href="/models/([a-z0-9.-]+)"', table)
 
 
 def chosen(page: str) -> list[str]:
@@ -47,6 +47,15 @@ def test_every_family_is_listed_without_a_network(browser: TestClient) -> None:
     assert len(listed(page)) == ALL
     assert {"hone-starter", "qwen3-4b", "ternary-bonsai-8b", "gpt-oss-20b"} <= set(listed(page))
     assert "37 models" in page
+
+
+def test_models_stand_under_their_family(browser: TestClient) -> None:
+    page = browser.get("/models?q=qwen3").text
+    families = re.findall(r'scope="rowgroup">(.*?) <span class="small dim">(.*?)</span>', page)
+    assert families == [
+        ("Qwen 3.5", "Alibaba: The smallest that still reasons, calls tools and looks at pictures."),
+        ("Qwen 3", "Alibaba: Thinks a problem through when asked to, in more than a hundred languages."),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,7 @@ def test_what_fits_here_is_told_with_its_reason(browser: TestClient, card: None)
 
 
 def test_without_a_worker_nobody_says_that_something_fits(empty: TestClient) -> None:
-    assert "No worker has reported a device, so nobody knows." in empty.get("/models/qwen3-0.6b").text
+    assert "No worker has reported a device, so nobody knows whether it fits." in empty.get("/models/qwen3-0.6b").text
     assert "No worker has reported a device yet" in empty.get("/models").text
     assert listed(empty.get("/models").text)
     assert "No base model is like that" in empty.get("/models?fits=true").text
@@ -136,7 +145,7 @@ def test_the_parts_of_a_count_add_up_on_the_page(browser: TestClient) -> None:
     parts = [int(each.replace(",", "")) for each in re.findall(r'<td class="num">([\d,]+)</td>', counted)]
     together = int(re.findall(r"<b>([\d,]+)</b>", counted)[0].replace(",", ""))
     assert sum(parts) == together == 20_914_757_184
-    assert "4 of 32 a token" in page
+    assert "4 of 32 experts a token" in page
     assert "3.61 billion a token" in page
 
 
@@ -151,6 +160,7 @@ def test_of_a_model_that_nobody_has_seen_no_measures_are_made_up(browser: TestCl
     assert "none are made up" in page
     assert "8 billion, by its name" in page
     assert "about 16.0 GB" in page
+    assert 'href="/precision?params=8000000000"' in page
     assert "Layers" not in page
 
 

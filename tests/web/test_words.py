@@ -69,6 +69,7 @@ def test_what_has_ended_falls_no_more() -> None:
 @pytest.mark.parametrize(
     ("size", "says"),
     [
+        (999_885_952, "1 billion parameters"),
         (7_212_288, "7.21 million parameters"),
         (134_515_008, "135 million parameters"),
         (1_720_574_976, "1.72 billion parameters"),

@@ -58,6 +58,7 @@ def test_what_fits_is_judged_by_the_workers_devices(client: TestClient, studio: 
     add_worker(studio, "bench", facts=as_facts([device]))
     fits = client.get(f"{CATALOG}/qwen3-4b").json()["fits"]
     assert fits["qlora"]["verdict"] == "yes"
+    assert 2e9 < fits["qlora"]["takes_bytes"] < fits["lora"]["takes_bytes"] < 24e9
     assert "NVIDIA L4 has 24.0 GB" in fits["qlora"]["reason"]
     assert "qwen3-4b" in slugs(client, fits=True)
 

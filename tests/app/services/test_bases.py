@@ -119,6 +119,7 @@ def test_without_a_worker_nobody_knows_what_fits(studio: Studio, catalog: Catalo
         here = Bases(studio, workers).here(of(catalog, "qwen3-4b"))
         assert here
         assert (here.verdict, here.answers.verdict) == ("unknown", "unknown")
+        assert here.qlora.words.startswith("Takes about ")
         assert "No worker has reported" in here.qlora.words
 
 
