@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from app.domain.estimates import estimate
-from app.domain.guide import advise
+from app.domain.guide import NEEDED, advise
 from app.domain.specs import setting_label
 from app.services.bases import measures
 from app.services.estimates import ASSUMED_TOKENS, Estimates, as_seen, work_of
+from app.services.goals import Goals
 from app.web import estimate_view
 from app.web.desk_view import goal_of
 from app.web.estimate_view import Offer, Planned, Priced
@@ -75,8 +76,9 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
         preset: Offer(estimate(*rows.planned(arch, settings), target, prices), prices.currency)
         for preset, settings in estimate_view.preset_settings(draft.form.values, planned, draft.base.parameters).items()
     }
-    advice = advise(goal_of(draft.dataset), version.rows)
-    few = advice.sentence if advice.tone in WORRYING else ""
+    goal = Goals(visit.session).answers(visit.identity).what or goal_of(draft.dataset)
+    advice = advise(goal, version.rows)
+    few = f"{NEEDED[goal].title}: {advice.sentence}" if advice.tone in WORRYING else ""
     assumed = [rows.lengths, *_assumed(draft.spec.settings, found.here)]
     return replace(found, presets=presets, assumed=assumed, few=few)
 

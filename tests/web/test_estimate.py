@@ -9,6 +9,10 @@ from fastapi.testclient import TestClient
 
 from app.db import Dataset
 from app.db.session import unit_of_work
+from app.domain.goals import Answers
+from app.domain.guide import Goal
+from app.services.accounts import Accounts
+from app.services.goals import Goals
 from app.services.studio import Studio
 from tests.web.devices import add_gpu
 from tests.web.walk import part
@@ -123,5 +127,13 @@ def test_few_examples_are_told_at_the_launch(browser: TestClient, studio: Studio
         assert version is not None
         version.rows = 42
     page = form(browser, sample, headers)
-    assert "With 42 examples, try few-shot prompting first" in page.partition('id="run-few"')[2]
+    assert "A consistent style: With 42 examples, try few-shot prompting first" in page.partition('id="run-few"')[2]
     assert "Start training" in page
+
+
+def test_the_goal_of_the_project_says_how_many_are_enough(
+    browser: TestClient, studio: Studio, sample: Sample, headers: dict[str, str]
+) -> None:
+    with unit_of_work(studio.engine) as session:
+        Goals(session).save(Accounts(session).ensure_owner(), Answers(what=Goal.DOMAIN))
+    assert "Knowledge of a domain: 683 of 1,000 to 5,000" in form(browser, sample, headers).partition('id="run-few"')[2]
