@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from app.config import PROJECT_ROOT
-from app.domain.accelerators import CPU, accelerator_named
+from app.domain.accelerators import USUAL_CORES, accelerator_named, processor
 from app.domain.architectures import Architecture
 from app.domain.errors import Invalid, NotFound, StudioError
 from app.domain.estimates import Target, rented, side_by_side
@@ -118,8 +118,8 @@ def _own() -> Iterator[Target]:
         if known:
             yield Target(f"own:{gpu.index}", f"{gpu.name} (here)", known, 1, None, None, is_own=True, throughput=published(known))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    processor = CPU._replace(memory_bytes=memory)
-    yield Target("own:cpu", "This machine's processor", processor, 1, None, None, is_own=True, throughput=published(processor))
+    here = processor(os.cpu_count() or USUAL_CORES, memory)
+    yield Target("own:cpu", "This machine's processor", here, 1, None, None, is_own=True, throughput=published(here))
 
 
 def _table(quote: Quote) -> Iterator[str]:
@@ -131,7 +131,7 @@ def _table(quote: Quote) -> Iterator[str]:
         yield f"  {level.label:<28}{level.bits:>8.3f} bits {size(quote.weights_bytes[key]):>10}"
     memory = quote.memory_bytes
     yield ""
-    yield f"Memory to train, {size(memory.total)} ({size(memory.low)} to {size(memory.high)})"
+    yield f"Memory to train on {memory.device}: {size(memory.total)} ({size(memory.low)} to {size(memory.high)})"
     for part in memory.parts:
         yield f"  {part.label:<28}{size(part.bytes):>10}   {part.arithmetic}"
     yield ""

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 Kind = Literal["gpu", "cpu", "phone", "laptop"]
 MIB = 2**20
 TERA, GIGA = 1e12, 1e9
-CPU_FLOPS = 400 * GIGA
-"""Peak of a processor nobody has measured: two cores that each multiply at 200 GFLOP/s, as a current server's do (docs/engine.md). The
-range told beside it is as wide as processors are apart; after the first run here the measured rate holds."""
+CORE_FLOPS, USUAL_CORES = 200 * GIGA, 2
+"""Peak of one core of a processor nobody has measured: a current server's multiply at about as much (docs/engine.md). The range told beside
+it is as wide as processors are apart; after the first run here the measured rate holds."""
 CPU_BANDWIDTH = 40 * GIGA
 CPU_WATTS = 65.0
 """A desktop processor's; a server's share for four cores is about the same."""
@@ -85,7 +85,7 @@ _TABLE = (
 )
 ACCELERATORS: dict[str, Accelerator] = {each.key: each for each in _TABLE}
 """By the makers' data sheets; sparse peaks halved. Laptops and phones stand for their class, and their rates are of its order only."""
-CPU = Accelerator("cpu", "Processor", "cpu", 0, CPU_FLOPS, CPU_BANDWIDTH, CPU_WATTS, is_exact=False)
+CPU = Accelerator("cpu", "Processor", "cpu", 0, USUAL_CORES * CORE_FLOPS, CPU_BANDWIDTH, CPU_WATTS, is_exact=False)
 """A processor that nobody knows; its memory is for who has asked the machine."""
 RENTED = {"24gb": "rtx_3090", "a100_80": "a100_80", "h100": "h100"}
 """The classes that prices are known of, and the card each is taken to be; why the smallest is the slower one: docs/estimates.md."""
@@ -103,13 +103,19 @@ def accelerator_named(name: str) -> Accelerator | None:
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 
+def processor(cores: int, memory_bytes: int) -> Accelerator:
+    """Return a processor of so many cores."""
+    return CPU._replace(memory_bytes=memory_bytes, bf16_flops=cores * CORE_FLOPS)
+
+
 def of_device(device: Device) -> Accelerator:
     """Return what a worker's device can do: by the table, for another GPU derived from its memory, for a processor by a usual one.
 
     Memory is what the device itself reports.
     """
     if device.kind == "cpu":
-        return CPU._replace(name=device.name, memory_bytes=device.total_bytes)
+        cores = re.search(r"(\d+) cores", device.name)
+        return processor(int(cores[1]) if cores else USUAL_CORES, device.total_bytes)._replace(name=device.name)
     known = accelerator_named(device.name)
     if known:
         return known._replace(name=device.name, memory_bytes=device.total_bytes)

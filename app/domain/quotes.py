@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from app.domain.architectures import Architecture
     from app.domain.estimates import Estimate
-    from app.domain.memory_estimate import MemoryEstimate
     from app.domain.prices import PriceTable
     from app.domain.specs import TrainingSettings
 
@@ -75,8 +74,9 @@ class PartOut(_Value):
 
 
 class MemoryOut(_Value):
-    """Memory on each device."""
+    """Memory on one device, or on each of several."""
 
+    device: str = Field(description="Its name.")
     total: int = Field(description="Bytes, most likely.")
     low: int
     high: int
@@ -148,7 +148,7 @@ class Quote(_Value):
             trained_parameters=arch.parameters if is_full else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora"),
             weights_bytes={key: weights_bytes(arch.parameters, key) for key in PRECISIONS},
             settings={name: getattr(settings, name) for name in TOLD if not is_full or name != "rank"},
-            work=work.model_dump(), assumptions=list(assumptions), memory_bytes=_memory(shown.memory), devices=devices,
+            work=work.model_dump(), assumptions=list(assumptions), memory_bytes=_memory(shown), devices=devices,
             currency=prices.currency, prices_as_of=prices.as_of,
             cost_usd=CostOut(
                 cheapest=holding[0].cost_usd if holding else None, device=holding[0].key if holding else None,
@@ -157,10 +157,11 @@ class Quote(_Value):
         )  # fmt: skip
 
 
-def _memory(memory: MemoryEstimate) -> MemoryOut:
+def _memory(found: Estimate) -> MemoryOut:
+    memory = found.memory
     parts = [PartOut(**part._asdict()) for part in memory.parts]
     return MemoryOut(
-        total=memory.total, low=memory.low, high=memory.high, fits=memory.fits, micro_batch=memory.micro_batch,
+        device=found.target.label, total=memory.total, low=memory.low, high=memory.high, fits=memory.fits, micro_batch=memory.micro_batch,
         layers_twice=memory.layers_twice, parts=parts,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.accelerators import ACCELERATORS, RENTED, accelerator_named, of_device
+from app.domain.accelerators import ACCELERATORS, CORE_FLOPS, RENTED, accelerator_named, of_device
 from app.domain.devices import Device
 
 
@@ -46,3 +46,7 @@ def test_what_nobody_knows_is_said_to_be_derived() -> None:
 
 def test_the_rented_classes_are_cards_of_the_table() -> None:
     assert [ACCELERATORS[key].memory_bytes // 10**9 for key in RENTED.values()] == [25, 85, 85]
+
+
+def test_a_processor_does_as_much_as_its_cores() -> None:
+    assert of_device(device("CPU, 16 cores", "cpu", 10**9)).bf16_flops == 16 * CORE_FLOPS
