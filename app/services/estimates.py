@@ -13,7 +13,8 @@ from app.domain.estimates import ASSUMED_TOKENS, Estimate, Target, rented, side_
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.quotes import MOST_CHECKED, Quote, work_of_examples
-from app.domain.time_estimate import published
+from app.domain.time_estimate import STARTUP_SECONDS, published
+from app.services.predictions import learned_devices
 from app.services.workers import Workers
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from app.domain.architectures import Architecture
     from app.domain.preflight import Preflight
     from app.domain.specs import TrainingSettings
-    from app.domain.time_estimate import Throughput
     from app.services.accounts import Identity
 
 __all__ = ["ASSUMED_TOKENS", "Estimates", "as_seen", "work_of"]
@@ -80,16 +80,12 @@ class Estimates:
         row = self._row(by)
         return PriceTable.model_validate(row.entries) if row else PriceTable()
 
-    def throughputs(self) -> dict[str, Throughput]:
-        """Return what past runs have shown of devices, by the device's name."""
-        return {}
-
     def targets(self, by: Identity) -> list[Target]:
         """Return where a run of this project could go: the workers' devices, then what can be rented."""
         return [*self._own(), *rented(self.prices(by))]
 
     def _own(self) -> Iterator[Target]:
-        learned = self.throughputs()
+        known = learned_devices(self.session)
         seen: set[str] = set()
         for worker in Workers(self.session).known():
             for device in worker.devices if worker.row.queue == "gpu" else ():
@@ -97,8 +93,8 @@ class Estimates:
                     continue
                 seen.add(device.name)
                 accelerator = of_device(device)
-                rate = learned.get(device.name) or published(accelerator)
-                yield Target(f"own:{device.name}", device.name, accelerator, 1, None, None, is_own=True, throughput=rate)
+                rate, startup = known.get(device.name) or (published(accelerator), STARTUP_SECONDS)
+                yield Target(f"own:{device.name}", device.name, accelerator, 1, None, None, is_own=True, throughput=rate, startup=startup)
 
     def quote(self, by: Identity, name: str, planned: tuple[Architecture, TrainingSettings, Work], assumptions: Sequence[str]) -> Quote:
         """Return what a run takes on each target, written out."""

@@ -105,8 +105,8 @@ class Preflights:
         rows = _Rows(self.storage.rows(sha256), count, total, extremes)
         return self._keep(asked, self.looker.look(_body(asked, rows)))
 
-    def require(self, by: Identity, request: RunRequest) -> None:
-        """Raise PreflightFailed when a run would learn nothing, or the wrong thing.
+    def require(self, by: Identity, request: RunRequest) -> Preflight | None:
+        """Raise PreflightFailed when a run would learn nothing, or the wrong thing; return what was seen, if anybody could look.
 
         When that cannot be told here, or the request is wrong in another way, the launch or the trainer tells; so it is with a file of
         rows that Arrow calls invalid, which the trainer names with what to do.
@@ -116,9 +116,10 @@ class Preflights:
             all_train = request.eval_dataset_id is not None
             found = self.look(by, request.dataset_id, request.base_model, settings, all_train=all_train)
         except (StudioError, ArrowInvalid):
-            return
+            return None
         if found.blocking:
             raise PreflightFailed(found.blocking)
+        return found
 
     def _version(self, datasets: Datasets, by: Identity, dataset_id: str) -> DatasetVersion:
         dataset = datasets.get(by, dataset_id)

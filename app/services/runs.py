@@ -21,19 +21,27 @@ from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.runs import ENDED, RunStatus, after_request
 from app.domain.specs import RunRequest, TrainingSpec, parse_settings
 from app.services.disk import Disk
+from app.services.estimates import Estimates, as_seen, work_of
 from app.services.paging import Page, newest_first
+from app.services.predictions import foretell
 from app.services.run_filter import EVERYTHING, RunFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.orm import Session
 
     from app.db import Dataset
+    from app.domain.architectures import Architecture
     from app.domain.base_models import BaseModel
     from app.domain.labels import RunChange
     from app.domain.ports import BaseModels, Queue
+    from app.domain.preflight import Preflight
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
     from app.services.preflight import Preflights
+
+    Measures = Callable[[str], Architecture | None]
 
 TRAINING_QUEUE = "gpu"
 
@@ -42,15 +50,18 @@ class Runs:
     """The runs of a project."""
 
     def __init__(
-        self, session: Session, queue: Queue, datasets: Datasets, models: BaseModels, preflights: Preflights | None = None
-    ) -> None:
+        self, session: Session, queue: Queue, datasets: Datasets, models: BaseModels, preflights: Preflights | None = None,
+        *, measures: Measures | None = None,
+    ) -> None:  # fmt: skip
+        """Do without a look at the rows, or an estimate, where there are no `preflights` or nobody knows what bases measure."""
         self.session, self.queue, self.datasets, self.models, self.preflights = session, queue, datasets, models, preflights
+        self._measures = measures
 
     def launch(self, by: Identity, request: RunRequest) -> Run:
         """Check a request whole, freeze its rows and queue the run; nothing is stored when anything is wrong."""
         base = self.models.find(request.base_model)
-        if self.preflights:  # first, since it may take a moment, in which nobody has to wait for what this locks
-            self.preflights.require(by, request)
+        # First, since it may take a moment, in which nobody has to wait for what this locks.
+        looked = self.preflights.require(by, request) if self.preflights else None
         dataset = self._ready(by, request.dataset_id, "dataset_id")
         held_out = self._ready(by, request.eval_dataset_id, "eval_dataset_id") if request.eval_dataset_id else None
         spec, training_rows = self.plan(request, base, dataset, held_out)
@@ -60,6 +71,7 @@ class Runs:
             base_model=base.name, spec=spec.model_dump(mode="json"), version=dataset.version,
             eval_version=held_out.version if held_out else None, total_steps=spec.settings.total_steps(training_rows),
             queue=TRAINING_QUEUE, needs_gpu=spec.settings.device == "gpu", priority=request.priority.number,
+            estimate=self._foretold(by, spec, dataset.version, training_rows, looked) if dataset.version else {},
         )  # fmt: skip
         self.session.add(run)
         for version in filter(None, [run.version, run.eval_version]):
@@ -86,6 +98,16 @@ class Runs:
             settings=settings.filled_in(training_rows=training_rows, parameters=base.parameters),
         )
         return spec, training_rows
+
+    def _foretold(self, by: Identity, spec: TrainingSpec, version: DatasetVersion, rows: int, looked: Preflight | None) -> dict[str, Any]:
+        """Return the estimate that a run is launched with, to be held against what it takes; empty where nobody can tell."""
+        arch = self._measures(spec.base_model) if self._measures else None
+        if arch is None:
+            return {}
+        work = work_of(version, spec.settings, rows)
+        estimates = Estimates(self.session)
+        planned = (arch, spec.settings, as_seen(work, looked) if looked else work)
+        return foretell(planned, estimates.targets(by), estimates.prices(by))
 
     def get(self, by: Identity, run_id: str, *, to_change: bool = False) -> Run:
         """Return a run of the project, or NotFound; `to_change` locks it until the unit of work ends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from app.db.session import unit_of_work
 from app.domain.ports import Brought
 from app.domain.samples import Part
 from app.services.baselines import Baselines
+from app.services.bases import measures
 from app.services.connections import Connections
 from app.services.datasets import Datasets
 from app.services.desk import Desk
@@ -89,7 +90,7 @@ class Studio:
 
     def runs(self, session: Session) -> Runs:
         """Return the runs' service."""
-        return Runs(session, self.queue, self.datasets(session), self.bases, self.preflights)
+        return Runs(session, self.queue, self.datasets(session), self.bases, self.preflights, measures=partial(measures, self))
 
     def queues(self, session: Session) -> Queues:
         """Return the queues' service."""

@@ -1,0 +1,135 @@
+"""What was foretold of runs is held against what they took, and the next one is told by it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from app.db import Run, WorkerRow, metrics
+from app.db.session import reading, unit_of_work
+from app.domain.accelerators import ACCELERATORS
+from app.domain.architectures import Architecture
+from app.domain.devices import Device, as_facts
+from app.domain.estimates import Target
+from app.domain.holds import FACT, Hold
+from app.domain.memory_estimate import Work
+from app.domain.prices import PriceTable
+from app.domain.specs import TrainingSettings
+from app.domain.time_estimate import STARTUP_SECONDS, published
+from app.services.accounts import Identity
+from app.services.estimates import Estimates
+from app.services.predictions import Record, foretell, learned_devices, outcome_of, record_of
+from tests.databases import add_dataset, add_run
+
+L4 = "NVIDIA L4"
+BASE, WORK = Architecture.of_size(1e9), Work(rows=100, steps=50, mean_tokens=200, longest_tokens=400)
+BEGAN = 1_800_000_000.0
+
+
+def foretold(**changes: Any) -> dict[str, Any]:
+    card = ACCELERATORS["l4"]._replace(name=L4)
+    own = Target(f"own:{L4}", L4, card, 1, None, None, is_own=True, throughput=published(card))
+    found = foretell((BASE, TrainingSettings(max_steps=50), WORK), [own], PriceTable())
+    return found | changes
+
+
+def ended(engine: Engine, by: Identity, *, seconds: float = 130.0, peak: float = 3e9, **columns: Any) -> str:
+    """A run of fifty steps that began thirty seconds after it was taken."""
+    holds = columns.pop("holds", [Hold(begin=BEGAN, end=BEGAN + seconds, host="cellar", device=L4)])
+    wanted = {"estimate": foretold(), "status": "succeeded", "step": 50, "total_steps": 50} | columns
+    facts = {FACT: [hold.model_dump() for hold in holds]}
+    run_id = add_run(engine, by, add_dataset(engine, by), facts=facts, started_at=datetime.fromtimestamp(BEGAN + 30, UTC), **wanted)
+    with unit_of_work(engine) as session:
+        metrics.append(session, run_id, 1, [metrics.Point(50, "memory/peak_bytes", peak)])
+    return run_id
+
+
+def record(engine: Engine, by: Identity) -> Record:
+    with reading(engine) as session:
+        return record_of(session, by)
+
+
+def test_an_estimate_is_kept_for_the_device_a_run_will_go_to() -> None:
+    kept = foretold()
+    assert (kept["device"]["name"], kept["currency"]) == (L4, "USD")
+    assert kept["flops"] > 1e12
+    assert kept["memory"]["total"] == sum(part["bytes"] for part in kept["memory"]["parts"])
+    assert foretell((BASE, TrainingSettings(), WORK), [], PriceTable()) == {}
+
+
+def test_what_a_run_took_stands_beside_what_was_foretold(engine: Engine, owner: Identity) -> None:
+    run_id = ended(engine, owner)
+    [found] = record(engine, owner).outcomes
+    assert (found.run_id, found.device, found.is_elsewhere) == (run_id, L4, False)
+    assert found.memory is not None
+    assert found.time is not None
+    assert (found.memory.measured, found.time.measured) == (3e9, 130.0)
+    assert found.time.predicted == foretold()["time"]["seconds"]
+    assert found.money is not None
+    assert found.money.error == pytest.approx(found.time.error)
+
+
+def test_time_is_compared_of_whole_runs_alone(engine: Engine, owner: Identity) -> None:
+    ended(engine, owner, status="stopped", step=20)
+    [found] = record(engine, owner).outcomes
+    assert (found.time, found.money) == (None, None)
+    assert found.memory is not None
+
+
+def test_another_device_than_foretold_is_not_compared(engine: Engine, owner: Identity) -> None:
+    ended(engine, owner, holds=[Hold(begin=BEGAN, end=BEGAN + 60, host="cellar", device="CPU, 2 cores")])
+    found = record(engine, owner)
+    assert found.outcomes[0].is_elsewhere
+    assert (found.memory.runs, found.time.runs) == (0, 0)
+
+
+def test_runs_without_an_estimate_and_those_of_others_are_left_out(engine: Engine, owner: Identity) -> None:
+    run_id = ended(engine, owner, estimate={})
+    ended(engine, owner)
+    assert len(record(engine, owner).outcomes) == 1
+    assert record(engine, Identity("u", "x", "other", "other")).outcomes == []
+    with reading(engine) as session:
+        assert outcome_of(session, session.get_one(Run, run_id)) is None
+
+
+def test_a_run_that_goes_on_is_compared_as_far_as_it_has_come(engine: Engine, owner: Identity) -> None:
+    run_id = ended(engine, owner, status="running", step=10)
+    with reading(engine) as session:
+        found = outcome_of(session, session.get_one(Run, run_id))
+    assert found is not None
+    assert (found.memory is not None, found.time) == (True, None)
+
+
+def test_a_device_is_learned_from_runs_that_were_held_once(engine: Engine, owner: Identity) -> None:
+    ended(engine, owner)
+    ended(engine, owner, holds=[Hold(begin=BEGAN + gap, end=BEGAN + gap + 9, host="cellar", device=L4) for gap in (0, 100)])
+    ended(engine, owner, step=2, status="stopped")
+    with reading(engine) as session:
+        [(device, learned)] = learned_devices(session).items()
+    assert (device, learned.startup, learned.throughput.samples) == (L4, 30.0, 1)
+    assert learned.throughput.flops_per_second == pytest.approx(foretold()["flops"] / 100)
+
+
+def test_the_next_run_is_told_by_what_the_last_has_shown(engine: Engine, owner: Identity) -> None:
+    card = Device(name=L4, kind="gpu", total_bytes=24 * 10**9, used_bytes=0)
+    with unit_of_work(engine) as session:
+        session.add(WorkerRow(host="cellar", pid=7, queue="gpu", device=L4, has_gpu=True, facts=as_facts([card])))
+
+    def own() -> Target:
+        with reading(engine) as session:
+            return next(each for each in Estimates(session).targets(owner) if each.is_own)
+
+    assert own().startup == STARTUP_SECONDS
+    ended(engine, owner)
+    assert (own().startup, own().throughput.source) == (30.0, "learned from 1 run on this device")
+
+
+def test_errors_run_from_the_oldest_to_the_newest(engine: Engine, owner: Identity) -> None:
+    whole = foretold()["memory"]
+    total = whole["total"] - sum(part["bytes"] for part in whole["parts"] if part["key"] in {"context", "margin"})
+    for peak in (total / 2, total, total):
+        ended(engine, owner, peak=peak)
+    assert record(engine, owner).running("memory") == pytest.approx([1.0, 0.5, 0.0])
