@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.domain.prices import PriceTable
+    from app.services.training_price import TrainingPrice
 
 FRAME = plot.Frame(left=72.0, right=620.0, top=24.0, bottom=226.0)
 WHOLE, CENT = 1000, 0.01
@@ -60,6 +61,11 @@ def usual(prices: PriceTable) -> dict[str, str]:
     return {name: f"{value:.15g}" if isinstance(value, float) else str(value) for name, value in known.model_dump().items()}
 
 
+def with_training(asked: CloudCosts, training: TrainingPrice | None) -> CloudCosts:
+    """Return what is asked with the cost of training added to what is paid once."""
+    return asked.model_copy(update={"one_off": asked.one_off + training.amount}) if training else asked
+
+
 def after(today: date, months: int) -> date:
     """Return the first day of the month that is so many months away."""
     year, month = divmod(today.year * MONTHS + today.month - 1 + months, MONTHS)
@@ -81,6 +87,8 @@ class Bill:
     found: Comparison
     currency: str
     today: date
+    training: TrainingPrice | None = None
+    """What is estimated for training; the comparison's beginning has it in it."""
 
     def money(self, value: float) -> str:
         """Return an amount with as many digits as mean something."""
@@ -131,7 +139,7 @@ class Bill:
         return [
             Figure("API, first month", self.money(first.api), self._api()),
             Figure("Own model, usual month", self.money(self.found.own_monthly), self._own()),
-            Figure("Before the first answer", self.money(self.asked.one_off), "As given: data, training and testing, paid once."),
+            Figure("Before the first answer", self.money(self.asked.one_off), self._once()),
             Figure("Machines", f"{first.machines}", self._machines()),
             Figure("A call", f"{self.money(api_call(self.asked))} / {self._own_call()}", self._call()),
             Figure(f"After {self.asked.months} months", self._saved(), self._total()),
@@ -154,6 +162,12 @@ class Bill:
             each = f"({power} + {self.money(asked.machine_price)} / {words.plural(asked.life_months, 'month')})"
         upkeep = f" + {self.money(asked.upkeep)} beside" if asked.upkeep else ""
         return f"{many} × {each}{upkeep} = {self.money(self.found.own_monthly)}"
+
+    def _once(self) -> str:
+        if self.training is None:
+            return "As given: data, training and testing, paid once."
+        given = self.asked.one_off - self.training.amount
+        return f"{self.money(given)} as given + {self.money(self.training.amount)} for {self.training.arithmetic}."
 
     def _machines(self) -> str:
         asked, first = self.asked, self.found.first

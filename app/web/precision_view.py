@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.domain.architectures import Architecture
+from app.domain.errors import Invalid
 from app.domain.precisions import EMBEDDING_BITS, PRECISIONS, Precision, stored_bytes, weights_bytes
+from app.domain.quotes import parameters_from
 from app.domain.room import PLACES, Fit, Place, context_bytes, fit
 from app.services.bases import measures
 from app.web.looks import Look
@@ -19,19 +21,15 @@ if TYPE_CHECKING:
     from app.services.studio import Studio
 
 GIGA, MEGA = 10**9, 10**6
-UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 FITS = {Fit.YES: Look("fits", "check", "ok"), Fit.TIGHT: Look("tight", "waiting", "wait"), Fit.NO: Look("no", "cancel", "dimmer")}
 
 
-def read_size(text: object) -> object:
-    """Return a number of parameters as people write it (7e9, 7B, 350M, 8,190,735,360) as a number; else what was given."""
-    found = re.fullmatch(r"\s*([\d.,_ ]*\d(?:\.\d*)?(?:e\+?\d+)?)\s*([kmbgt]?)\s*", str(text), re.IGNORECASE)
-    if not found:
-        return text
+def read_size(text: object) -> float:
+    """Return a number of parameters as people write it: 7e9, 7B, 350M, 8,190,735,360."""
     try:
-        return float(re.sub(r"[,_ ]", "", found[1])) * UNITS.get(found[2].lower(), 1)
-    except ValueError:
-        return text
+        return parameters_from(re.sub(r"[,_\s]", "", str(text)))
+    except Invalid as error:
+        raise ValueError(error.message) from None
 
 
 class Asked(BaseModel):
@@ -124,13 +122,13 @@ def sized(count: float) -> Model:
     return Model(f"A model of {parameters(arch.parameters)}", arch)
 
 
-def choices(studio: Studio) -> list[tuple[str, str]]:
-    """Return what may be looked at, with its name: any size, the catalogue's models, then those that are here beside them."""
+def choices(studio: Studio, none: str) -> list[tuple[str, str]]:
+    """Return what may be chosen, with its name: none, the catalogue's models, then those that are here beside them."""
     models = studio.catalog.models
     known = {model.answers_by for model in models}
     listed = [(model.slug, f"{model.name}, {parameters(model.parameters)}") for model in models if model.parameters]
     here = [(base.name, base.name) for base in studio.bases.listed() if base.name not in known]
-    return [("", "Any, by its parameters"), *listed, *here]
+    return [("", none), *listed, *here]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from app.domain.cloud_costs import CloudCosts, compare
 from app.web.cloud_costs_view import EXAMPLES, Bill, after
 from tests.web.walk import part
+from tools.sample_project import Sample
 
 NOW = part("costs_now")
 MILLION = "/cloud-costs?calls=1000000&prompt_tokens=1000&answer_tokens=500&price_in=1&price_out=2&hourly=1&one_off=2540"
@@ -77,6 +79,26 @@ def test_the_examples_lead_to_themselves(empty: TestClient) -> None:
 
 def test_nobody_sees_it_without_signing_in(stranger: TestClient) -> None:
     assert stranger.get("/cloud-costs").status_code == 303
+
+
+def test_training_is_estimated_for_a_base_and_a_dataset(browser: TestClient, sample: Sample) -> None:
+    ready = sample.datasets["ready"]
+    for headers in ({}, NOW):
+        page = browser.get(f"/cloud-costs?one_off=50&base_model=qwen3-4b&dataset_id={ready}", headers=headers)
+        assert page.status_code == 200
+        assert re.search(r"\$50\.00 as given \+ \$\d+\.\d\d for training on .+ with .+:", page.text)
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [("base_model=nobody/knows&dataset_id={ready}", "Nobody here knows the measures"), ("base_model=qwen3-4b&dataset_id=none", "dataset"),
+     ("base_model=qwen3-4b&dataset_id={unmapped}", "The dataset has no rows yet.")],
+)  # fmt: skip
+def test_training_that_cannot_be_estimated_is_said(browser: TestClient, sample: Sample, query: str, error: str) -> None:
+    answer = browser.get("/cloud-costs?" + query.format(**sample.datasets))
+    assert answer.status_code == 422
+    assert error in answer.text
+    assert "As given: data, training and testing, paid once." in answer.text
 
 
 @pytest.mark.parametrize(

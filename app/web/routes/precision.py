@@ -28,6 +28,7 @@ def show_precision(visit: Look) -> Response:
     if asked.model and model is None:
         errors = errors | {"model": "There is no such model here, or nobody knows how large it is."}
     return visit.page(
-        "precision/precision.html", status=422 if errors else 200, form=Form(USUAL | fields, errors), choices=choices(visit.studio),
-        seen=Explored(model or sized(asked.params), asked.context), idea=Idea(Block.around(asked.weight, asked.largest)),
+        "precision/precision.html", status=422 if errors else 200, form=Form(USUAL | fields, errors),
+        choices=choices(visit.studio, "Any, by its parameters"), seen=Explored(model or sized(asked.params), asked.context),
+        idea=Idea(Block.around(asked.weight, asked.largest)),
     )  # fmt: skip
