@@ -30,6 +30,7 @@ PAGES = {
     "/models?reasoning=1&size=small": "models/list.html",
     "/models/qwen3-4b": "models/show.html",
     "/models/ternary-bonsai-8b": "models/show.html",
+    "/models/hub": "models/hub.html",
     "/baselines": "baselines/list.html",
     "/precision": "precision/precision.html",
     "/cloud-costs": "cloud_costs/cloud_costs.html",
