@@ -132,6 +132,7 @@ PAGES = {
     "goal-wrong": Scene("/goal?what=style&examples=many&task=A+support+bot"),
     "recipe": Scene("/goal/recipes/support-emails"),
     "recipe-code": Scene("/goal/recipes/code-completion"),
+    "baselines": Scene("/baselines"),
     "datasets": Scene("/datasets"),
     "datasets-from": Scene("/datasets/from"),
     "runs": Scene("/runs"),
