@@ -18,3 +18,9 @@ def test_the_presets_are_what_was_tried() -> None:
     assert PRESETS[Preset.QUICK] == {"epochs": CENTRE["epochs"], "rank": CENTRE["rank"]}
     assert TrainingSettings().batch_size == CENTRE["batch_size"]
     assert TrainingSettings().filled_in(training_rows=10, parameters=7_000_000).learning_rate == CENTRE["learning_rate"]
+
+
+def test_the_table_of_parameter_counts_is_the_measured_one() -> None:
+    rows = json.loads((ROOT / "bench" / "results" / "parameter_counts.json").read_text(encoding="utf-8"))["models"]
+    lines = "\n".join(f"| {row['model']} | {row['published']:,} | {row['gap']:,} | {row['kind']} |" for row in rows)
+    assert lines in (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
