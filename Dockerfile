@@ -47,6 +47,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY models/hone-starter models/hone-starter
 COPY catalog catalog
+COPY recipes recipes
 COPY samples samples
 COPY static static
 COPY --from=browser /src/vendor static/vendor

@@ -38,6 +38,8 @@ class Step:
     action: str = ""
     href: str = ""
     missing: str = ""
+    is_passed: bool = False
+    """Not done, and not asked for any more either: the way has gone on without it."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,15 @@ def steps(project: Project) -> list[Step]:
 def next_step(way: Sequence[Step]) -> Step | None:
     """Return the step to take now: the first that is not done and can be; when all is done, the last."""
     possible = [step for step in way if step.action]
-    return next((step for step in possible if not step.is_done), possible[-1] if possible else None)
+    return next((step for step in possible if not step.is_done and not step.is_passed), possible[-1] if possible else None)
 
 
 def _goal(project: Project) -> Step:
     text = "What the model is for, and whether tuning is the right tool."
     if project.goal is None:
         # Who has brought data already knows what for: the way goes on from there.
-        return Step("Goal", "goal", "Not said yet", text, is_done=not project.is_new, action="Say what it is for", href="/goal")
+        passed = not project.is_new
+        return Step("Goal", "goal", "Not said yet", text, is_done=False, action="Say what it is for", href="/goal", is_passed=passed)
     return Step("Goal", "goal", NEEDED[project.goal].title, text, is_done=True, action="Look at the advice", href="/goal")
 
 

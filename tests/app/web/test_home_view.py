@@ -50,9 +50,11 @@ def test_a_goal_leads_to_data() -> None:
 
 
 def test_who_has_brought_data_is_not_sent_back_to_the_goal() -> None:
-    step = home_view.next_step(home_view.steps(replace(EMPTY, totals=replace(NOTHING, datasets=1))))
+    way = home_view.steps(replace(EMPTY, totals=replace(NOTHING, datasets=1)))
+    step = home_view.next_step(way)
     assert step
     assert step.href == "/datasets#upload"
+    assert not way[0].is_done
 
 
 @pytest.mark.parametrize(("status", "action"), [("needs_mapping", "Map the columns of mails"), ("importing", "Watch Hone read mails")])
