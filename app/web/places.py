@@ -40,6 +40,8 @@ PLACES = (
     Place("Workers", "/workers", "workers", "machines gpu devices memory", "g w"),
     Place("Settings", "/settings", "settings", "studio configuration", "g s"),
     Place("API keys", "/settings#keys", "key", "settings token secret bearer"),
+    Place("Models on the Hub", "/models/hub", "search", "hugging face search download gated base model"),
+    Place("Connections", "/settings#connections", "key", "settings hub token hf_token outside model openai gated"),
     Place("Webhooks", "/settings#webhooks", "bell", "settings notice notify when a run ends"),
     Place("This studio", "/settings#about", "settings", "settings database store home folder version"),
     Place("Tour", "/datasets?tour=1", "play", "take the tour help first steps sample begin"),

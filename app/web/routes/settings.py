@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from app.services.disk import Disk
-from app.web import webhooks_view
+from app.web import connections_view, webhooks_view
 from app.web.dependencies import Act, Look, Posted
 from app.web.forms import Form
 from app.web.visit import Visit
@@ -27,7 +27,7 @@ SILENT: dict[str, Any] = {
 
 @router.get("/settings")
 def show_settings(visit: Look) -> Response:
-    """Show the deployment's facts, the project's keys and its webhooks."""
+    """Show the deployment's facts, the project's keys, its webhooks and its connections."""
     return show(visit)
 
 
@@ -53,7 +53,7 @@ def revoke_key(visit: Act, key_id: Annotated[str, Path(max_length=64)]) -> Respo
 def show(visit: Visit, *, status: int = 200, **told: Any) -> Response:
     """Answer with the page; `told` is what an action has to say on it: a secret just made, or a form with its errors."""
     insecure = visit.signed_in and visit.request.scope["scheme"] != "https"
-    shown = SILENT | told
+    shown = SILENT | {"connected": connections_view.connected(visit)} | told
     return visit.page(
         "settings/settings.html", status=status, about=visit.web.about, keys=visit.accounts.keys(visit.identity), insecure=insecure,
         max_upload_bytes=visit.studio.max_upload_bytes, webhooks=webhooks_view.lines(visit.webhooks, visit.identity),
