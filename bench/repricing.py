@@ -1,7 +1,8 @@
 """How long the new-run page takes to re-price a run: the answer to a changed field, as htmx asks for it, from request to HTML.
 
 `python -m bench.repricing` writes bench/results/repricing.json. The web process is the studio's own, asked over HTTP; it holds the sample
-project, with a GPU's worker beside the CPU's. Each request changes another setting, so that no answer is one that was given before.
+project, with a GPU's worker beside the CPU's and hundreds of runs that have ended on that GPU. Each request changes another setting, so
+that no answer is one that was given before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
@@ -22,18 +24,29 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from app.config import PROJECT_ROOT, Settings
-from app.db import WorkerRow
+from app.db import Run, WorkerRow
+from app.db.base import utc_now
 from app.db.migrate import migrate
 from app.db.session import unit_of_work
+from app.domain.accelerators import of_device
+from app.domain.architectures import Architecture
 from app.domain.devices import Device, as_facts
+from app.domain.estimates import Target
+from app.domain.holds import Hold, with_begun, with_ended
+from app.domain.memory_estimate import Work
+from app.domain.prices import PriceTable
+from app.domain.runs import RunStatus
+from app.domain.specs import TrainingSettings
+from app.domain.time_estimate import published
 from app.main import make_studio
+from app.services.predictions import foretell
 from bench.results_file import keep
 from tools.sample_project import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REQUESTS, WARM_UP = 200, 20
+REQUESTS, WARM_UP, PAST_RUNS = 200, 20, 250
 MOST_MS = 50.0
 """The 95th of a hundred answers may take so long."""
 BASES = ("hone-starter", "Qwen/Qwen3-0.6B", "Qwen/Qwen3-8B")
@@ -60,11 +73,29 @@ def filled(home: Path) -> str:
     """Put the sample project and a GPU's worker into a home; return the dataset that runs learn from."""
     studio = make_studio(Settings(home=home))
     migrate(studio.engine)
-    dataset = fill(studio).datasets["ready"]
+    sample = fill(studio)
     with unit_of_work(studio.engine) as session:
         session.add(WorkerRow(host="bench", pid=4242, queue="gpu", device=CARD.name, has_gpu=True, facts=as_facts([CARD])))
+        session.flush()
+        session.add_all(_past_runs(session.get_one(Run, sample.runs["done"])))
     studio.engine.dispose()
-    return dataset
+    return sample.datasets["ready"]
+
+
+def _past_runs(done: Run) -> Iterator[Run]:
+    """Yield runs that have ended, from whose records the rate of their device is learned."""
+    steps = done.total_steps or 0
+    planned = Architecture.of_size(1e9), TrainingSettings(), Work(rows=500, steps=steps, mean_tokens=200.0, longest_tokens=1024)
+    card = of_device(CARD)
+    estimate = foretell(planned, [Target("own", CARD.name, card, 1, None, None, is_own=True, throughput=published(card))], PriceTable())
+    for number in range(PAST_RUNS):
+        began = utc_now() - timedelta(hours=number + 1)
+        hold = Hold(begin=began.timestamp() - 20, end=began.timestamp() + 300 + number % 7, device=CARD.name)
+        yield Run(
+            project_id=done.project_id, created_by=done.created_by, name=f"past-{number}", method=done.method, preset=done.preset,
+            base_model=done.base_model, spec=done.spec, version_id=done.version_id, total_steps=steps, step=steps, queue=done.queue,
+            status=RunStatus.SUCCEEDED, started_at=began, estimate=estimate, facts=with_ended(with_begun({}, hold), hold.end or 0.0),
+        )  # fmt: skip
 
 
 @contextmanager

@@ -35,6 +35,8 @@ COLUMNS = (
     Run.id, Run.name, Run.status, Run.step, Run.total_steps, Run.estimate, Run.facts[FACT].label("holds"),
     Run.started_at, Run.finished_at,
 )  # fmt: skip
+OPERATIONS = Run.estimate["flops"].as_float()
+OF_DEVICES = Run.step, Run.total_steps, Run.started_at, Run.facts[FACT].label("holds"), OPERATIONS.label("flops")
 
 
 class Record(NamedTuple):
@@ -64,7 +66,8 @@ def foretell(planned: tuple[Architecture, TrainingSettings, Work], targets: Sequ
 
 def learned_devices(session: Session) -> dict[str, Learned]:
     """Return what the newest runs of this studio have shown of each device: nothing of what they were about."""
-    query = select(*COLUMNS).where(Run.step >= ENOUGH_STEPS, Run.status.in_(ENDED)).order_by(Run.id.desc()).limit(LATEST)
+    # Of each record one number is read: pages ask for this at every changed field, and whole estimates would take most of their time.
+    query = select(*OF_DEVICES).where(Run.step >= ENOUGH_STEPS, Run.status.in_(ENDED), OPERATIONS > 0).order_by(Run.id.desc()).limit(LATEST)
     return learned_of(shown for run in session.execute(query) if (shown := _shown(run)))
 
 
@@ -115,9 +118,9 @@ def _seconds(run: Row[Any]) -> float:
 
 def _shown(run: Row[Any]) -> Shown | None:
     """Return what a run that was held once, without a break, has shown; a second attempt begins anew and repeats steps."""
-    holds, foretold = holds_of({FACT: run.holds}), Foretold.of(run.estimate)
-    if len(holds) != 1 or foretold is None or run.started_at is None or not run.total_steps:
+    holds = holds_of({FACT: run.holds})
+    if len(holds) != 1 or run.started_at is None or not run.total_steps:
         return None
     startup = max(0.0, run.started_at.timestamp() - holds[0].begin)
-    done = foretold.flops * run.step / run.total_steps
+    done = run.flops * run.step / run.total_steps
     return Shown(holds[0].device, Sample(done, _seconds(run) - startup), startup)
