@@ -18,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 from app.api import (
+    accuracy,
     baselines,
     catalog,
     cloud_costs,
@@ -140,7 +141,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.readiness = Readiness(studio, app.state.inference.is_alive)
     # /datasets/samples and /datasets/hub stand before /datasets/{id}.
     modules = (
-        goal, samples, desk, datasets, baselines, catalog, hub_models, downloads, cloud_costs, estimates, prices, compare, runs,
+        goal, samples, desk, datasets, baselines, catalog, hub_models, downloads, cloud_costs, estimates, accuracy, prices, compare, runs,
         run_samples, queues, workers, connections, webhooks, health, metrics, openai,
     )  # fmt: skip
     for module in modules:

@@ -154,6 +154,7 @@ PAGES = {
     "cloud-costs-wrong": Scene("/cloud-costs?calls=many"),
     "precision-wrong": Scene("/precision?params=many"),
     "prices": Scene("/prices"),
+    "estimates": Scene("/estimates"),
     "settings": Scene("/settings"),
     "search": Scene("/search"),
     "search-found": Scene("/search?q=emails"),

@@ -64,6 +64,15 @@ class RunOut(RunCreated):
     spec: dict[str, Any] = Field(description="The run's spec with every default filled in.")
 
 
+class RunDetail(RunOut):
+    """A run as it stands, with what was foretold of it."""
+
+    estimate: dict[str, Any] | None = Field(
+        description="Memory, time, money and energy as they were estimated at the launch, for the device it would go to; null where no "
+        "worker had told of one, or nobody knew what the base measures."
+    )
+
+
 class RunAgain(BaseModel):
     """What is to differ from the run that is launched again."""
 
@@ -165,10 +174,11 @@ def list_runs(studio: StudioDep, session: ReadSession, identity: IdentityDep, wa
 
 
 @router.get("/{run_id}", operation_id="get_run")
-def get_run(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> RunOut:
-    """Show a run."""
+def get_run(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_id: Id) -> RunDetail:
+    """Show a run, with the estimate it was launched with."""
     runs = studio.runs(session)
-    return present(runs, [runs.get(identity, run_id)])[0]
+    run = runs.get(identity, run_id)
+    return RunDetail(**dict(present(runs, [run])[0]), estimate=run.estimate or None)
 
 
 @router.patch("/{run_id}", operation_id="change_run")

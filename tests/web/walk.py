@@ -35,6 +35,7 @@ PAGES = {
     "/precision": "precision/precision.html",
     "/cloud-costs": "cloud_costs/cloud_costs.html",
     "/prices": "prices/prices.html",
+    "/estimates": "estimates/estimates.html",
     "/search": "search/search.html",
     "/search?q=emails": "search/search.html",
     "/settings": "settings/settings.html",

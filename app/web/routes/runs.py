@@ -21,11 +21,13 @@ from app.services.clones import clone, diagnosis_of
 from app.services.curves import MEDIA_TYPE, for_tensorboard
 from app.services.disk import Disk
 from app.services.lineage import lineage_of
+from app.services.predictions import outcome_of
 from app.services.runs import export_name
 from app.services.waiting import waits
 from app.web import looks, run_samples, runs_view
 from app.web.dependencies import Act, Look, Posted
 from app.web.forms import Form, messages_of
+from app.web.predictions_view import Panel
 
 if TYPE_CHECKING:
     from app.db import Run
@@ -148,6 +150,7 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, sample: int | N
         actions=looks.actions_for(run.status), diagnosis=diagnosis_of(run), settings=TrainingSettings().model_dump() | run.spec["settings"],
         events=visit.overview.newest_events(run.id, EVENTS_SHOWN), spec_yaml=partial(visit.runs.spec_yaml, run),
         folder=export_name(run.version.dataset).removesuffix(".jsonl"), facts=list(runs_view.facts_of(run.facts).items()),
+        prediction=_prediction(visit, run),
         samples=run_samples.read_run_samples(visit.session, run.id, sample), memory=runs_view.read_memory(visit.session, run),
         log=end_of_log(visit.session, run.id, characters=LOG_CHARACTERS),
         training_rows=run.version.rows if run.eval_version else run.version.train_rows,
@@ -155,6 +158,12 @@ def _page(visit: Visit, run: Run, *, labels: Form | None = None, sample: int | N
         exports=[version.dataset for version in (run.version, run.eval_version) if version and not version.dataset.deleted_at],
         held_out_rows=run.eval_version.rows if run.eval_version else run.version.test_rows,
     )  # fmt: skip
+
+
+def _prediction(visit: Visit, run: Run) -> Panel | None:
+    """Return what was foretold of a run beside what it took, once there is something to compare, or a reason why there is not."""
+    found = outcome_of(visit.session, run)
+    return Panel(found) if found and (found.memory or found.is_elsewhere) else None
 
 
 def _labels(run: Run) -> dict[str, str]:
