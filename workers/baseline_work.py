@@ -14,10 +14,10 @@ from app.domain.errors import Invalid, NotFound, Unavailable
 from app.domain.events import AnyEvent, Finished, Progress, Started
 from app.domain.runs import RunStatus
 from app.gateways.inference import NO_SERVER
-from app.gateways.secrets import SecretBox
 from app.services.connections import Connections
 from workers.child import Child
 from workers.curation.child import remove
+from workers.outside_keys import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,10 +144,8 @@ def _reached(worker: Worker, session: Session, row: Baseline, model: AskedModel)
     connection = session.get(Connection, model.connection_id)
     if connection is None or connection.project_id != row.project_id:
         raise Invalid(f"The outside model {model.name} is not there any more.", code="connection_not_found")
-    settings = worker.settings
-    box = SecretBox(settings.secret_key.get_secret_value() if settings.secret_key else None, settings.home.resolve())
     address = {"url": connection.url, "model": connection.model, "private_allowed": connection.private_allowed}
-    return Reached(address, Connections(session, box).secret_of(connection))
+    return Reached(address, Connections(session, secrets_of(worker)).secret_of(connection))
 
 
 def _clean_up(session: Session, worker: Worker, work_id: str, *, log_too: bool) -> None:
