@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Fits", "MemoryEstimate", "Part", "Work", "estimate_memory", "fits", "summed"]
 GIGA = 1e9
-LIBRARIES_BYTES = 575_000_000
+LIBRARIES_BYTES = 512_000_000
 """What Python, torch, transformers and peft take in a trainer's process once imported (measured on Linux without a GPU)."""
-FIRST_USE_BYTES = 125_000_000
-"""What libraries take at their first step, whatever the base: kernels, a tokenizer, the allocator's first pieces (measured on a base of
-a million parameters)."""
+FIRST_USE_BYTES = 188_000_000
+"""What libraries take once they are used, whatever the base: a tokenizer, kernels, the allocator's first pieces (measured on a base of a
+million parameters)."""
 CONTEXT_BYTES = 600_000_000
 """What a GPU's driver and libraries hold before anything is loaded: between 0.5 and 0.8 GB by card and version."""
 LEAST_TOKENS = 1_024
