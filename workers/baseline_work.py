@@ -90,8 +90,9 @@ class BaselineWork:
             if isinstance(event, Started):
                 if row.status == RunStatus.STARTING:
                     row.move_to(RunStatus.RUNNING)
-                row.started_at, row.done_before = utc_now(), event.step
-                row.done, row.total = event.step, event.total_steps
+                if event.total_steps:  # rows are chosen, and it is known what is left
+                    row.started_at, row.done_before = utc_now(), event.step
+                    row.done, row.total = event.step, event.total_steps
             elif isinstance(event, Progress):
                 # Answers are kept for the next attempt: only crashes without any are counted.
                 row.crashes_since_progress = 0 if event.done > row.done else row.crashes_since_progress

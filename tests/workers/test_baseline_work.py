@@ -125,6 +125,9 @@ def test_a_wrong_key_fails_in_words_and_is_written_nowhere(worker: Worker, owner
     left = [path for path in work_folder(worker, work_id).rglob("*") if path.is_file()]
     assert [path.name for path in left] == ["log.txt"]
     assert KEY not in row.reason + left[0].read_text()
+    with reading(worker.engine) as session:
+        entry = session.scalars(select(AuditEntry).where(AuditEntry.action == OUTSIDE_CONTACTED)).one()
+    assert entry.details == {"hosts": ["127.0.0.1"], "why": "a measurement, in vain"}
 
 
 def test_no_file_of_a_child_at_work_holds_a_key(worker: Worker, owner: Identity, model: OpenAi) -> None:
@@ -213,7 +216,7 @@ def test_a_child_says_how_far_it_is(worker: Worker, owner: Identity) -> None:
         events, ended = child.drain(0.5)
         seen += [(each.type, getattr(each, "total_steps", 0) or getattr(each, "total", 0), getattr(each, "done", 0)) for each in events]
     child.kill()
-    assert seen[0] == ("started", 8, 0)
+    assert seen[:2] == [("started", 0, 0), ("started", 8, 0)]
     assert seen[-1][0] == "finished"
     given = json.loads((work_folder(worker, work_id) / "spec-t1.json").read_text())
     assert "own-key" not in json.dumps(given)

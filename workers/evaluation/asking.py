@@ -87,7 +87,7 @@ class Asker:
                 why = f"{self._name} answers {status}: {self._said(body)}"
             pause = min(LONGEST_WAIT_SECONDS, wait if asks_for is None else asks_for)
             if waited + pause > self.patience_seconds:
-                raise Unavailable(why, code="model_away", data={"contacted": self.contacted})
+                raise Unavailable(why, code="model_away")
             self.pause(pause)
             waited, wait = waited + max(pause, 0.1), 2 * wait
 
@@ -152,18 +152,18 @@ class Asker:
     def _reply(self, status: int, body: bytes, seconds: float) -> Reply:
         if status in KEY_REFUSED:
             message = f"{self._name} refuses the key ({status}): {self._said(body)}"
-            raise Invalid(message, param="outside", code="key_refused", data={"contacted": self.contacted})
+            raise Invalid(message, param="outside", code="key_refused")
         if status in REFUSED:
             if _is_too_long(_error_in(body)):
                 raise TooLong
             raise Refused(f"{self._name} answers {status}: {self._said(body)}")
         if not httpx.codes.is_success(status):
-            raise Unavailable(f"{self._name} answers {status}: {self._said(body)}", code="model_away", data={"contacted": self.contacted})
+            raise Unavailable(f"{self._name} answers {status}: {self._said(body)}", code="model_away")
         try:
             return _read(json.loads(body), seconds)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             message = f"What {self._name} answers is no chat completion. Does its address end where its endpoints begin, such as …/v1?"
-            raise StudioError(message, code="model_answers_nonsense", data={"contacted": self.contacted}) from None
+            raise StudioError(message, code="model_answers_nonsense") from None
 
     @property
     def _name(self) -> str:

@@ -7,25 +7,29 @@ import json
 import logging
 import os
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # Before numpy is there: its threads would turn in circles on cores that answer questions just now.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from app.domain.errors import StudioError
 from app.domain.events import Finished, Started
-from workers.curation.child import Leave, Reporter, bound_memory, ignore_sigterm, leave_on_sigterm, leave_with
-from workers.evaluation.measuring import BaselineSpec, Measuring, with_hosts
+from workers.curation.child import UNUSABLE_SPEC, Reporter, bound_memory, leave_with, see_through
+from workers.evaluation.measuring import BaselineSpec, Measuring
 from workers.lifeline import die_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from workers.evaluation.asking import Asker
 
 log = logging.getLogger("hone.baseline")
-DONE, FAILED, UNUSABLE_SPEC = 0, 1, 2
+WORDS: dict[type[Exception], str] = {
+    MemoryError: "The measurement needed more memory than it may use. Are some rows very long?",
+    Exception: "Measuring broke unexpectedly; the log has the details.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,53 +42,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Each request would be a line, and say nothing of how far this is.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        spec = BaselineSpec.model_validate(json.loads(given.spec.read_bytes()))
+        spec = BaselineSpec.model_validate_json(given.spec.read_bytes())
         askers = spec.askers(json.loads(sys.stdin.readline()))
     except (OSError, ValueError) as error:
-        log.error("The spec %s or its keys cannot be used: %s", given.spec, error)  # noqa: TRY400 - the sentence is enough, a trace is not for people
+        log.error("The spec %s or its keys cannot be used: %s", given.spec, error)  # noqa: TRY400 - the sentence is enough
         return UNUSABLE_SPEC
     die_with_parent()
-    return run(partial(Measuring, spec, askers), Reporter(given.events_fd))
+    bound_memory()
+    listen = partial(leave_with, sys.stdin, lambda: None)  # what was answered stays for the next attempt
+    return see_through(Reporter(given.events_fd), partial(measure, spec, askers), doing="Choosing rows", words=WORDS, listen=listen)
 
 
-def run(begin: Callable[[], Measuring], reporter: Reporter) -> int:
-    """Measure, and report how it ended whatever happens: this is the process's outer edge."""
-    try:
-        leave_on_sigterm()
-        # What was answered stays for the next attempt.
-        leave_with(sys.stdin, lambda: None)
-        bound_memory()
-        contacted = _measure(begin(), reporter)
-        ignore_sigterm()  # the work is done; leaving now would only report it wrongly
-        reporter.emit(Finished(status="succeeded", data={"contacted": contacted}))
-    except Leave:
-        with suppress(Leave):  # the pipe may be what broke
-            reporter.emit(Finished(status="interrupted", reason="It was asked to stop."))
-    except StudioError as error:
-        return _failed(reporter, error.message, error.code or "invalid", error.data)
-    except OSError as error:
-        log.exception("input or output failed")
-        return _failed(reporter, f"A file could not be read or written: {error.strerror or error}.", "storage")
-    except Exception:
-        log.exception("the measurement broke")
-        return _failed(reporter, "Measuring broke unexpectedly; the worker's log has the details.", "internal")
-    return DONE
-
-
-def _measure(measuring: Measuring, reporter: Reporter) -> list[str]:
+def measure(spec: BaselineSpec, askers: Sequence[Asker], reporter: Reporter) -> Finished:
+    """Ask, sum up, and tell which hosts outside were spoken to, whatever becomes of it."""
+    measuring = Measuring(spec, askers)
     reporter.emit(Started(step=measuring.done, total_steps=measuring.total, message="Asking test rows"))
     try:
         measuring.ask_all(reporter.progress)
     except StudioError as error:
-        error.data = with_hosts(error, measuring.contacted)
+        error.data["contacted"] = measuring.contacted
         raise
     measuring.write_results()
-    return measuring.contacted
-
-
-def _failed(reporter: Reporter, reason: str, code: str, data: dict[str, Any] | None = None) -> int:
-    reporter.emit(Finished(status="failed", reason=reason, code=code, data=data or {}))
-    return FAILED
+    return Finished(status="succeeded", data={"contacted": measuring.contacted})
 
 
 if __name__ == "__main__":

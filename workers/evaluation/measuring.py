@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.domain.baselines import Plan, RowSaid, Said, Way, sum_up
-from app.domain.errors import Invalid, StudioError
+from app.domain.errors import Invalid
 from app.domain.metrics import Shape, labels_in, normalised, scores_of, shape_of
 from workers.evaluation.asking import PATIENCE_SECONDS, Asker, Refused, TooLong, kept
 from workers.evaluation.prompts import Material, Prompts, Question, messages_for, read_material
@@ -151,7 +151,7 @@ class Measuring:
         elif said.model not in self._answering:
             self._refusals[said.model] += 1
         if self._refusals[said.model] >= REFUSALS_BEFORE_GIVING_UP:
-            raise Invalid(said.refused, code="model_refuses", data={"contacted": self.contacted})
+            raise Invalid(said.refused, code="model_refuses")
 
 
 def _shape(material: Material) -> tuple[Shape, frozenset[str]]:
@@ -177,8 +177,3 @@ def _read_earlier(files: Iterable[Path]) -> list[Said]:
 
 def _cut(text: str) -> str:
     return kept(text[:MOST_KEPT])
-
-
-def with_hosts(error: StudioError, hosts: list[str]) -> dict[str, Any]:
-    """Return what explains a failure, with the hosts that were spoken to all the same."""
-    return error.data | ({"contacted": hosts} if hosts else {})
