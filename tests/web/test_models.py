@@ -13,11 +13,13 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from app.db import WorkerRow
+from app.db import Download, Run, WorkerRow
 from app.db.session import unit_of_work
 from app.domain.devices import Device, as_facts
+from app.domain.runs import RunStatus
 from app.services.studio import Studio
 from tests.web.walk import part
+from tools.sample_project import Sample
 
 ALL = 37
 FORM = {"HX-Source": "form#models-filters"}
@@ -182,6 +184,21 @@ def test_a_folder_of_this_machine_is_listed_and_shown(make_app: Callable[..., Fa
         assert "7,212,288" in shown
         (folder / "config.json").write_text(json.dumps({"model_type": "brand_new"}))
         assert "none are made up" in client.get("/models/folder", params={"path": str(folder)}).text
+
+
+def test_what_is_on_its_way_here_is_shown_and_rings(browser: TestClient, studio: Studio, sample: Sample) -> None:
+    assert "On their way here" not in browser.get("/models").text
+    with unit_of_work(studio.engine) as session:
+        by = session.get_one(Run, sample.runs["done"])
+        facts = {"total_bytes": 1_200_000_000, "done_bytes": 300_000_000, "revision": "abcdef0123"}
+        owned = {"project_id": by.project_id, "created_by": by.created_by}
+        session.add(Download(repo="Qwen/Qwen3-0.6B", queue="cpu", status=RunStatus.RUNNING, **owned, **facts))
+    page = browser.get("/models?size=tiny").text
+    assert "On their way here" in page
+    assert "300 MB of 1.2 GB" in page
+    assert 'hx-get="/models?size=tiny" hx-target="#models-table" hx-swap="outerMorph" hx-trigger="click, downloads-changed' in page
+    rung = browser.get("/models", headers=part("models_table") | {"HX-Source": "a#refetch-models-table"}).text
+    assert '<div id="downloads" hx-swap-oob="outerMorph">' in rung
 
 
 @pytest.mark.parametrize("address", ["/models/nothing", "/models/folder?path=/no/such/folder", "/models/folder?path=nobody/nothing"])
