@@ -10,7 +10,7 @@ from app.domain.estimates import estimate
 from app.domain.guide import NEEDED, advise
 from app.domain.specs import setting_label
 from app.services.bases import measures
-from app.services.estimates import ASSUMED_TOKENS, Estimates, as_seen, work_of
+from app.services.estimates import Estimates, as_seen, work_of
 from app.services.goals import Goals
 from app.web import estimate_view
 from app.web.desk_view import goal_of
@@ -44,14 +44,13 @@ class _Rows:
         work = work_of(self.version, settings, self.count)
         return Planned(arch, settings, as_seen(work, self.looked) if self.looked else work)
 
-    @property
-    def lengths(self) -> str:
-        """Where their lengths are known from, in a sentence."""
+    def lengths(self, mean_tokens: float) -> str:
+        """Return where their lengths, so long in the mean, are known from, in a sentence."""
         if self.looked:
             return "Lengths of rows as this base's own tokenizer and template have them."
         if self.version.findings.get("tokens"):
             return "Lengths of rows as they were counted when the dataset was looked at, with the bundled tokenizer."
-        return f"Nobody has counted this dataset's tokens yet: {ASSUMED_TOKENS:.0f} a row are assumed."
+        return f"Nobody has counted this dataset's tokens yet: {mean_tokens:,.0f} a row are assumed."
 
 
 def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
@@ -79,7 +78,7 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     goal = Goals(visit.session).answers(visit.identity).what or goal_of(draft.dataset)
     advice = advise(goal, version.rows)
     few = f"{NEEDED[goal].title}: {advice.sentence}" if advice.tone in WORRYING else ""
-    assumed = [rows.lengths, *_assumed(draft.spec.settings, found.here)]
+    assumed = [rows.lengths(planned.work.mean_tokens), *_assumed(draft.spec.settings, found.here)]
     return replace(found, presets=presets, assumed=assumed, few=few)
 
 
