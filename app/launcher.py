@@ -170,9 +170,9 @@ class Studio(Family):
             environment |= {"HONE_INFERENCE_URL": address, "HONE_INFERENCE_KEY": secrets.token_urlsafe(24)}
         yield Child("web", [*PYTHON, "app.main"], environment, PROJECT_ROOT, (listener.fileno(),))
         if settings.workers:
-            # What opens the secrets of the database is the web's alone.
+            # What contacts others for a project opens its keys: the web, and the worker that fetches and measures; no trainer is near it.
+            yield from _workers("cpu", [], [], environment)
             theirs = {name: value for name, value in environment.items() if name != "HONE_SECRET_KEY"}
-            yield from _workers("cpu", [], [], theirs)
             yield from _workers("gpu", visible_gpus(), [], theirs)
         if starts_inference:
             # It reads foreign models, so it knows no database, no broker and no token.

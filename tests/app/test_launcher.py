@@ -48,6 +48,14 @@ def test_the_inference_server_gets_its_key_and_none_of_the_studios(
     assert set(web) >= SECRETS
 
 
+def test_what_opens_the_secrets_is_kept_from_trainers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    monkeypatch.setenv("HONE_SECRET_KEY", "k" * 44)
+    started = parts(Settings(home=tmp_path), sockets)
+    assert {name for name, child in started.items() if "HONE_SECRET_KEY" in child.environment} == {"web", "cpu worker"}
+
+
 def test_the_inference_port_is_bound_once_and_handed_on(tmp_path: Path, sockets: tuple[socket.socket, socket.socket]) -> None:
     started = parts(Settings(home=tmp_path), sockets)
     handed = sockets[1]

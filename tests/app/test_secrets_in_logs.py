@@ -79,9 +79,14 @@ def test_a_broker_that_cannot_be_reached(tmp_path: Path) -> None:
     with unit_of_work(engine) as session:
         _, key = Accounts(session).create_key(Accounts(session).ensure_owner(), CANARY)
     engine.dispose()
-    web = Web(tmp_path)
+    web = Web(tmp_path, HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0")
     assert web.ask("POST", "/api/v1/datasets/samples/pii-masking", key) == 201
     assert web.ask("GET", f"/runs?q={CANARY}", key) == 200
+    assert web.ask("PUT", "/api/v1/connections/hub", key, {"token": f"hf_{CANARY}"}) == 200
+    assert web.ask("PUT", "/api/v1/connections/hub", key, {"token": f"hf_{CANARY} with spaces"}) == 422
+    model = {"name": "x", "url": "https://api.example.com/v1", "model": "x", "key": f"sk-{CANARY}"}
+    assert web.ask("POST", "/api/v1/connections/models", key, model) == 201
+    assert web.ask("GET", "/api/v1/hub/models/acme/small", key) == 503
     web.wait_for("the bell could not be rung")
     written = web.end()
     assert "the bell could not be rung" in written
