@@ -31,16 +31,23 @@ class Goals:
 
     def get(self, by: Identity) -> GoalRow | None:
         """Return the project's goal as it was saved; None while nobody has."""
-        return self.session.scalar(select(GoalRow).where(GoalRow.project_id == by.project_id))
+        return self._of(by.project_id)
 
     def answers(self, by: Identity) -> Answers:
         """Return what was answered; nothing where nobody has, or where an earlier version asked in another way."""
-        found = self.get(by)
+        return self.of_project(by.project_id)
+
+    def of_project(self, project_id: str) -> Answers:
+        """Return what was answered in a project, whose own data is at hand already."""
+        found = self._of(project_id)
         kept = {name: value for name, value in found.answers.items() if name in Answers.model_fields} if found else {}
         try:
             return Answers.model_validate(kept)
         except ValidationError:
             return Answers()
+
+    def _of(self, project_id: str) -> GoalRow | None:
+        return self.session.scalar(select(GoalRow).where(GoalRow.project_id == project_id))
 
     def save(self, by: Identity, answers: Answers) -> GoalRow:
         """Keep the answers in place of earlier ones."""

@@ -16,6 +16,7 @@ from app.domain.runs import RunStatus
 from app.domain.specs import settings_for
 from app.domain.text import Text
 from app.services.desk_rows import Wanted
+from app.services.goals import Goals
 from app.web import looks, words
 from app.web.datasets_view import can_map
 
@@ -178,9 +179,10 @@ def head_of(desk: Desk, dataset: Dataset, tab: str, goal: Goal | None = None, *,
     version = dataset.version
     work = desk.work(dataset)
     ready = dataset.status == DatasetStatus.READY and version is not None
+    wanted = Goals(desk.session).of_project(dataset.project_id).what or goal_of(dataset)
     return Head(
         dataset=dataset, look=looks.dataset_look(dataset.status), tabs=_tabs(dataset, tab), tab=tab, task=_task(dataset, work),
-        sentence=_sentence(dataset), advice=advise(goal or goal_of(dataset), version.rows) if ready and version else None,
+        sentence=_sentence(dataset), advice=advise(goal or wanted, version.rows) if ready and version else None,
         last_change=str(version.step.get("words", "")) if version and version.parent_id else "", can_undo=desk.can_undo(dataset),
         is_checked=bool(version and version.findings), is_checking=bool(work and work.task.get("kind") == "check"),
         query=query or {},

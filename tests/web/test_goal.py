@@ -96,6 +96,13 @@ def studio_rows(app: FastAPI, sample: Sample) -> int:
     return 683
 
 
+def test_a_dataset_is_measured_by_the_goal_of_its_project(browser: TestClient, sample: Sample) -> None:
+    here = f"/datasets/{sample.datasets['ready']}"
+    browser.post("/goal", data={"what": "distil"})
+    assert "<summary>Learn from a large model&#39;s answers</summary>" in browser.get(here).text
+    assert "<summary>A consistent style</summary>" in browser.get(here, params={"goal": "style"}).text
+
+
 def test_a_recipe_shows_its_row_its_measures_and_its_settings(empty: TestClient) -> None:
     page = words_of(empty.get("/goal/recipes/pii-masking").text)
     for told in (
