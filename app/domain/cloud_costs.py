@@ -47,14 +47,14 @@ class CloudCosts(BaseModel):
     upkeep: Money = Field(0.0, description="What the own model costs each month beside machines: people's time, new trainings.")
     hosting: Hosting = Field(Hosting.RENTED, description="Whether machines are rented by the hour, or bought.")
     hourly: Money = Field(0.34, description="Rented: the price of a machine's hour.")
-    hours: float = Field(HOURS, gt=0, le=HOURS, description="Hours a month in which machines are on; calls come in these hours.")
+    hours: float = Field(HOURS, ge=1, le=HOURS, description="Hours a month in which machines are on; calls come in these hours.")
     machine_price: Money = Field(2500.0, description="Bought: the price of a machine.")
     life_months: int = Field(36, ge=1, le=120, description="Bought: for how many months a machine serves until it is replaced.")
     watts: float = Field(450.0, ge=0, le=100_000, description="Bought: what a machine draws while it is on.")
     kwh_price: Money = Field(0.17, description="Bought: the price of a kWh.")
 
-    read_rate: float = Field(5000.0, gt=0, le=1e8, description="Prompt tokens a second that one machine reads, all callers together.")
-    write_rate: float = Field(500.0, gt=0, le=1e8, description="Answer tokens a second that one machine writes, all callers together.")
+    read_rate: float = Field(5000.0, ge=0.1, le=1e8, description="Prompt tokens a second that one machine reads, all callers together.")
+    write_rate: float = Field(500.0, ge=0.1, le=1e8, description="Answer tokens a second that one machine writes, all callers together.")
     peak: float = Field(3.0, ge=1, le=100, description="How many times the calls of a mean hour the busiest hour has.")
     months: int = Field(36, ge=1, le=120, description="How far to look ahead.")
 

@@ -41,7 +41,7 @@ class Asked(BaseModel):
     params: Annotated[float, BeforeValidator(read_size), Field(ge=1e5, le=1e13)] = 7e9
     context: int = Field(4096, ge=0, le=10_000_000)
     weight: float = Field(0.1, ge=-1000, le=1000, allow_inf_nan=False)
-    largest: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+    largest: float = Field(1.0, ge=1e-6, le=1000, allow_inf_nan=False)
 
 
 USUAL = {"model": "", "params": "7B", "context": "4096", "weight": "0.1", "largest": "1"}

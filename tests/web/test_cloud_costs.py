@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.cloud_costs import CloudCosts, compare
 from app.web.cloud_costs_view import EXAMPLES, Bill, after
@@ -59,7 +61,7 @@ def test_every_month_stands_in_a_table_behind_the_curves(empty: TestClient) -> N
 
 @pytest.mark.parametrize(
     ("query", "error"),
-    [("calls=many", "Give a whole number."), ("hours=0", "Give more than 0."), ("hosting=cloud", "Choose own or rented."),
+    [("calls=many", "Give a whole number."), ("hours=0", "Give 1 or more."), ("hosting=cloud", "Choose own or rented."),
      ("price_in=nan", "Give a number."), ("months=1000", "Give 120 or less.")],
 )  # fmt: skip
 def test_what_makes_no_sense_is_said_and_the_rest_worked_out(empty: TestClient, query: str, error: str) -> None:
@@ -112,6 +114,24 @@ def test_training_that_cannot_be_estimated_is_said(browser: TestClient, sample: 
 )  # fmt: skip
 def test_each_end_has_its_sentence(fields: dict[str, float], sentence: str) -> None:
     assert bill(**fields).sentence == sentence
+
+
+@given(
+    st.builds(
+        dict, calls=st.integers(0, 10**9), prompt_tokens=st.integers(0, 10**6), answer_tokens=st.integers(0, 10**6),
+        price_in=st.floats(0, 1e9), growth_percent=st.floats(-50, 50), one_off=st.floats(0, 1e9), hourly=st.floats(0, 1e9), hours=st.floats(1, 730),
+        hosting=st.sampled_from(["own", "rented"]), life_months=st.integers(1, 120), read_rate=st.floats(0.1, 1e8),
+        upkeep=st.floats(0, 1e9), machine_price=st.floats(0, 1e9), cached_percent=st.floats(0, 100), months=st.integers(1, 120),
+    )
+)  # fmt: skip
+def test_whatever_may_be_asked_has_an_answer(fields: dict[str, float]) -> None:
+    shown = bill(**fields)
+    assert shown.sentence
+    assert shown.volume
+    assert len(shown.figures) == 6
+    assert len(shown.rows) == fields["months"]
+    assert {curve.css for curve in shown.drawing.curves} == {"api", "own"}
+    assert shown.mark is None or 72 <= shown.mark <= 620
 
 
 def test_where_no_volume_would_do_it_is_said() -> None:

@@ -71,7 +71,7 @@ def test_a_number_of_ones_own_is_drawn(empty: TestClient) -> None:
     ("query", "error"),
     [("params=many", "is no number of parameters; say 7e9 or 7B."), ("params=5", "Give 100000 or more."), ("context=-1", "Give 0 or more."),
      ("weight=nan", "Give a number."),
-     ("largest=0", "Give more than 0."), ("weight=1e9", "Give 1000 or less.")],
+     ("largest=0", "Give 1e-06 or more."), ("weight=1e9", "Give 1000 or less.")],
 )  # fmt: skip
 def test_what_makes_no_sense_is_said_beside_its_field_and_the_rest_is_shown(empty: TestClient, query: str, error: str) -> None:
     for headers in ({}, NOW):

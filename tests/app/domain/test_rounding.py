@@ -97,6 +97,15 @@ def test_fewer_bits_are_more_wrong_and_bf16_more_than_fp16() -> None:
     assert wrong["fp32"] < wrong["fp16"] < wrong["bf16"] < wrong["int8"] < wrong["nf4"] < wrong["int4"] < wrong["ternary"] < wrong["1bit"]
 
 
+@given(st.floats(-1000, 1000), st.floats(1e-2, 1000))
+def test_every_weight_has_a_nearest_value_at_every_level(weight: float, largest: float) -> None:
+    block = Block.around(weight, largest)
+    for found in all_levels(block):
+        assert found.error == found.value - weight
+        assert abs(found.value) <= 1.01 * block.largest
+        assert 0 <= block.typical_error(found.key) < 1
+
+
 def test_every_level_is_the_same_whatever_unit_a_block_is_in() -> None:
     for small, large in zip(all_levels(Block.around(0.1, 1.0)), all_levels(Block.around(0.2, 2.0)), strict=True):
         assert large.value == pytest.approx(2 * small.value)
