@@ -158,7 +158,7 @@ def estimate(  # noqa: PLR0913, PLR0917 - options, each by its name
     params: Annotated[str | None, typer.Option(help="How large the model is: 7e9, 7B, 350M.")] = None,
     model: Annotated[str | None, typer.Option(help="Or which one: hone-starter, a name of the catalogue, its Hub id, or a folder.")] = None,
     examples: Annotated[int, typer.Option(help="How many examples are trained on.")] = 1000,
-    tokens: Annotated[float | None, typer.Option(help="Tokens of a mean example (default 256).")] = None,
+    tokens: Annotated[float | None, typer.Option(help="Tokens of a mean example (default 1000).")] = None,
     tuning: Annotated[str | None, typer.Option(help="lora, qlora or full (default lora).")] = None,
     rank: Annotated[int | None, typer.Option(help="The adapter's rank (default 16).")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples for each step (default 8).")] = None,

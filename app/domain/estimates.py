@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
 COUNTS = (1, 2, 4, 8)
 """How many cards of a class are rented together."""
-ASSUMED_TOKENS = 256.0
-"""Of a row whose tokens nobody has counted."""
+ASSUMED_TOKENS = 1000.0
+"""Of a row whose tokens nobody has counted: one of the four assumptions under which published costs come out (docs/estimates.md)."""
 LONGEST = 4
 """Of rows whose lengths nobody has counted the longest is taken to have so many times the mean."""
 GIGA = 1e9
 WORTH_TELLING = 0.02
 """So much longer nobody would notice."""
 FITTING = ("yes", "unknown", "tight", "no")
+TOO_LONG_SECONDS = 7 * 86_400.0
+"""Nobody waits so long for what costs little elsewhere."""
 SHARDED = frozenset({"weights", "quantisation", "gradients", "optimiser"})
 """Parts that several cards divide among themselves."""
 
@@ -139,14 +141,17 @@ def side_by_side(
 ) -> list[Estimate]:
     """Return what a run takes on each kind of target: of several of a card as many as hold it, or the most there are.
 
-    Those that hold it come first, and of these the cheapest: more than enough cards cost more, since each is set up.
+    Those that hold it come first, of these the ones that are done within a week, and of these the cheapest: more than enough cards cost
+    more, since each is set up.
     """
     chosen: dict[tuple[str | None, str], Estimate] = {}
     for target in sorted(targets, key=lambda each: each.count):
         kind = (target.provider, target.accelerator.key if target.provider else target.key)
         if kind not in chosen or chosen[kind].memory.fits == "no":
             chosen[kind] = estimate(arch, settings, work, target, prices)
-    return sorted(chosen.values(), key=lambda each: (each.memory.fits == "no", each.money.amount or 0.0))
+    return sorted(
+        chosen.values(), key=lambda each: (each.memory.fits == "no", each.time.seconds > TOO_LONG_SECONDS, each.money.amount or 0.0)
+    )
 
 
 def here_of(found: Sequence[Estimate], wanted: str) -> Estimate | None:

@@ -11,6 +11,8 @@ from app.domain.text import Text
 
 AS_OF = "2026"
 """When the rents that come with Hone were seen."""
+SETUP_HOURS = 1.9
+"""An assumption under which published costs come out (docs/estimates.md)."""
 MOST_RENTALS = 40
 """More lines nobody would read, nor could one form post."""
 JOULES_PER_WH = 3600.0
@@ -60,7 +62,8 @@ class PriceTable(_Value):
         None, description="What one's own machine draws in training; empty: the device's rated power and the rest of a machine."
     )
     setup_hours: Annotated[float, Field(ge=0, le=100)] = Field(
-        0.25, description="Rented hours beside the computing: bringing up the machine, fetching base and data, looking at the result."
+        SETUP_HOURS,
+        description="Rented hours beside the computing: bringing up the machine, fetching base and data, a try, a look at the result.",
     )
 
 

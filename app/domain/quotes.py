@@ -108,9 +108,11 @@ class DeviceOut(_Value):
 
 
 class CostOut(_Value):
-    """Dollars by device; null where the price table is in another currency."""
+    """Dollars by device, one's own too, which cost electricity; null where the price table is in another currency."""
 
-    cheapest: float | None = Field(description="On the cheapest device that holds the run; null where none does.")
+    cheapest: float | None = Field(
+        description="On the cheapest device to rent that holds the run, certainly or likely; null where none does."
+    )
     device: str | None = Field(description="That device's key.")
     by_device: dict[str, float | None]
 
@@ -127,7 +129,7 @@ class Quote(_Value):
     settings: dict[str, Any]
     work: dict[str, float] = Field(description="Rows, steps and tokens that the run computes.")
     assumptions: list[str] = Field(description="What is taken for granted.")
-    memory_bytes: MemoryOut = Field(description="On the cheapest device that holds the run, else on the largest.")
+    memory_bytes: MemoryOut = Field(description="On the cheapest device to rent that holds the run, else on the largest.")
     devices: list[DeviceOut] = Field(description="Those that hold it first, and of these the cheapest.")
     currency: str
     prices_as_of: str
@@ -140,8 +142,9 @@ class Quote(_Value):
     ) -> Self:  # fmt: skip
         """Write estimates out; there has to be one at least."""
         devices = [_device(each, prices) for each in estimates]
-        holding = [each for each in devices if each.fits != "no"]
-        shown = estimates[0] if holding else max(estimates, key=lambda each: each.memory.capacity or 0)
+        places = [place for place, each in enumerate(devices) if each.fits != "no" and each.provider]
+        holding = [devices[place] for place in places]
+        shown = estimates[places[0]] if places else max(estimates, key=lambda each: each.memory.capacity or 0)
         is_full = settings.tuning == "full"
         return cls(
             model=model, parameters=arch.parameters, active_parameters=arch.active_parameters, exact=arch.exact,

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSettings
 
 TERA, GIGA = 1e12, 1e9
-PEAK_SHARE = {"gpu": (0.35, 0.12, 0.55), "cpu": (0.4, 0.05, 4.0), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}
-"""Which share of its peak a device reaches in training: likely, at least, at most."""
-SEVERAL_SHARE = (0.1, 0.02, 0.4)
-"""The same of each of several cards that divide a model: they wait for what they hand each other, over NVLink little, over PCIe most of the
-time (docs/estimates.md)."""
+PEAK_SHARE = {"gpu": (0.31, 0.12, 0.55), "cpu": (0.4, 0.05, 4.0), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}
+"""Which share of its peak a device reaches in training: likely, at least, at most. A GPU's likely one is an assumption under which
+published costs come out (docs/estimates.md)."""
+SEVERAL_SHARE = (0.018, 0.01, 0.4)
+"""The same of each of several cards that divide a model: they wait for what they hand each other, over NVLink little, over PCIe or a
+network most of the time. The likely one is what a published cost of full tuning comes to (docs/estimates.md)."""
 PASS_SECONDS = 0.001
 """A GPU begins one operation after another: a layer with its adapters has some 150 of them, forward and back, at 5 to 10 µs each."""
 STARTUP_SECONDS = 60.0

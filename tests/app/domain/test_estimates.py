@@ -84,3 +84,11 @@ def test_a_processor_s_time_is_told_as_widely_as_it_is_unknown() -> None:
     time = estimate(Architecture.of_size(6e6), settings(), WORK, target, PRICES).time
     assert time.high / time.low > 5
     assert "assumed peak" in time.source
+
+
+def test_what_takes_weeks_stands_behind_what_costs_more() -> None:
+    slow = Target("cpu", "Processor", CPU._replace(memory_bytes=10**12), 1, None, None, is_own=True, throughput=published(CPU))
+    found = side_by_side(SEVEN_B, settings(tuning="qlora", epochs=30), WORK, [slow, *rented(PRICES)], PRICES)
+    holding = [each for each in found if each.memory.fits != "no"]
+    assert holding[-1].target is slow
+    assert (holding[-1].money.amount or 0) < (holding[-2].money.amount or 0)
