@@ -69,6 +69,12 @@ def test_a_model_is_measured_by_its_configuration(model: str, monkeypatch: pytes
     assert 5e6 < told["parameters"] < 8e6
 
 
+@pytest.mark.parametrize("model", ["llama-3.2-1b-instruct", "meta-llama/Llama-3.2-1B-Instruct"])
+def test_a_model_of_the_catalogue_is_known_by_both_its_names(model: str) -> None:
+    told = quote("--model", model)
+    assert (told["parameters"], told["exact"]) == (1_235_814_400, True)
+
+
 def test_no_connection_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise AssertionError
