@@ -150,6 +150,9 @@ class Asker:
         return bool(minded)
 
     def _reply(self, status: int, body: bytes, seconds: float) -> Reply:
+        if status in KEY_REFUSED and not self.is_outside:
+            message = "The inference server does not know this worker's key; HONE_INFERENCE_KEY must be the same on both sides."
+            raise Unavailable(message, code="model_away")
         if status in KEY_REFUSED:
             message = f"{self._name} refuses the key ({status}): {self._said(body)}"
             raise Invalid(message, param="outside", code="key_refused")

@@ -85,6 +85,13 @@ def test_a_wrong_key_is_no_matter_of_patience_and_is_not_repeated(model: OpenAi)
     assert len(model.asked) == 1
 
 
+def test_the_studios_own_server_with_another_key_is_a_matter_of_settings(model: OpenAi) -> None:
+    model.key = "another"
+    with pytest.raises(Unavailable, match="HONE_INFERENCE_KEY must be the same") as refused:
+        Asker(model.address, "small", KEY, {"base_dir": "/models/small"}).ask(HELLO, 9)
+    assert refused.value.code == "model_away"
+
+
 def test_a_prompt_that_is_too_long_is_told_from_one_that_is_refused(model: OpenAi) -> None:
     model.longest = 5
     with pytest.raises(TooLong):
