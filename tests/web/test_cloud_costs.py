@@ -119,8 +119,8 @@ def test_each_end_has_its_sentence(fields: dict[str, float], sentence: str) -> N
 @given(
     st.builds(
         dict, calls=st.integers(0, 10**9), prompt_tokens=st.integers(0, 10**6), answer_tokens=st.integers(0, 10**6),
-        price_in=st.floats(0, 1e9), growth_percent=st.floats(-50, 50), one_off=st.floats(0, 1e9), hourly=st.floats(0, 1e9), hours=st.floats(1, 730),
-        hosting=st.sampled_from(["own", "rented"]), life_months=st.integers(1, 120), read_rate=st.floats(0.1, 1e8),
+        price_in=st.floats(0, 1e9), growth_percent=st.floats(-50, 50), one_off=st.floats(0, 1e9), hourly=st.floats(0, 1e9),
+        hours=st.floats(1, 730), hosting=st.sampled_from(["own", "rented"]), life_months=st.integers(1, 120), read_rate=st.floats(0.1, 1e8),
         upkeep=st.floats(0, 1e9), machine_price=st.floats(0, 1e9), cached_percent=st.floats(0, 100), months=st.integers(1, 120),
     )
 )  # fmt: skip
