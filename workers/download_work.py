@@ -44,7 +44,7 @@ class DownloadWork:
             parts, target = bases.parts(row.repo, row.revision or ""), bases.place(row.repo, row.revision or "")
         except ValueError as error:
             raise Invalid(f"This download cannot be made: {error}.", code="unknown_model") from error
-        folder = work_folder(worker, work_id)
+        folder = download_folders(worker) / work_id
         folder.mkdir(parents=True, exist_ok=True)
         given = {"repo": row.repo, "commit": row.revision, "files": row.facts["files"], "parts": str(parts), "target": str(target)}
         spec_file = folder / f"spec-t{token}.json"
@@ -70,7 +70,7 @@ class DownloadWork:
         """Enter that the model is here, and who was spoken to for it."""
         row.done_bytes = row.total_bytes
         note(session, row.project_id, row.created_by, OUTSIDE_CONTACTED, row.id, hosts=package["contacted"], why=self.errand)
-        after_commit(session, partial(_clean_up, work_folder(worker, row.id)))
+        after_commit(session, partial(_clean_up, download_folders(worker) / row.id))
 
     def discard(self, worker: Worker, package: dict[str, Any]) -> None:
         """Leave everything: a whole model is no leftover, and half a one is gone on with."""
@@ -79,14 +79,14 @@ class DownloadWork:
         """Remove what came of a download that was called off; what merely failed goes on where it was at the next try."""
         if row.status == RunStatus.CANCELLED:
             bases = FetchedBases(worker.settings.fetched_bases)
-            after_commit(session, partial(_clean_up, work_folder(worker, row.id)))
+            after_commit(session, partial(_clean_up, download_folders(worker) / row.id))
             if row.revision and not bases.has(row.repo, row.revision):
                 after_commit(session, partial(bases.remove, row.repo, row.revision))
 
 
-def work_folder(worker: Worker, work_id: str) -> Path:
-    """Return the folder of a download's spec and log."""
-    return worker.settings.home.resolve() / "downloads" / work_id
+def download_folders(worker: Worker) -> Path:
+    """Return where the folders of downloads are, each named by its id: with its spec, and the log of what it failed of."""
+    return worker.settings.home.resolve() / "downloads"
 
 
 def _clean_up(folder: Path) -> None:

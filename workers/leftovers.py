@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import delete, select
 
-from app.db import AuditEntry, Baseline, CheckpointRow, Import, Run
+from app.db import AuditEntry, Baseline, CheckpointRow, Download, Import, Run
 from app.db.artifacts import remove_now
 from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, FILE_LEFT, RUN_DELETED
 from app.db.checkpoints import GONE
@@ -24,6 +24,7 @@ from app.domain.errors import StorageUnavailable
 from app.domain.runs import ENDED, LEASED, token_in
 from workers.baseline_work import baseline_folders
 from workers.curation.child import remove
+from workers.download_work import download_folders
 from workers.import_work import work_folders
 
 if TYPE_CHECKING:
@@ -76,8 +77,10 @@ def _clear_incoming(worker: Worker) -> None:
 
 
 def _clear_logs(worker: Worker) -> None:
-    """Remove what work that failed on datasets or measurements has left for somebody to look at, a month later."""
-    places: dict[type[Import | Baseline], Path] = {Import: work_folders(worker), Baseline: baseline_folders(worker)}
+    """Remove what other work than runs has left for somebody to look at when it failed, a month later."""
+    places: dict[type[Import | Baseline | Download], Path] = {
+        Import: work_folders(worker), Baseline: baseline_folders(worker), Download: download_folders(worker)
+    }  # fmt: skip
     for table, place in places.items():
         for batch in _batches(place):
             old = {folder.name: folder for folder in batch if _age(folder) > LOG_SECONDS}

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from app.config import Settings
-from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, Import, Run
+from app.db import Artifact, AuditEntry, CheckpointRow, Dataset, Download, Import, Run
 from app.db.artifacts import drop, keep
 from app.db.audit import CHECKPOINTS_DELETED, FILE_LEFT, RUN_DELETED, note
 from app.db.session import reading, unit_of_work
@@ -22,6 +22,7 @@ from app.services.datasets import Datasets
 from tests.databases import add_dataset, add_import, add_run
 from tests.silent_queue import SilentQueue
 from workers import sweep
+from workers.download_work import download_folders
 from workers.import_work import work_folders
 from workers.leftovers import clear_deleted, clear_leftovers
 from workers.worker import Worker
@@ -247,3 +248,15 @@ def test_the_log_of_work_that_failed_goes_a_month_later(
     os.utime(folder, (time.time() - days * 86_400,) * 2)
     clear_deleted(worker)
     assert (folder / "log.txt").exists() is stays
+
+
+def test_the_log_of_a_download_that_failed_goes_too(engine: Engine, owner: Identity, worker: Worker) -> None:
+    with unit_of_work(engine) as session:
+        row = Download(project_id=owner.project_id, queue="cpu", repo="acme/small", status="failed")
+        session.add(row)
+        session.flush()
+        folder = download_folders(worker) / row.id
+    folder.mkdir(parents=True)
+    os.utime(folder, (time.time() - 31 * 86_400,) * 2)
+    clear_deleted(worker)
+    assert not folder.exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ import yaml
 from sqlalchemy import Engine, select, update
 
 import workers.training_work
+from app.config import PROJECT_ROOT
 from app.db import Artifact, AuditEntry, Run
 from app.db.audit import OUTSIDE_CONTACTED
 from app.db.session import unit_of_work
 from app.domain.events import Started
+from app.domain.specs import STARTER
 from app.domain.tracking import Tracking, trackers_named
+from app.gateways.fetched_bases import FetchedBases
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
 from tests.workers.scenes import worker
@@ -66,6 +71,30 @@ def test_rows_are_the_last_thing_to_be_fetched(worker: Worker, run_id: str, monk
     monkeypatch.setattr(workers.training_work, "newest_good_checkpoint", fetched)
     TrainingWork().prepare(worker, run_id, TOKEN)
     assert done == ["checkpoint", "rows"]
+
+
+def test_a_base_that_was_fetched_is_trained_from_without_the_hub_and_a_run_stays_with_its_commit(
+    engine: Engine, worker: Worker, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, dict[str, Any]]] = []
+
+    def begin(arguments: list[str], **options: Any) -> None:
+        begun.append((arguments[arguments.index("--base-dir") + 1] if "--base-dir" in arguments else "", options))
+
+    monkeypatch.setattr(workers.training_work, "Child", begin)
+    bases = FetchedBases(worker.settings.fetched_bases)
+    first, second = bases.place("acme/small", "a" * 40), bases.place("acme/small", "b" * 40)
+    with unit_of_work(engine) as session:
+        session.get_one(Run, run_id).base_model = "acme/small"
+    TrainingWork().prepare(worker, run_id, TOKEN)()
+    for folder in (first, second):
+        shutil.copytree(PROJECT_ROOT / "models" / STARTER, folder)
+        os.utime(folder, (1, 1) if folder == first else None)
+    TrainingWork().prepare(worker, run_id, TOKEN)()
+    with unit_of_work(engine) as session:
+        session.get_one(Run, run_id).facts = {"base_dir": str(first)}
+    TrainingWork().prepare(worker, run_id, TOKEN)()
+    assert [(base, options["hub"]) for base, options in begun] == [("", {}), (str(second), None), (str(first), None)]
 
 
 @pytest.mark.parametrize("named", ["", "wandb,mlflow"])

@@ -105,3 +105,20 @@ def test_a_slot_tells_a_database_that_is_away_from_what_nobody_foresaw(worker: W
         slot.join()
     assert [entry["log_level"] for entry in told] == ["warning", "error"]
     assert told[1]["exc_info"]
+
+
+def test_what_mostly_waits_has_a_place_of_its_own_beside_what_computes(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[str, ...]] = []
+
+    def take(_: Worker, kinds: Sequence[Kind]) -> bool:
+        taken.append(tuple(kind.table.__tablename__ for kind in kinds))
+        worker.leaving.set()
+        return False
+
+    monkeypatch.setattr(workers.supervisor, "claim_and_run", take)
+    threads = workers.supervisor.poll(worker, every=0.01)
+    worker.leaving.set()
+    for thread in threads:
+        thread.join()
+    assert len(threads) == len(worker.wakes) == 3
+    assert {*taken} <= {("imports",), ("baselines",), ("downloads",)}
