@@ -117,6 +117,8 @@ class Config:
         found = self.raw(name)
         if found is None:
             found = self.traits.defaults.get(name, default)
+        if isinstance(found, list) and found and all(type(each) is int for each in found):
+            found = max(found)  # some families say it layer by layer; none of them is counted exactly
         if isinstance(found, float) and found.is_integer():
             found = int(found)
         if isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:

@@ -12,6 +12,10 @@ from app.domain.errors import Invalid
 
 SIGLIP = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_channels": 3, "image_size": 224, "patch_size": 16}
 PIXTRAL = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_channels": 3, "patch_size": 16}
+QWEN = {
+    "hidden_size": 1152, "intermediate_size": 4304, "depth": 27, "in_channels": 3, "patch_size": 16, "temporal_patch_size": 2,
+    "spatial_merge_size": 2, "out_hidden_size": 3584, "num_position_embeddings": 2304,
+}  # fmt: skip
 MOST = 2**20
 
 
@@ -55,6 +59,17 @@ def _pixtral(whole: Mapping[str, Any], vision: Mapping[str, Any], hidden: int) -
     return begin + read("num_hidden_layers") * layer + wide + joined * wide * wide + wide * hidden + hidden * hidden + biases
 
 
+def _qwen(_whole: Mapping[str, Any], vision: Mapping[str, Any], _hidden: int) -> int:
+    """Count Qwen 3.5's: patches of two frames, layers with biases, and what joins neighbours into the language model's width."""
+    read = _reader(vision, QWEN)
+    wide, inner, joined = read("hidden_size"), read("intermediate_size"), read("hidden_size") * read("spatial_merge_size") ** 2
+    begin = (
+        read("in_channels") * read("temporal_patch_size") * read("patch_size") ** 2 * wide + wide + read("num_position_embeddings") * wide
+    )
+    layer = 4 * (wide * wide + wide) + 2 * wide * inner + inner + wide + 4 * wide
+    return begin + read("depth") * layer + 2 * wide + joined * joined + joined + (joined + 1) * read("out_hidden_size")
+
+
 def _reader(values: Mapping[str, Any], defaults: Mapping[str, int]) -> Callable[[str], int]:
     def read(name: str) -> int:
         found = values.get(name, defaults[name])
@@ -65,5 +80,9 @@ def _reader(values: Mapping[str, Any], defaults: Mapping[str, int]) -> Callable[
     return read
 
 
-TOWERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], int], int]] = {"gemma3": _siglip, "mistral3": _pixtral}
+TOWERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], int], int]] = {
+    "gemma3": _siglip,
+    "mistral3": _pixtral,
+    "qwen3_5": _qwen,
+}
 """By what the whole model is called."""

@@ -152,7 +152,11 @@ class Line:
     def why(self) -> str:
         """The reason for that in a sentence."""
         if self.here is None:
-            return "Its measures are read from its own config.json once it is here."
+            return (
+                "Its config.json does not measure it."
+                if self.base.local
+                else "Its measures are read from its own config.json once it is here."
+            )
         return f"QLoRA: {self.here.qlora.words}"
 
 

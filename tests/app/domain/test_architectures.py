@@ -30,6 +30,15 @@ PIXTRAL = {
     "num_attention_heads": 2,
     "patch_size": 14,
 }
+QWEN = {
+    "hidden_size": 24,
+    "intermediate_size": 36,
+    "depth": 2,
+    "num_heads": 2,
+    "patch_size": 4,
+    "out_hidden_size": 48,
+    "num_position_embeddings": 16,
+}
 TEXT = [
     {"model_type": "llama"} | TINY,
     {"model_type": "llama", "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True} | WIDE,
@@ -60,6 +69,7 @@ SEEING = [
     {"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"} | TINY, "vision_config": SIGLIP, "mm_tokens_per_image": 4},
     {"model_type": "gemma3", "text_config": TINY, "vision_config": SIGLIP | {"vision_use_head": True}, "mm_tokens_per_image": 4},
     {"model_type": "mistral3", "text_config": {"model_type": "ministral3"} | WIDE, "vision_config": PIXTRAL, "tie_word_embeddings": False},
+    {"model_type": "qwen3_5", "text_config": {"model_type": "qwen3_5_text"} | TINY | DELTA, "vision_config": QWEN},
 ]  # fmt: skip
 
 
@@ -107,6 +117,15 @@ def test_a_configuration_without_what_its_family_takes_for_granted_is_read_with_
     tower = {"hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 14}
     whole = {"model_type": "gemma3", "text_config": said, "vision_config": tower | {"vision_use_head": False}}
     assert Architecture.from_config(whole).parameters == 4_300_079_472
+
+
+def test_what_hears_is_left_out_and_said() -> None:
+    text = {"model_type": "gemma3n_text"} | TINY | {"intermediate_size": [80, 80, 96, 96]}
+    measured = Architecture.from_config({"model_type": "gemma3n", "text_config": text, "audio_config": {}, "vision_config": {}})
+    assert (measured.exact, measured.intermediate) == (False, 96)
+    assert "gemma3n_text" in measured.gap
+    heard = Architecture.from_config({"model_type": "voxtral", "text_config": {"model_type": "llama"} | TINY, "audio_config": {}})
+    assert "hears" in heard.gap
 
 
 def test_a_family_that_is_not_known_is_counted_like_a_llama_and_says_so() -> None:
