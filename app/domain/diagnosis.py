@@ -237,7 +237,7 @@ def _unknown_model(case: Case) -> Diagnosis:
 
 
 def _gated_model(case: Case) -> Diagnosis:
-    todo = "Open its page, accept its terms with the account whose token the worker has as HF_TOKEN, then launch the run again."
+    todo = "Open its page and accept its terms, store a token of that account under Settings, download it, then launch the run again."
     return Diagnosis(case.code, "The base model is gated.", case.reason, todo, (AGAIN,), _on_the_hub(case))
 
 
