@@ -4,7 +4,7 @@
     python -m bench.memory_predictions --device gpu    # the same on a GPU, by what torch had allocated there at most
     python -m bench.memory_predictions --predict       # predicts what was measured once more, with the formula as it is now
 
-Bases of random weights, 61 to 494 million parameters. One thread computes, so the trainer makes no replicas and its process is the whole
+Bases of random weights, 58 to 494 million parameters. One thread computes, so the trainer makes no replicas and its process is the whole
 run; each replica would hold what it computes at once for itself. `unseen` configurations were measured after the formula stood.
 """
 

@@ -67,15 +67,15 @@ def watch(spec: dict[str, Any], folder: Path) -> Watched:
     path.write_text(yaml.safe_dump(spec), encoding="utf-8")
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "workers.train", str(path), "--out", str(folder / "out"), "--events-fd", str(writing)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
             command, cwd=ROOT, env=os.environ | ONE_THREAD, pass_fds=[writing], stdin=subprocess.PIPE, stdout=log, stderr=log
-        )
-    os.close(writing)
-    with os.fdopen(reading, "rb", buffering=0) as events:
-        seen = _followed(process, events)
-    process.wait()
-    return seen
+        ) as process,
+        os.fdopen(reading, "rb", buffering=0) as events,
+    ):
+        os.close(writing)
+        return _followed(process, events)
 
 
 def _followed(process: subprocess.Popen[bytes], events: IO[bytes]) -> Watched:

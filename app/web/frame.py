@@ -63,7 +63,7 @@ class Frame:
                 Link("/goal", "Goal", "goal", also=("/baselines", "/cloud-costs")),
                 Link("/datasets", "Data", "data", str(totals.datasets or "")),
                 Link("/models", "Model", "model", also=("/precision",)),
-                Link("/runs", "Train", "train", running, live=bool(totals.running), also=("/prices",)),
+                Link("/runs", "Train", "train", running, live=bool(totals.running), also=("/prices", "/estimates")),
             )),
             Group((
                 Link("/board", "Board", "board", str(totals.live_runs or ""), live=bool(totals.live_runs), on_phone=False),

@@ -37,6 +37,7 @@ PLACES = (
     Place("Measure a prompt", "/baselines", "compare", "baseline zero-shot few-shot retrieval rag before training test rows"),
     Place("Precision", "/precision", "model", "bits size memory quantisation nf4 int8 ternary fits"),
     Place("Prices", "/prices", "price", "money rent hour electricity kwh co2 cost estimate"),
+    Place("Predicted and measured", "/estimates", "compare", "estimate error accuracy memory time cost learned"),
     Place("Workers", "/workers", "workers", "machines gpu devices memory", "g w"),
     Place("Settings", "/settings", "settings", "studio configuration", "g s"),
     Place("API keys", "/settings#keys", "key", "settings token secret bearer"),
