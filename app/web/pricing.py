@@ -78,13 +78,12 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     goal = Goals(visit.session).answers(visit.identity).what or goal_of(draft.dataset)
     advice = advise(goal, version.rows)
     few = f"{NEEDED[goal].title}: {advice.sentence}" if advice.tone in WORRYING else ""
-    assumed = [rows.lengths(planned.work.mean_tokens), *_assumed(draft.spec.settings, found.here)]
+    assumed = [rows.lengths(planned.work.mean_tokens), *_assumed(draft.spec.settings)]
     return replace(found, presets=presets, assumed=assumed, few=few)
 
 
-def _assumed(settings: TrainingSettings, here: Offer) -> list[str]:
+def _assumed(settings: TrainingSettings) -> list[str]:
     """Return in sentences what the figures stand on beside settings and rows."""
     left = [setting_label(name).lower() for name in DECIDED_THERE if getattr(settings, name) == "auto"]
     decided = f"Left at auto, and taken as a worker there would decide: {', '.join(left)}." if left else ""
-    place = "" if here.target.is_own else "No worker has told of a device for this run, so a card that can be rented stands for one."
-    return [line for line in (decided, place) if line]
+    return [decided] if decided else []
