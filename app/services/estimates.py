@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from app.db import Project
 from app.db.audit import note
 from app.db.prices import PriceList
 from app.domain.accelerators import of_device
@@ -105,7 +106,7 @@ class Estimates:
 
     def set_prices(self, by: Identity, table: PriceTable) -> None:
         """Keep a project's prices."""
-        row = self._row(by)
+        row = self._row_to_change(by)
         if row is None:
             row = PriceList(project_id=by.project_id, created_by=by.user_id)
             self.session.add(row)
@@ -119,7 +120,7 @@ class Estimates:
 
     def forget_prices(self, by: Identity) -> None:
         """Go back to the prices that come with Hone."""
-        row = self._row(by)
+        row = self._row_to_change(by)
         if row:
             note(self.session, by.project_id, by.user_id, "prices.forgotten", row.id)
             self.session.delete(row)
@@ -127,6 +128,11 @@ class Estimates:
 
     def _row(self, by: Identity) -> PriceList | None:
         return self.session.scalar(select(PriceList).where(PriceList.project_id == by.project_id))
+
+    def _row_to_change(self, by: Identity) -> PriceList | None:
+        # Two who change them at once come one after the other, or both would enter a list, or one change what the other has dropped.
+        self.session.execute(select(Project.id).where(Project.id == by.project_id).with_for_update())
+        return self._row(by)
 
     def price(self, by: Identity, arch: Architecture, settings: TrainingSettings, work: Work) -> list[Estimate]:
         """Return what a run takes on each target, those that hold it first, the cheapest of them before others."""

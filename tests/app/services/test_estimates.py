@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from sqlalchemy import Engine, func, select
 
 from app.db import DatasetVersion
+from app.db.prices import PriceList
+from app.db.session import reading, unit_of_work
+from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
-from app.services.estimates import ASSUMED_TOKENS, mean_length, work_of
+from app.services.accounts import Identity
+from app.services.estimates import ASSUMED_TOKENS, Estimates, mean_length, work_of
 
 COUNTED = {
     "row": {"bins": [[0, 100, 50], [100, 200, 50]], "min": 40, "median": 100, "p95": 180, "max": 190, "sum": 10_000},
@@ -37,3 +44,26 @@ def test_where_nobody_has_counted_tokens_are_assumed() -> None:
 
 def test_rows_without_any_token_have_one_at_least() -> None:
     assert mean_length([[0, 1, 5]], 0, 100) == 1.0
+
+
+def test_those_who_set_prices_at_once_keep_one_list(engine: Engine, owner: Identity) -> None:
+    def set_prices(setup_hours: int) -> None:
+        with unit_of_work(engine) as session:
+            Estimates(session).set_prices(owner, PriceTable(setup_hours=setup_hours))
+
+    with ThreadPoolExecutor(4) as people:
+        list(people.map(set_prices, range(4)))
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(PriceList)) == 1
+
+
+def test_who_sets_prices_and_who_forgets_them_at_once_take_turns(engine: Engine, owner: Identity) -> None:
+    def change(turn: int) -> None:
+        with unit_of_work(engine) as session:
+            prices = Estimates(session)
+            prices.forget_prices(owner) if turn % 2 else prices.set_prices(owner, PriceTable(setup_hours=turn))
+
+    with ThreadPoolExecutor(4) as people:
+        list(people.map(change, range(12)))
+    with reading(engine) as session:
+        assert Estimates(session).prices(owner).setup_hours in {PriceTable().setup_hours, *range(0, 12, 2)}
