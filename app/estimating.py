@@ -15,6 +15,7 @@ from app.domain.accelerators import USUAL_CORES, accelerator_named, processor
 from app.domain.architectures import Architecture
 from app.domain.errors import Invalid, NotFound, StudioError
 from app.domain.estimates import Target, rented, side_by_side
+from app.domain.figures import significant
 from app.domain.precisions import PRECISIONS
 from app.domain.prices import PriceTable
 from app.domain.quotes import Quote, parameters_from, work_of_examples
@@ -156,7 +157,7 @@ def _line(device: DeviceOut, currency: str) -> str:
 
 def _in_thousands(value: float, unit: str) -> str:
     """Return 42.2 Wh, 5.15 kWh."""
-    return f"{value:.3g} {unit}" if value < 1000 else f"{value / 1000:,.4g} k{unit}"  # noqa: PLR2004 - a thousand
+    return f"{significant(value)} {unit}" if value < 1000 else f"{significant(value / 1000, 4)} k{unit}"  # noqa: PLR2004 - a thousand
 
 
 def _refused(message: str) -> int:

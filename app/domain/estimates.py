@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from app.domain.accelerators import ACCELERATORS
+from app.domain.figures import percent
 from app.domain.memory_estimate import MemoryEstimate, Part, estimate_memory, summed
 from app.domain.prices import Energy, Money, PriceTable, estimate_energy, estimate_money, watts_of
 from app.domain.time_estimate import STARTUP_SECONDS, TimeEstimate, estimate_time, flops, published
@@ -190,7 +191,7 @@ def fixes(arch: Architecture, settings: TrainingSettings, work: Work, target: Ta
         # Of the smaller batches the largest that fits: each halving costs some speed.
         if saves > 0 and (key not in found or found[key].then.fits == "no"):
             longer = then.time.seconds / now.time.seconds - 1
-            pace = f"takes {longer:.0%} longer, " if longer >= WORTH_TELLING else ""
+            pace = f"takes {percent(longer)} longer, " if longer >= WORTH_TELLING else ""
             label = f"{words} saves {saves / GIGA:.1f} GB, {pace}{'same' if is_same else 'another'} result"
             found[key] = EstimateFix(key, label, change, saves, is_same, then.memory)
     return sorted(found.values(), key=lambda fix: (FITTING.index(fix.then.fits), not fix.same_result))

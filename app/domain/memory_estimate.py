@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from app.domain.figures import percent, significant
 from app.domain.held_memory import Held, held_by
 from app.domain.kept_activations import is_fast, seen_bytes, token_bytes, working_bytes
 from app.domain.packs import Kind, Pack, Work, heaviest
@@ -180,7 +181,7 @@ class _Run:
         yield _part("activations", "Activations", kept - later, self._kept_words(pack, twice, step, later), (low - later, high - later))
         yield _part("logits", "Logits", step.logits, self._logit_words(), (0.8 * step.logits, 1.2 * step.logits))
         yield self._context_part()
-        words = f"{self.slack:.0%} of the {_gb(step.layers)} that layers keep"
+        words = f"{percent(self.slack)} of the {_gb(step.layers)} that layers keep"
         shapes = SHAPES_BYTES if self.kind == "cpu" and self.work.mean_tokens < EVEN * self.work.longest_tokens else 0
         yield _part("margin", "Freed, not given back", step.slack, words, (0.3 * step.slack, 1.8 * step.slack + shapes))
 
@@ -214,7 +215,7 @@ def _held_parts(arch: Architecture, held: Held, moving: float) -> Iterator[Part]
         words = f"{held.trained:,} numbers × 4 bytes, twice: what it is, and what it began with"
         yield _scaled("adapter", "Adapter", held.adapter, words, around)
     yield _scaled("gradients", "Gradients", held.gradients, f"{held.trained:,} trained numbers × 4 bytes", around)
-    words = f"{held.trained:,} trained numbers × {held.state:.3g} bytes"
+    words = f"{held.trained:,} trained numbers × {significant(held.state)} bytes"
     words += f", and {_gb(moving)} while the largest weight is moved" if moving else ""
     yield _scaled("optimiser", "Optimiser", held.state * held.trained + moving, words, around)
 

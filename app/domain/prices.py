@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.domain.accelerators import ACCELERATORS, RENTED
+from app.domain.figures import significant
 from app.domain.text import Text
 
 AS_OF = "2026"
@@ -107,7 +108,10 @@ def estimate_energy(span: tuple[float, float, float], watts: float, count: int, 
     likely, low, high = (seconds * watts * count / JOULES_PER_WH for seconds in span)
     grams = likely / 1000 * prices.grams_co2_per_kwh
     many = f"{count} × " if count > 1 else ""
-    words = f"{many}{watts:.0f} W × {span[0] / 3600:.3g} h = {likely:,.3g} Wh × {prices.grams_co2_per_kwh:g} g/kWh = {grams:,.3g} g CO₂"
+    words = (
+        f"{many}{watts:.0f} W × {significant(span[0] / 3600)} h = {significant(likely)} Wh × {prices.grams_co2_per_kwh:g} g/kWh = "
+        f"{significant(grams)} g CO₂"
+    )
     return Energy(likely, low, high, grams, words)
 
 
@@ -115,12 +119,13 @@ def estimate_money(span: tuple[float, float, float], energy: Energy, prices: Pri
     """Return what a run costs: rent where there is an hourly price, else one's own electricity."""
     if hourly is None:
         likely, low, high = (wh / 1000 * prices.price_per_kwh for wh in (energy.watt_hours, energy.low, energy.high))
-        words = f"{energy.watt_hours / 1000:.3g} kWh × {prices.price_per_kwh:g} {prices.currency} = {likely:.3g} {prices.currency}"
+        drawn = f"{significant(energy.watt_hours / 1000)} kWh × {prices.price_per_kwh:g} {prices.currency}"
+        words = f"{drawn} = {significant(likely)} {prices.currency}"
         return Money(likely, low, high, words)
     likely, low, high = ((seconds / 3600 + prices.setup_hours) * hourly * count for seconds in span)
     many = f" × {count}" if count > 1 else ""
     words = (
-        f"({span[0] / 3600:.3g} h + {prices.setup_hours:g} h to set up) × {hourly:g} {prices.currency}/h{many} = "
+        f"({significant(span[0] / 3600)} h + {prices.setup_hours:g} h to set up) × {hourly:g} {prices.currency}/h{many} = "
         f"{likely:,.2f} {prices.currency}"
     )
     return Money(likely, low, high, words)

@@ -6,6 +6,7 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.domain.figures import operations, percent, significant
 from app.domain.specs import EVALUATIONS, rows_seen
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from app.domain.memory_estimate import MemoryEstimate, Work
     from app.domain.specs import TrainingSettings
 
-TERA, GIGA = 1e12, 1e9
 PEAK_SHARE = {"gpu": (0.31, 0.12, 0.55), "cpu": (0.4, 0.05, 4.0), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}
 """Which share of its peak a device reaches in training: likely, at least, at most. A GPU's likely one is an assumption under which
 published costs come out (docs/estimates.md)."""
@@ -99,7 +99,7 @@ def flops(arch: Architecture, settings: TrainingSettings, work: Work, memory: Me
     tokens = tokens_of(settings, work)
     checks = EVALUATIONS if settings.eval_every_steps == "auto" else work.steps // settings.eval_every_steps
     checked = checks * work.eval_rows * work.mean_tokens * forward
-    words = f"{tokens:,.0f} tokens × {per_token / GIGA:,.3g} GFLOP" + (f" + {checked / TERA:,.3g} TFLOP of checks" if checked else "")
+    words = f"{tokens:,.0f} tokens × {operations(per_token)}" + (f" + {operations(checked)} of checks" if checked else "")
     passes = work.steps * math.ceil(settings.batch_size / memory.micro_batch) * arch.layers
     return Flops(per_token, tokens * per_token + checked, tokens, passes, words)
 
@@ -108,9 +108,9 @@ def published(accelerator: Accelerator, count: int = 1) -> Throughput:
     """Return what a device does by its data sheet and the share of it that training usually reaches, on one or on several together."""
     shares = PEAK_SHARE[accelerator.kind] if count == 1 else SEVERAL_SHARE
     likely, low, high = (share * accelerator.bf16_flops for share in shares)
-    peak = f"{accelerator.bf16_flops / TERA:,.3g} TFLOP/s"
+    peak = f"{operations(accelerator.bf16_flops)}/s"
     what = "its peak by the data sheet" if accelerator.is_exact else "an assumed peak, since nobody has measured it"
-    source = f"{shares[0]:.0%} of {peak}, {what}"
+    source = f"{percent(shares[0])} of {peak}, {what}"
     return Throughput(likely, low, high, source, pass_seconds=PASS_SECONDS if accelerator.kind == "gpu" else 0.0)
 
 
@@ -127,9 +127,9 @@ def estimate_time(needed: Flops, rate: Throughput, startup: float = STARTUP_SECO
     """Return how long so many operations take at a rate, on so many devices at once, with what comes before the first step."""
     busy = [max(needed.total / each / count, needed.passes * rate.pass_seconds) for each in (rate.flops_per_second, rate.high, rate.low)]
     many = f"on each of {count} devices " if count > 1 else ""
-    words = f"{needed.arithmetic} = {needed.total / TERA:,.4g} TFLOP; at {rate.flops_per_second / TERA:,.3g} TFLOP/s {many}"
+    words = f"{needed.arithmetic} = {operations(needed.total)}; at {operations(rate.flops_per_second)}/s {many}"
     if busy[0] > needed.total / rate.flops_per_second / count:
-        words += f"that would be less than {needed.passes:,.0f} layers begun × {rate.pass_seconds * 1000:g} ms "
+        words += f"that would be less than {needed.passes:,.0f} layers begun × {significant(rate.pass_seconds * 1000)} ms "
     words += f"= {math.ceil(busy[0]):,} s, and {startup:.0f} s to begin"
     likely, low, high = (each + startup for each in busy)
     return TimeEstimate(likely, low, high, words, rate.source)

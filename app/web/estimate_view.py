@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from app.domain.estimates import Estimate, EstimateFix, Target, estimate, fixes, here_of, side_by_side
+from app.domain.figures import significant
 from app.domain.specs import PRESETS, Preset, TrainingSettings, settings_for
 from app.web import words
 
@@ -199,12 +200,12 @@ def money(amount: float | None, currency: str) -> str:
 
 def watt_hours(value: float) -> str:
     """Return an energy as 20 Wh or 1.2 kWh."""
-    return f"{value / KILO:.3g} kWh" if value >= KILO else f"{value:.2g} Wh" if value < words.LARGE else f"{value:.0f} Wh"
+    return f"{significant(value / KILO)} kWh" if value >= KILO else f"{significant(value, 2 if value < words.LARGE else 3)} Wh"
 
 
 def grams(value: float) -> str:
     """Return a mass as 9 g or 1.2 kg."""
-    return f"{value / KILO:.3g} kg" if value >= KILO else f"{value:.2g} g" if value < words.LARGE else f"{value:.0f} g"
+    return f"{significant(value / KILO)} kg" if value >= KILO else f"{significant(value, 2 if value < words.LARGE else 3)} g"
 
 
 def between(low: float | None, high: float | None, say: Any) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.db.metrics import Point
+from app.domain.figures import operations
 from app.web import words
 from app.web.estimate_view import money
 from app.web.plot import SMALL, draw
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from app.services.predictions import Record
     from app.web.plot import Drawing
 
-TERA, GIGA = 1e12, 1e9
 LEAST_POINTS = 2
 """One run is no curve."""
 NEAR, FAR = 0.1, 0.25
@@ -146,8 +146,7 @@ def _figure(name: str, found: Accuracy) -> Figure:
 
 def _device(name: str, learned: Learned) -> Device:
     rate = learned.throughput.flops_per_second
-    spelt = f"{rate / TERA:.3g} TFLOP/s" if rate >= TERA else f"{rate / GIGA:.3g} GFLOP/s"
-    return Device(name, spelt, words.plural(learned.throughput.samples, "run"), words.span(learned.startup))
+    return Device(name, f"{operations(rate)}/s", words.plural(learned.throughput.samples, "run"), words.span(learned.startup))
 
 
 def _points(name: str, errors: list[float]) -> list[Point]:

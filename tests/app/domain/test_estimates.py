@@ -76,6 +76,7 @@ def test_an_estimate_is_written_with_its_arithmetic() -> None:
     assert {part["key"] for part in told["memory"]["parts"]} >= {"weights", "activations", "margin"}
     for part in ("time", "money", "energy"):
         assert " = " in told[part]["arithmetic"]
+        assert "e+" not in told[part]["arithmetic"]
     assert told["device"]["is_own"] is True
 
 

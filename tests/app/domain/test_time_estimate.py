@@ -58,7 +58,7 @@ def test_past_runs_say_how_fast_a_device_is() -> None:
 def test_a_data_sheet_s_rate_says_which_share_of_it_is_reached() -> None:
     rate = published(ACCELERATORS["h100"])
     assert rate.low < rate.flops_per_second < rate.high <= 989e12
-    assert rate.source.startswith("31% of 989 TFLOP/s")
+    assert rate.source.startswith("31 % of 989 TFLOP/s")
 
 
 def test_time_is_operations_over_the_rate_and_what_comes_before() -> None:
