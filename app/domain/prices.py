@@ -69,12 +69,17 @@ class PriceTable(_Value):
 
 
 class Money(NamedTuple):
-    """What a run costs, in the table's currency; `amount` None where nobody knows a price."""
+    """What a run costs, in the table's currency; `amount` None where nobody knows a price.
+
+    `around` is what of it the rented hours beside the computing cost, and `hours_around` how many these are.
+    """
 
     amount: float | None
     low: float | None
     high: float | None
     arithmetic: str
+    around: float = 0.0
+    hours_around: float = 0.0
 
 
 class Energy(NamedTuple):
@@ -128,4 +133,6 @@ def estimate_money(span: tuple[float, float, float], energy: Energy, prices: Pri
         f"({significant(span[0] / 3600)} h + {prices.setup_hours:g} h to set up) × {hourly:g} {prices.currency}/h{many} = "
         f"{likely:,.2f} {prices.currency}"
     )
-    return Money(likely, low, high, words)
+    around = prices.setup_hours * hourly * count
+    words += f", of it {around:,.2f} {prices.currency} for the hours around it" if around else ""
+    return Money(likely, low, high, words, around, prices.setup_hours)

@@ -124,6 +124,12 @@ class Offer:
         return between(self.found.money.low, self.found.money.high, lambda amount: money(amount, self.currency))
 
     @property
+    def around(self) -> str:
+        """How much of the cost is for rented hours beside the computing; nothing where there are none."""
+        cost = self.found.money
+        return f"of it {money(cost.around, self.currency)} for {cost.hours_around:g} h around it" if cost.around else ""
+
+    @property
     def energy(self) -> str:
         """What it draws, and what making that emits."""
         return f"{watt_hours(self.found.energy.watt_hours)}, {grams(self.found.energy.co2_grams)} CO₂"
