@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.domain.datasets import HELD_OUT_SHARE
 from app.domain.errors import Invalid
 from app.domain.estimates import ASSUMED_TOKENS, LONGEST
-from app.domain.memory_estimate import Work
+from app.domain.memory_estimate import Work, estimate_memory
 from app.domain.precisions import PRECISIONS, weights_bytes
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from app.domain.architectures import Architecture
     from app.domain.estimates import Estimate
+    from app.domain.memory_estimate import MemoryEstimate
     from app.domain.prices import PriceTable
     from app.domain.specs import TrainingSettings
 
@@ -28,6 +29,8 @@ TOLD = ("tuning", "rank", "batch_size", "max_length", "epochs", "max_steps", "op
 NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e\+?\d+)?)\s*([kmbt]?)", re.IGNORECASE)
 UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 MOST_EXAMPLES, MOST_TOKENS = 1_000_000_000, 2**20
+NO_DEVICE = "a GPU of unknown size"
+"""What memory is told for where there is no device at all."""
 MOST_CHECKED = 1024
 """Held-out rows that a check looks at, at most."""
 
@@ -129,7 +132,9 @@ class Quote(_Value):
     settings: dict[str, Any]
     work: dict[str, float] = Field(description="Rows, steps and tokens that the run computes.")
     assumptions: list[str] = Field(description="What is taken for granted.")
-    memory_bytes: MemoryOut = Field(description="On the cheapest device to rent that holds the run, else on the largest.")
+    memory_bytes: MemoryOut = Field(
+        description="On the cheapest device to rent that holds the run, else on the largest; without any, on a GPU of unknown size."
+    )
     devices: list[DeviceOut] = Field(description="Those that hold it first, and of these the cheapest.")
     currency: str
     prices_as_of: str
@@ -140,18 +145,22 @@ class Quote(_Value):
         cls, *, model: str, arch: Architecture, settings: TrainingSettings, work: Work, estimates: Sequence[Estimate],
         prices: PriceTable, assumptions: Sequence[str] = (),
     ) -> Self:  # fmt: skip
-        """Write estimates out; there has to be one at least."""
+        """Write estimates out; of none, memory alone is told."""
         devices = [_device(each, prices) for each in estimates]
         places = [place for place, each in enumerate(devices) if each.fits != "no" and each.provider]
         holding = [devices[place] for place in places]
-        shown = estimates[places[0]] if places else max(estimates, key=lambda each: each.memory.capacity or 0)
+        if estimates:
+            shown = estimates[places[0]] if places else max(estimates, key=lambda each: each.memory.capacity or 0)
+            memory = _memory(shown.target.label, shown.memory)
+        else:
+            memory = _memory(NO_DEVICE, estimate_memory(arch, settings, work, "gpu", None))
         is_full = settings.tuning == "full"
         return cls(
             model=model, parameters=arch.parameters, active_parameters=arch.active_parameters, exact=arch.exact,
             trained_parameters=arch.parameters if is_full else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora"),
             weights_bytes={key: weights_bytes(arch.parameters, key) for key in PRECISIONS},
             settings={name: getattr(settings, name) for name in TOLD if not is_full or name != "rank"},
-            work=work.model_dump(), assumptions=list(assumptions), memory_bytes=_memory(shown), devices=devices,
+            work=work.model_dump(), assumptions=list(assumptions), memory_bytes=memory, devices=devices,
             currency=prices.currency, prices_as_of=prices.as_of,
             cost_usd=CostOut(
                 cheapest=holding[0].cost_usd if holding else None, device=holding[0].key if holding else None,
@@ -160,11 +169,10 @@ class Quote(_Value):
         )  # fmt: skip
 
 
-def _memory(found: Estimate) -> MemoryOut:
-    memory = found.memory
+def _memory(device: str, memory: MemoryEstimate) -> MemoryOut:
     parts = [PartOut(**part._asdict()) for part in memory.parts]
     return MemoryOut(
-        device=found.target.label, total=memory.total, low=memory.low, high=memory.high, fits=memory.fits, micro_batch=memory.micro_batch,
+        device=device, total=memory.total, low=memory.low, high=memory.high, fits=memory.fits, micro_batch=memory.micro_batch,
         layers_twice=memory.layers_twice, parts=parts,
     )  # fmt: skip
 

@@ -33,7 +33,8 @@ def training_price(studio: Studio, session: Session, by: Identity, *, base_model
     if dataset.status != DatasetStatus.READY or dataset.version is None:
         raise Conflict("The dataset has no rows yet.", param="dataset_id", code="dataset_not_ready")
     settings = parse_settings(RunRequest(name="estimate", base_model=base_model, dataset_id=dataset_id))
-    best = Estimates(session).price(by, arch, settings, work_of(dataset.version, settings, dataset.version.train_rows))[0]
-    if best.memory.fits == "no" or best.money.amount is None:
+    found = Estimates(session).price(by, arch, settings, work_of(dataset.version, settings, dataset.version.train_rows))
+    best = next(iter(found), None)
+    if best is None or best.memory.fits == "no" or best.money.amount is None:
         raise Invalid("None of the devices whose price is known holds this run.", param="base_model", code="does_not_fit")
     return TrainingPrice(best.money.amount, f"training on {dataset.name} with {best.target.label}: {best.money.arithmetic}")

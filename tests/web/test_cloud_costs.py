@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.cloud_costs import CloudCosts, compare
+from app.services.estimates import Estimates
 from app.web.cloud_costs_view import EXAMPLES, Bill, after
 from tests.web.walk import part
 from tools.sample_project import Sample
@@ -101,6 +102,13 @@ def test_training_that_cannot_be_estimated_is_said(browser: TestClient, sample: 
     assert answer.status_code == 422
     assert error in answer.text
     assert "As given: data, training and testing, paid once." in answer.text
+
+
+def test_training_without_any_device_is_said_too(browser: TestClient, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Estimates, "targets", lambda *_: [])
+    answer = browser.get(f"/cloud-costs?base_model=qwen3-4b&dataset_id={sample.datasets['ready']}")
+    assert answer.status_code == 422
+    assert "None of the devices whose price is known holds this run." in answer.text
 
 
 @pytest.mark.parametrize(
