@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app.db import Download
 from app.db.audit import OUTSIDE_CONTACTED, note
 from app.db.base import utc_now
+from app.db.downloads import is_wanted_by_another
 from app.db.session import after_commit, reading
 from app.domain.errors import Invalid
 from app.domain.events import AnyEvent, Finished, Progress
@@ -80,7 +81,8 @@ class DownloadWork:
         if row.status == RunStatus.CANCELLED:
             bases = FetchedBases(worker.settings.fetched_bases)
             after_commit(session, partial(_clean_up, download_folders(worker) / row.id))
-            if row.revision and not bases.has(row.repo, row.revision):
+            # Two downloads of one commit share their parts.
+            if row.revision and not bases.has(row.repo, row.revision) and not is_wanted_by_another(session, row):
                 after_commit(session, partial(bases.remove, row.repo, row.revision))
 
 

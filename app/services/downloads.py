@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.db import Download, EventRow, Run
 from app.db.audit import OUTSIDE_ASKED, note
+from app.db.downloads import is_wanted_by_another
 from app.db.session import after_commit
 from app.domain.errors import Conflict, NotFound, StorageFull
 from app.domain.runs import ENDED, RunStatus, after_request
@@ -118,9 +119,7 @@ class Downloads:
 
     def _remove_files(self, download: Download) -> None:
         """Remove the files once that is committed, unless another download of the very same model stands for them."""
-        same = (Download.repo == download.repo, Download.revision == download.revision, Download.id != download.id)
-        kept = (*(status for status in RunStatus if status not in ENDED), RunStatus.SUCCEEDED)
-        if download.revision and self.session.scalar(select(Download.id).where(*same, Download.status.in_(kept)).limit(1)) is None:
+        if download.revision and not is_wanted_by_another(self.session, download):
             after_commit(self.session, partial(self.fetched.remove, download.repo, download.revision))
 
     def _mine(self, by: Identity) -> Select[Download]:

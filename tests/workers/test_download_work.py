@@ -29,6 +29,7 @@ from app.services.downloads import Downloads
 from tests.hub_server import COMMIT, HubServer, hub
 from tests.silent_queue import SilentQueue
 from workers.claim import claim_and_run
+from workers.download_work import DownloadWork
 from workers.worker import Worker
 
 REPO = "acme/small"
@@ -257,6 +258,25 @@ def test_a_download_that_is_called_off_leaves_nothing(
     go_on.set()
     assert row(worker, download_id).status == RunStatus.CANCELLED
     assert (bases.part_bytes(REPO, COMMIT), bases.listed()) == (0, [])
+
+
+def test_parts_that_another_download_needs_stay_when_one_is_called_off(worker: Worker, owner: Identity, server: HubServer) -> None:
+    bases = FetchedBases(worker.settings.fetched_bases)
+    parts = bases.parts(REPO, COMMIT)
+    parts.mkdir(parents=True)
+    (parts / "model.safetensors.part").write_bytes(b"half")
+    first = asked(worker, owner, server)
+    with unit_of_work(worker.engine) as session:
+        other = Download(project_id=owner.project_id, queue="cpu", repo=REPO, revision=COMMIT, status=RunStatus.RUNNING)
+        session.add(other)
+        session.flush()
+        second = other.id
+    for download_id, left in ((first, 4), (second, 0)):
+        with unit_of_work(worker.engine) as session:
+            called_off = session.get_one(Download, download_id)
+            called_off.status = RunStatus.CANCELLED
+            DownloadWork().ended(session, worker, called_off)
+        assert bases.part_bytes(REPO, COMMIT) == left
 
 
 def test_what_is_here_already_is_not_fetched(worker: Worker, owner: Identity, server: HubServer) -> None:
