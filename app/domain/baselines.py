@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.domain.metrics import OF_SHAPE, TITLES, Metric, Score, Shape, score
 from app.domain.text import Text
@@ -39,13 +39,18 @@ class _Value(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _once(ways: tuple[Way, ...]) -> tuple[Way, ...]:
+    """A way that is named twice is measured once: its answers would count twice, and their interval look narrower than it is."""
+    return tuple(dict.fromkeys(ways))
+
+
 class BaselineRequest(_Value):
     """What a person wants measured, from the form or over REST."""
 
     dataset_id: Text = Field(min_length=1, max_length=64, description="Whose test rows are asked; only its training rows are shown.")
     base_model: Text = Field(min_length=1, max_length=500, description="A model that this studio can ask, by its name.")
-    methods: Annotated[tuple[Way, ...], Field(min_length=1, max_length=3, description="How it is asked; all three when left out.")] = tuple(
-        Way
+    methods: Annotated[tuple[Way, ...], AfterValidator(_once)] = Field(
+        tuple(Way), min_length=1, max_length=3, description="How it is asked, each way once; all three when left out."
     )
     k: int = Field(DEFAULT_EXAMPLES, ge=1, le=MOST_EXAMPLES, description="Training rows shown in few-shot and retrieval prompts.")
     rows: int = Field(DEFAULT_ROWS, ge=1, le=MOST_ROWS, description="Test rows asked, the same ones every time: those of the lowest hash.")

@@ -96,6 +96,11 @@ def test_what_answers_cost_needs_both_prices_and_counts() -> None:
     assert cost_of(outside.model_copy(update={"answer_tokens": None}), OUTSIDE) is None
 
 
+def test_a_way_that_is_named_twice_is_measured_once() -> None:
+    asked = BaselineRequest.model_validate({"dataset_id": "d", "base_model": "b", "methods": ["few_shot", "zero_shot", "few_shot"]})
+    assert asked.methods == (Way.FEW_SHOT, Way.ZERO_SHOT)
+
+
 @pytest.mark.parametrize("wrong", [{"rows": 0}, {"rows": 201}, {"k": 17}, {"methods": []}, {"temperature": 1}, {"prompt_price": -1}])
 def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
