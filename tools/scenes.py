@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import Page
 
 if TYPE_CHECKING:
+    from tools.sample_measured import Measured
     from tools.sample_project import Sample
 
 Act = Callable[[Page], None]
@@ -29,6 +30,18 @@ def scenes_of(sample: Sample) -> dict[str, Scene]:
     datasets = {f"dataset-{name}": Scene(f"/datasets/{dataset_id}") for name, dataset_id in sample.datasets.items()}
     runs = {f"run-{name}": Scene(f"/runs/{run_id}") for name, run_id in sample.runs.items()}
     return PAGES | datasets | runs | _states(sample)
+
+
+def scenes_of_team(measured: Measured) -> dict[str, Scene]:
+    """Return the pages of a team's studio, and of what was measured in it."""
+    return TEAM | {
+        "team-run-foretold": Scene(f"/runs/{measured.run}"),
+        "team-run-foretold-elsewhere": Scene(f"/runs/{measured.elsewhere}"),
+        "team-baseline": Scene(f"/baselines/{measured.baseline}"),
+        "team-baseline-differ": Scene(f"/baselines/{measured.baseline}?only=differ"),
+        "team-baseline-failed": Scene(f"/baselines/{measured.failed}"),
+        "team-baseline-asking": Scene(f"/baselines/{measured.asking}"),
+    }
 
 
 def _states(sample: Sample) -> dict[str, Scene]:
@@ -156,6 +169,8 @@ PAGES = {
     "prices": Scene("/prices"),
     "estimates": Scene("/estimates"),
     "settings": Scene("/settings"),
+    "connections": Scene("/settings#connections"),
+    "hub": Scene("/models/hub"),
     "search": Scene("/search"),
     "search-found": Scene("/search?q=emails"),
     "search-nothing": Scene("/search?q=nobody"),
@@ -171,6 +186,12 @@ TEAM = {
     "team-wall": Scene("/board?wall=1"),
     "team-workers": Scene("/workers"),
     "team-runs": Scene("/runs"),
+    "team-home": Scene("/"),
+    "team-estimates": Scene("/estimates"),
+    "team-prices": Scene("/prices"),
+    "team-baselines": Scene("/baselines"),
+    "team-models": Scene("/models"),
+    "team-hub": Scene("/models/hub"),
     "team-new-run": Scene("/runs/new"),
     "team-new-run-too-large": Scene("/runs/new?base_model=Qwen/Qwen3-8B&rank=64"),
 }

@@ -25,9 +25,10 @@ from app.main import create_app
 from app.services.accounts import Accounts
 from app.web.server import Server
 from tools.chromium import executable
+from tools.sample_measured import fill_measured
 from tools.sample_project import fill
 from tools.sample_team import fill_team
-from tools.scenes import PAGES, README, TEAM, Scene, scenes_of
+from tools.scenes import PAGES, README, Scene, scenes_of, scenes_of_team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     given.add_argument("folder", type=Path)
     given.add_argument("--address", help="a running studio; pages of single runs and datasets are then left out")
-    given.add_argument("--only", default="", help="only pages whose name holds this")
+    given.add_argument("--only", default="", help="only pages whose name holds this, or one of these between commas")
     given.add_argument("--readme", action="store_true", help="only the README's pictures, small and as WebP")
     arguments = given.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ def _a_sample(studio: Studio) -> dict[str, Scene]:
 
 def _a_team(studio: Studio) -> dict[str, Scene]:
     fill_team(studio)
-    return TEAM
+    return scenes_of_team(fill_measured(studio))
 
 
 def _nothing(studio: Studio) -> dict[str, Scene]:
@@ -136,7 +137,7 @@ def walk(browser: Browser, address: str, scenes: dict[str, Scene], folder: Path,
         for scheme in SCHEMES:
             with opened(browser, size, scheme) as page:
                 for name, scene in scenes.items():
-                    if only not in name:
+                    if not any(part in name for part in only.split(",")):
                         continue
                     show(page, address, scene)
                     picture = folder / f"{name}-{size[0]}-{scheme}.png"
