@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from app.domain.packs import Work
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from workers.training.masks import MaskedRow
 
 STARTER = Path(__file__).resolve().parents[1] / "models" / "hone-starter"
@@ -54,21 +56,32 @@ class Rows:
 def make_base(folder: Path, measures: Measures, *, dtype: str) -> dict[str, Any]:
     """Write a base with random weights of a type and the bundled base's tokenizer into `folder`; return its configuration."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    PreTrainedTokenizerFast.from_pretrained(STARTER).save_pretrained(folder)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(_config(measures), dtype=getattr(torch, dtype))
+    model.save_pretrained(folder)
+    written: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return written
+
+
+def configuration_of(measures: Measures) -> dict[str, Any]:
+    """Return the configuration that a base of these measures has, without making one."""
+    found: dict[str, Any] = _config(measures).to_dict()
+    return found
+
+
+def _config(measures: Measures) -> PretrainedConfig:
+    from transformers import AutoConfig, PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(STARTER)
-    tokenizer.save_pretrained(folder)
-    config = AutoConfig.for_model(
+    return AutoConfig.for_model(
         measures.family, vocab_size=measures.vocabulary, hidden_size=measures.hidden, intermediate_size=measures.intermediate,
         num_hidden_layers=measures.layers, num_attention_heads=measures.heads, num_key_value_heads=measures.kv_heads,
         head_dim=measures.head, max_position_embeddings=4096, tie_word_embeddings=measures.tied, bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
-    model.save_pretrained(folder)
-    written: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return written
 
 
 def write_rows(path: Path, rows: Rows, *, seed: int = 0) -> Path:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from app.domain.architectures import Architecture
 from app.domain.specs import TrainingSettings
 from bench import memory_predictions, time_predictions
 from bench.memory_predictions import CONFIGURATIONS, MEDIAN, WORST, errors_of, net, predicted, run
-from bench.random_bases import BASES, Measures, Rows, make_base, masked, work_of, write_rows
+from bench.random_bases import BASES, STARTER, Measures, Rows, configuration_of, make_base, masked, work_of, write_rows
 from bench.results_file import FOLDER
+from bench.time_predictions import CALIBRATES
 from bench.watched_runs import watch
 
 LEAST_PARAMETERS = 60_000_000
@@ -55,10 +57,21 @@ def test_time_was_predicted_within_its_bounds() -> None:
     found = kept("time_predictions")
     assert found["all"] == errors_of(found["measured"])
     assert found["all"]["worst_error"] <= time_predictions.FLOOR
-    for each in found["measured"]:
-        rate = each["step_operations"][1] / each["step_seconds"][1]
-        expected = sum(each["step_operations"][2:]) / rate
-        assert expected / sum(each["step_seconds"][2:]) - 1 == pytest.approx(each["error"], abs=0.002)
+
+
+@pytest.mark.parametrize("number", range(len(time_predictions.CONFIGURATIONS)))
+def test_steps_take_today_the_operations_by_which_their_time_was_predicted(number: int, tmp_path: Path) -> None:
+    measured, configuration = kept("time_predictions")["measured"][number], time_predictions.CONFIGURATIONS[number]
+    assert (measured["base"], measured["settings"]) == (configuration.base, configuration.settings)
+    rows = write_rows(tmp_path / "rows.jsonl", configuration.rows)
+    arch = Architecture.from_config(configuration_of(BASES[configuration.base]))
+    # Every random base has the bundled base's tokenizer, so rows come to the same tokens without weights being made.
+    today = [
+        each.total for each in time_predictions.operations(arch, TrainingSettings.model_validate(configuration.settings), rows, STARTER)
+    ]
+    assert today == pytest.approx(measured["step_operations"], rel=1e-6)
+    rate = today[CALIBRATES - 1] / measured["step_seconds"][CALIBRATES - 1]
+    assert sum(today[CALIBRATES:]) / rate / sum(measured["step_seconds"][CALIBRATES:]) - 1 == pytest.approx(measured["error"], abs=0.002)
 
 
 @pytest.mark.parametrize(("worst", "code"), [(0.25, 0), (0.26, 1)])
