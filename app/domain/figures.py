@@ -20,11 +20,20 @@ def significant(value: float, digits: int = 3) -> str:
 
 def operations(value: float) -> str:
     """Return a number of operations as 8.04 PFLOP."""
+    return _with_prefix(value, "FLOP")
+
+
+def in_bytes(value: float) -> str:
+    """Return bytes as 3.93 MB."""
+    return _with_prefix(value, "B")
+
+
+def _with_prefix(value: float, unit: str) -> str:
     for prefix in PREFIXES[:-1]:
         if float(f"{value:.3g}") < THOUSAND:
-            return f"{significant(value)} {prefix}FLOP"
+            return f"{significant(value)} {prefix}{unit}"
         value /= THOUSAND
-    return f"{significant(value)} {PREFIXES[-1]}FLOP"
+    return f"{significant(value)} {PREFIXES[-1]}{unit}"
 
 
 def percent(share: float) -> str:

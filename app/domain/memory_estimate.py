@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from app.domain.figures import percent, significant
+from app.domain.figures import in_bytes, percent, significant
 from app.domain.held_memory import Held, held_by
 from app.domain.kept_activations import is_fast, seen_bytes, token_bytes, working_bytes
 from app.domain.packs import Kind, Pack, Work, heaviest
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSettings
 
 __all__ = ["Fits", "MemoryEstimate", "Part", "Work", "estimate_memory", "fits", "summed"]
-GIGA = 1e9
 LIBRARIES_BYTES = 512_000_000
 """What Python, torch, transformers and peft take in a trainer's process once imported (measured on Linux without a GPU)."""
 FIRST_USE_BYTES = 188_000_000
@@ -181,16 +180,16 @@ class _Run:
         yield _part("activations", "Activations", kept - later, self._kept_words(pack, twice, step, later), (low - later, high - later))
         yield _part("logits", "Logits", step.logits, self._logit_words(), (0.8 * step.logits, 1.2 * step.logits))
         yield self._context_part()
-        words = f"{percent(self.slack)} of the {_gb(step.layers)} that layers keep"
+        words = f"{percent(self.slack)} of the {in_bytes(step.layers)} that layers keep"
         shapes = SHAPES_BYTES if self.kind == "cpu" and self.work.mean_tokens < EVEN * self.work.longest_tokens else 0
         yield _part("margin", "Freed, not given back", step.slack, words, (0.3 * step.slack, 1.8 * step.slack + shapes))
 
     def _kept_words(self, pack: Pack, twice: int, step: Step, later: float) -> str:
         layers = self.arch.layers - twice
-        words = f"{pack.tokens:,.0f} tokens in {layers} layers keep {_gb(step.layers)}"
+        words = f"{pack.tokens:,.0f} tokens in {layers} layers keep {in_bytes(step.layers)}"
         words += f", of {twice} layers only their inputs" if twice else ""
-        words += f", and {_gb(step.working)} is in hand" if step.working else ""
-        return f"{words}; {_gb(later)} of it is gone when the gradients need room" if later else words
+        words += f", and {in_bytes(step.working)} is in hand" if step.working else ""
+        return f"{words}; {in_bytes(later)} of it is gone when the gradients need room" if later else words
 
     def _logit_words(self) -> str:
         chunk = max(LEAST_CHUNK, CHUNK_LOGITS // self.arch.vocabulary)
@@ -200,7 +199,7 @@ class _Run:
     def _context_part(self) -> Part:
         if self.kind == "gpu":
             return _part("context", "Driver and libraries", self.context, "whatever is trained", (500e6, 800e6))
-        words = f"{_gb(LIBRARIES_BYTES)} once imported, {_gb(FIRST_USE_BYTES)} at the first step"
+        words = f"{in_bytes(LIBRARIES_BYTES)} once imported, {in_bytes(FIRST_USE_BYTES)} at the first step"
         return _part("context", "Python and libraries", self.context, words, (self.context * 0.9, self.context * 1.15))
 
 
@@ -216,7 +215,7 @@ def _held_parts(arch: Architecture, held: Held, moving: float) -> Iterator[Part]
         yield _scaled("adapter", "Adapter", held.adapter, words, around)
     yield _scaled("gradients", "Gradients", held.gradients, f"{held.trained:,} trained numbers × 4 bytes", around)
     words = f"{held.trained:,} trained numbers × {significant(held.state)} bytes"
-    words += f", and {_gb(moving)} while the largest weight is moved" if moving else ""
+    words += f", and {in_bytes(moving)} while the largest weight is moved" if moving else ""
     yield _scaled("optimiser", "Optimiser", held.state * held.trained + moving, words, around)
 
 
@@ -235,8 +234,4 @@ def _scaled(key: str, label: str, size: float, words: str, around: tuple[float, 
 
 def _part(key: str, label: str, size: float, words: str, span: tuple[float, float]) -> Part:
     low, high = min(size, max(0.0, span[0])), max(size, span[1])
-    return Part(key, label, round(size), round(low), round(high), f"{words} = {_gb(size)}")
-
-
-def _gb(size: float) -> str:
-    return f"{size / GIGA:.2f} GB"
+    return Part(key, label, round(size), round(low), round(high), f"{words} = {in_bytes(size)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.figures import operations, percent, significant
+from app.domain.figures import in_bytes, operations, percent, significant
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,11 @@ def test_a_number_has_three_digits_that_count_and_no_power_of_ten(value: float, 
 )
 def test_operations_are_told_in_the_unit_that_suits(value: float, shown: str) -> None:
     assert operations(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0, "0 B"), (3.93e6, "3.93 MB"), (14e9, "14 GB"), (2.5e12, "2.5 TB")])
+def test_bytes_are_told_in_the_unit_that_suits(value: float, shown: str) -> None:
+    assert in_bytes(value) == shown
 
 
 @pytest.mark.parametrize(("share", "shown"), [(0.31, "31 %"), (0.018, "1.8 %"), (0.05, "5 %"), (1.2, "120 %"), (0, "0 %")])

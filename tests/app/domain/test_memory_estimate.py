@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.domain.architectures import Architecture
+from app.domain.figures import in_bytes
 from app.domain.memory_estimate import MemoryEstimate, Work, estimate_memory, fits
 from app.domain.packs import Kind
 from app.domain.specs import TrainingSettings
@@ -29,7 +30,13 @@ def test_parts_add_up_and_each_lies_within_its_range() -> None:
     found = told()
     assert found.total == sum(each.bytes for each in found.parts)
     assert all(each.low <= each.bytes <= each.high for each in found.parts)
-    assert all(each.arithmetic.endswith(" GB") for each in found.parts)
+    assert all(each.arithmetic.endswith(f"= {in_bytes(each.bytes)}") for each in found.parts)
+
+
+def test_no_part_of_a_small_model_is_told_as_nothing() -> None:
+    found = told(Architecture.of_size(1e6), "cpu", precision="fp32")
+    assert all("0.00 GB" not in each.arithmetic for each in found.parts)
+    assert "= 4 MB" in next(each.arithmetic for each in found.parts if each.key == "weights")
 
 
 def test_weights_of_an_adapter_s_base_take_what_their_numbers_take() -> None:
