@@ -20,7 +20,6 @@ from app.domain.precisions import PRECISIONS
 from app.domain.prices import PriceTable
 from app.domain.quotes import Quote, parameters_from, work_of_examples
 from app.domain.specs import STARTER, TrainingSettings
-from app.domain.time_estimate import published
 from app.gateways.catalog import read_catalog
 from app.gateways.fetched_bases import FetchedBases
 from app.gateways.gpus import visible_gpus
@@ -117,10 +116,10 @@ def _own() -> Iterator[Target]:
     for gpu in visible_gpus():
         known = accelerator_named(gpu.name)
         if known:
-            yield Target(f"own:{gpu.index}", f"{gpu.name} (here)", known, 1, None, None, is_own=True, throughput=published(known))
+            yield Target(f"own:{gpu.index}", f"{gpu.name} (here)", known, 1, None, None, is_own=True)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     here = processor(os.cpu_count() or USUAL_CORES, memory)
-    yield Target("own:cpu", "This machine's processor", here, 1, None, None, is_own=True, throughput=published(here))
+    yield Target("own:cpu", "This machine's processor", here, 1, None, None, is_own=True)
 
 
 def _table(quote: Quote) -> Iterator[str]:

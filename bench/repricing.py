@@ -37,7 +37,6 @@ from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.runs import RunStatus
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import published
 from app.main import make_studio
 from app.services.predictions import foretell
 from bench.results_file import keep
@@ -87,7 +86,7 @@ def _past_runs(done: Run) -> Iterator[Run]:
     steps = done.total_steps or 0
     planned = Architecture.of_size(1e9), TrainingSettings(), Work(rows=500, steps=steps, mean_tokens=200.0, longest_tokens=1024)
     card = of_device(CARD)
-    estimate = foretell(planned, [Target("own", CARD.name, card, 1, None, None, is_own=True, throughput=published(card))], PriceTable())
+    estimate = foretell(planned, [Target("own", CARD.name, card, 1, None, None, is_own=True)], PriceTable())
     for number in range(PAST_RUNS):
         began = utc_now() - timedelta(hours=number + 1)
         hold = Hold(begin=began.timestamp() - 20, end=began.timestamp() + 300 + number % 7, device=CARD.name)

@@ -54,6 +54,7 @@ class LearnedOut(BaseModel):
     """What past runs have shown of a device."""
 
     device: str
+    precision: str = Field(description="What these runs computed in: bf16 or fp32.")
     flops_per_second: float
     runs: int
     startup_seconds: float = Field(description="From the claim to the first step.")
@@ -66,7 +67,7 @@ class RecordOut(BaseModel):
     time: AccuracyOut
     money: AccuracyOut
     runs: list[OutcomeOut] = Field(description="Newest first.")
-    learned: list[LearnedOut] = Field(description="By device; estimates of time stand on these.")
+    learned: list[LearnedOut] = Field(description="By device and precision; estimates of time stand on these.")
 
 
 @router.get("/accuracy", operation_id="get_estimate_accuracy")
@@ -74,8 +75,9 @@ def get_accuracy(session: ReadSession, identity: IdentityDep) -> RecordOut:
     """Show what was predicted of this project's runs beside what was measured, and what was learned from it."""
     found = record_of(session, identity)
     learned = [
-        LearnedOut(device=name, flops_per_second=rate.flops_per_second, runs=rate.samples, startup_seconds=startup)
-        for name, (rate, startup) in found.learned.items()
+        LearnedOut(device=name, precision=numbers, flops_per_second=rate.flops_per_second, runs=rate.samples, startup_seconds=startup)
+        for name, (rates, startup) in found.learned.items()
+        for numbers, rate in rates.items()
     ]
     return RecordOut(
         memory=_accuracy(found.memory), time=_accuracy(found.time), money=_accuracy(found.money),

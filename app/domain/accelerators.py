@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from app.domain.devices import Device
 
 Kind = Literal["gpu", "cpu", "phone", "laptop"]
+Numbers = Literal["bf16", "fp32"]
+"""What a run's products are computed in; held in float32 besides or not, adapters and masters change nothing of that."""
 MIB = 2**20
 TERA, GIGA = 1e12, 1e9
 CORE_FLOPS, USUAL_CORES = 200 * GIGA, 2
@@ -19,12 +21,18 @@ CPU_WATTS = 65.0
 """A desktop processor's; a server's share for four cores is about the same."""
 FLOPS_PER_BYTE = 3.6e12 / GIGA
 """Of GPUs that the table does not know: BF16 operations a second for each GB of memory, the median of the table's (3.6 TFLOP/s a GB)."""
+FP32_SHARE = 0.25
+"""Of such a GPU's BF16 rate that it reaches in float32: the median of the table's too."""
+HALF = 0.5
+"""A processor, laptop or phone whose float32 rate nobody has measured multiplies numbers of twice the bytes half as fast."""
 
 
 class Accelerator(NamedTuple):
-    """What computes: its memory in bytes, dense BF16 peak in operations a second, memory bandwidth in bytes a second, power in watts.
+    """What computes: its memory in bytes, peaks in operations a second, memory bandwidth in bytes a second, power in watts.
 
-    A GPU that knows no BF16 has its FP16 peak here. `is_exact` False: derived from its memory, since nobody knows the device.
+    The BF16 peak is the dense one, the float32 peak the one without tensor cores: torch leaves TF32 off, and so does Hone. A GPU that
+    knows no BF16 computes in float32 what it is to compute in BF16, and both its peaks are the same.
+    `is_exact` False: derived from its memory, since nobody knows the device.
     """
 
     key: str
@@ -32,50 +40,60 @@ class Accelerator(NamedTuple):
     kind: Kind
     memory_bytes: int
     bf16_flops: float
+    fp32_flops: float
     bandwidth: float
     watts: float
     is_exact: bool = True
 
+    @property
+    def knows_bf16(self) -> bool:
+        """Whether it has units for BF16, so that a run that may choose computes in it."""
+        return self.bf16_flops > self.fp32_flops
 
-def _gpu(key: str, name: str, mib: int, tflops: float, bandwidth: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
-    return Accelerator(key, name, "gpu", mib * MIB, tflops * TERA, bandwidth * GIGA, watts)
+    def peak(self, numbers: Numbers) -> float:
+        """Return how many operations a second it does at most."""
+        return self.bf16_flops if numbers == "bf16" else self.fp32_flops
+
+
+def _gpu(key: str, name: str, mib: int, tflops: float, fp32: float, bandwidth: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
+    return Accelerator(key, name, "gpu", mib * MIB, tflops * TERA, fp32 * TERA, bandwidth * GIGA, watts)
 
 
 def _other(key: str, name: str, kind: Kind, memory_gb: float, tflops: float, bandwidth: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
-    return Accelerator(key, name, kind, round(memory_gb * GIGA), tflops * TERA, bandwidth * GIGA, watts)
+    return Accelerator(key, name, kind, round(memory_gb * GIGA), tflops * TERA, tflops * TERA * HALF, bandwidth * GIGA, watts)
 
 
 _TABLE = (
-    # key, name, MiB as the driver reports it, dense BF16 TFLOP/s with FP32 sums, GB/s, watts.
-    _gpu("b200", "NVIDIA B200", 183_359, 2250, 8000, 1000),
-    _gpu("h200", "NVIDIA H200", 143_771, 989, 4800, 700),
-    _gpu("gh200", "NVIDIA GH200", 97_871, 989, 4000, 900),
-    _gpu("h100", "NVIDIA H100 80 GB", 81_559, 989, 3350, 700),
-    _gpu("h100_pcie", "NVIDIA H100 PCIe", 81_559, 756, 2000, 350),
-    _gpu("a100_80", "NVIDIA A100 80 GB", 81_920, 312, 2039, 400),
-    _gpu("a100_40", "NVIDIA A100 40 GB", 40_960, 312, 1555, 400),
-    _gpu("l40s", "NVIDIA L40S", 46_068, 362, 864, 350),
-    _gpu("l40", "NVIDIA L40", 46_068, 181, 864, 300),
-    _gpu("l4", "NVIDIA L4", 23_034, 121, 300, 72),
-    _gpu("a10g", "NVIDIA A10G", 23_028, 70, 600, 150),
-    _gpu("a10", "NVIDIA A10", 23_028, 125, 600, 150),
-    _gpu("a40", "NVIDIA A40", 46_068, 150, 696, 300),
-    _gpu("a30", "NVIDIA A30", 24_576, 165, 933, 165),
-    _gpu("t4", "Tesla T4", 15_360, 65, 320, 70),
-    _gpu("v100_32", "Tesla V100 32 GB", 32_768, 125, 900, 300),
-    _gpu("v100_16", "Tesla V100 16 GB", 16_384, 125, 900, 300),
-    _gpu("rtx_pro_6000", "NVIDIA RTX PRO 6000 Blackwell", 97_887, 504, 1792, 600),
-    _gpu("rtx_6000_ada", "NVIDIA RTX 6000 Ada", 49_140, 364, 960, 300),
-    _gpu("rtx_a6000", "NVIDIA RTX A6000", 49_140, 155, 768, 300),
-    _gpu("rtx_a5000", "NVIDIA RTX A5000", 24_564, 111, 768, 230),
-    _gpu("rtx_5090", "NVIDIA GeForce RTX 5090", 32_607, 210, 1792, 575),
-    _gpu("rtx_4090", "NVIDIA GeForce RTX 4090", 24_564, 165, 1008, 450),
-    _gpu("rtx_4080", "NVIDIA GeForce RTX 4080", 16_376, 97, 717, 320),
-    _gpu("rtx_4070", "NVIDIA GeForce RTX 4070", 12_282, 58, 504, 200),
-    _gpu("rtx_4060_ti", "NVIDIA GeForce RTX 4060 Ti", 16_380, 44, 288, 165),
-    _gpu("rtx_3090", "NVIDIA GeForce RTX 3090", 24_576, 71, 936, 350),
-    _gpu("rtx_3080", "NVIDIA GeForce RTX 3080", 10_240, 60, 760, 320),
-    _gpu("rtx_3060", "NVIDIA GeForce RTX 3060", 12_288, 26, 360, 170),
+    # key, name, MiB as the driver reports it, dense BF16 TFLOP/s with FP32 sums, FP32 TFLOP/s without tensor cores, GB/s, watts.
+    _gpu("b200", "NVIDIA B200", 183_359, 2250, 75, 8000, 1000),
+    _gpu("h200", "NVIDIA H200", 143_771, 989, 67, 4800, 700),
+    _gpu("gh200", "NVIDIA GH200", 97_871, 989, 67, 4000, 900),
+    _gpu("h100", "NVIDIA H100 80 GB", 81_559, 989, 67, 3350, 700),
+    _gpu("h100_pcie", "NVIDIA H100 PCIe", 81_559, 756, 51, 2000, 350),
+    _gpu("a100_80", "NVIDIA A100 80 GB", 81_920, 312, 19.5, 2039, 400),
+    _gpu("a100_40", "NVIDIA A100 40 GB", 40_960, 312, 19.5, 1555, 400),
+    _gpu("l40s", "NVIDIA L40S", 46_068, 362, 91.6, 864, 350),
+    _gpu("l40", "NVIDIA L40", 46_068, 181, 90.5, 864, 300),
+    _gpu("l4", "NVIDIA L4", 23_034, 121, 30.3, 300, 72),
+    _gpu("a10g", "NVIDIA A10G", 23_028, 70, 31.5, 600, 150),
+    _gpu("a10", "NVIDIA A10", 23_028, 125, 31.2, 600, 150),
+    _gpu("a40", "NVIDIA A40", 46_068, 150, 37.4, 696, 300),
+    _gpu("a30", "NVIDIA A30", 24_576, 165, 10.3, 933, 165),
+    _gpu("t4", "Tesla T4", 15_360, 8.1, 8.1, 320, 70),
+    _gpu("v100_32", "Tesla V100 32 GB", 32_768, 15.7, 15.7, 900, 300),
+    _gpu("v100_16", "Tesla V100 16 GB", 16_384, 15.7, 15.7, 900, 300),
+    _gpu("rtx_pro_6000", "NVIDIA RTX PRO 6000 Blackwell", 97_887, 504, 125, 1792, 600),
+    _gpu("rtx_6000_ada", "NVIDIA RTX 6000 Ada", 49_140, 364, 91.1, 960, 300),
+    _gpu("rtx_a6000", "NVIDIA RTX A6000", 49_140, 155, 38.7, 768, 300),
+    _gpu("rtx_a5000", "NVIDIA RTX A5000", 24_564, 111, 27.8, 768, 230),
+    _gpu("rtx_5090", "NVIDIA GeForce RTX 5090", 32_607, 210, 104.8, 1792, 575),
+    _gpu("rtx_4090", "NVIDIA GeForce RTX 4090", 24_564, 165, 82.6, 1008, 450),
+    _gpu("rtx_4080", "NVIDIA GeForce RTX 4080", 16_376, 97, 48.7, 717, 320),
+    _gpu("rtx_4070", "NVIDIA GeForce RTX 4070", 12_282, 58, 29.1, 504, 200),
+    _gpu("rtx_4060_ti", "NVIDIA GeForce RTX 4060 Ti", 16_380, 44, 22.1, 288, 165),
+    _gpu("rtx_3090", "NVIDIA GeForce RTX 3090", 24_576, 71, 35.6, 936, 350),
+    _gpu("rtx_3080", "NVIDIA GeForce RTX 3080", 10_240, 60, 29.8, 760, 320),
+    _gpu("rtx_3060", "NVIDIA GeForce RTX 3060", 12_288, 26, 12.7, 360, 170),
     _other("m4_pro", "Laptop with an M4 Pro, 24 GB", "laptop", 24, 17, 273, 40),
     _other("laptop_16", "Laptop, 16 GB", "laptop", 16, 0.5, 60, 28),
     _other("laptop_8", "Laptop, 8 GB", "laptop", 8, 0.3, 50, 20),
@@ -85,7 +103,9 @@ _TABLE = (
 )
 ACCELERATORS: dict[str, Accelerator] = {each.key: each for each in _TABLE}
 """By the makers' data sheets; sparse peaks halved. Laptops and phones stand for their class, and their rates are of its order only."""
-CPU = Accelerator("cpu", "Processor", "cpu", 0, USUAL_CORES * CORE_FLOPS, CPU_BANDWIDTH, CPU_WATTS, is_exact=False)
+CPU = Accelerator(
+    "cpu", "Processor", "cpu", 0, USUAL_CORES * CORE_FLOPS, USUAL_CORES * CORE_FLOPS * HALF, CPU_BANDWIDTH, CPU_WATTS, is_exact=False
+)
 """A processor that nobody knows; its memory is for who has asked the machine."""
 RENTED = {"24gb": "rtx_3090", "a100_80": "a100_80", "h100": "h100"}
 """The classes that prices are known of, and the card each is taken to be; why the smallest is the slower one: docs/estimates.md."""
@@ -105,7 +125,7 @@ def accelerator_named(name: str) -> Accelerator | None:
 
 def processor(cores: int, memory_bytes: int) -> Accelerator:
     """Return a processor of so many cores."""
-    return CPU._replace(memory_bytes=memory_bytes, bf16_flops=cores * CORE_FLOPS)
+    return CPU._replace(memory_bytes=memory_bytes, bf16_flops=cores * CORE_FLOPS, fp32_flops=cores * CORE_FLOPS * HALF)
 
 
 def of_device(device: Device) -> Accelerator:
@@ -119,5 +139,5 @@ def of_device(device: Device) -> Accelerator:
     known = accelerator_named(device.name)
     if known:
         return known._replace(name=device.name, memory_bytes=device.total_bytes)
-    memory = device.total_bytes
-    return Accelerator("gpu", device.name, "gpu", memory, memory * FLOPS_PER_BYTE, memory * 25.0, 250.0, is_exact=False)
+    memory, rate = device.total_bytes, device.total_bytes * FLOPS_PER_BYTE
+    return Accelerator("gpu", device.name, "gpu", memory, rate, rate * FP32_SHARE, memory * 25.0, 250.0, is_exact=False)

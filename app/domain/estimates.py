@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from app.domain.accelerators import ACCELERATORS
 from app.domain.figures import percent
+from app.domain.held_memory import number_bytes
 from app.domain.memory_estimate import MemoryEstimate, Part, estimate_memory, summed
 from app.domain.prices import Energy, Money, PriceTable, estimate_energy, estimate_money, watts_of
-from app.domain.time_estimate import STARTUP_SECONDS, TimeEstimate, estimate_time, flops, published
+from app.domain.time_estimate import STARTUP_SECONDS, TimeEstimate, estimate_time, flops, in_another, published
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from app.domain.accelerators import Accelerator
+    from app.domain.accelerators import Accelerator, Numbers
     from app.domain.architectures import Architecture
     from app.domain.memory_estimate import Work
     from app.domain.prices import Rental
@@ -29,6 +30,7 @@ ASSUMED_TOKENS = 1000.0
 LONGEST = 4
 """Of rows whose lengths nobody has counted the longest is taken to have so many times the mean."""
 GIGA = 1e9
+BF16_BYTES = 2
 WORTH_TELLING = 0.02
 """So much longer nobody would notice."""
 FITTING = ("yes", "unknown", "tight", "no")
@@ -49,8 +51,21 @@ class Target:
     hourly: float | None
     provider: str | None
     is_own: bool
-    throughput: Throughput
+    learned: Mapping[Numbers, Throughput] = field(default_factory=dict)
+    """What past runs have shown, by what they computed in."""
     startup: float = STARTUP_SECONDS
+
+    def rate(self, numbers: Numbers, *, is_free: bool = False) -> Throughput:
+        """Return how fast it computes: as learned in this precision, else by what was learned in another one, else as published.
+
+        `is_free`: the trainer may compute in another precision, and on a processor it chooses as it did in the runs before.
+        """
+        if numbers in self.learned:
+            return self.learned[numbers]
+        if self.learned:
+            known = next(iter(self.learned.values()))
+            return known if is_free and self.accelerator.kind == "cpu" else in_another(known, self.accelerator, numbers)
+        return published(self.accelerator, self.count, numbers)
 
 
 def rented(prices: PriceTable) -> list[Target]:
@@ -63,7 +78,7 @@ def _rented(rental: Rental, count: int) -> Target:
     many = f"{count} × " if count > 1 else ""
     return Target(
         f"{rental.provider.lower()}:{rental.device}:{count}", f"{many}{rental.label} at {rental.provider}", accelerator, count,
-        rental.hourly, rental.provider, is_own=False, throughput=published(accelerator, count),
+        rental.hourly, rental.provider, is_own=False,
     )  # fmt: skip
 
 
@@ -75,6 +90,7 @@ class Estimate(NamedTuple):
     time: TimeEstimate
     money: Money
     energy: Energy
+    numbers: Numbers
 
     def to_json(self) -> dict[str, Any]:
         """Return it as REST, the command line and a run's record show it."""
@@ -89,6 +105,7 @@ class Estimate(NamedTuple):
             "time": self.time._asdict(),
             "money": self.money._asdict(),
             "energy": self.energy._asdict(),
+            "precision": self.numbers,
         }  # fmt: skip
 
 
@@ -103,9 +120,17 @@ class EstimateFix(NamedTuple):
     then: MemoryEstimate
 
 
+def numbers_on(arch: Architecture, settings: TrainingSettings, accelerator: Accelerator) -> Numbers:
+    """Return what a run's products are computed in there: as it says, else as the trainer chooses for such a device."""
+    if settings.precision == "auto" and accelerator.kind == "gpu" and not accelerator.knows_bf16:
+        return "fp32"
+    return "bf16" if number_bytes(arch, settings, "gpu" if accelerator.kind == "gpu" else "cpu") == BF16_BYTES else "fp32"
+
+
 def memory_on(arch: Architecture, settings: TrainingSettings, work: Work, target: Target) -> MemoryEstimate:
     """Return what a run takes on each of a target's devices."""
     capacity = target.accelerator.memory_bytes
+    settings = settings.model_copy(update={"precision": numbers_on(arch, settings, target.accelerator)})
     kind: Literal["cpu", "gpu"] = "gpu" if target.accelerator.kind == "gpu" else "cpu"
     if target.count == 1:
         return estimate_memory(arch, settings, work, kind, capacity)
@@ -130,11 +155,13 @@ def estimate(arch: Architecture, settings: TrainingSettings, work: Work, target:
     """Return what a run takes on a target."""
     memory = memory_on(arch, settings, work, target)
     needed = flops(arch, settings, work, memory)
-    time = estimate_time(needed, target.throughput, target.startup, count=target.count)
+    rate = target.rate(numbers_on(arch, settings, target.accelerator), is_free=settings.precision == "auto")
+    time = estimate_time(needed, rate, target.startup, count=target.count)
     span = (time.seconds, time.low, time.high)
     watts = watts_of(target.accelerator.watts, target.accelerator.kind, prices, is_own=target.is_own)
     energy = estimate_energy(span, watts, target.count, prices)
-    return Estimate(target, memory, time, estimate_money(span, energy, prices, hourly=target.hourly, count=target.count), energy)
+    money = estimate_money(span, energy, prices, hourly=target.hourly, count=target.count)
+    return Estimate(target, memory, time, money, energy, rate.numbers)
 
 
 def side_by_side(

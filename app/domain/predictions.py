@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from app.domain.accelerators import Numbers
     from app.domain.time_estimate import Throughput
 
 WINDOW = 10
@@ -63,17 +64,18 @@ class Outcome(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What a run has shown of its device: the operations of its steps, their seconds, and the seconds before the first."""
+    """What a run has shown of its device in a precision: the operations of its steps, their seconds, and those before the first."""
 
     device: str
     sample: Sample
     startup: float
+    numbers: Numbers
 
 
 class Learned(NamedTuple):
-    """What past runs say of a device: its rate, and the seconds before a first step."""
+    """What past runs say of a device: its rate by what they computed in, and the seconds before a first step."""
 
-    throughput: Throughput
+    rates: dict[Numbers, Throughput]
     startup: float
 
 
@@ -175,8 +177,12 @@ def learned_of(shown: Iterable[Shown]) -> dict[str, Learned]:
     for each in shown:
         if each.sample.flops > 0 and each.sample.seconds > 0:
             by_device.setdefault(each.device, []).append(each)
-    newest = {device: found[:LATEST] for device, found in by_device.items()}
-    return {
-        device: Learned(learned([each.sample for each in found]), median(each.startup for each in found))
-        for device, found in newest.items()
-    }
+    return {device: _learned(found) for device, found in by_device.items()}
+
+
+def _learned(shown: Sequence[Shown]) -> Learned:
+    by_numbers: dict[Numbers, list[Sample]] = {}
+    for each in shown:
+        by_numbers.setdefault(each.numbers, []).append(each.sample)
+    rates = {numbers: learned(samples[:LATEST], numbers) for numbers, samples in by_numbers.items()}
+    return Learned(rates, median(each.startup for each in shown[:LATEST]))

@@ -12,7 +12,7 @@ from app.domain.specs import EVALUATIONS, rows_seen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.domain.accelerators import Accelerator
+    from app.domain.accelerators import Accelerator, Numbers
     from app.domain.architectures import Architecture
     from app.domain.memory_estimate import MemoryEstimate, Work
     from app.domain.specs import TrainingSettings
@@ -23,12 +23,20 @@ published costs come out (docs/estimates.md)."""
 SEVERAL_SHARE = (0.018, 0.01, 0.4)
 """The same of each of several cards that divide a model: they wait for what they hand each other, over NVLink little, over PCIe or a
 network most of the time. The likely one is what a published cost of full tuning comes to (docs/estimates.md)."""
+FP32_SHARE = (0.45, 0.15, 0.8)
+"""Of its float32 peak, which one GPU reaches without tensor cores: more than of the BF16 one, since products then take so much longer
+that what merely moves numbers weighs less. An assumption, which no GPU has measured."""
+TWICE_THE_BYTES = 2.0
+"""Cards that divide a model hand on float32 at half the pace of BF16."""
 PASS_SECONDS = 0.001
 """A GPU begins one operation after another: a layer with its adapters has some 150 of them, forward and back, at 5 to 10 µs each."""
 STARTUP_SECONDS = 60.0
 """From the claim to the first step where nothing was measured: loading libraries and weights, looking at the rows."""
 LEARNED_SPREAD = 0.2
 """No two runs take exactly as long: a rate learned from a few is told no more exactly than this."""
+ANOTHER_SPREAD = 2.0
+"""What was learned in one precision tells of another one so many times more or less, beside its own range."""
+SPELT: dict[Numbers, str] = {"bf16": "bf16", "fp32": "float32"}
 
 
 class Flops(NamedTuple):
@@ -47,7 +55,7 @@ class Flops(NamedTuple):
 class Throughput(NamedTuple):
     """Operations a second that a device does in training: likely, at least, at most; where that is from, and from how many runs.
 
-    `pass_seconds`: a layer takes no less, forward and back, however few operations it has.
+    `pass_seconds`: a layer takes no less, forward and back, however few operations it has. `numbers`: what it computes in.
     """
 
     flops_per_second: float
@@ -56,6 +64,7 @@ class Throughput(NamedTuple):
     source: str
     samples: int = 0
     pass_seconds: float = 0.0
+    numbers: Numbers = "bf16"
 
 
 class Sample(NamedTuple):
@@ -104,30 +113,47 @@ def flops(arch: Architecture, settings: TrainingSettings, work: Work, memory: Me
     return Flops(per_token, tokens * per_token + checked, tokens, passes, words)
 
 
-def published(accelerator: Accelerator, count: int = 1) -> Throughput:
+def published(accelerator: Accelerator, count: int = 1, numbers: Numbers = "bf16") -> Throughput:
     """Return what a device does by its data sheet and the share of it that training usually reaches, on one or on several together."""
-    shares = PEAK_SHARE[accelerator.kind] if count == 1 else SEVERAL_SHARE
-    likely, low, high = (share * accelerator.bf16_flops for share in shares)
-    peak = f"{operations(accelerator.bf16_flops)}/s"
-    what = "its peak by the data sheet" if accelerator.is_exact else "an assumed peak, since nobody has measured it"
-    source = f"{percent(shares[0])} of {peak}, {what}"
-    return Throughput(likely, low, high, source, pass_seconds=PASS_SECONDS if accelerator.kind == "gpu" else 0.0)
+    is_gpu = accelerator.kind == "gpu"
+    if is_gpu and not accelerator.knows_bf16:
+        numbers = "fp32"
+    shares = FP32_SHARE if is_gpu and numbers == "fp32" else PEAK_SHARE[accelerator.kind]
+    peak = accelerator.peak(numbers)
+    likely, low, high = (share * peak for share in shares)
+    words = f"{percent(shares[0])} of {operations(peak)}/s"
+    if count > 1:
+        halved = TWICE_THE_BYTES if numbers == "fp32" else 1.0
+        waiting = [share * accelerator.bf16_flops / halved for share in SEVERAL_SHARE]
+        likely, low, high = map(min, (likely, low, high), waiting)
+        words = f"{percent(likely / peak)} of {operations(peak)}/s on each of several cards that wait for each other"
+    name = SPELT[numbers]
+    what = f"its {name} peak by the data sheet" if accelerator.is_exact else f"an assumed peak in {name}, since nobody has measured it"
+    return Throughput(likely, low, high, f"{words}, {what}", pass_seconds=PASS_SECONDS if is_gpu else 0.0, numbers=numbers)
 
 
-def learned(samples: Sequence[Sample]) -> Throughput:
-    """Return what past runs say of their device; there has to be one."""
+def learned(samples: Sequence[Sample], numbers: Numbers = "bf16") -> Throughput:
+    """Return what past runs in one precision say of their device; there has to be one."""
     rates = [each.flops / each.seconds for each in samples]
     middle = median(rates)
     low, high = min(*rates, middle * (1 - LEARNED_SPREAD)), max(*rates, middle * (1 + LEARNED_SPREAD))
     runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
-    return Throughput(middle, low, high, f"learned from {runs} on this device", len(rates))
+    return Throughput(middle, low, high, f"learned from {runs} in {SPELT[numbers]} on this device", len(rates), numbers=numbers)
+
+
+def in_another(known: Throughput, accelerator: Accelerator, numbers: Numbers) -> Throughput:
+    """Return what runs in one precision let expect of another: as far from it as the published rates are, with a wide range."""
+    ratio = published(accelerator, 1, numbers).flops_per_second / published(accelerator, 1, known.numbers).flops_per_second
+    likely, low, high = (each * ratio for each in (known.flops_per_second, known.low / ANOTHER_SPREAD, known.high * ANOTHER_SPREAD))
+    source = f"{known.source}, × {significant(ratio)} for {SPELT[numbers]}, in which no run here has shown a rate"
+    return Throughput(likely, low, high, source, known.samples, numbers=numbers)
 
 
 def estimate_time(needed: Flops, rate: Throughput, startup: float = STARTUP_SECONDS, *, count: int = 1) -> TimeEstimate:
     """Return how long so many operations take at a rate, on so many devices at once, with what comes before the first step."""
     busy = [max(needed.total / each / count, needed.passes * rate.pass_seconds) for each in (rate.flops_per_second, rate.high, rate.low)]
     many = f"on each of {count} devices " if count > 1 else ""
-    words = f"{needed.arithmetic} = {operations(needed.total)}; at {operations(rate.flops_per_second)}/s {many}"
+    words = f"{needed.arithmetic} = {operations(needed.total)}; at {operations(rate.flops_per_second)}/s in {SPELT[rate.numbers]} {many}"
     if busy[0] > needed.total / rate.flops_per_second / count:
         words += f"that would be less than {needed.passes:,.0f} layers begun × {significant(rate.pass_seconds * 1000)} ms "
     words += f"= {math.ceil(busy[0]):,} s, and {startup:.0f} s to begin"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.db import Run
 from app.db.metrics import MetricLatest
@@ -12,7 +12,7 @@ from app.domain.estimates import here_of, side_by_side
 from app.domain.holds import FACT, holds_of, seconds_held
 from app.domain.predictions import ENOUGH_STEPS, Foretold, Learned, Outcome, Shown, accuracy, learned_of, running
 from app.domain.runs import ENDED, RunStatus
-from app.domain.time_estimate import Sample, flops
+from app.domain.time_estimate import SPELT, Sample, flops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,9 @@ COLUMNS = (
     Run.started_at, Run.finished_at,
 )  # fmt: skip
 OPERATIONS = Run.estimate["flops"].as_float()
-OF_DEVICES = Run.step, Run.total_steps, Run.started_at, Run.facts[FACT].label("holds"), OPERATIONS.label("flops")
+NUMBERS = func.coalesce(Run.facts["precision"].as_string(), Run.estimate["precision"].as_string())
+"""What a run computed in, as its trainer told; else as it was foretold."""
+OF_DEVICES = Run.step, Run.total_steps, Run.started_at, Run.facts[FACT].label("holds"), OPERATIONS.label("flops"), NUMBERS.label("numbers")
 
 
 class Record(NamedTuple):
@@ -67,7 +69,12 @@ def foretell(planned: tuple[Architecture, TrainingSettings, Work], targets: Sequ
 def learned_devices(session: Session) -> dict[str, Learned]:
     """Return what the newest runs of this studio have shown of each device: nothing of what they were about."""
     # Of each record one number is read: pages ask for this at every changed field, and whole estimates would take most of their time.
-    query = select(*OF_DEVICES).where(Run.step >= ENOUGH_STEPS, Run.status.in_(ENDED), OPERATIONS > 0).order_by(Run.id.desc()).limit(LATEST)
+    query = (
+        select(*OF_DEVICES)
+        .where(Run.step >= ENOUGH_STEPS, Run.status.in_(ENDED), OPERATIONS > 0, NUMBERS.in_(SPELT))
+        .order_by(Run.id.desc())
+        .limit(LATEST)
+    )
     return learned_of(shown for run in session.execute(query) if (shown := _shown(run)))
 
 
@@ -123,4 +130,4 @@ def _shown(run: Row[Any]) -> Shown | None:
         return None
     startup = max(0.0, run.started_at.timestamp() - holds[0].begin)
     done = run.flops * run.step / run.total_steps
-    return Shown(holds[0].device, Sample(done, _seconds(run) - startup), startup)
+    return Shown(holds[0].device, Sample(done, _seconds(run) - startup), startup, run.numbers)

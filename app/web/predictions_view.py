@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.db.metrics import Point
 from app.domain.figures import operations
+from app.domain.time_estimate import SPELT
 from app.web import words
 from app.web.estimate_view import money
 from app.web.plot import SMALL, draw
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.domain.predictions import Accuracy, Compared, Learned, Outcome
+    from app.domain.time_estimate import Throughput
     from app.services.predictions import Record
     from app.web.plot import Drawing
 
@@ -101,8 +103,8 @@ class Page:
 
     @property
     def devices(self) -> list[Device]:
-        """What was learned of each device."""
-        return [_device(name, learned) for name, learned in sorted(self.record.learned.items())]
+        """What was learned of each device, by what was computed in."""
+        return [_device(name, learned, rate) for name, learned in sorted(self.record.learned.items()) for rate in learned.rates.values()]
 
     @property
     def drawing(self) -> Drawing | None:
@@ -144,9 +146,9 @@ def _figure(name: str, found: Accuracy) -> Figure:
     )
 
 
-def _device(name: str, learned: Learned) -> Device:
-    rate = learned.throughput.flops_per_second
-    return Device(name, f"{operations(rate)}/s", words.plural(learned.throughput.samples, "run"), words.span(learned.startup))
+def _device(name: str, learned: Learned, rate: Throughput) -> Device:
+    spelt = f"{operations(rate.flops_per_second)}/s in {SPELT[rate.numbers]}"
+    return Device(name, spelt, words.plural(rate.samples, "run"), words.span(learned.startup))
 
 
 def _points(name: str, errors: list[float]) -> list[Point]:

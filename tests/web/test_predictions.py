@@ -16,7 +16,6 @@ from app.domain.holds import FACT, Hold
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import published
 from app.services.accounts import Accounts
 from app.services.predictions import foretell
 from tests.web.walk import part
@@ -32,7 +31,7 @@ MACHINE: Accelerator = CPU._replace(name=HERE, memory_bytes=16 * 10**9)
 
 
 def foretold() -> dict[str, Any]:
-    target = Target(f"own:{HERE}", HERE, MACHINE, 1, None, None, is_own=True, throughput=published(MACHINE))
+    target = Target(f"own:{HERE}", HERE, MACHINE, 1, None, None, is_own=True)
     work = Work(rows=100, steps=50, mean_tokens=60, longest_tokens=90)
     return foretell((Architecture.of_size(7e6), TrainingSettings(), work), [target], PriceTable())
 

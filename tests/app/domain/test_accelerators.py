@@ -37,11 +37,18 @@ def test_a_device_has_the_memory_it_reports() -> None:
     assert (found.memory_bytes, found.bf16_flops, found.is_exact) == (24_000_000_000, 121e12, True)
 
 
+def test_float32_is_slower_on_all_but_those_that_know_no_bf16() -> None:
+    assert ACCELERATORS["h100"].peak("fp32") == 67e12
+    assert {key for key, each in ACCELERATORS.items() if not each.knows_bf16} == {"t4", "v100_16", "v100_32"}
+
+
 def test_what_nobody_knows_is_said_to_be_derived() -> None:
     gpu, processor = of_device(device("Some GPU", "gpu", 10_000_000_000)), of_device(device("x86", "cpu", 8_000_000_000))
     assert (gpu.is_exact, processor.is_exact) == (False, False)
     assert (gpu.kind, processor.kind) == ("gpu", "cpu")
     assert gpu.bf16_flops == pytest.approx(36e12)
+    assert gpu.fp32_flops == pytest.approx(9e12)
+    assert processor.fp32_flops == processor.bf16_flops / 2
 
 
 def test_the_rented_classes_are_cards_of_the_table() -> None:

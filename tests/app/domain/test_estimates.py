@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.domain.accelerators import ACCELERATORS, CPU
@@ -10,7 +12,7 @@ from app.domain.estimates import Target, estimate, fixes, memory_on, rented, sid
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable, Rental
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import published
+from app.domain.time_estimate import Sample, learned, published
 
 SEVEN_B = Architecture.of_size(7e9)
 PRICES = PriceTable()
@@ -23,7 +25,7 @@ def settings(**given: object) -> TrainingSettings:
 
 def own(key: str) -> Target:
     card = ACCELERATORS[key]
-    return Target(key, card.name, card, 1, None, None, is_own=True, throughput=published(card))
+    return Target(key, card.name, card, 1, None, None, is_own=True)
 
 
 def test_every_class_at_every_provider_is_told_once_the_cheapest_that_holds_it_first() -> None:
@@ -80,15 +82,49 @@ def test_an_estimate_is_written_with_its_arithmetic() -> None:
     assert told["device"]["is_own"] is True
 
 
+def test_float32_takes_longer_and_costs_more_and_is_told() -> None:
+    bf16, fp32 = (estimate(SEVEN_B, settings(precision=each), WORK, own("h100"), PRICES) for each in ("bf16", "fp32"))
+    assert fp32.time.seconds > 5 * bf16.time.seconds
+    assert (fp32.money.amount or 0) > 5 * (bf16.money.amount or 0)
+    assert fp32.memory.total > bf16.memory.total
+    assert (bf16.numbers, fp32.to_json()["precision"]) == ("bf16", "fp32")
+    assert "TFLOP/s in float32 =" in fp32.time.arithmetic
+
+
+def test_a_run_that_may_choose_takes_float32_where_a_gpu_knows_no_bf16() -> None:
+    chosen, said = (estimate(SEVEN_B, settings(precision=each), WORK, own("t4"), PRICES) for each in ("auto", "fp32"))
+    assert (chosen.memory, chosen.time) == (said.memory, said.time)
+    assert estimate(SEVEN_B, settings(), WORK, own("l4"), PRICES).numbers == "bf16"
+
+
+def test_full_tuning_in_bf16_computes_in_it_whatever_it_holds_in_float32() -> None:
+    assert estimate(SEVEN_B, settings(tuning="full", precision="bf16"), WORK, own("h100"), PRICES).numbers == "bf16"
+
+
+def test_a_rate_is_the_one_learned_in_this_precision_else_that_of_another_scaled() -> None:
+    bf16, fp32 = learned([Sample(5e13, 1)]), learned([Sample(1e13, 1)], "fp32")
+    assert replace(own("l4"), learned={"bf16": bf16, "fp32": fp32}).rate("fp32") is fp32
+    assert replace(own("l4"), learned={"bf16": bf16}).rate("fp32").flops_per_second < 5e13 / 2
+    assert own("l4").rate("fp32") == published(ACCELERATORS["l4"], numbers="fp32")
+
+
+def test_a_processor_s_runs_that_may_choose_take_the_rate_of_those_that_did() -> None:
+    here = Target(
+        "cpu", "Processor", CPU._replace(memory_bytes=10**12), 1, None, None, is_own=True, learned={"fp32": learned([Sample(8, 1)], "fp32")}
+    )
+    assert estimate(SEVEN_B, settings(), WORK, here, PRICES).time.source == "learned from 1 run in float32 on this device"
+    assert "× 2 for bf16" in estimate(SEVEN_B, settings(precision="bf16"), WORK, here, PRICES).time.source
+
+
 def test_a_processor_s_time_is_told_as_widely_as_it_is_unknown() -> None:
-    target = Target("cpu", "Processor", CPU._replace(memory_bytes=10**12), 1, None, None, is_own=True, throughput=published(CPU))
+    target = Target("cpu", "Processor", CPU._replace(memory_bytes=10**12), 1, None, None, is_own=True)
     time = estimate(Architecture.of_size(6e6), settings(), WORK, target, PRICES).time
     assert time.high / time.low > 5
     assert "assumed peak" in time.source
 
 
 def test_what_takes_weeks_stands_behind_what_costs_more() -> None:
-    slow = Target("cpu", "Processor", CPU._replace(memory_bytes=10**12), 1, None, None, is_own=True, throughput=published(CPU))
+    slow = Target("cpu", "Processor", CPU._replace(memory_bytes=10**12), 1, None, None, is_own=True)
     found = side_by_side(SEVEN_B, settings(tuning="qlora", epochs=30), WORK, [slow, *rented(PRICES)], PRICES)
     holding = [each for each in found if each.memory.fits != "no"]
     assert holding[-1].target is slow

@@ -66,13 +66,21 @@ def test_the_running_error_is_a_median_of_the_newest() -> None:
 
 
 def test_a_device_is_learned_from_its_newest_runs() -> None:
-    old, new = Shown("L4", Sample(1e12, 10.0), 40.0), Shown("L4", Sample(4e12, 10.0), 20.0)
-    found = learned_of([new] * LATEST + [old] * LATEST + [Shown("CPU", Sample(1e12, 100.0), 5.0)])
-    assert found["L4"].throughput.flops_per_second == 4e11
-    assert (found["L4"].throughput.samples, found["L4"].startup) == (LATEST, 20.0)
-    assert found["L4"].throughput.source == f"learned from {LATEST} runs on this device"
-    assert found["CPU"].throughput.flops_per_second == 1e10
+    old, new = Shown("L4", Sample(1e12, 10.0), 40.0, "bf16"), Shown("L4", Sample(4e12, 10.0), 20.0, "bf16")
+    found = learned_of([new] * LATEST + [old] * LATEST + [Shown("CPU", Sample(1e12, 100.0), 5.0, "fp32")])
+    rate = found["L4"].rates["bf16"]
+    assert rate.flops_per_second == 4e11
+    assert (rate.samples, found["L4"].startup) == (LATEST, 20.0)
+    assert rate.source == f"learned from {LATEST} runs in bf16 on this device"
+    assert found["CPU"].rates["fp32"].flops_per_second == 1e10
+
+
+def test_each_precision_has_a_rate_of_its_own() -> None:
+    shown = [Shown("L4", Sample(4e12, 10.0), 20.0, "bf16"), Shown("L4", Sample(1e12, 10.0), 20.0, "fp32")]
+    rates = learned_of(shown)["L4"].rates
+    assert {name: rate.flops_per_second for name, rate in rates.items()} == {"bf16": 4e11, "fp32": 1e11}
+    assert rates["fp32"].source == "learned from 1 run in float32 on this device"
 
 
 def test_nothing_is_learned_from_runs_without_operations_or_time() -> None:
-    assert learned_of([Shown("L4", Sample(0.0, 10.0), 1.0), Shown("L4", Sample(1e12, 0.0), 1.0)]) == {}
+    assert learned_of([Shown("L4", Sample(0.0, 10.0), 1.0, "bf16"), Shown("L4", Sample(1e12, 0.0), 1.0, "bf16")]) == {}

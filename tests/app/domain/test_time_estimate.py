@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.accelerators import ACCELERATORS
+from app.domain.accelerators import ACCELERATORS, CPU
 from app.domain.architectures import Architecture
 from app.domain.memory_estimate import MemoryEstimate, Work
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import Sample, estimate_time, flops, learned, published, tokens_of
+from app.domain.time_estimate import Sample, estimate_time, flops, in_another, learned, published, tokens_of
 
 ARCH = Architecture.of_size(7e9)
 WORK = Work(rows=1000, steps=375, mean_tokens=300, longest_tokens=1024, trained_share=1.0)
@@ -51,14 +51,42 @@ def test_past_runs_say_how_fast_a_device_is() -> None:
     assert (rate.flops_per_second, rate.samples) == (10.0, 3)
     assert rate.low <= 9.0
     assert rate.high >= 12.0
-    assert "learned from 3 runs" in rate.source
+    assert "learned from 3 runs in bf16" in rate.source
     assert learned([Sample(100, 10)]).low < 10
 
 
 def test_a_data_sheet_s_rate_says_which_share_of_it_is_reached() -> None:
     rate = published(ACCELERATORS["h100"])
     assert rate.low < rate.flops_per_second < rate.high <= 989e12
-    assert rate.source.startswith("31 % of 989 TFLOP/s")
+    assert rate.source.startswith("31 % of 989 TFLOP/s, its bf16 peak")
+
+
+def test_float32_is_computed_without_tensor_cores() -> None:
+    rate = published(ACCELERATORS["l4"], numbers="fp32")
+    assert rate.flops_per_second == pytest.approx(0.45 * 30.3e12)
+    assert rate.source == "45 % of 30.3 TFLOP/s, its float32 peak by the data sheet"
+    assert published(CPU, numbers="fp32").flops_per_second == published(CPU).flops_per_second / 2
+
+
+def test_a_card_without_units_for_bf16_computes_it_in_float32() -> None:
+    assert published(ACCELERATORS["t4"], numbers="bf16") == published(ACCELERATORS["t4"], numbers="fp32")
+
+
+def test_cards_that_wait_for_each_other_hand_on_float32_half_as_fast() -> None:
+    half, whole = (published(ACCELERATORS["h100"], 2, numbers) for numbers in ("fp32", "bf16"))
+    assert half.flops_per_second == pytest.approx(whole.flops_per_second / 2)
+    assert half.high < whole.high / 2
+
+
+def test_what_was_learned_in_one_precision_is_scaled_for_another_and_told_more_widely() -> None:
+    l4 = ACCELERATORS["l4"]
+    known = learned([Sample(40e12, 1)])
+    rate = in_another(known, l4, "fp32")
+    ratio = 0.45 * 30.3 / (0.31 * 121)
+    assert rate.flops_per_second == pytest.approx(40e12 * ratio)
+    assert (rate.low, rate.high) == pytest.approx((known.low * ratio / 2, known.high * ratio * 2))
+    assert rate.source.endswith("in bf16 on this device, × 0.364 for float32, in which no run here has shown a rate")
+    assert in_another(rate, l4, "bf16").flops_per_second == pytest.approx(40e12)
 
 
 def test_time_is_operations_over_the_rate_and_what_comes_before() -> None:

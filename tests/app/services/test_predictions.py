@@ -18,7 +18,7 @@ from app.domain.holds import FACT, Hold
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import STARTUP_SECONDS, published
+from app.domain.time_estimate import STARTUP_SECONDS
 from app.services.accounts import Identity
 from app.services.estimates import Estimates
 from app.services.predictions import Record, foretell, learned_devices, outcome_of, record_of
@@ -31,7 +31,7 @@ BEGAN = 1_800_000_000.0
 
 def foretold(**changes: Any) -> dict[str, Any]:
     card = ACCELERATORS["l4"]._replace(name=L4)
-    own = Target(f"own:{L4}", L4, card, 1, None, None, is_own=True, throughput=published(card))
+    own = Target(f"own:{L4}", L4, card, 1, None, None, is_own=True)
     found = foretell((BASE, TrainingSettings(max_steps=50), WORK), [own], PriceTable())
     return found | changes
 
@@ -39,8 +39,8 @@ def foretold(**changes: Any) -> dict[str, Any]:
 def ended(engine: Engine, by: Identity, *, seconds: float = 130.0, peak: float = 3e9, **columns: Any) -> str:
     """A run of fifty steps that began thirty seconds after it was taken."""
     holds = columns.pop("holds", [Hold(begin=BEGAN, end=BEGAN + seconds, host="cellar", device=L4)])
+    facts = {FACT: [hold.model_dump() for hold in holds]} | columns.pop("facts", {})
     wanted = {"estimate": foretold(), "status": "succeeded", "step": 50, "total_steps": 50} | columns
-    facts = {FACT: [hold.model_dump() for hold in holds]}
     run_id = add_run(engine, by, add_dataset(engine, by), facts=facts, started_at=datetime.fromtimestamp(BEGAN + 30, UTC), **wanted)
     with unit_of_work(engine) as session:
         metrics.append(session, run_id, 1, [metrics.Point(50, "memory/peak_bytes", peak)])
@@ -109,8 +109,8 @@ def test_a_device_is_learned_from_runs_that_were_held_once(engine: Engine, owner
     ended(engine, owner, step=2, status="stopped")
     with reading(engine) as session:
         [(device, learned)] = learned_devices(session).items()
-    assert (device, learned.startup, learned.throughput.samples) == (L4, 30.0, 1)
-    assert learned.throughput.flops_per_second == pytest.approx(foretold()["flops"] / 100)
+    assert (device, learned.startup, learned.rates["bf16"].samples) == (L4, 30.0, 1)
+    assert learned.rates["bf16"].flops_per_second == pytest.approx(foretold()["flops"] / 100)
 
 
 def test_the_next_run_is_told_by_what_the_last_has_shown(engine: Engine, owner: Identity) -> None:
@@ -124,7 +124,16 @@ def test_the_next_run_is_told_by_what_the_last_has_shown(engine: Engine, owner: 
 
     assert own().startup == STARTUP_SECONDS
     ended(engine, owner)
-    assert (own().startup, own().throughput.source) == (30.0, "learned from 1 run on this device")
+    assert (own().startup, own().rate("bf16").source) == (30.0, "learned from 1 run in bf16 on this device")
+
+
+@pytest.mark.parametrize(
+    "columns", [{"estimate": {"precision": "fp32"}}, {"facts": {"precision": "fp32"}}], ids=["foretold", "told by the trainer"]
+)
+def test_what_ran_in_float32_is_no_rate_of_bf16(engine: Engine, owner: Identity, columns: dict[str, Any]) -> None:
+    ended(engine, owner, estimate=foretold() | columns.get("estimate", {}), facts=columns.get("facts", {}))
+    with reading(engine) as session:
+        assert set(learned_devices(session)[L4].rates) == {"fp32"}
 
 
 def test_errors_run_from_the_oldest_to_the_newest(engine: Engine, owner: Identity) -> None:

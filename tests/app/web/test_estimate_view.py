@@ -13,7 +13,6 @@ from app.domain.memory_estimate import MemoryEstimate, Part, Work, summed
 from app.domain.preflight import Preflight, SharedPrefix, Spread, template_fault
 from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import published
 from app.services.estimates import as_seen
 from app.web import estimate_view
 from app.web.estimate_view import Planned, bar_of, grams, largest, mends_of, money, shown, watt_hours
@@ -28,9 +27,9 @@ def planned(parameters: float = 4e9, **settings: object) -> Planned:
 
 def own(name: str, gigabytes: float) -> Target:
     known = accelerator_named(name)
-    accelerator = known or Accelerator("cpu", name, "cpu", 0, 1e11, 4e10, 65.0)
+    accelerator = known or Accelerator("cpu", name, "cpu", 0, 1e11, 5e10, 4e10, 65.0)
     accelerator = accelerator._replace(memory_bytes=int(gigabytes * 1e9))
-    return Target(f"own:{name}", name, accelerator, 1, None, None, is_own=True, throughput=published(accelerator))
+    return Target(f"own:{name}", name, accelerator, 1, None, None, is_own=True)
 
 
 def memory(*parts: tuple[str, int], capacity: int | None = None) -> MemoryEstimate:
