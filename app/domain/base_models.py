@@ -26,6 +26,9 @@ HUB_KEYS = (HUB_TOKEN, "HUGGING_FACE_HUB_TOKEN")
 """The variables whose value opens the Hub."""
 WEIGHTS = ".safetensors"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+WHOLE = "model.safetensors"
+INDEX = WHOLE + ".index.json"
+"""Says in which files the weights lie that do not lie in one."""
 CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_generate"})
 
 
@@ -50,7 +53,7 @@ def unknown_model(message: str) -> Invalid:
 
 
 def check_model_folder(names: Iterable[str], read: Callable[[str], bytes]) -> dict[str, Any]:
-    """Return the folder's config.json, or raise Invalid: unknown_model, unsafe_format or remote_code.
+    """Return the folder's config.json, or raise Invalid: unknown_model, unsafe_format, incomplete or remote_code.
 
     `names` are the folder's file names; `read` returns a file's bytes and is asked for small JSON files only.
     """
@@ -61,7 +64,7 @@ def check_model_folder(names: Iterable[str], read: Callable[[str], bytes]) -> di
     _check_weights(present)
     for name in sorted(present):
         if name.endswith(".json"):
-            _check_json(name, read(name), weights_index=name.endswith(".index.json"))
+            _check_json(name, read(name), present)
     config: dict[str, Any] = json.loads(read("config.json"))
     if "model_type" not in config:
         message = "config.json names no model_type, so nobody can tell how to load it."
@@ -79,7 +82,7 @@ def _check_weights(present: set[str]) -> None:
         raise unknown_model(message)
 
 
-def _check_json(name: str, raw: bytes, *, weights_index: bool) -> None:
+def _check_json(name: str, raw: bytes, present: set[str]) -> None:
     if len(raw) > MAX_JSON_BYTES:
         message = f"{name} is larger than {MAX_JSON_BYTES // 2**20} MiB."
         raise unknown_model(message)
@@ -93,8 +96,9 @@ def _check_json(name: str, raw: bytes, *, weights_index: bool) -> None:
             message = "config.json is no JSON object."
             raise unknown_model(message)
         return
-    if weights_index:
+    if name.endswith(".index.json"):
         _check_index(name, document)
+        _check_whole(name, document, present)
     elif not name.startswith(("tokenizer.json", "vocab", "merges")):
         _refuse_code(name, document)
 
@@ -105,6 +109,22 @@ def _check_index(name: str, document: dict[str, Any]) -> None:
         if not isinstance(file, str) or "/" in file or "\\" in file or not file.endswith(".safetensors"):
             message = f"{name} points at {str(file)[:80]!r}; weights must be .safetensors files of the same folder."
             raise Invalid(message, param="base_model", code="unsafe_format")
+
+
+def files_named(index: dict[str, Any]) -> set[str]:
+    """Return the files in which the weights lie, as an index says."""
+    files = index.get("weight_map")
+    return {file for file in files.values() if isinstance(file, str)} if isinstance(files, dict) else set()
+
+
+def _check_whole(name: str, index: dict[str, Any], present: set[str]) -> None:
+    named = files_named(index)
+    missing = sorted(named - present)
+    # A loader takes the weights that lie in one file before it looks at an index.
+    lies_in_one = WHOLE in present and WHOLE not in named
+    if name == INDEX and missing and not lies_in_one:
+        message = f"The folder lacks {len(missing)} of the {len(named)} files that {name} names, such as {missing[0][:80]!r}."
+        raise Invalid(f"{message} Its weights are not whole.", param="base_model", code="incomplete")
 
 
 def _refuse_code(name: str, document: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from app.domain.base_models import MAX_JSON_BYTES, PICKLED, WEIGHTS, check_model_folder
+from app.domain.base_models import INDEX, MAX_JSON_BYTES, PICKLED, WEIGHTS, check_model_folder, files_named
 from app.domain.errors import Invalid, StudioError, Unavailable
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ NAME = re.compile(r"[A-Za-z0-9_][\w. -]{0,199}", re.ASCII)
 """What a file here may be called: names come from outside, and become names of files of this machine."""
 TEXTS = frozenset({"merges.txt", "vocab.txt", "tokenizer.model", "added_tokens.json", "README.md"})
 TOKENIZERS = frozenset({"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"})
-LEGAL = re.compile(r"(LICEN[CS]E|NOTICE|COPYING|USE_POLICY)[\w.-]*", re.ASCII | re.IGNORECASE)
-INDEX = ".index.json"
+LEGAL = re.compile(r"(LICEN[CS]E|NOTICE|COPYING|USE_POLICY)[\w-]*(\.(txt|md|rst|pdf))?", re.ASCII | re.IGNORECASE)
+MAX_LEGAL_BYTES = 2**20
 READ_BEFORE = ("config.json", "tokenizer_config.json", "generation_config.json")
 """Besides the index of the weights; other JSON is read once it is here."""
 MAX_READ_BYTES = 8 * 2**20
@@ -96,10 +96,12 @@ def scan(files: Sequence[HubFile], read: Read, *, licence: str | None, gated: bo
     by_name = {file.path: file for file in files}
     small = _Small(by_name, read)
     findings = [_stop(small)]
-    wanted = _wanted(by_name, small)
-    left_out = tuple(file for file in files if file.path not in {one.path for one in wanted})
-    findings += [_pickles(left_out), _programs(left_out), _unhashed(wanted), *_of_text(by_name, small), _of_licence(licence)]
-    findings.append(_of_gate() if gated else None)
+    weights = _weights(by_name, small)
+    wanted = _wanted(by_name, weights)
+    names = {file.path for file in wanted}
+    left_out = tuple(file for file in files if file.path not in names)
+    findings += [_unfit(weights - names), _too_large(left_out), _pickles(left_out), _programs(left_out), _unhashed(wanted)]
+    findings += [*_of_text(names, small), _of_licence(licence), _of_gate() if gated else None]
     order = list(Level)
     found = sorted(filter(None, findings), key=lambda finding: order.index(finding.level))
     return Scan(tuple(wanted), left_out, tuple(found))
@@ -113,7 +115,7 @@ class _Small:
         self._known: dict[str, bytes] = {}
 
     def bytes_of(self, name: str) -> bytes:
-        if name not in READ_BEFORE and not name.endswith(INDEX):
+        if name not in READ_BEFORE and not name.endswith(".index.json"):
             return UNREAD
         if self.files[name].size > MAX_READ_BYTES:
             raise Invalid(f"{name} is larger than {MAX_READ_BYTES // 2**20} MiB.", code="unknown_model")
@@ -143,27 +145,44 @@ def _stop(small: _Small) -> RepositoryFinding | None:
     return None
 
 
-def _wanted(files: dict[str, HubFile], small: _Small) -> list[HubFile]:
-    """Choose the files that a model is loaded from: of weights that lie there twice, those that the index or the usual name tells."""
-    weights = _weights(files, small)
+def _wanted(files: dict[str, HubFile], weights: set[str]) -> list[HubFile]:
+    """Choose the files that a model is loaded from."""
     names = [name for name in files if NAME.fullmatch(name)]
     return [files[name] for name in sorted(names) if name in weights or _is_beside(files[name])]
 
 
 def _is_beside(file: HubFile) -> bool:
-    name = file.path
-    is_json = name.endswith((".json", ".jinja")) and file.size <= MAX_JSON_BYTES and not name.startswith("adapter_")
-    return is_json or name in TEXTS or LEGAL.fullmatch(name) is not None
+    is_legal = LEGAL.fullmatch(file.path) is not None and file.size <= MAX_LEGAL_BYTES
+    return (_is_json(file) and file.size <= MAX_JSON_BYTES) or file.path in TEXTS or is_legal
+
+
+def _is_json(file: HubFile) -> bool:
+    return file.path.endswith((".json", ".jinja")) and not file.path.startswith("adapter_")
 
 
 def _weights(files: dict[str, HubFile], small: _Small) -> set[str]:
+    """Choose of weights that lie there twice those that the index or the usual name tells."""
     there = {name for name in files if name.endswith(WEIGHTS) and "/" not in name}
-    mapped = small.object_of("model.safetensors" + INDEX).get("weight_map")
-    listed = {file for file in mapped.values() if isinstance(file, str)} if isinstance(mapped, dict) else set()
-    if listed:
-        return listed & there
+    listed = files_named(small.object_of(INDEX))
+    if listed and listed <= there:
+        return listed
     usual = {name for name in there if name.startswith("model")}
     return usual or there
+
+
+def _unfit(weights: set[str]) -> RepositoryFinding | None:
+    if not weights:
+        return None
+    message = f"{_told(sorted(weights))} needed, and cannot come: a file here may not be called so. The weights would not be whole."
+    return RepositoryFinding(Level.STOP, "incomplete", message)
+
+
+def _too_large(left_out: Sequence[HubFile]) -> RepositoryFinding | None:
+    large = [file.path for file in left_out if NAME.fullmatch(file.path) and _is_json(file)]
+    if not large:
+        return None
+    message = f"{_told(large)} left out: configuration of more than {MAX_JSON_BYTES // 2**20} MiB is not taken."
+    return RepositoryFinding(Level.WARN, "too_large", message)
 
 
 def _pickles(left_out: Sequence[HubFile]) -> RepositoryFinding | None:
@@ -188,11 +207,11 @@ def _unhashed(wanted: Sequence[HubFile]) -> RepositoryFinding | None:
     return RepositoryFinding(Level.WARN, "no_hash", message) if bare else None
 
 
-def _of_text(files: dict[str, HubFile], small: _Small) -> list[RepositoryFinding | None]:
-    if not TOKENIZERS & files.keys():
-        message = "There is no tokenizer beside the weights, so nothing can be trained from it."
+def _of_text(wanted: set[str], small: _Small) -> list[RepositoryFinding | None]:
+    if not TOKENIZERS & wanted:
+        message = "There is no tokenizer beside the weights that could come, so nothing can be trained from it."
         return [RepositoryFinding(Level.STOP, "no_tokenizer", message)]
-    has_template = "chat_template.jinja" in files or bool(small.object_of("tokenizer_config.json").get("chat_template"))
+    has_template = "chat_template.jinja" in wanted or bool(small.object_of("tokenizer_config.json").get("chat_template"))
     message = "It brings no chat template, as bases that were never tuned for talk do: Hone then gives it a plain one."
     quantised = small.object_of("config.json").get("quantization_config")
     how = str(quantised.get("quant_method", "")) if isinstance(quantised, dict) else ""

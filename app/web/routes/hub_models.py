@@ -18,6 +18,10 @@ from app.web.visit import Visit
 
 router = APIRouter(include_in_schema=False)
 HERE = "/models/hub"
+KNOWN_OF = frozenset(
+    {"disk_full", "being_cancelled", "remote_code", "unsafe_format", "gated_model", "unknown_model", "no_tokenizer", "incomplete"}
+)
+"""Refusals of a model that the Hub does tell of."""
 
 
 @router.get("/models/hub")
@@ -67,7 +71,7 @@ def _look(visit: Visit, repo: str, revision: str | None, *, wrong: StudioError |
     """Show a model with its scan; what an action was refused for stands above it, and alone where the Hub does not tell of the model."""
     looked, refusal = None, wrong
     # A Hub that has just refused to answer is not asked again at once.
-    if wrong is None or wrong.code in {"disk_full", "remote_code", "unsafe_format", "gated_model", "unknown_model", "no_tokenizer"}:
+    if wrong is None or wrong.code in KNOWN_OF:
         try:
             looked = visit.studio.hub_looks.look(visit.identity, repo, revision)
         except StudioError as error:

@@ -19,6 +19,8 @@ def check(files: Mapping[str, object]) -> None:
 
 def test_a_plain_folder_is_taken() -> None:
     check(GOOD)
+    check(GOOD | {"model.safetensors.index.json": {"weight_map": {"a": "model-1.safetensors"}}})
+    check(GOOD | {"consolidated.safetensors.index.json": {"weight_map": {"a": "consolidated-1.safetensors"}}})
     check(GOOD | {"pytorch_model.bin": None})
 
 
@@ -32,6 +34,7 @@ def test_a_plain_folder_is_taken() -> None:
         ({"config.json": {"model_type": "llama"}, "pytorch_model.bin": None}, "unsafe_format"),
         (GOOD | {"model.safetensors.index.json": {"weight_map": {"a": "../../etc/x.safetensors"}}}, "unsafe_format"),
         (GOOD | {"model.safetensors.index.json": {"weight_map": {"a": "pytorch_model.bin"}}}, "unsafe_format"),
+        (GOOD | {"model.safetensors.index.json": {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}}, "incomplete"),
         (GOOD | {"config.json": {"model_type": "llama", "auto_map": {"AutoModel": "x.Y"}}}, "remote_code"),
         (GOOD | {"config.json": {"model_type": "llama", "text_config": [{"auto_map": {"A": "b"}}]}}, "remote_code"),
         (GOOD | {"tokenizer_config.json": {"auto_map": {"AutoTokenizer": ["x.Y", None]}}}, "remote_code"),

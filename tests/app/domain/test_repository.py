@@ -93,6 +93,12 @@ def test_only_what_a_model_is_loaded_from_and_its_papers_come() -> None:
     assert [file.path for file in found.left_out] == others
 
 
+@pytest.mark.parametrize("name", ["LICENSE.bin", "LICENSE.py", "NOTICE.pkl", "COPYING.tar.gz", "LICENSE-2.0.pt", "LICENSE.safetensors.exe"])
+def test_what_merely_calls_itself_a_licence_stays_where_it_is(name: str) -> None:
+    assert name not in names(look(GOOD | {name: None}))
+    assert "LICENSE" not in names(look(GOOD | {"LICENSE": None}, LICENSE=2**20 + 1))
+
+
 @pytest.mark.parametrize("name", ["../x.json", "a/b.json", "-rf.json", "x\ny.json", ".hidden.json", "..", "c:\\x.json", "é.json"])
 def test_a_name_that_could_lead_elsewhere_is_never_wanted(name: str) -> None:
     assert name not in names(look(GOOD | {name: {}}))
@@ -100,6 +106,33 @@ def test_a_name_that_could_lead_elsewhere_is_never_wanted(name: str) -> None:
 
 def test_a_model_without_a_tokenizer_is_stopped() -> None:
     assert codes(look({"config.json": {"model_type": "x"}, "model.safetensors": None})) == ["stop: no_tokenizer"]
+
+
+@pytest.mark.parametrize("there", [["model-1-of-2.safetensors"], ["model.safetensors", "model-1-of-2.safetensors"], ["other.safetensors"]])
+def test_a_model_whose_weights_are_not_all_there_is_stopped(there: list[str]) -> None:
+    named = {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors", "c": there[0]}
+    base = {name: content for name, content in GOOD.items() if name != "model.safetensors"}
+    found = look(base | {INDEX: {"weight_map": named}} | dict.fromkeys(there))
+    assert codes(found)[0] == "stop: incomplete"
+    assert "The repository lacks" in found.findings[0].message
+
+
+def test_an_index_of_before_is_no_harm_where_the_weights_lie_in_one_file() -> None:
+    found = look(GOOD | {INDEX: {"weight_map": {"a": "model-1-of-1.safetensors"}}})
+    assert (codes(found), "model.safetensors" in names(found)) == ([], True)
+
+
+@pytest.mark.parametrize("name", [".hidden.safetensors", "é.safetensors"])
+def test_weights_that_may_not_come_under_their_names_are_stopped(name: str) -> None:
+    base = {file: content for file, content in GOOD.items() if file != "model.safetensors"}
+    assert codes(look(base | {name: None}))[0] == "stop: incomplete"
+    assert codes(look(base | {name: None, INDEX: {"weight_map": {"a": name}}}))[0] == "stop: incomplete"
+
+
+def test_a_tokenizer_of_absurd_size_is_none_and_that_is_said() -> None:
+    found = look(GOOD, tokenizer=2**30)
+    assert codes(found) == ["stop: no_tokenizer", "warn: too_large"]
+    assert codes(look(GOOD | {"vocab.json": {}}, tokenizer=2**30)) == ["warn: too_large"]
 
 
 def test_what_one_has_to_know_is_noted() -> None:
