@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
+
+from app.domain.text import Text
 
 MAX_KEY = 500
 HINT_CHARACTERS = 4
@@ -22,14 +24,21 @@ class OutsideModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
 
-    name: str = Field(min_length=1, max_length=100, description="What people call it.", examples=["the large one"])
-    url: str = Field(max_length=2000, description="Where its endpoints begin, up to and with /v1.", examples=["https://api.example.com/v1"])
-    model: str = Field(min_length=1, max_length=300, description="The model's name there.", examples=["large-2026"])
+    name: Text = Field(min_length=1, max_length=100, description="What people call it.", examples=["the large one"])
+    url: Text = Field(
+        max_length=2000, description="Where its endpoints begin, up to and with /v1.", examples=["https://api.example.com/v1"]
+    )
+    model: Text = Field(min_length=1, max_length=300, description="The model's name there.", examples=["large-2026"])
     key: SecretStr = Field(SecretStr(""), description="The key it wants, if any; kept encrypted, and never shown again.")
 
     @field_validator("url")
     @classmethod
-    def _without_its_last_slash(cls, url: str) -> str:
+    def _is_an_address(cls, url: str) -> str:
+        """Return the address without its last slash: what follows it, and a query would stand between, is put behind it."""
+        if "?" in url or "#" in url:
+            raise ValueError("Give the address without a ? or # part: what is asked is put behind it.")
+        if not _can_be_read(url):
+            raise ValueError("This address cannot be read. Check its host and port.")
         return url.rstrip("/").removesuffix("/chat/completions")
 
     @field_validator("key")
@@ -38,6 +47,16 @@ class OutsideModel(BaseModel):
         if key.get_secret_value().strip():
             return SecretStr(checked_key(key.get_secret_value()))
         return SecretStr("")
+
+
+def _can_be_read(url: str) -> bool:
+    """Return whether an address makes sense, its host's name too, which some libraries look at only when they connect."""
+    try:
+        host = TypeAdapter(AnyHttpUrl).validate_python(url).host or ""
+        host.encode("idna")
+    except (ValidationError, UnicodeError):
+        return False
+    return True
 
 
 def checked_key(written: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from app.db import Connection, User
+from app.db import Connection, Project, User
 from app.db.audit import note
 from app.domain.connections import ConnectionKind, checked_key, hint_of
 from app.domain.errors import Conflict, Invalid, NotFound
@@ -17,6 +17,7 @@ from app.services.accounts import OWNER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from app.domain.connections import OutsideModel
@@ -46,6 +47,8 @@ class Connections:
             key = checked_key(token)
         except ValueError as error:
             raise Invalid(str(error), param="token", code="unusable_key") from None
+        # Two who store one at once come one after the other, or both would enter it.
+        self.session.execute(select(Project.id).where(Project.id == by.project_id).with_for_update())
         found = self._hub_of(by.project_id)
         if found is None:
             found = Connection(project_id=by.project_id, created_by=by.user_id, kind=ConnectionKind.HUB, name="Hugging Face Hub")
@@ -55,11 +58,12 @@ class Connections:
         return found
 
     def remove_hub_token(self, by: Identity) -> None:
-        """Forget the Hub's token, if there is one."""
-        found = self._hub_of(by.project_id)
-        if found:
-            self._audit(by, "connection.hub_token_removed", found)
-            self.session.delete(found)
+        """Forget the Hub's token, if there is one, and every other that was ever entered beside it."""
+        stored = self.session.scalars(select(Connection).where(*_is_hub(by.project_id))).all()
+        if stored:
+            self._audit(by, "connection.hub_token_removed", stored[0])
+        for each in stored:
+            self.session.delete(each)
 
     def hub_token(self, project_id: str) -> str | None:
         """Return the token a project has stored for the Hub; StudioError when this process has no key that opens it."""
@@ -111,8 +115,7 @@ class Connections:
         return self.secrets.unlock(Locked(connection.secret, connection.secret_key_id))
 
     def _hub_of(self, project_id: str) -> Connection | None:
-        mine = (Connection.project_id == project_id, Connection.kind == ConnectionKind.HUB)
-        return self.session.scalar(select(Connection).where(*mine).order_by(Connection.id).limit(1))
+        return self.session.scalar(select(Connection).where(*_is_hub(project_id)).order_by(Connection.id).limit(1))
 
     def _may_name_private(self, by: Identity) -> bool:
         role = select(func.count()).where(User.id == by.user_id, User.role == OWNER)
@@ -126,3 +129,7 @@ class Connections:
 
     def _audit(self, by: Identity, action: str, connection: Connection) -> None:
         note(self.session, by.project_id, by.user_id, action, connection.id, name=connection.name)
+
+
+def _is_hub(project_id: str) -> tuple[ColumnElement[bool], ...]:
+    return Connection.project_id == project_id, Connection.kind == ConnectionKind.HUB

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, func, select, update
 
 from app.db import AuditEntry, Connection, Project, User
 from app.db.session import reading, unit_of_work
@@ -37,6 +38,31 @@ def test_a_token_is_replaced_shown_by_its_end_and_forgotten(engine: Engine, owne
         assert Connections(session, box).hub_token(owner.project_id) is None
         actions = list(session.scalars(select(AuditEntry.action)))
     assert actions == ["connection.hub_token_set", "connection.hub_token_set", "connection.hub_token_removed"]
+
+
+def test_of_many_who_store_a_token_at_once_one_entry_is_left(engine: Engine, owner: Identity, box: SecretBox) -> None:
+    gate = threading.Barrier(4)
+
+    def store() -> None:
+        gate.wait()
+        with unit_of_work(engine) as session:
+            Connections(session, box).set_hub_token(owner, TOKEN)
+
+    threads = [threading.Thread(target=store) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with reading(engine) as session:
+        assert session.scalar(select(func.count()).select_from(Connection)) == 1
+
+
+def test_forgetting_the_token_forgets_every_one_that_was_entered(engine: Engine, owner: Identity, box: SecretBox) -> None:
+    with unit_of_work(engine) as session:
+        session.add_all(Connection(project_id=owner.project_id, kind="hub", name="Hub", secret="x", secret_key_id="y") for _ in range(2))
+        session.flush()
+        Connections(session, box).remove_hub_token(owner)
+        assert session.scalar(select(func.count()).select_from(Connection)) == 0
 
 
 def test_neither_the_database_nor_the_audit_holds_a_key(engine: Engine, owner: Identity, box: SecretBox) -> None:
@@ -88,6 +114,28 @@ def test_only_an_owner_names_addresses_of_this_network_unless_all_may(engine: En
         with pytest.raises(Invalid, match="HONE_FETCH_PRIVATE=true"):
             Connections(session, box).add_outside(owner, wanted)
         assert Connections(session, box, private_allowed=True).add_outside(owner, wanted).private_allowed
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://xn--/v1",
+        "https://a..com/v1",
+        f"https://{'a' * 64}.com/v1",
+        "https://a.com/v1?key=x",
+        "https://a.com/v1#x",
+        "https://a.com:99999/v1",
+    ],
+)
+def test_an_address_that_could_not_be_asked_later_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValidationError, match="address"):
+        OutsideModel.model_validate(LARGE | {"url": url})
+
+
+@pytest.mark.parametrize("field", ["name", "url", "model"])
+def test_no_field_holds_what_a_database_cannot_keep(field: str) -> None:
+    with pytest.raises(ValidationError, match="NUL"):
+        OutsideModel.model_validate(LARGE | {field: f"{LARGE[field]}\0x"})
 
 
 @pytest.mark.parametrize("key", ["", "with a space", "läng", "x" * 501, "a\x00b"])
