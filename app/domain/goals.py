@@ -24,6 +24,8 @@ class Output(StrEnum):
     CODE = "code"
 
 
+OWN = frozenset({Goal.REPLACE, Goal.DISTIL, Goal.MASK, Goal.CODE})
+"""Goals that are about a model of one's own: what is to be masked must not go to others, and code is completed while one types."""
 OUTPUTS = {
     Output.TEXT: "Free text",
     Output.LABEL: "One label of a few",
@@ -95,7 +97,7 @@ class Answers(BaseModel):
     @property
     def wants_own(self) -> bool:
         """Whether something speaks for a small model of one's own even where a large one answers well."""
-        return self.fast or self.private or self.many or self.what in {Goal.REPLACE, Goal.DISTIL}
+        return self.fast or self.private or self.many or self.what in OWN
 
 
 class Known(BaseModel):

@@ -99,8 +99,8 @@ class Ladder:
         return next(step for step in self.steps if step.rung is rung)
 
 
-KNOWING = frozenset({Goal.DOMAIN, Goal.REPLACE, Goal.DISTIL})
-"""Goals that may hang on knowledge; the others are about form."""
+KNOWING = frozenset({Goal.DOMAIN, Goal.REPLACE, Goal.DISTIL, None})
+"""Goals that may hang on knowledge, as one may that nobody has named; the others are about form."""
 LIMITS = {
     Goal.DOMAIN: "A small model knows less of the world than a large one and reasons less deeply: keep what must be right in documents.",
     Goal.REPLACE: "A small model replaces a large one for one narrow task. Beyond it, it knows less and reasons less deeply.",
@@ -283,7 +283,8 @@ def _upper(text: str) -> str:
 def _why_own(case: Case) -> str:
     answers = case.answers
     said = {
-        "answers come at once": answers.fast, "the data stays in the house": answers.private,
+        "answers come at once": answers.fast or answers.what is Goal.CODE,
+        "the data stays in the house": answers.private or answers.what is Goal.MASK,
         "no bill grows with every question": answers.many,
     }  # fmt: skip
     gains = [gain for gain, wanted in said.items() if wanted]

@@ -68,6 +68,12 @@ def test_answers_in_documents_are_looked_up_before_they_are_trained_in() -> None
     assert ladder(what="format", examples=700, tried_prompt=True, documents=True).says_tune
 
 
+def test_documents_may_help_with_a_goal_that_nobody_has_named() -> None:
+    found = ladder(examples=700, tried_prompt=True, documents=True)
+    assert found.headline == "Don’t fine-tune yet: look the answers up first"
+    assert "would not help" not in found.step(Rung.DOCUMENTS).reason
+
+
 def test_a_prompt_that_is_right_often_enough_is_enough() -> None:
     found = ladder(what="format", examples=700, tried_prompt=True, right_percent=96)
     assert found.headline == "Don’t fine-tune: the prompt is enough"
@@ -80,6 +86,13 @@ def test_a_large_model_that_answers_well_may_still_be_replaced(need: str) -> Non
     found = climb(Answers.model_validate({"what": "format", "examples": 700, "tried_prompt": True, "right_percent": 96, need: True}))
     assert found.says_tune
     assert "That is the bar" in found.step(Rung.PROMPT).reason
+
+
+@pytest.mark.parametrize(("goal", "gain"), [("mask", "the data stays in the house"), ("code", "answers come at once")])
+def test_a_prompt_of_a_large_model_is_not_enough_to_mask_names_or_to_complete_code(goal: str, gain: str) -> None:
+    found = ladder(what=goal, examples=1_000, right_percent=98, **TRIED)
+    assert found.says_tune
+    assert gain in found.step(Rung.TUNE).reason
 
 
 def test_what_was_measured_here_goes_before_what_is_said() -> None:
