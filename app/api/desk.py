@@ -102,7 +102,7 @@ class PreflightRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     base_model: Text = Field("hone-starter", min_length=1, max_length=500)
-    settings: dict[str, Any] = Field(default_factory=dict, examples=[{"max_length": 2048}])
+    settings: dict[Text, Any] = Field(default_factory=dict, examples=[{"max_length": 2048}])
 
 
 class HubOut(BaseModel):

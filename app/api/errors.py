@@ -13,6 +13,7 @@ from app.db.session import UNREACHABLE, in_words
 from app.domain.chat import invalid_field
 from app.domain.errors import StudioError
 from app.domain.preflight import PreflightFailed
+from app.domain.text import writable
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -29,7 +30,7 @@ def is_for_programs(path: str) -> bool:
 
 def shape(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """Return the body of an error."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return {"error": {"message": writable(message), "type": kind, "param": param and writable(param), "code": code}}
 
 
 def answer(request: Request, error: Exception) -> JSONResponse:

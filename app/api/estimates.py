@@ -61,7 +61,7 @@ class Asked(Question):
 class Posted(Question):
     """A question with any settings of a run."""
 
-    settings: dict[str, Any] = Field(default_factory=dict, description="Over the preset's, as for a run.")
+    settings: dict[Text, Any] = Field(default_factory=dict, description="Over the preset's, as for a run.")
 
 
 @router.get("", operation_id="get_estimate")

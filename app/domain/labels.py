@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from app.domain.queueing import Priority
-from app.domain.text import Text, without_nul
+from app.domain.text import Text, keepable
 
 MAX_NOTES, MAX_TAGS, MAX_TAG = 10_000, 20, 40
 
@@ -44,8 +44,8 @@ def _tags(given: list[str]) -> list[str]:
 
 
 # The limits stand before what is a function: only there are they measured on what is kept.
-RunName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(without_nul)]
-Notes = Annotated[str, StringConstraints(max_length=MAX_NOTES), BeforeValidator(_unix_lines), AfterValidator(without_nul)]
+RunName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(keepable)]
+Notes = Annotated[str, StringConstraints(max_length=MAX_NOTES), BeforeValidator(_unix_lines), AfterValidator(keepable)]
 Tags = Annotated[list[Text], Field(max_length=1000), AfterValidator(_tags)]
 
 

@@ -243,7 +243,7 @@ class RunRequest(BaseModel):
     eval_dataset_id: Text | None = Field(None, max_length=64)
     method: Literal["sft"] = "sft"
     preset: Preset | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[Text, Any] = Field(default_factory=dict)
     notes: Notes = Field("", description="Plain text, for people.")
     tags: Tags = Field(default_factory=list, description="Words to find it by, kept in lower case.")
     priority: Priority = Field(Priority.NORMAL, description="Which waiting run goes first; of equal ones the one that came first.")

@@ -46,6 +46,22 @@ def test_a_run_is_refused_by_the_field_at_fault(
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("downloads", r'{"repo": "a/b", "revision": "\ud800"}', "revision"),
+        ("estimates", r'{"params": "7e9", "dataset_id": "\ud800"}', "dataset_id"),
+        ("estimates", r'{"params": "7e9", "settings": {"\ud800": 1}}', "settings"),
+        ("datasets/x/preflight", r'{"base_model": "hone-starter", "settings": {"\ud800": 1}}', "settings"),
+        ("runs", r'{"name": "x", "base_model": "hone-starter", "dataset_id": "x", "settings": {"\ud800": 1}}', "settings"),
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(client: TestClient, path: str, body: str, param: str) -> None:
+    answer = client.post(f"/api/v1/{path}", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"].startswith(param)
+
+
 def test_an_endless_number_is_no_number(client: TestClient, engine: Engine, owner: Identity) -> None:
     body = '{"name": "x", "base_model": "hone-starter", "dataset_id": "%s", "settings": {"max_grad_norm": Infinity}}'
     answer = client.post("/api/v1/runs", content=body % add_dataset(engine, owner), headers={"Content-Type": "application/json"})
