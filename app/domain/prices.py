@@ -100,22 +100,35 @@ OVERHEAD = 1.2
 """A data centre draws so much for each watt of its computers: cooling and losses (PUE)."""
 
 
-def watts_of(rated: float, kind: str, prices: PriceTable, *, is_own: bool) -> float:
+class Power(NamedTuple):
+    """What one device draws in training with its share of the machine, in watts, and how that was worked out."""
+
+    watts: float
+    arithmetic: str
+
+
+def watts_of(rated: float, kind: str, prices: PriceTable, *, is_own: bool) -> Power:
     """Return what one device draws with its share of the machine."""
     if is_own and prices.own_watts is not None:
-        return prices.own_watts
-    drawn = rated * POWER_SHARE + REST_OF_MACHINE_WATTS if kind == "gpu" else rated
-    return drawn if is_own else drawn * OVERHEAD
+        return Power(prices.own_watts, f"{prices.own_watts:g} W as the prices say of one's own machine")
+    drawn, words = rated, f"{rated:g} W rated"
+    if kind == "gpu":
+        drawn = rated * POWER_SHARE + REST_OF_MACHINE_WATTS
+        words += f" × {POWER_SHARE:g} in training + {REST_OF_MACHINE_WATTS:g} W for the rest of the machine"
+    if not is_own:
+        drawn *= OVERHEAD
+        words = f"({words}) × {OVERHEAD:g} for cooling and losses"
+    return Power(drawn, words if drawn == rated else f"{words} = {drawn:.0f} W")
 
 
-def estimate_energy(span: tuple[float, float, float], watts: float, count: int, prices: PriceTable) -> Energy:
+def estimate_energy(span: tuple[float, float, float], power: Power, count: int, prices: PriceTable) -> Energy:
     """Return the energy of a run that takes so many seconds (likely, at least, at most) on so many devices."""
-    likely, low, high = (seconds * watts * count / JOULES_PER_WH for seconds in span)
+    likely, low, high = (seconds * power.watts * count / JOULES_PER_WH for seconds in span)
     grams = likely / 1000 * prices.grams_co2_per_kwh
     many = f"{count} × " if count > 1 else ""
     words = (
-        f"{many}{watts:.0f} W × {significant(span[0] / 3600)} h = {significant(likely)} Wh × {prices.grams_co2_per_kwh:g} g/kWh = "
-        f"{significant(grams)} g CO₂"
+        f"{power.arithmetic}; {many}{power.watts:.0f} W × {significant(span[0] / 3600)} h = {significant(likely)} Wh × "
+        f"{prices.grams_co2_per_kwh:g} g/kWh = {significant(grams)} g CO₂"
     )
     return Energy(likely, low, high, grams, words)
 
