@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, UNUSABLE_SPEC, CUT_OFF = 0, 1, 2, 130
 DEFAULT_THREADS = "2"
+KEPT_PRODUCTS = "64"
+"""How many shapes' products a processor keeps ready; 64 cost nothing that could be measured (docs/engine.md)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         control.listen(sys.stdin)
     else:
         control.pause_on(signal.SIGINT)
-    set_threads()
+    bound_libraries()
     with _reporter(arguments) as reporter:
         return _run(arguments, reporter, control)
 
@@ -94,8 +96,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def set_threads() -> None:
-    """Bound the threads of every library; they look at the environment when they are imported."""
+def bound_libraries() -> None:
+    """Bound the threads of every library and what it keeps; they look at the environment when they are imported or first compute."""
     threads = os.environ.get("HONE_TRAINER_THREADS", DEFAULT_THREADS)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ[name] = threads
@@ -103,6 +105,10 @@ def set_threads() -> None:
     # to spin costs a quarter of the speed of small steps on a quiet machine; a thousand turns cost an eighth on a busy one
     # (docs/engine.md has the figures).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # torch and oneDNN below it each keep up to a thousand products ready, one for each shape, and hold on to the same ones: where rows vary
+    # in length memory grows for hundreds of steps unless both are bounded (docs/engine.md).
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, KEPT_PRODUCTS)
 
 
 def hush_libraries() -> None:

@@ -41,7 +41,7 @@ READY = b"."
 def main() -> int:
     """Import, wait for a run, and be its trainer; without one, leave when the supervisor does."""
     die_with_parent()
-    train.set_threads()
+    train.bound_libraries()
     # Copies of both: standard output becomes the log of a run, and the commands that follow are read from standard input.
     ready = os.dup(sys.stdout.fileno())
     loading = threading.Thread(target=get_ready, args=(ready,), name="loading", daemon=True)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 KEPT = frozenset({
     "PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "TZ", "NO_COLOR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE",
-    "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "LRU_CACHE_CAPACITY",
 })  # fmt: skip
-KEPT_PREFIXES = ("CUDA", "NVIDIA", "LC_", "OMP_", "MKL_", "PYTORCH_")
+KEPT_PREFIXES = ("CUDA", "NVIDIA", "LC_", "OMP_", "GOMP_", "MKL_", "ONEDNN_", "PYTORCH_")
 WAYS_OUT = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"})
 """How one gets out of this network; also in small letters. An address of a proxy may hold a password."""
 FOR_THE_HUB_PREFIXES = ("HF_", "HUGGING_FACE_")

@@ -32,7 +32,7 @@ NEVER = 1_000_000
 def main() -> None:
     """Train and print the figures."""
     wanted = _arguments()
-    train.set_threads()  # before torch is imported
+    train.bound_libraries()  # before torch is imported
     with tempfile.TemporaryDirectory() as name, redirect_stdout(sys.stderr):
         figures = _measured(wanted, Path(name))
     print(json.dumps(figures))

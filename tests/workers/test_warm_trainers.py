@@ -282,7 +282,7 @@ def test_it_ends_with_its_supervisor(root: Path) -> None:
 IN_A_WARM_PROCESS = """
 import os, sys, threading
 from workers import train, warm
-train.set_threads()
+train.bound_libraries()
 loading = threading.Thread(target=warm.get_ready, args=(os.open(os.devnull, os.O_WRONLY),))
 loading.start()
 loading.join()

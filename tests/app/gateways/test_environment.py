@@ -41,3 +41,9 @@ def test_the_hubs_token_goes_only_to_where_trackio_writes_to_a_space(monkeypatch
 def test_a_variable_that_is_empty_stands_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "")
     assert given(Tracker.WANDB) == {"HTTPS_PROXY"}
+
+
+@pytest.mark.parametrize("name", ["GOMP_SPINCOUNT", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"])
+def test_what_an_operator_sets_for_a_trainers_libraries_reaches_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "7")
+    assert child_environment(own="HONE_TRAINER_")[name] == "7"

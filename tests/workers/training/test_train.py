@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -156,6 +157,36 @@ def test_a_wrong_path_is_told_before_anything_heavy_is_imported(root: Path, tmp_
     done = subprocess.run([sys.executable, "-c", look], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "False"]
     assert "no folder 'nowhere'" in done.stderr
+
+
+SETTLED = {"GOMP_SPINCOUNT": "1000", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
+WHEN_TORCH_IS_LOADED = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print(*(os.environ.get(each) for each in {names!r}), flush=True)
+            os._exit(0)
+sys.meta_path.insert(0, Watch())
+{begin}
+"""
+BEGIN_COLD = "from workers.train import main; main(sys.argv[1:])"
+BEGIN_WARM = "from workers.warm import main; main()"
+
+
+@pytest.mark.parametrize("begin", [BEGIN_COLD, BEGIN_WARM])
+@pytest.mark.parametrize("own", [{}, dict.fromkeys(SETTLED, "5")])
+def test_what_libraries_keep_and_how_long_they_spin_is_settled_before_torch_is_loaded(
+    begin: str, own: dict[str, str], work: Path, root: Path, tmp_path: Path
+) -> None:
+    spec = write_spec(tmp_path, work / "base", work / "rows.jsonl", max_steps=1)
+    look = WHEN_TORCH_IS_LOADED.format(names=tuple(SETTLED), begin=begin)
+    environment = {name: value for name, value in os.environ.items() if name not in SETTLED} | own
+    command = [sys.executable, "-c", look, str(spec), "--out", str(tmp_path / "out")]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:  # a warm trainer waits for its run there
+        done = subprocess.run(command, cwd=root, env=environment, stdin=theirs.fileno(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == list((SETTLED | own).values()), done.stderr
 
 
 def test_a_gpu_that_is_not_there_is_a_clear_failure(train_here: Train) -> None:
