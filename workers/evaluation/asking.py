@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS, OWN_SECONDS, OUTSIDE_SECONDS = 10.0, 600.0, 180.0
 """The longest silence: a base of one's own may be loading from a slow disk, and answers as slowly as its processor."""
+SLOWEST_SECONDS = 900.0
+"""So long a whole answer may take, however steadily it drips: it would hold a worker for nothing."""
+MOST_COUNTED = 10**9
+"""Tokens; nobody's answer has more, and a server that counts so is not believed."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
 PATIENCE_SECONDS = 120.0
 """So long a model may be busy or away before it is given up."""
@@ -60,6 +64,7 @@ class Asker:
     private_allowed: bool = False
     patience_seconds: float = PATIENCE_SECONDS
     pause: Callable[[float], None] = time.sleep
+    slowest_seconds: float = SLOWEST_SECONDS
     contacted: list[str] = field(default_factory=list)
     """The hosts outside that were spoken to."""
     _left_out: set[str] = field(default_factory=set)
@@ -108,18 +113,24 @@ class Asker:
             headers["Host"] = target.netloc.decode("ascii")
             extensions = {"sni_hostname": target.host} if target.scheme == "https" else {}
             target = target.copy_with(host=self._address(target))
-        timeout = httpx.Timeout(silence, connect=CONNECT_SECONDS)
+        timeout, begun = httpx.Timeout(silence, connect=CONNECT_SECONDS), time.monotonic()
         # Proxies of the environment would look the name up again by themselves, and ours is beside us.
         with (
             httpx.Client(trust_env=False, follow_redirects=False, timeout=timeout) as client,
             client.stream("POST", target, json=body, headers=headers, extensions=extensions) as answer,
         ):
-            read = bytearray()
-            for piece in answer.iter_bytes():
-                read += piece
-                if len(read) > MOST_BYTES:
-                    raise Unavailable(f"{self._name} answers without an end.", code="model_answers_nonsense")
-            return answer.status_code, bytes(read), _asks_for(answer.headers.get("retry-after"))
+            return answer.status_code, self._body_of(answer, begun), _asks_for(answer.headers.get("retry-after"))
+
+    def _body_of(self, answer: httpx.Response, begun: float) -> bytes:
+        read = bytearray()
+        for piece in answer.iter_bytes():  # as they come: gathered into larger pieces, what drips would be judged too late
+            read += piece
+            if len(read) > MOST_BYTES:
+                raise Unavailable(f"{self._name} answers without an end.", code="model_answers_nonsense")
+            if time.monotonic() - begun > self.slowest_seconds:
+                message = f"{self._name} took longer than {self.slowest_seconds / 60:g} minutes for one answer, and was given up."
+                raise Unavailable(message, code="model_away")
+        return bytes(read)
 
     def _address(self, target: httpx.URL) -> str:
         if not self._addresses:
@@ -187,8 +198,12 @@ def kept(text: str) -> str:
 
 def _read(body: dict[str, Any], seconds: float) -> Reply:
     choice, usage = body["choices"][0], body.get("usage") or {}
-    counts = [count if isinstance(count := usage.get(name), int) else None for name in ("prompt_tokens", "completion_tokens")]
+    counts = [_counted(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")]
     return Reply(kept(str(choice["message"].get("content") or "")), choice.get("finish_reason") == "length", seconds, *counts)
+
+
+def _counted(count: object) -> int | None:
+    return count if type(count) is int and 0 <= count <= MOST_COUNTED else None
 
 
 def _error_in(body: bytes) -> dict[str, Any]:

@@ -119,6 +119,23 @@ def test_nonsense_is_said_to_be_none(model: OpenAi, nonsense: dict[str, object])
         asker(model).ask(HELLO, 9)
 
 
+def test_an_answer_that_takes_too_long_as_a_whole_is_given_up(model: OpenAi) -> None:
+    drips = asker(model)
+    drips.slowest_seconds = 0.0
+    with pytest.raises(Unavailable, match="took longer than 0 minutes for one answer") as given_up:
+        drips.ask(HELLO, 9)
+    assert given_up.value.code == "model_away"
+    assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("count", [-1, 10**400, True, 1.5, "7", None])
+def test_tokens_that_nobody_can_have_counted_are_not_taken_over(model: OpenAi, count: object) -> None:
+    answer = {"choices": [{"message": {"content": "Hello"}}], "usage": {"prompt_tokens": count, "completion_tokens": 2}}
+    model.troubles = [(200, answer, {})]
+    reply = asker(model).ask(HELLO, 9)
+    assert (reply.text, reply.prompt_tokens, reply.answer_tokens) == ("Hello", None, 2)
+
+
 def test_what_no_database_keeps_is_replaced(model: OpenAi) -> None:
     model.answer = lambda _: "a\0b\ud83d"
     assert asker(model).ask(HELLO, 9).text == "a\ufffdb\ufffd"
