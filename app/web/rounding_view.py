@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,10 +80,13 @@ def code_values(key: str, block: Block) -> Sequence[float]:
 
 
 def off_by(rounded: Rounded, weight: float) -> str:
-    """Return how far off a level is, in percent of the weight; of a weight of zero there is no share."""
+    """Return how far off a level is, in percent of the weight; of zero there is no share, and of the tiniest weights none to tell."""
     if not rounded.error:
         return "exact"
-    return _percent(100 * rounded.error / weight, sign="+") if weight else f"{rounded.error:+.3g}"
+    if not weight:
+        return f"{rounded.error:+.3g}"
+    share = 100 * rounded.error / weight
+    return _percent(share, sign="+") if math.isfinite(share) else "lost"
 
 
 def _percent(share: float, sign: str = "") -> str:
