@@ -111,7 +111,7 @@ class DeviceOut(_Value):
 
 
 class CostOut(_Value):
-    """Dollars by device, one's own too, which cost electricity; null where the price table is in another currency."""
+    """Dollars by device, one's own too, which cost electricity; null for one that does not hold the run, or in another currency."""
 
     cheapest: float | None = Field(
         description="On the cheapest device to rent that holds the run, certainly or likely; null where none does."
@@ -133,7 +133,7 @@ class Quote(_Value):
     work: dict[str, float] = Field(description="Rows, steps and tokens that the run computes.")
     assumptions: list[str] = Field(description="What is taken for granted.")
     memory_bytes: MemoryOut = Field(
-        description="On the cheapest device to rent that holds the run, else on the largest; without any, on a GPU of unknown size."
+        description="On the first of the devices where it holds the run, else on the largest; without any, on a GPU of unknown size."
     )
     devices: list[DeviceOut] = Field(description="Those that hold it first, and of these the cheapest.")
     currency: str
@@ -147,10 +147,10 @@ class Quote(_Value):
     ) -> Self:  # fmt: skip
         """Write estimates out; of none, memory alone is told."""
         devices = [_device(each, prices) for each in estimates]
-        places = [place for place, each in enumerate(devices) if each.fits != "no" and each.provider]
-        holding = [devices[place] for place in places]
+        holding = [each for each in devices if each.fits != "no" and each.provider]
         if estimates:
-            shown = estimates[places[0]] if places else max(estimates, key=lambda each: each.memory.capacity or 0)
+            holds = any(each.memory.fits != "no" for each in estimates)
+            shown = estimates[0] if holds else max(estimates, key=lambda each: each.memory.capacity or 0)
             memory = _memory(shown.target.label, shown.memory)
         else:
             memory = _memory(NO_DEVICE, estimate_memory(arch, settings, work, "gpu", None))
@@ -164,7 +164,7 @@ class Quote(_Value):
             currency=prices.currency, prices_as_of=prices.as_of,
             cost_usd=CostOut(
                 cheapest=holding[0].cost_usd if holding else None, device=holding[0].key if holding else None,
-                by_device={each.key: each.cost_usd for each in devices},
+                by_device={each.key: each.cost_usd if each.fits != "no" else None for each in devices},
             ),
         )  # fmt: skip
 

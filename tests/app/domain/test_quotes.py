@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from app.domain.accelerators import processor
 from app.domain.architectures import Architecture
+from app.domain.estimates import Target, rented, side_by_side
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.quotes import NO_DEVICE, Quote
@@ -17,3 +19,23 @@ def test_without_any_device_memory_is_told_and_no_cost() -> None:
     assert (told.memory_bytes.device, told.memory_bytes.fits) == (NO_DEVICE, "unknown")
     assert told.memory_bytes.total == sum(part.bytes for part in told.memory_bytes.parts) > 14e9
     assert (told.devices, told.cost_usd.cheapest, told.cost_usd.device) == ([], None, None)
+
+
+def test_memory_is_told_for_the_device_that_heads_the_list() -> None:
+    own = Target("own:cpu", "This machine's processor", processor(8, 32 * 10**9), 1, None, None, is_own=True)
+    told = quoted(Architecture.of_size(7e6), own)
+    assert told.devices[0].key == "own:cpu"
+    assert (told.memory_bytes.device, told.memory_bytes.total) == (told.devices[0].name, told.devices[0].memory_bytes)
+
+
+def test_no_device_that_does_not_hold_a_run_has_a_cost_among_the_dollars() -> None:
+    own = Target("own:cpu", "This machine's processor", processor(8, 2 * 10**9), 1, None, None, is_own=True)
+    told = quoted(Architecture.of_size(7e9), own)
+    assert told.cost_usd.by_device["own:cpu"] is None
+    assert told.cost_usd.cheapest == min(cost for cost in told.cost_usd.by_device.values() if cost is not None)
+
+
+def quoted(arch: Architecture, own: Target) -> Quote:
+    settings, prices = TrainingSettings(epochs=1), PriceTable()
+    found = side_by_side(arch, settings, WORK, [own, *rented(prices)], prices)
+    return Quote.of(model="some", arch=arch, settings=settings, work=WORK, estimates=found, prices=prices)
