@@ -54,7 +54,8 @@ class DownloadList(BaseModel):
 def create_download(studio: StudioDep, identity: IdentityDep, body: DownloadRequest) -> DownloadOut:
     """Scan a model and have it fetched; the same model under way is returned as it is.
 
-    422 when the scan stops it (`remote_code`, `unsafe_format`, `gated_model` …), 503 `disk_full` before anything is fetched.
+    422 when the scan stops it (`remote_code`, `unsafe_format`, `incomplete`, `gated_model` …), 409 while it is being cancelled, and 503
+    `disk_full` before anything is fetched.
     """
     return _shown(studio.download(identity, body.repo, body.revision))
 
@@ -80,7 +81,7 @@ def cancel_download(studio: StudioDep, session: WriteSession, identity: Identity
 
 @router.delete("/{download_id}", status_code=204, operation_id="delete_download")
 def delete_download(studio: StudioDep, session: WriteSession, identity: IdentityDep, download_id: Id) -> None:
-    """Forget a download and remove its files; 409 while it goes on, or a run that is not over trains from the model."""
+    """Forget a download and remove its files; 409 while it goes on, and `base_in_use` while runs, measurements or tuned models need it."""
     studio.downloads(session).delete(identity, download_id)
 
 

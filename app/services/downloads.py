@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from app.db import Download, EventRow, Run
+from app.db import Baseline, Download, EventRow, Run
 from app.db.audit import OUTSIDE_ASKED, note
 from app.db.downloads import is_wanted_by_another
 from app.db.session import after_commit
+from app.domain.base_models import COMMIT
 from app.domain.errors import Conflict, NotFound, StorageFull
 from app.domain.runs import ENDED, RunStatus, after_request
 from app.services.datasets import IMPORT_QUEUE
+from app.services.models import is_whole
 from app.services.paging import Page, newest_first
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
@@ -38,12 +43,15 @@ class Downloads:
     def start(self, by: Identity, looked: Looked) -> Download:
         """Have a model fetched at the commit that was looked at; one that is under way already is returned as it is.
 
-        Invalid for one that the scan stops, StorageFull where it would not fit on the disk.
+        Invalid for one that the scan stops, Conflict while it is being cancelled, StorageFull where it would not fit on the disk.
         """
         looked.scan.check()
         repo, commit = looked.model.id, looked.commit
         live = self._mine(by).where(Download.repo == repo, Download.revision == commit, Download.status.not_in(ENDED))
         found = self.session.scalar(live.order_by(Download.id).limit(1))
+        if found is not None and found.status == RunStatus.CANCELLING:
+            # It ends in a moment, and what has come of it goes: to go on with it is no longer possible, and to begin beside it not yet.
+            raise Conflict(f"{repo} is just being cancelled. Try again in a moment.", param="repo", code="being_cancelled")
         if found is not None:
             return found
         self._check_room(repo, commit, looked.scan.size)
@@ -87,13 +95,12 @@ class Downloads:
         return found
 
     def delete(self, by: Identity, download_id: str) -> None:
-        """Forget a download, and remove what it brought; Conflict while it goes on, or a run that is not over needs the model."""
+        """Forget a download, and remove what it brought; Conflict while it goes on, or anything that is here needs the model."""
         found = self.get(by, download_id, to_change=True)
         if found.status not in ENDED:
             raise Conflict("This download goes on just now. Cancel it first.", code="illegal_state")
-        if self._lies_here(found) and (run := self._run_that_needs(found.repo)):
-            named = f"The run {run.name}" if run.project_id == by.project_id else "A run of another project"
-            raise Conflict(f"{named} trains from {found.repo}, and is not over. Wait until it is, or cancel it.", code="base_in_use")
+        if self._lies_here(found):
+            self._check_unused(by, found)
         note(self.session, by.project_id, by.user_id, "download.deleted", found.id, repo=found.repo, revision=found.revision)
         self._remove_files(found)
         self.session.delete(found)
@@ -112,10 +119,36 @@ class Downloads:
     def _lies_here(self, download: Download) -> bool:
         return download.revision is not None and self.fetched.has(download.repo, download.revision)
 
-    def _run_that_needs(self, repo: str) -> Run | None:
-        """Return a run of whatever project that is not over and trains from a model."""
-        live = select(Run).where(Run.base_model == repo, Run.status.not_in(ENDED))
-        return self.session.scalar(live.order_by(Run.id).limit(1))
+    def _check_unused(self, by: Identity, download: Download) -> None:
+        """Raise Conflict while anything of whatever project needs a model; what belongs to others is counted, and not named."""
+        repo = download.repo
+        if run := self.session.scalar(select(Run).where(Run.base_model == repo, Run.status.not_in(ENDED)).order_by(Run.id).limit(1)):
+            named = f"The run {run.name}" if run.project_id == by.project_id else "A run of another project"
+            raise Conflict(f"{named} trains from {repo}, and is not over. Wait until it is, or cancel it.", code="base_in_use")
+        if measuring := self._measurement_of(repo):
+            named = "A measurement" if measuring.project_id == by.project_id else "A measurement of another project"
+            raise Conflict(f"{named} asks {repo}, and is not over. Wait until it is, or cancel it.", code="base_in_use")
+        if tuned := self._tuned_from(download):
+            mine = [run.model or "" for run in tuned if run.project_id == by.project_id]
+            message = f"{_told(mine, len(tuned) - len(mine))} {repo} to answer. It can be deleted when those runs are."
+            raise Conflict(message, code="base_in_use")
+
+    def _measurement_of(self, repo: str) -> Baseline | None:
+        """Return a measurement of whatever project that is not over and asks a model."""
+        live = self.session.scalars(select(Baseline).where(Baseline.status.not_in(ENDED)).order_by(Baseline.id))
+        return next((row for row in live if repo in {model.get("name") for model in row.plan.get("models", [])}), None)
+
+    def _tuned_from(self, download: Download) -> list[Run]:
+        """Return the runs of whatever project whose models answer only with this download, newest first."""
+        made = select(Run).where(Run.base_model == download.repo, Run.model.is_not(None), Run.adapter_id.is_not(None))
+        return [
+            run for run in self.session.scalars(made.order_by(Run.id.desc())) if not is_whole(run) and not self._is_elsewhere(run, download)
+        ]
+
+    def _is_elsewhere(self, run: Run, download: Download) -> bool:
+        """Return whether a run trained from another commit of the model, and that one is here: its adapter belongs to it."""
+        lay = Path(str(run.facts.get("base_dir") or "")).name
+        return lay != download.revision and bool(COMMIT.fullmatch(lay)) and self.fetched.has(download.repo, lay)
 
     def _remove_files(self, download: Download) -> None:
         """Remove the files once that is committed, unless another download of the very same model stands for them."""
@@ -127,6 +160,13 @@ class Downloads:
 
     def _tell(self, download: Download, kind: str, message: str) -> None:
         self.session.add(EventRow(project_id=download.project_id, subject_id=download.id, type=kind, message=message))
+
+
+def _told(mine: Sequence[str], others: int) -> str:
+    """Return who needs a base, with its verb: models of this project by the name of one, those of others by their number."""
+    here = [f"The model {mine[0]}{f' and {len(mine) - 1} more' if len(mine) > 1 else ''}"] if mine else []
+    there = [f"{others} {'model' if others == 1 else 'models'} of other projects"] if others else []
+    return f"{' and '.join(here + there)} {'needs' if len(mine) + others == 1 else 'need'}"
 
 
 def _facts(looked: Looked) -> dict[str, Any]:
