@@ -139,7 +139,7 @@ def about(deployment: Deployment) -> dict[str, str]:
         "Workers hear of work": "from Redis" if deployment.redis_url else "by looking every second",
         "Inference server": deployment.inference_url or "none",
         "Listens on": deployment.host,
-        "Outside addresses": "none by itself: only the webhooks that somebody added here",
+        "Outside addresses": "none by itself: only webhooks and outside models that somebody added, and the Hub when asked",
     }
 
 

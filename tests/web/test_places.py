@@ -42,7 +42,7 @@ def test_a_revoked_key_opens_nothing(browser: TestClient) -> None:
 def test_the_settings_tell_what_this_studio_is(browser: TestClient) -> None:
     page = browser.get("/settings").text
     assert "SQLite, journal mode" in page
-    assert "only the webhooks that somebody added here" in page
+    assert "only webhooks and outside models that somebody added" in page
 
 
 def test_the_chat_says_when_nobody_answers(browser: TestClient, sample: Sample) -> None:
@@ -89,3 +89,12 @@ def test_the_api_page_asks_for_no_key_and_loads_from_here(stranger: TestClient) 
     page = stranger.get("/docs").text
     assert "/static/vendor/swagger-ui-bundle.js" in page
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
+
+
+@pytest.mark.parametrize(
+    ("page", "leads_to"),
+    [("/goal", "/cloud-costs"), ("/prices", "/cloud-costs"), ("/prices", "/estimates"), ("/models", "/precision")],
+)
+def test_pages_lead_to_what_is_asked_next(browser: TestClient, page: str, leads_to: str) -> None:
+    shown = browser.get(page).text.partition("<main")[2]
+    assert f'href="{leads_to}"' in shown
