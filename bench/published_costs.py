@@ -19,11 +19,12 @@ import numpy as np
 
 from app.domain.accelerators import ACCELERATORS, RENTED
 from app.domain.architectures import Architecture
+from app.domain.beside_steps import ON_GPU
 from app.domain.estimates import ASSUMED_TOKENS, memory_on, rented
 from app.domain.prices import SETUP_HOURS, PriceTable
 from app.domain.quotes import work_of_examples
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import PASS_SECONDS, PEAK_SHARE, SEVERAL_SHARE, STARTUP_SECONDS, flops
+from app.domain.time_estimate import PASS_SECONDS, PEAK_SHARE, SEVERAL_SHARE, flops
 from bench.results_file import keep
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def choices(cost: Published, tokens: float, prices: PriceTable) -> Iterator[Choi
 def dollars(choice: Choice, one: Any, several: Any, hours: Any) -> Any:
     """Return what a run costs at these shares of the peak and hours beside; each may be an array."""
     rate = choice.peak * choice.cards * (one if choice.cards == 1 else several)
-    seconds = np.maximum(choice.flops / rate, choice.least_seconds) + STARTUP_SECONDS
+    seconds = np.maximum(choice.flops / rate, choice.least_seconds) + ON_GPU.startup.likely
     return (seconds / 3600 + hours) * choice.hourly * choice.cards
 
 

@@ -19,7 +19,7 @@ from app.domain.architectures import Architecture
 from app.domain.memory_estimate import estimate_memory
 from app.domain.packs import Work
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import Sample, estimate_time, flops, learned
+from app.domain.time_estimate import Sample, flops, learned
 from bench.memory_predictions import HELD_OUT, Configuration, errors_of, run
 from bench.random_bases import BASES, make_base, masked, write_rows
 from bench.results_file import keep
@@ -57,7 +57,7 @@ def measure(configuration: Configuration, folder: Path) -> dict[str, Any]:
     arch = Architecture.from_config(json.loads((base / "config.json").read_text(encoding="utf-8")))
     needed = operations(arch, TrainingSettings.model_validate(settings), rows, base)
     rate = learned([Sample(needed[CALIBRATES - 1].total, seen.steps[CALIBRATES - 1])])
-    expected = sum(estimate_time(each, rate, 0.0).seconds for each in needed[CALIBRATES:])
+    expected = sum(each.total for each in needed[CALIBRATES:]) / rate.flops_per_second
     measured = sum(seen.steps[CALIBRATES:])
     return {
         "base": configuration.base,

@@ -75,7 +75,9 @@ def get_accuracy(session: ReadSession, identity: IdentityDep) -> RecordOut:
     """Show what was predicted of this project's runs beside what was measured, and what was learned from it."""
     found = record_of(session, identity)
     learned = [
-        LearnedOut(device=name, precision=numbers, flops_per_second=rate.flops_per_second, runs=rate.samples, startup_seconds=startup)
+        LearnedOut(
+            device=name, precision=numbers, flops_per_second=rate.flops_per_second, runs=rate.samples, startup_seconds=startup.likely
+        )
         for name, (rates, startup) in found.learned.items()
         for numbers, rate in rates.items()
     ]

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from app.domain.accelerators import ACCELERATORS
+from app.domain.beside_steps import Beside, Span, beside_of
 from app.domain.figures import percent
 from app.domain.held_memory import number_bytes
 from app.domain.memory_estimate import MemoryEstimate, Part, estimate_memory, summed
 from app.domain.prices import Energy, Money, PriceTable, estimate_energy, estimate_money, watts_of
-from app.domain.time_estimate import STARTUP_SECONDS, TimeEstimate, estimate_time, flops, in_another, published
+from app.domain.time_estimate import TimeEstimate, estimate_time, flops, for_size, in_another, published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 COUNTS = (1, 2, 4, 8)
 """How many cards of a class are rented together."""
+ONE_DEVICE = "Hone trains on one device"
+"""What whoever reads of several cards is told."""
 ASSUMED_TOKENS = 1000.0
 """Of a row whose tokens nobody has counted: one of the four assumptions under which published costs come out (docs/estimates.md)."""
 LONGEST = 4
@@ -53,19 +56,29 @@ class Target:
     is_own: bool
     learned: Mapping[Numbers, Throughput] = field(default_factory=dict)
     """What past runs have shown, by what they computed in."""
-    startup: float = STARTUP_SECONDS
+    startup: Span | None = None
+    """Seconds from the claim to the first step, as past runs have shown."""
 
-    def rate(self, numbers: Numbers, *, is_free: bool = False) -> Throughput:
+    @property
+    def beside(self) -> Beside:
+        """What it takes beside the operations of steps."""
+        usual = beside_of(self.accelerator.kind)
+        return usual._replace(startup=self.startup) if self.startup else usual
+
+    def rate(self, numbers: Numbers, per_token: float = 0.0, *, is_free: bool = False) -> Throughput:
         """Return how fast it computes: as learned in this precision, else by what was learned in another one, else as published.
 
+        Learned is what bases of like size have shown, by the operations of a token.
         `is_free`: the trainer may compute in another precision, and on a processor it chooses as it did in the runs before.
         """
-        if numbers in self.learned:
-            return self.learned[numbers]
-        if self.learned:
-            known = next(iter(self.learned.values()))
+        like = {name: found for name, rate in self.learned.items() if (found := for_size(rate, per_token))}
+        if numbers in like:
+            return like[numbers]
+        if like:
+            known = next(iter(like.values()))
             return known if is_free and self.accelerator.kind == "cpu" else in_another(known, self.accelerator, numbers)
-        return published(self.accelerator, self.count, numbers)
+        usual = published(self.accelerator, self.count, numbers)
+        return usual._replace(source=f"{usual.source}; no base of like size has run here yet") if self.learned else usual
 
 
 def rented(prices: PriceTable) -> list[Target]:
@@ -155,8 +168,8 @@ def estimate(arch: Architecture, settings: TrainingSettings, work: Work, target:
     """Return what a run takes on a target."""
     memory = memory_on(arch, settings, work, target)
     needed = flops(arch, settings, work, memory)
-    rate = target.rate(numbers_on(arch, settings, target.accelerator), is_free=settings.precision == "auto")
-    time = estimate_time(needed, rate, target.startup, count=target.count)
+    rate = target.rate(numbers_on(arch, settings, target.accelerator), needed.per_token, is_free=settings.precision == "auto")
+    time = estimate_time(needed, rate, target.beside, count=target.count)
     span = (time.seconds, time.low, time.high)
     watts = watts_of(target.accelerator.watts, target.accelerator.kind, prices, is_own=target.is_own)
     energy = estimate_energy(span, watts, target.count, prices)

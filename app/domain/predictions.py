@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.domain.time_estimate import Sample, learned
+from app.domain.beside_steps import Span
+from app.domain.time_estimate import LATEST, Sample, learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
 WINDOW = 10
 """The running error is the median of so many runs, the newest of them last: one odd run does not move it."""
-LATEST = 20
-"""A device is learned from so many of its newest runs: drivers and machines change."""
+STARTUP_SPREAD = 2.0
+"""A start takes so many times less or more than any that was seen."""
+COLD_SECONDS = 15.0
+"""And as long at most, at least: after many runs that found a trainer at hand comes one that has to import its libraries (6 to 10 s)."""
+LEAST_COMPUTED = 0.2
+"""Of the time of a run that much was spent on steps, however long its answers are thought to have taken."""
 ENOUGH_STEPS = 3
 """Shorter runs say more of starting than of training."""
 OUTSIDE_TORCH = frozenset({"context", "margin"})
@@ -76,7 +81,7 @@ class Learned(NamedTuple):
     """What past runs say of a device: its rate by what they computed in, and the seconds before a first step."""
 
     rates: dict[Numbers, Throughput]
-    startup: float
+    startup: Span
 
 
 class Accuracy(NamedTuple):
@@ -171,6 +176,11 @@ def running(compared: Sequence[Compared]) -> list[float]:
     return [median(errors[max(0, end - WINDOW) : end]) for end in range(1, len(errors) + 1)]
 
 
+def computed(seconds: float, answering: float) -> float:
+    """Return how many of a run's seconds its steps took, where its checks are thought to have answered for so long."""
+    return max(seconds * LEAST_COMPUTED, seconds - answering)
+
+
 def learned_of(shown: Iterable[Shown]) -> dict[str, Learned]:
     """Return what runs, the newest first, have shown of each device."""
     by_device: dict[str, list[Shown]] = {}
@@ -184,5 +194,10 @@ def _learned(shown: Sequence[Shown]) -> Learned:
     by_numbers: dict[Numbers, list[Sample]] = {}
     for each in shown:
         by_numbers.setdefault(each.numbers, []).append(each.sample)
-    rates = {numbers: learned(samples[:LATEST], numbers) for numbers, samples in by_numbers.items()}
-    return Learned(rates, median(each.startup for each in shown[:LATEST]))
+    rates = {numbers: learned(samples, numbers) for numbers, samples in by_numbers.items()}
+    return Learned(rates, _startup([each.startup for each in shown[:LATEST]]))
+
+
+def _startup(seen: Sequence[float]) -> Span:
+    """Return what comes before a first step: a trainer that is at hand, and one that is not, differ by far more than runs do."""
+    return Span(median(seen), min(seen) / STARTUP_SPREAD, max(COLD_SECONDS, max(seen) * STARTUP_SPREAD))

@@ -6,6 +6,7 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.domain.beside_steps import NO_TIME, Answers, Span, answer_seconds, answers_of
 from app.domain.figures import operations, percent, significant
 from app.domain.specs import EVALUATIONS, rows_seen
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from app.domain.accelerators import Accelerator, Numbers
     from app.domain.architectures import Architecture
+    from app.domain.beside_steps import Beside
     from app.domain.memory_estimate import MemoryEstimate, Work
     from app.domain.specs import TrainingSettings
 
@@ -30,10 +32,12 @@ TWICE_THE_BYTES = 2.0
 """Cards that divide a model hand on float32 at half the pace of BF16."""
 PASS_SECONDS = 0.001
 """A GPU begins one operation after another: a layer with its adapters has some 150 of them, forward and back, at 5 to 10 µs each."""
-STARTUP_SECONDS = 60.0
-"""From the claim to the first step where nothing was measured: loading libraries and weights, looking at the rows."""
-LEARNED_SPREAD = 0.2
-"""No two runs take exactly as long: a rate learned from a few is told no more exactly than this."""
+LEARNED_SPREAD, SPREAD_OF_ONE = 0.2, 0.8
+"""No two runs take exactly as long: a rate is told no more exactly than the first, and one from n runs by the second over n less so."""
+LATEST = 20
+"""A device is learned from so many of its newest runs: drivers and machines change."""
+LIKE_SIZE = 4.0
+"""A rate counts for bases whose tokens take up to so many times more operations or fewer: small ones spend their time on other things."""
 ANOTHER_SPREAD = 2.0
 """What was learned in one precision tells of another one so many times more or less, beside its own range."""
 SPELT: dict[Numbers, str] = {"bf16": "bf16", "fp32": "float32"}
@@ -50,6 +54,7 @@ class Flops(NamedTuple):
     tokens: float
     passes: float
     arithmetic: str
+    answers: Answers = Answers()
 
 
 class Throughput(NamedTuple):
@@ -65,13 +70,18 @@ class Throughput(NamedTuple):
     samples: int = 0
     pass_seconds: float = 0.0
     numbers: Numbers = "bf16"
+    shown: tuple[Sample, ...] = ()
 
 
 class Sample(NamedTuple):
-    """What a past run has shown of its device: so many operations in so many seconds of steps."""
+    """What a past run has shown of its device: so many operations in so many seconds of steps; `per_token` of them for a token of its base.
+
+    Without `per_token` it counts for bases of any size.
+    """
 
     flops: float
     seconds: float
+    per_token: float = 0.0
 
 
 class TimeEstimate(NamedTuple):
@@ -108,9 +118,10 @@ def flops(arch: Architecture, settings: TrainingSettings, work: Work, memory: Me
     tokens = tokens_of(settings, work)
     checks = EVALUATIONS if settings.eval_every_steps == "auto" else work.steps // settings.eval_every_steps
     checked = checks * work.eval_rows * work.mean_tokens * forward
+    answers = answers_of(arch, work, checks + 1, forward)
     words = f"{tokens:,.0f} tokens × {operations(per_token)}" + (f" + {operations(checked)} of checks" if checked else "")
     passes = work.steps * math.ceil(settings.batch_size / memory.micro_batch) * arch.layers
-    return Flops(per_token, tokens * per_token + checked, tokens, passes, words)
+    return Flops(per_token, tokens * per_token + checked, tokens, passes, words, answers)
 
 
 def published(accelerator: Accelerator, count: int = 1, numbers: Numbers = "bf16") -> Throughput:
@@ -132,13 +143,31 @@ def published(accelerator: Accelerator, count: int = 1, numbers: Numbers = "bf16
     return Throughput(likely, low, high, f"{words}, {what}", pass_seconds=PASS_SECONDS if is_gpu else 0.0, numbers=numbers)
 
 
-def learned(samples: Sequence[Sample], numbers: Numbers = "bf16") -> Throughput:
-    """Return what past runs in one precision say of their device; there has to be one."""
-    rates = [each.flops / each.seconds for each in samples]
+def learned(samples: Sequence[Sample], numbers: Numbers = "bf16", *, distance: float = 1.0) -> Throughput:
+    """Return what past runs in one precision, the newest first, say of their device; there has to be one.
+
+    `distance`: how many times larger or smaller their bases are than the one that is asked about, which widens the range.
+    """
+    rates = [each.flops / each.seconds for each in samples[:LATEST]]
     middle = median(rates)
-    low, high = min(*rates, middle * (1 - LEARNED_SPREAD)), max(*rates, middle * (1 + LEARNED_SPREAD))
+    wide = (1 + LEARNED_SPREAD + SPREAD_OF_ONE / len(rates)) * math.sqrt(distance)
+    low, high = min(*rates, middle / wide), max(*rates, middle * wide)
     runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
-    return Throughput(middle, low, high, f"learned from {runs} in {SPELT[numbers]} on this device", len(rates), numbers=numbers)
+    source = f"learned from {runs} in {SPELT[numbers]} on this device"
+    return Throughput(middle, low, high, source, len(rates), numbers=numbers, shown=tuple(samples))
+
+
+def for_size(known: Throughput, per_token: float) -> Throughput | None:
+    """Return what runs say of a base whose tokens take so many operations; None where none of theirs is of like size."""
+    far = [(_distance(each.per_token, per_token), each) for each in known.shown]
+    like = [pair for pair in far if pair[0] <= LIKE_SIZE]
+    if not like:
+        return None
+    return learned([each for _, each in like], known.numbers, distance=median(distance for distance, _ in like))
+
+
+def _distance(one: float, other: float) -> float:
+    return max(one / other, other / one) if one > 0 and other > 0 else 1.0
 
 
 def in_another(known: Throughput, accelerator: Accelerator, numbers: Numbers) -> Throughput:
@@ -149,13 +178,31 @@ def in_another(known: Throughput, accelerator: Accelerator, numbers: Numbers) ->
     return Throughput(likely, low, high, source, known.samples, numbers=numbers)
 
 
-def estimate_time(needed: Flops, rate: Throughput, startup: float = STARTUP_SECONDS, *, count: int = 1) -> TimeEstimate:
-    """Return how long so many operations take at a rate, on so many devices at once, with what comes before the first step."""
-    busy = [max(needed.total / each / count, needed.passes * rate.pass_seconds) for each in (rate.flops_per_second, rate.high, rate.low)]
+def answering_of(needed: Flops, rate: Throughput, beside: Beside) -> Span:
+    """Return the seconds that answers of checks take."""
+    return answer_seconds(needed.answers, Span(rate.flops_per_second, rate.low, rate.high), beside)
+
+
+def estimate_time(needed: Flops, rate: Throughput, beside: Beside, *, count: int = 1) -> TimeEstimate:
+    """Return how long so many operations take at a rate, on so many devices at once, with what comes before the first step and beside it.
+
+    Seconds = start-up + operations / rate + layers begun × seconds of each + answers of checks. A rate that was learned has what beginning
+    a layer costs in it.
+    """
+    rates = Span(rate.flops_per_second, rate.low, rate.high)
+    answering = answering_of(needed, rate, beside)
+    layer = NO_TIME if rate.samples else beside.layer
+    busy = [
+        max(needed.total / each / count, needed.passes * rate.pass_seconds) + needed.passes * begun
+        for each, begun in zip((rates.likely, rates.high, rates.low), layer, strict=True)
+    ]
     many = f"on each of {count} devices " if count > 1 else ""
-    words = f"{needed.arithmetic} = {operations(needed.total)}; at {operations(rate.flops_per_second)}/s in {SPELT[rate.numbers]} {many}"
-    if busy[0] > needed.total / rate.flops_per_second / count:
+    words = f"{needed.arithmetic} = {operations(needed.total)}; at {operations(rates.likely)}/s in {SPELT[rate.numbers]} {many}"
+    if needed.passes * rate.pass_seconds > needed.total / rates.likely / count:
         words += f"that would be less than {needed.passes:,.0f} layers begun × {significant(rate.pass_seconds * 1000)} ms "
-    words += f"= {math.ceil(busy[0]):,} s, and {startup:.0f} s to begin"
-    likely, low, high = (each + startup for each in busy)
-    return TimeEstimate(likely, low, high, words, rate.source)
+    if layer.likely:
+        words += f"and {needed.passes:,.0f} layers begun × {significant(layer.likely * 1000)} ms "
+    words += f"= {math.ceil(busy[0]):,} s, " + (f"{math.ceil(answering.likely):,} s of answers at checks, " if answering.likely else "")
+    words += f"and {significant(beside.startup.likely)} s to begin"
+    found = [sum(parts) for parts in zip(busy, answering, beside.startup, strict=True)]
+    return TimeEstimate(found[0], found[1], found[2], words, rate.source)

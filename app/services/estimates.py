@@ -14,7 +14,6 @@ from app.domain.estimates import ASSUMED_TOKENS, Estimate, Target, rented, side_
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.quotes import MOST_CHECKED, Quote, work_of_examples
-from app.domain.time_estimate import STARTUP_SECONDS
 from app.services.predictions import learned_devices
 from app.services.workers import Workers
 
@@ -94,7 +93,7 @@ class Estimates:
                     continue
                 seen.add(device.name)
                 accelerator = of_device(device)
-                rates, startup = known.get(device.name) or ({}, STARTUP_SECONDS)
+                rates, startup = known.get(device.name) or ({}, None)
                 yield Target(f"own:{device.name}", device.name, accelerator, 1, None, None, is_own=True, learned=rates, startup=startup)
 
     def quote(self, by: Identity, name: str, planned: tuple[Architecture, TrainingSettings, Work], assumptions: Sequence[str]) -> Quote:

@@ -10,9 +10,9 @@ from app.db import Run
 from app.db.metrics import MetricLatest
 from app.domain.estimates import here_of, side_by_side
 from app.domain.holds import FACT, holds_of, seconds_held
-from app.domain.predictions import ENOUGH_STEPS, Foretold, Learned, Outcome, Shown, accuracy, learned_of, running
+from app.domain.predictions import ENOUGH_STEPS, Foretold, Learned, Outcome, Shown, accuracy, computed, learned_of, running
 from app.domain.runs import ENDED, RunStatus
-from app.domain.time_estimate import SPELT, Sample, flops
+from app.domain.time_estimate import SPELT, Sample, answering_of, flops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,17 @@ COLUMNS = (
 OPERATIONS = Run.estimate["flops"].as_float()
 NUMBERS = func.coalesce(Run.facts["precision"].as_string(), Run.estimate["precision"].as_string())
 """What a run computed in, as its trainer told; else as it was foretold."""
-OF_DEVICES = Run.step, Run.total_steps, Run.started_at, Run.facts[FACT].label("holds"), OPERATIONS.label("flops"), NUMBERS.label("numbers")
+PER_TOKEN, ANSWERING = Run.estimate["per_token"].as_float(), Run.estimate["answering"].as_float()
+OF_DEVICES = (
+    Run.step,
+    Run.total_steps,
+    Run.started_at,
+    Run.facts[FACT].label("holds"),
+    OPERATIONS.label("flops"),
+    NUMBERS.label("numbers"),
+    PER_TOKEN.label("per_token"),
+    ANSWERING.label("answering"),
+)
 
 
 class Record(NamedTuple):
@@ -63,7 +73,11 @@ def foretell(planned: tuple[Architecture, TrainingSettings, Work], targets: Sequ
     if here is None:
         return {}
     needed = flops(arch, settings, work, here.memory)
-    return here.to_json() | {"flops": needed.total, "tokens": needed.tokens, "work": work.model_dump(), "currency": prices.currency}
+    return here.to_json() | {
+        "flops": needed.total, "tokens": needed.tokens, "per_token": needed.per_token,
+        "answering": answering_of(needed, here.target.rate(here.numbers, needed.per_token), here.target.beside).likely,
+        "work": work.model_dump(), "currency": prices.currency,
+    }  # fmt: skip
 
 
 def learned_devices(session: Session) -> dict[str, Learned]:
@@ -71,7 +85,7 @@ def learned_devices(session: Session) -> dict[str, Learned]:
     # Of each record one number is read: pages ask for this at every changed field, and whole estimates would take most of their time.
     query = (
         select(*OF_DEVICES)
-        .where(Run.step >= ENOUGH_STEPS, Run.status.in_(ENDED), OPERATIONS > 0, NUMBERS.in_(SPELT))
+        .where(Run.step >= ENOUGH_STEPS, Run.status.in_(ENDED), OPERATIONS > 0, PER_TOKEN > 0, NUMBERS.in_(SPELT))
         .order_by(Run.id.desc())
         .limit(LATEST)
     )
@@ -129,5 +143,6 @@ def _shown(run: Row[Any]) -> Shown | None:
     if len(holds) != 1 or run.started_at is None or not run.total_steps:
         return None
     startup = max(0.0, run.started_at.timestamp() - holds[0].begin)
-    done = run.flops * run.step / run.total_steps
-    return Shown(holds[0].device, Sample(done, _seconds(run) - startup), startup, run.numbers)
+    share = run.step / run.total_steps
+    seconds = computed(_seconds(run) - startup, (run.answering or 0.0) * share)
+    return Shown(holds[0].device, Sample(run.flops * share, seconds, run.per_token), startup, run.numbers)

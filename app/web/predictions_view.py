@@ -148,7 +148,7 @@ def _figure(name: str, found: Accuracy) -> Figure:
 
 def _device(name: str, learned: Learned, rate: Throughput) -> Device:
     spelt = f"{operations(rate.flops_per_second)}/s in {SPELT[rate.numbers]}"
-    return Device(name, spelt, words.plural(rate.samples, "run"), words.span(learned.startup))
+    return Device(name, spelt, words.plural(rate.samples, "run"), words.span(learned.startup.likely))
 
 
 def _points(name: str, errors: list[float]) -> list[Point]:

@@ -103,7 +103,7 @@ def test_full_tuning_in_bf16_computes_in_it_whatever_it_holds_in_float32() -> No
 
 def test_a_rate_is_the_one_learned_in_this_precision_else_that_of_another_scaled() -> None:
     bf16, fp32 = learned([Sample(5e13, 1)]), learned([Sample(1e13, 1)], "fp32")
-    assert replace(own("l4"), learned={"bf16": bf16, "fp32": fp32}).rate("fp32") is fp32
+    assert replace(own("l4"), learned={"bf16": bf16, "fp32": fp32}).rate("fp32") == fp32
     assert replace(own("l4"), learned={"bf16": bf16}).rate("fp32").flops_per_second < 5e13 / 2
     assert own("l4").rate("fp32") == published(ACCELERATORS["l4"], numbers="fp32")
 
@@ -129,3 +129,13 @@ def test_what_takes_weeks_stands_behind_what_costs_more() -> None:
     holding = [each for each in found if each.memory.fits != "no"]
     assert holding[-1].target is slow
     assert (holding[-1].money.amount or 0) < (holding[-2].money.amount or 0)
+
+
+def test_a_small_base_s_runs_say_nothing_of_a_large_one() -> None:
+    small = learned([Sample(14e9, 1, 29e6)])
+    here = Target("cpu", "Processor", CPU._replace(memory_bytes=10**12), 1, None, None, is_own=True, learned={"bf16": small})
+    found = estimate(SEVEN_B, settings(precision="bf16"), WORK, here, PRICES).time
+    assert found.source.endswith("no base of like size has run here yet")
+    assert found.seconds == pytest.approx(
+        estimate(SEVEN_B, settings(precision="bf16"), WORK, replace(here, learned={}), PRICES).time.seconds
+    )

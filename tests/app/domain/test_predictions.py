@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.predictions import LATEST, WINDOW, Compared, Foretold, Shown, accuracy, learned_of, running
-from app.domain.time_estimate import Sample
+from app.domain.predictions import WINDOW, Compared, Foretold, Shown, accuracy, computed, learned_of, running
+from app.domain.time_estimate import LATEST, Sample, for_size
 
 KEPT: dict[str, Any] = {
     "device": {"name": "NVIDIA L4", "kind": "gpu"},
@@ -70,7 +70,7 @@ def test_a_device_is_learned_from_its_newest_runs() -> None:
     found = learned_of([new] * LATEST + [old] * LATEST + [Shown("CPU", Sample(1e12, 100.0), 5.0, "fp32")])
     rate = found["L4"].rates["bf16"]
     assert rate.flops_per_second == 4e11
-    assert (rate.samples, found["L4"].startup) == (LATEST, 20.0)
+    assert (rate.samples, found["L4"].startup) == (LATEST, (20.0, 10.0, 40.0))
     assert rate.source == f"learned from {LATEST} runs in bf16 on this device"
     assert found["CPU"].rates["fp32"].flops_per_second == 1e10
 
@@ -84,3 +84,20 @@ def test_each_precision_has_a_rate_of_its_own() -> None:
 
 def test_nothing_is_learned_from_runs_without_operations_or_time() -> None:
     assert learned_of([Shown("L4", Sample(0.0, 10.0), 1.0, "bf16"), Shown("L4", Sample(1e12, 0.0), 1.0, "bf16")]) == {}
+
+
+def test_newer_runs_of_another_size_take_nothing_from_what_is_known_of_this_one() -> None:
+    small, large = Shown("CPU", Sample(14e9, 1.0, 29e6), 2.0, "bf16"), Shown("CPU", Sample(120e9, 1.0, 523e6), 2.0, "bf16")
+    found = for_size(learned_of([small] * LATEST + [large])["CPU"].rates["bf16"], 523e6)
+    assert found is not None
+    assert (found.flops_per_second, found.samples) == (120e9, 1)
+
+
+def test_the_answers_of_checks_are_no_time_of_steps() -> None:
+    assert computed(100.0, 30.0) == 70.0
+    assert computed(100.0, 99.0) == pytest.approx(20.0)
+
+
+def test_a_start_is_told_as_widely_as_trainers_at_hand_and_cold_ones_differ() -> None:
+    [found] = learned_of([Shown("CPU", Sample(1e12, 9.0), each, "bf16") for each in (1.0, 1.8, 2.0)]).values()
+    assert found.startup == (1.8, 0.5, 15.0)

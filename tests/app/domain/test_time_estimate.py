@@ -6,9 +6,10 @@ import pytest
 
 from app.domain.accelerators import ACCELERATORS, CPU
 from app.domain.architectures import Architecture
+from app.domain.beside_steps import ON_CPU, ON_GPU
 from app.domain.memory_estimate import MemoryEstimate, Work
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import Sample, estimate_time, flops, in_another, learned, published, tokens_of
+from app.domain.time_estimate import Sample, estimate_time, flops, for_size, in_another, learned, published, tokens_of
 
 ARCH = Architecture.of_size(7e9)
 WORK = Work(rows=1000, steps=375, mean_tokens=300, longest_tokens=1024, trained_share=1.0)
@@ -91,14 +92,40 @@ def test_what_was_learned_in_one_precision_is_scaled_for_another_and_told_more_w
 
 def test_time_is_operations_over_the_rate_and_what_comes_before() -> None:
     needed, rate = flops(ARCH, settings(), WORK, laid_out()), published(ACCELERATORS["h100"])
-    time = estimate_time(needed, rate, 30.0)
-    assert time.seconds == pytest.approx(30 + needed.total / rate.flops_per_second)
+    time = estimate_time(needed, rate, ON_GPU)
+    assert time.seconds == pytest.approx(60 + needed.total / rate.flops_per_second)
     assert time.low < time.seconds < time.high
-    assert estimate_time(needed, rate, 30.0, count=2).seconds - 30 == pytest.approx((time.seconds - 30) / 2)
+    assert estimate_time(needed, rate, ON_GPU, count=2).seconds - 60 == pytest.approx((time.seconds - 60) / 2)
 
 
 def test_a_tiny_model_waits_for_the_driver() -> None:
     tiny = Architecture.of_size(6e6)
     needed = flops(tiny, settings(), WORK, laid_out(micro=1))
     assert needed.passes == 375 * 8 * tiny.layers
-    assert estimate_time(needed, published(ACCELERATORS["h100"]), 0.0).seconds == pytest.approx(needed.passes / 1000)
+    assert estimate_time(needed, published(ACCELERATORS["h100"]), ON_GPU).seconds == pytest.approx(60 + needed.passes / 1000)
+
+
+def test_runs_count_for_bases_of_like_size_alone() -> None:
+    known = learned([Sample(14e9, 1, 29e6), Sample(120e9, 1, 520e6)])
+    assert for_size(known, 523e6) == learned([Sample(120e9, 1, 520e6)], distance=523 / 520)
+    assert (found := for_size(known, 29e6)) is not None
+    assert (found.flops_per_second, found.samples) == (14e9, 1)
+    assert for_size(known, 29e6 * 4.5 * 4.5 * 8) is None
+
+
+def test_what_few_runs_of_a_somewhat_other_size_have_shown_is_told_more_widely() -> None:
+    one, far = (for_size(learned([Sample(1e11, 1, 1e8)]), per_token) for per_token in (1e8, 4e8))
+    many = for_size(learned([Sample(1e11, 1, 1e8)] * 20), 1e8)
+    assert one is not None
+    assert far is not None
+    assert many is not None
+    assert (one.high, far.high, many.high) == pytest.approx((2e11, 4e11, 1.24e11))
+    assert far.low < one.low < many.low
+
+
+def test_a_learned_rate_has_what_beginning_a_layer_costs_in_it() -> None:
+    needed = flops(ARCH, settings(), WORK, laid_out())
+    fresh = published(CPU)
+    seen = learned([Sample(fresh.flops_per_second, 1)])
+    more = estimate_time(needed, fresh, ON_CPU).seconds - estimate_time(needed, seen, ON_CPU).seconds
+    assert more == pytest.approx(needed.passes * ON_CPU.layer.likely)

@@ -12,13 +12,13 @@ from app.db import Run, WorkerRow, metrics
 from app.db.session import reading, unit_of_work
 from app.domain.accelerators import ACCELERATORS
 from app.domain.architectures import Architecture
+from app.domain.beside_steps import ON_GPU
 from app.domain.devices import Device, as_facts
 from app.domain.estimates import Target
 from app.domain.holds import FACT, Hold
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
-from app.domain.time_estimate import STARTUP_SECONDS
 from app.services.accounts import Identity
 from app.services.estimates import Estimates
 from app.services.predictions import Record, foretell, learned_devices, outcome_of, record_of
@@ -109,7 +109,7 @@ def test_a_device_is_learned_from_runs_that_were_held_once(engine: Engine, owner
     ended(engine, owner, step=2, status="stopped")
     with reading(engine) as session:
         [(device, learned)] = learned_devices(session).items()
-    assert (device, learned.startup, learned.rates["bf16"].samples) == (L4, 30.0, 1)
+    assert (device, learned.startup.likely, learned.rates["bf16"].samples) == (L4, 30.0, 1)
     assert learned.rates["bf16"].flops_per_second == pytest.approx(foretold()["flops"] / 100)
 
 
@@ -122,9 +122,9 @@ def test_the_next_run_is_told_by_what_the_last_has_shown(engine: Engine, owner: 
         with reading(engine) as session:
             return next(each for each in Estimates(session).targets(owner) if each.is_own)
 
-    assert own().startup == STARTUP_SECONDS
+    assert own().beside == ON_GPU
     ended(engine, owner)
-    assert (own().startup, own().rate("bf16").source) == (30.0, "learned from 1 run in bf16 on this device")
+    assert (own().beside.startup.likely, own().rate("bf16").source) == (30.0, "learned from 1 run in bf16 on this device")
 
 
 @pytest.mark.parametrize(
