@@ -52,7 +52,6 @@ class BaselineWork:
 
     table = Baseline
     queue = "cpu"
-    waits = True
     errand = "a measurement"
 
     def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:

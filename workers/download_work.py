@@ -33,7 +33,6 @@ class DownloadWork:
 
     table = Download
     queue = "cpu"
-    waits = True
     errand = "a base model"
 
     def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:

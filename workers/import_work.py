@@ -35,7 +35,6 @@ class ImportWork:
 
     table = Import
     queue = "cpu"
-    waits = False
     errand = "a dataset"
 
     def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:

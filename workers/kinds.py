@@ -32,8 +32,6 @@ class Kind(Protocol):
 
     table: type[Any]
     queue: str
-    waits: bool
-    """Whether it mostly waits for somebody else, as a download does: then it has a place of its own, and nothing else waits for it."""
     errand: str
     """What hosts outside are spoken to for, in the words of the audit."""
 

@@ -129,7 +129,7 @@ def poll(worker: Worker, *, every: float | None = None) -> list[threading.Thread
     `every` so many seconds, unless the bell decides.
     """
     found = kinds_of(worker.queue)
-    lanes = [[kind for kind in found if not kind.waits]] * worker.slots + [[kind] for kind in found if kind.waits]
+    lanes = [[kind for kind in found if not kind.table.waits]] * worker.slots + [[kind] for kind in found if kind.table.waits]
     worker.wakes = [threading.Event() for _ in lanes]
     waking = zip(lanes, worker.wakes, strict=True)
     threads = [threading.Thread(target=_poll, args=(worker, *each, every), name=f"slot {n}") for n, each in enumerate(waking)]

@@ -70,7 +70,6 @@ class TrainingWork:
 
     table = Run
     queue = "gpu"
-    waits = False
     errand = "a run"
 
     def prepare(self, worker: Worker, work_id: str, token: int) -> Callable[[], Child]:

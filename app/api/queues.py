@@ -18,7 +18,9 @@ class QueueOut(BaseModel):
     """A queue as it stands; it is shared by all projects."""
 
     name: str = Field(description="gpu trains, cpu reads files.")
-    slots: int | None = Field(description="How many may run at once over all workers; null: as many as they can.")
+    slots: int | None = Field(
+        description="How many may run at once over all workers, but for downloads and measurements, which mostly wait; null: all that can."
+    )
     held: bool = Field(description="Whether nothing is taken from it.")
     held_by: str | None
     held_since: datetime | None

@@ -16,6 +16,7 @@ class Baseline(IdMixin, OwnedMixin, LeaseMixin, Base):
     """One measurement: what was asked (`plan`), how far it is, what came of it (`results`; `answers` row by row)."""
 
     __tablename__ = "baselines"
+    waits = True
 
     # No foreign keys: the figures stay when the rows they were measured on are gone.
     dataset_id: Mapped[str] = mapped_column(String(36), index=True)

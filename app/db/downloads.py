@@ -17,6 +17,7 @@ class Download(IdMixin, OwnedMixin, LeaseMixin, Base):
     """One model at one revision: how many of its bytes are here, and what is known of its files (`facts`)."""
 
     __tablename__ = "downloads"
+    waits = True
 
     repo: Mapped[str] = mapped_column(String(200), index=True)
     revision: Mapped[str | None] = mapped_column(String(64))

@@ -7,7 +7,7 @@ holder goes through `holding`, which refuses an old token. So a doubled message 
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Select, String, cast, func, select, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -30,6 +30,9 @@ LEASE_SECONDS = 60.0
 
 class LeaseMixin(TouchedMixin):
     """Columns of anything `claim_and_run` can carry."""
+
+    waits: ClassVar[bool] = False
+    """Whether it mostly waits for somebody else, as a download does: it has a place of its own, and no limit of a queue counts it."""
 
     status: Mapped[str] = mapped_column(String(20), default=RunStatus.QUEUED, index=True)
     reason: Mapped[str] = mapped_column(String(2000), default="")
@@ -75,7 +78,7 @@ def claim(
     session: Session, table: type[Work], worker_id: str, queue: str, *, has_gpu: bool, lease_seconds: float = LEASE_SECONDS
 ) -> Work | None:
     """Take the next waiting piece of work, or None. One conditional UPDATE: two claimers never get the same row."""
-    if not _has_room(session, queue):
+    if not _has_room(session, table, queue):
         return None
     may_take = true() if has_gpu else table.needs_gpu.is_(False)
     waiting: Select[str] = (
@@ -110,20 +113,20 @@ def queue_order(table: type[Any]) -> tuple[ColumnElement[Any], ...]:
     return table.priority.desc(), table.place, table.id
 
 
-def _has_room(session: Session, queue: str) -> bool:
-    """Return whether anything may be taken from a queue; where it has a limit, claimers take turns, or two would fill the last slot."""
+def _has_room(session: Session, table: type[LeaseMixin], queue: str) -> bool:
+    """Return whether work of a kind may be taken; where a queue has a limit, claimers take turns, or two would fill the last slot."""
     decided = session.scalar(select(QueueRow).where(QueueRow.name == queue))
     if decided is None or (decided.slots is None and not decided.held):
         return True
     decided = session.scalar(select(QueueRow).where(QueueRow.name == queue).with_for_update().execution_options(populate_existing=True))
     if decided is None or decided.held:
         return decided is None
-    return decided.slots is None or _at_work(session, queue) < decided.slots
+    return decided.slots is None or table.waits or _at_work(session, queue) < decided.slots
 
 
 def _at_work(session: Session, queue: str) -> int:
-    """Count what is at work in a queue: its limit is for all kinds of work together."""
-    tables = LeaseMixin.__subclasses__()
+    """Count what computes in a queue: its limit is for all kinds of work together, but for those that only wait."""
+    tables = [table for table in LeaseMixin.__subclasses__() if not table.waits]
     busy = (select(func.count()).select_from(table).where(table.queue == queue, table.status.in_(LEASED)) for table in tables)
     return sum(session.scalar(each) or 0 for each in busy)
 

@@ -1,4 +1,4 @@
-"""The queues: how much of each may run at once over all workers, and whether it is held. One without a row has no limit."""
+"""The queues: how much that computes may run at once over all workers, and whether it is held. One without a row has no limit."""
 
 from __future__ import annotations
 

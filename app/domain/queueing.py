@@ -112,5 +112,8 @@ class QueueChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    slots: int | None = Field(None, ge=1, le=10_000, description="How many may run at once over all workers; null: as many as they can.")
+    slots: int | None = Field(
+        None, ge=1, le=10_000,
+        description="How many may run at once over all workers, but for downloads and measurements, which mostly wait; null: all that can.",
+    )  # fmt: skip
     held: bool | None = Field(None, description="Whether nothing is taken from it; what runs goes on.")
