@@ -30,7 +30,7 @@ from app.gateways.hub_client import FILE_TIMEOUT, refused
 from app.gateways.hub_models import HubModels
 from app.gateways.storage import saying_full
 from workers.curation.child import UNUSABLE_SPEC, Reporter, leave_with, see_through
-from workers.curation.receiving import PAUSES, TRY_AGAIN, Cut, given_up, pause_of
+from workers.curation.receiving import PATIENCE_SECONDS, PAUSES, SLOWEST_BYTES, TRY_AGAIN, Cut, given_up, pause_of
 from workers.lifeline import die_with_parent
 from workers.training.room import free_bytes, no_room
 
@@ -47,7 +47,10 @@ WORDS: dict[type[Exception], str] = {
     Exception: "The download broke unexpectedly; the log has the details.",
 }
 LOOK_SECONDS = 1.0
+LONGEST_SECONDS = 24 * 3600.0
+"""For one file of one try: the next goes on where this one was given up."""
 LOCK = ".lock"
+GO_ON = "Try again later: it goes on where it was."
 
 
 class WantedFile(BaseModel):
@@ -147,6 +150,7 @@ class _Model:
     def __init__(self, spec: DownloadSpec, hub: HubModels, client: httpx.Client, reporter: Reporter) -> None:
         self._spec, self._hub, self._client, self._reporter = spec, hub, client, reporter
         self._done = self._files = 0
+        self._began = time.monotonic()
 
     def bring(self) -> None:
         """Fetch what is missing, and move all of it to its place."""
@@ -177,15 +181,15 @@ class _Model:
 
     def _bring(self, file: WantedFile) -> None:
         if not self._place(file).is_file():
-            tries = 0
+            tries, self._began = 0, time.monotonic()
             while True:
                 before = self._there(file)
                 try:
                     self._go_on(file)
                     break
-                except (httpx.TransportError, Cut) as cut:
+                except (httpx.HTTPError, httpx.InvalidURL, Cut) as cut:
                     tries = 0 if self._there(file) > before else tries
-                    if tries == len(PAUSES):
+                    if tries == len(PAUSES) or not isinstance(cut, (httpx.TransportError, Cut)):
                         raise given_up(cut, param="repo") from cut
                     time.sleep(max(PAUSES[tries], pause_of(cut)))
                     tries += 1
@@ -211,7 +215,7 @@ class _Model:
 
     def _receive(self, file: WantedFile, digest: _Digest, write: Callable[[bytes], object]) -> None:
         url = f"{self._hub.endpoint}/{self._spec.repo}/resolve/{self._spec.commit}/{file.path}"
-        start = digest.size
+        start, began = digest.size, time.monotonic()
         with self._client.stream("GET", url, headers={"Range": f"bytes={start}-"} if start else {}) as answer:
             if answer.status_code in TRY_AGAIN:
                 raise Cut.of(answer)
@@ -227,8 +231,16 @@ class _Model:
                 if digest.size > file.size:
                     return
                 self._reporter.progress(self._done + digest.size, self._spec.size, self._files)
+                self._check_time(digest.size - start, time.monotonic() - began)
         if digest.size < file.size:
             raise Cut("The connection broke before it was all there.")
+
+    def _check_time(self, came: int, seconds: float) -> None:
+        """Raise Unavailable for an answer that would hold the worker for nothing; what has come of the file stays for the next try."""
+        if time.monotonic() - self._began > LONGEST_SECONDS:
+            raise Unavailable(f"A file took longer than {LONGEST_SECONDS / 3600:g} hours. {GO_ON}", param="repo", code="too_slow")
+        if seconds > PATIENCE_SECONDS and came < SLOWEST_BYTES * seconds:
+            raise Unavailable(f"Its server sends so slowly that it would take days. {GO_ON}", param="repo", code="too_slow")
 
 
 class _Digest:
