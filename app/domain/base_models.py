@@ -43,8 +43,8 @@ class BaseModel:
 
 
 def is_hub_id(name: str) -> bool:
-    """Return whether `name` has the form organisation/name."""
-    return HUB_ID.fullmatch(name) is not None
+    """Return whether `name` has the form organisation/name; the Hub gives none that holds two hyphens or dots in a row."""
+    return HUB_ID.fullmatch(name) is not None and "--" not in name and ".." not in name
 
 
 def unknown_model(message: str) -> Invalid:

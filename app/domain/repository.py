@@ -91,7 +91,7 @@ class Scan:
             raise Invalid(self.objection.message, param="repo", code=self.objection.code)
 
 
-def scan(files: Sequence[HubFile], read: Read, *, licence: str | None, gated: bool) -> Scan:
+def scan(files: Sequence[HubFile], read: Read, *, licence: str | None, gated: bool, private: bool = False) -> Scan:
     """Look through a repository; `read` is asked for small files only, and may refuse as the Hub does."""
     by_name = {file.path: file for file in files}
     small = _Small(by_name, read)
@@ -102,6 +102,7 @@ def scan(files: Sequence[HubFile], read: Read, *, licence: str | None, gated: bo
     left_out = tuple(file for file in files if file.path not in names)
     findings += [_unfit(weights - names), _too_large(left_out), _pickles(left_out), _programs(left_out), _unhashed(wanted)]
     findings += [*_of_text(names, small), _of_licence(licence), _of_gate() if gated else None]
+    findings.append(_of_sharing() if gated or private else None)
     order = list(Level)
     found = sorted(filter(None, findings), key=lambda finding: order.index(finding.level))
     return Scan(tuple(wanted), left_out, tuple(found))
@@ -235,6 +236,13 @@ def _of_licence(licence: str | None) -> RepositoryFinding | None:
 def _of_gate() -> RepositoryFinding:
     message = "Its owners let people in one by one: one asks on the model's page, and this studio needs the token of whoever was let in."
     return RepositoryFinding(Level.NOTE, "gated", message)
+
+
+def _of_sharing() -> RepositoryFinding:
+    message = (
+        "It is not open to everybody, and once it is here everybody on this studio can train on it and chat with it, in every project."
+    )
+    return RepositoryFinding(Level.WARN, "shared", message)
 
 
 def _told(names: Sequence[str]) -> str:

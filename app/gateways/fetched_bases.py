@@ -68,7 +68,7 @@ class FetchedBases:
 
 
 def _folder_name(repo: str) -> str:
-    if not is_hub_id(repo) or BETWEEN in repo:
+    if not is_hub_id(repo):
         raise ValueError(f"{repo!r} is no name on the Hub")
     return repo.replace("/", BETWEEN)
 

@@ -47,9 +47,11 @@ class HubModels(Hub):
         with self.asking(repo, token) as asking:
             about = asking.about(revision)
             asking.repo = str(about.get("id") or repo)  # it may have been renamed
+            if not is_hub_id(asking.repo):
+                raise Invalid(f"The Hub calls it {asking.repo[:100]!r}, which is no name.", param="repo", code="unknown_model")
             commit = asking.commit_of(about)
             files = [asking.file(entry, commit) for entry in asking.tree(commit)]
-            return _looked(_model(about | {"id": asking.repo}), commit, files, _Reader(asking, files))
+            return _looked(_model(about | {"id": asking.repo}), commit, files, _Reader(asking, files), private=bool(about.get("private")))
 
 
 class _Reader:
@@ -74,8 +76,8 @@ class _Reader:
         return document if isinstance(document, dict) else None
 
 
-def _looked(model: HubModel, commit: str, files: list[HubFile], reader: _Reader) -> Looked:
-    found = scan(files, reader.read, licence=model.licence, gated=model.gated)
+def _looked(model: HubModel, commit: str, files: list[HubFile], reader: _Reader, *, private: bool) -> Looked:
+    found = scan(files, reader.read, licence=model.licence, gated=model.gated, private=private)
     return Looked(model, commit, found, None if found.objection and found.objection.code == "gated_model" else reader.config())
 
 

@@ -138,7 +138,7 @@ def test_a_tokenizer_of_absurd_size_is_none_and_that_is_said() -> None:
 def test_what_one_has_to_know_is_noted() -> None:
     quantised = {"config.json": {"model_type": "x", "quantization_config": {"quant_method": "gptq"}}, "tokenizer_config.json": {}}
     assert codes(look(GOOD | quantised, gated=True, licence=None)) == [
-        "warn: quantised", "warn: no_licence", "note: no_template", "note: gated"
+        "warn: quantised", "warn: no_licence", "warn: shared", "note: no_template", "note: gated"
     ]  # fmt: skip
     assert codes(look(GOOD, licence="llama3.2")) == ["note: licence"]
     assert "note: no_template" not in codes(look(GOOD | quantised | {"chat_template.jinja": None}))

@@ -133,6 +133,13 @@ def test_a_gated_model_is_explained_with_what_to_do(server: HubServer) -> None:
     assert [finding.code for finding in opened.scan.findings if "let people in" in finding.message] == ["gated"]
 
 
+def test_who_fetches_a_private_model_reads_who_else_can_use_it_then(server: HubServer) -> None:
+    assert look(server).scan.findings == ()
+    server.models["acme/small"]["private"] = True
+    [found] = look(server, token="hf_right").scan.findings
+    assert (found.code, "everybody on this studio can train on it" in found.message) == ("shared", True)
+
+
 def test_a_hub_that_was_asked_too_often_says_for_how_long(server: HubServer) -> None:
     server.busy = ["55", "200", "soon"]
     for words in ("in 55 s", "in 4 min", "in some minutes"):
@@ -142,10 +149,18 @@ def test_a_hub_that_was_asked_too_often_says_for_how_long(server: HubServer) -> 
 
 
 def test_what_is_no_name_asks_nobody(server: HubServer) -> None:
-    for name in ("small", "../etc/passwd", "a/b/c", "", "http://127.0.0.1/x"):
+    for name in ("small", "../etc/passwd", "a/b/c", "", "http://127.0.0.1/x", "a/b--c", "a/b..c"):
         with pytest.raises(Invalid, match="organisation/name"):
             look(server, name)
     assert server.asked == []
+
+
+@pytest.mark.parametrize("name", ["a--b/c", "../x", "small", "a/b/c", "http://127.0.0.1/x"])
+def test_a_hub_that_calls_a_model_what_is_no_name_is_not_followed(server: HubServer, name: str) -> None:
+    server.models["acme/small"]["id"] = name
+    with pytest.raises(Invalid, match="is no name") as refused:
+        look(server)
+    assert refused.value.code == "unknown_model"
 
 
 def test_what_is_not_there_is_said(server: HubServer) -> None:
