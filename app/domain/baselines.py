@@ -7,7 +7,9 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.domain.metrics import OF_SHAPE, TITLES, Metric, Score, Shape, score
+from app.domain.goals import Answers, Output
+from app.domain.guide import FEW, NEEDED, Goal
+from app.domain.metrics import TITLES, Metric, Score, Shape, measures_of, score
 from app.domain.text import Text
 
 DEFAULT_ROWS, MOST_ROWS = 64, 200
@@ -88,6 +90,8 @@ class Plan(_Value):
     k: int
     rows: int
     max_tokens: int
+    goal: Goal | None = Field(None, description="What a tuned model is for, which says how many rows are enough.")
+    metric: Metric | None = Field(None, description="What its answers are compared by; None where what they look like decides.")
 
     @property
     def asked(self) -> int:
@@ -140,6 +144,7 @@ class Results(_Value):
     """What came of a measurement, without the rows' own answers."""
 
     shape: Shape
+    metric: Metric | None = Field(None, description="What the plan compares by, where that fits the answers.")
     labels: int = 0
     rows: int
     test_rows: int = Field(description="How many there are to choose from.")
@@ -150,7 +155,7 @@ class Results(_Value):
     @property
     def primary(self) -> Metric:
         """What ways are compared by."""
-        return OF_SHAPE[self.shape][0]
+        return measures_of(self.shape, self.metric)[0]
 
     def score_of(self, measured: Measured) -> Score:
         """Return the score that ways are compared by."""
@@ -167,12 +172,16 @@ class Advice(StrEnum):
 
     PROMPT = "prompt"
     RETRIEVAL = "retrieval"
+    EXAMPLES = "examples"
+    COLLECT = "collect"
     TUNE = "tune"
 
 
 LEADS = {
     Advice.PROMPT: "A prompt is enough",
     Advice.RETRIEVAL: "Look rows up first",
+    Advice.EXAMPLES: "Put examples into the prompt first",
+    Advice.COLLECT: "Collect more rows first",
     Advice.TUNE: "Tuning is worth trying",
 }
 """What is advised, in a few words."""
@@ -191,6 +200,14 @@ class Verdict(NamedTuple):
         return LEADS[self.advice]
 
 
+def compared_by(answers: Answers) -> Metric | None:
+    """Return what a goal's answers are compared by; None where what they look like decides.
+
+    A text that comes back changed is nearly the same before anything is done to it: only the very text that is wanted counts as right.
+    """
+    return Metric.EXACT if answers.what is Goal.MASK or answers.output is Output.SAME_TEXT else None
+
+
 def verdict_on(results: Results, plan: Plan) -> Verdict:
     """Say what tuning would have to beat, and whether it is worth trying."""
     best = results.best
@@ -201,7 +218,8 @@ def verdict_on(results: Results, plan: Plan) -> Verdict:
     sentence = f"Tuning has to beat {_whole(reached.value)} (±{100 * reached.margin:.0f}): {_by(best, plan)}{f'; {told}' if told else ''}."
     advice, why = _advised(results, plan)
     if results.rows < FEW_ROWS:
-        why += f" These are only {results.rows} rows: with more, the figures would be surer."
+        only = "This is only 1 row" if results.rows == 1 else f"These are only {results.rows} rows"
+        why += f" {only}: with more, the figures would be surer."
     return Verdict(sentence, advice, why)
 
 
@@ -222,10 +240,25 @@ def _advised(results: Results, plan: Plan) -> tuple[Advice, str]:
             f"With the nearest rows in the prompt it reaches {_whole(reached.value)}, without {_whole(without)}. What is missing is "
             "knowledge, and that is better looked up than trained. Tune on top of it if the form is still wrong."
         )
-    return Advice.TUNE, (
-        f"No prompt reaches {_whole(ENOUGH)} with certainty. Afterwards compare on these rows: a tuned model that does not get above "
-        f"{_whole(reached.high)} may owe it to chance."
+    advice, words = _advised_by_rows(results.training_rows, plan.goal)
+    return advice, (
+        f"No prompt reaches {_whole(ENOUGH)} with certainty. {words}Afterwards compare on these rows: a tuned model that does not get "
+        f"above {_whole(reached.high)} may owe it to chance."
     )
+
+
+def _advised_by_rows(rows: int, goal: Goal | None) -> tuple[Advice, str]:
+    """Return whether so many training rows are worth tuning on, and why not; for a goal that nobody named, the fewest are enough."""
+    needed = NEEDED[goal or Goal.FORMAT]
+    have = f"{rows:,} training row{'s' if rows != 1 else ''}"
+    if rows <= FEW:
+        return Advice.EXAMPLES, (
+            f"But from {have} a model learns little except to repeat them: they do more inside the prompt. "
+            f"Tune when you have {needed.about} good ones. "
+        )
+    if rows < needed.low:
+        return Advice.COLLECT, f"But there are only {have}, of {needed.about} that are mostly enough. "
+    return Advice.TUNE, ""
 
 
 def _by(measured: Measured, plan: Plan, *, with_model: bool = True) -> str:
@@ -253,9 +286,11 @@ def sum_up(plan: Plan, said: list[Said], shape: Shape, **counts: Any) -> Results
         for way in plan.methods:
             mine = [each for each in said if each.model == model and each.way is way]
             if mine:
-                scores = {metric: score(metric, [each.scores.get(metric, 0.0) for each in mine]) for metric in OF_SHAPE[shape]}
+                scores = {
+                    metric: score(metric, [each.scores.get(metric, 0.0) for each in mine]) for metric in measures_of(shape, plan.metric)
+                }
                 measured.append(_measured(plan, mine, scores))
-    return Results(shape=shape, measured=tuple(measured), **counts)
+    return Results(shape=shape, metric=plan.metric, measured=tuple(measured), **counts)
 
 
 def _measured(plan: Plan, mine: list[Said], scores: dict[Metric, Score]) -> Measured:

@@ -72,6 +72,13 @@ OF_SHAPE: dict[Shape, tuple[Metric, ...]] = {
     Shape.TEXT: (Metric.SIMILARITY, Metric.TOKEN_F1, Metric.NORMALISED),
 }
 """What is measured of answers of each shape; the first is what they are compared by."""
+FITTING: dict[Shape, frozenset[Metric]] = {
+    Shape.LABELS: frozenset(),
+    Shape.JSON: frozenset({Metric.JSON_FIELDS, Metric.JSON_SAME}),
+    Shape.SHORT: frozenset({Metric.EXACT, Metric.NORMALISED, Metric.TOKEN_F1, Metric.SIMILARITY}),
+    Shape.TEXT: frozenset({Metric.EXACT, Metric.NORMALISED, Metric.TOKEN_F1, Metric.SIMILARITY}),
+}
+"""What answers of each shape may be compared by instead, where it is known what they are for."""
 SHARES = frozenset({Metric.LABEL, Metric.EXACT, Metric.NORMALISED, Metric.JSON_SAME, Metric.JSON_VALID})
 """Measures that are 0 or 1 in each row, so that their mean is a share of rows."""
 
@@ -113,9 +120,17 @@ def labels_in(expected: Sequence[str]) -> frozenset[str]:
     return frozenset(found) if is_closed and all(0 < len(each.split()) <= LABEL_WORDS for each in found) else frozenset()
 
 
-def scores_of(shape: Shape, expected: str, answer: str, labels: frozenset[str] = frozenset()) -> dict[Metric, float]:
+def measures_of(shape: Shape, wanted: Metric | None = None) -> tuple[Metric, ...]:
+    """Return what is measured of answers of a shape, first what they are compared by: what is wanted for their purpose, if it fits."""
+    usual = OF_SHAPE[shape]
+    return usual if wanted is None or wanted not in FITTING[shape] else tuple(dict.fromkeys((wanted, *usual)))
+
+
+def scores_of(
+    shape: Shape, expected: str, answer: str, labels: frozenset[str] = frozenset(), wanted: Metric | None = None
+) -> dict[Metric, float]:
     """Return every measure of one answer."""
-    return {metric: _MEASURES[metric](expected[:LONGEST], answer[:LONGEST], labels) for metric in OF_SHAPE[shape]}
+    return {metric: _MEASURES[metric](expected[:LONGEST], answer[:LONGEST], labels) for metric in measures_of(shape, wanted)}
 
 
 def score(metric: Metric, values: Sequence[float]) -> Score:

@@ -13,12 +13,13 @@ from app.db import Baseline, Connection
 from app.db.audit import OUTSIDE_ASKED, note
 from app.db.base import utc_now
 from app.db.session import after_commit
-from app.domain.baselines import AskedModel, Plan, Results, RowSaid, Verdict, verdict_on
+from app.domain.baselines import AskedModel, Plan, Results, RowSaid, Verdict, compared_by, verdict_on
 from app.domain.connections import ConnectionKind
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.runs import ENDED, RunStatus, after_request
 from app.services.datasets import IMPORT_QUEUE
+from app.services.goals import Goals
 from app.services.paging import Page, newest_first
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
     from app.db import Dataset
     from app.domain.baselines import BaselineRequest
-    from app.domain.ports import Queue
+    from app.domain.guide import Goal
+    from app.domain.metrics import Metric
+    from app.domain.ports import Queue, Recipes
+    from app.domain.recipes import Recipe
     from app.services.accounts import Identity
     from app.services.datasets import Datasets
     from app.services.models import Models
@@ -41,8 +45,9 @@ ANSWERS_TO_JUDGE = 6
 class Baselines:
     """The measurements of a project. `folders` is where workers of this machine keep what they have of them."""
 
-    def __init__(self, session: Session, queue: Queue, datasets: Datasets, models: Models, folders: Path) -> None:
+    def __init__(self, session: Session, queue: Queue, datasets: Datasets, models: Models, folders: Path, *, recipes: Recipes) -> None:
         self.session, self.queue, self.datasets, self.models, self.folders = session, queue, datasets, models, folders
+        self.recipes = recipes
 
     def create(self, by: Identity, request: BaselineRequest) -> Baseline:
         """Check a request whole and queue it; nothing is stored when anything is wrong."""
@@ -59,9 +64,10 @@ class Baselines:
         if version is None or not version.test_rows:
             message = f"The dataset {dataset.name!r} holds no test rows to ask."
             raise Invalid(message, param="dataset_id", code="no_test_rows")
+        goal, metric = self._purpose(by, dataset)
         plan = Plan(
             dataset=dataset.name, models=tuple(asked), methods=request.methods, k=request.k, rows=min(request.rows, version.test_rows),
-            max_tokens=request.max_tokens,
+            max_tokens=request.max_tokens, goal=goal, metric=metric,
         )  # fmt: skip
         made = Baseline(
             project_id=by.project_id, created_by=by.user_id, dataset_id=dataset.id, version_id=version.id, queue=IMPORT_QUEUE,
@@ -141,11 +147,26 @@ class Baselines:
             raise Conflict(message, param="dataset_id", code="dataset_not_ready")
         return dataset
 
+    def _purpose(self, by: Identity, dataset: Dataset) -> tuple[Goal | None, Metric | None]:
+        """Return what the rows are for and what their answers are compared by: as their recipe says, else as the project's goal does."""
+        names = {file.filename for file in dataset.files}
+        recipe = next((each for each in self.recipes.listed() if names and names <= _sample_names(each)), None)
+        if recipe:
+            return recipe.goal, recipe.metrics[0]
+        answers = Goals(self.session).answers(by)
+        return answers.what, compared_by(answers)
+
     def _connection(self, by: Identity, connection_id: str) -> Connection:
         found = self.session.get(Connection, connection_id)
         if found is None or found.project_id != by.project_id or found.kind != ConnectionKind.OPENAI:
             raise Invalid("There is no such outside model.", param="outside", code="connection_not_found")
         return found
+
+
+def _sample_names(recipe: Recipe) -> set[str]:
+    """Return what files with a recipe's sample rows are called."""
+    shelf = recipe.sample.shelf
+    return {f"sample-{recipe.slug}.jsonl"} | ({f"{shelf}.jsonl", f"{shelf}-test.jsonl"} if shelf else set())
 
 
 def plan_of(row: Baseline) -> Plan:

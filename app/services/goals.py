@@ -13,7 +13,7 @@ from app.domain.baselines import WAYS, Plan, Results
 from app.domain.datasets import DatasetStatus
 from app.domain.goals import Answers, Known
 from app.domain.ladder import climb
-from app.domain.metrics import Metric, Shape
+from app.domain.metrics import SHARES, Metric, Shape
 from app.domain.runs import RunStatus
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ def _measured(baseline: Baseline | None) -> Known:
         plan, results = Plan.model_validate(baseline.plan), Results.model_validate(baseline.results)
     except ValidationError:
         return Known()
-    # Of longer texts one cannot say how many are right, only how alike they are.
-    counts = {Shape.JSON: Metric.JSON_SAME, Shape.LABELS: Metric.LABEL, Shape.SHORT: Metric.NORMALISED}.get(results.shape)
+    # Of longer texts one cannot say how many are right, only how alike they are, unless they have to be the same to the letter.
+    whole = {Shape.JSON: Metric.JSON_SAME, Shape.SHORT: Metric.NORMALISED}
+    counts = results.primary if results.primary in SHARES else whole.get(results.shape)
     if counts is None or not results.measured:
         return Known()
     best = max(results.measured, key=lambda each: each.scores[counts].value)

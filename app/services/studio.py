@@ -130,7 +130,7 @@ class Studio:
     def baselines(self, session: Session) -> Baselines:
         """Return the service of measurements before training."""
         folders = self.run_folders.parent / "baselines"
-        return Baselines(session, self.queue, self.datasets(session), self.models(session), folders)
+        return Baselines(session, self.queue, self.datasets(session), self.models(session), folders, recipes=self.recipes)
 
     def goals(self, session: Session) -> Goals:
         """Return the service of the project's goal."""

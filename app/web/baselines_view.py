@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 10
 FIELDS = frozenset(BaselineRequest.model_fields)
 RIGHT = 1.0
-TONES = {Advice.PROMPT: "ok", Advice.RETRIEVAL: "wait", Advice.TUNE: ""}
+TONES = {Advice.PROMPT: "ok", Advice.TUNE: ""}
+"""Tones of advice; all other advice is to do something else first."""
 
 
 class Only(StrEnum):
@@ -112,7 +113,7 @@ class Head:
     @property
     def tone(self) -> str:
         """How the advice is shown."""
-        return TONES[self.verdict.advice] if self.verdict else ""
+        return TONES.get(self.verdict.advice, "wait") if self.verdict else ""
 
     @property
     def here(self) -> str:

@@ -43,7 +43,7 @@ def project_id(studio: Studio) -> str:
 def entered(studio: Studio, project_id: str, **columns: object) -> str:
     """Enter a measurement; done unless `columns` say otherwise."""
     everything = [said(row, model, way) for row in range(12) for model in range(2) for way in PLAN.methods]
-    results = sum_up(PLAN, everything, Shape.LABELS, labels=4, rows=12, test_rows=40, training_rows=360)
+    results = sum_up(PLAN, everything, Shape.LABELS, labels=4, rows=12, test_rows=40, training_rows=560)
     of_row = {n: [each.model_dump(mode="json") for each in everything if each.row == n] for n in range(12)}
     rows = [{"row": n, "prompt": f"user: mail {n}", "expected": "refund", "said": answers} for n, answers in of_row.items()]
     given = {"status": "succeeded", "results": results.model_dump(mode="json"), "answers": {"rows": rows}, "total": 48, "done": 48}

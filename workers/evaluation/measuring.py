@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from io import TextIOWrapper
 
+    from app.domain.metrics import Metric
+
 MOST_KEPT = 2_000
 """Characters of a text that are kept to be read."""
 REFUSALS_BEFORE_GIVING_UP = 3
@@ -138,12 +140,15 @@ class Measuring:
         return Said(
             model=model, way=way, row=question.number, text=_cut(reply.text), is_cut=reply.is_cut, seconds=reply.seconds,
             examples=tuple(each.number for each in shown), prompt_tokens=reply.prompt_tokens, answer_tokens=reply.answer_tokens,
-            scores=scores_of(self._shape, question.answer, reply.text, self._labels),
+            scores=self._scores(question, reply.text),
         )  # fmt: skip
 
     def _refused(self, model: int, way: Way, question: Question, why: str) -> Said:
-        nothing = dict.fromkeys(scores_of(self._shape, question.answer, "", self._labels), 0.0)
+        nothing = dict.fromkeys(self._scores(question, ""), 0.0)
         return Said(model=model, way=way, row=question.number, refused=why[:MOST_KEPT], scores=nothing)
+
+    def _scores(self, question: Question, answer: str) -> dict[Metric, float]:
+        return scores_of(self._shape, question.answer, answer, self._labels, self._spec.plan.metric)
 
     def _count_refusal(self, said: Said) -> None:
         if not said.refused:

@@ -12,10 +12,12 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from app.config import Settings
-from app.db import AuditEntry, Baseline, Connection, Dataset, DatasetVersion, Project
+from app.db import AuditEntry, Baseline, Connection, Dataset, DatasetFile, DatasetVersion, Project
 from app.db.base import utc_now
 from app.db.session import unit_of_work
 from app.domain.baselines import Plan, Said, Way, sum_up
+from app.domain.goals import Answers
+from app.domain.guide import Goal
 from app.domain.metrics import Metric, Shape
 from app.main import create_app
 from app.services.accounts import Accounts, Identity
@@ -99,6 +101,22 @@ def test_a_measurement_is_queued_with_what_was_settled(client: TestClient, studi
     assert str(plan.models[0].place["base_dir"]).endswith("models/hone-starter")
 
 
+def test_rows_are_compared_as_the_goal_asks_and_those_of_a_recipe_as_it_does(
+    client: TestClient, studio: Studio, owner: Identity, dataset_id: str
+) -> None:
+    def plan(answer: Any) -> Plan:
+        with unit_of_work(studio.engine) as session:
+            return Plan.model_validate(session.get_one(Baseline, answer.json()["id"]).plan)
+
+    assert (plan(asked(client, dataset_id)).goal, plan(asked(client, dataset_id)).metric) == (None, None)
+    with unit_of_work(studio.engine) as session:
+        studio.goals(session).save(owner, Answers(what=Goal.MASK))
+    assert (plan(asked(client, dataset_id)).goal, plan(asked(client, dataset_id)).metric) == (Goal.MASK, Metric.EXACT)
+    with unit_of_work(studio.engine) as session:
+        session.add(DatasetFile(project_id=owner.project_id, dataset_id=dataset_id, filename="sample-summaries.jsonl"))
+    assert (plan(asked(client, dataset_id)).goal, plan(asked(client, dataset_id)).metric) == (Goal.DISTIL, Metric.TOKEN_F1)
+
+
 def test_an_outside_model_is_measured_beside_the_base_and_the_audit_says_so(
     client: TestClient, studio: Studio, owner: Identity, dataset_id: str
 ) -> None:
@@ -149,7 +167,7 @@ def test_results_come_with_the_sentence_and_the_advice(client: TestClient, studi
     finish(studio, address.rpartition("/")[2])
     results = client.get(address).json()["results"]
     assert results["sentence"].startswith("Tuning has to beat 100 % (±66): few-shot with 1 example on hone-starter; zero-shot 0 %")
-    assert (results["metric"], results["advice"]) == ("label", "tune")
+    assert (results["metric"], results["advice"]) == ("label", "examples")
     few = results["measured"][1]
     assert (few["method"], few["scores"]["label"]["value"], few["prompt_tokens"], few["cost"]) == ("few_shot", 1.0, 18, None)
     assert few["scores"]["label"]["low"] < 0.5

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.domain.baselines import Advice, AskedModel, BaselineRequest, Plan, Results, Said, Way, cost_of, sum_up, verdict_on
+from app.domain.baselines import Advice, AskedModel, BaselineRequest, Plan, Results, Said, Way, compared_by, cost_of, sum_up, verdict_on
+from app.domain.goals import Answers
+from app.domain.guide import Goal
 from app.domain.metrics import Metric, Shape
 
 BASE = AskedModel(name="org/small", place={"base_dir": "/models/small", "adapter_dir": None})
@@ -71,7 +73,32 @@ def test_looked_up_rows_that_lift_little_are_not() -> None:
 
 
 def test_few_rows_are_said_to_be_few() -> None:
-    assert "only 8 rows" in verdict_on(results(answers(Way.ZERO_SHOT, 4, rows=8)), PLAN).why
+    assert "These are only 8 rows:" in verdict_on(results(answers(Way.ZERO_SHOT, 4, rows=8)), PLAN).why
+    assert "This is only 1 row:" in verdict_on(results(answers(Way.ZERO_SHOT, 0, rows=1)), PLAN).why
+
+
+@pytest.mark.parametrize(
+    ("goal", "rows", "advice", "said"),
+    [
+        (None, 1, Advice.EXAMPLES, "from 1 training row a model"), (Goal.MASK, 50, Advice.EXAMPLES, "500 to 1,000 good ones"),
+        (None, 499, Advice.COLLECT, "only 499 training rows, of about 500"), (Goal.DOMAIN, 999, Advice.COLLECT, "of 1,000 to 5,000"),
+        (None, 500, Advice.TUNE, "with certainty. Afterwards"), (Goal.DOMAIN, 1_000, Advice.TUNE, "with certainty. Afterwards"),
+    ],
+)  # fmt: skip
+def test_tuning_is_advised_where_there_are_rows_enough_for_the_goal(goal: Goal | None, rows: int, advice: Advice, said: str) -> None:
+    few = results(answers(Way.ZERO_SHOT, 20)).model_copy(update={"training_rows": rows})
+    found = verdict_on(few, PLAN.model_copy(update={"goal": goal}))
+    assert found.advice is advice
+    assert found.lead
+    assert said in found.why
+
+
+@pytest.mark.parametrize(
+    ("answers_of_goal", "metric"),
+    [({"what": "mask"}, Metric.EXACT), ({"output": "same_text"}, Metric.EXACT), ({"what": "style"}, None), ({}, None)],
+)
+def test_a_text_that_comes_back_changed_is_right_to_the_letter_or_not(answers_of_goal: dict[str, str], metric: Metric | None) -> None:
+    assert compared_by(Answers.model_validate(answers_of_goal)) is metric
 
 
 def test_of_equal_ways_the_simpler_is_the_best() -> None:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.metrics import Metric, Shape, json_in, label_in, labels_in, mean_interval, normalised, score, scores_of, shape_of, wilson
+from app.domain.metrics import (
+    Metric,
+    Shape,
+    json_in,
+    label_in,
+    labels_in,
+    mean_interval,
+    measures_of,
+    normalised,
+    score,
+    scores_of,
+    shape_of,
+    wilson,
+)
 
 LABELS = frozenset({"urgent", "not urgent", "spam"})
 
@@ -94,6 +107,18 @@ def test_similarity_is_the_share_of_characters_that_stay() -> None:
 )
 def test_expected_answers_say_how_they_are_measured(expected: list[str], shape: Shape) -> None:
     assert shape_of(expected) is shape
+
+
+def test_what_answers_are_for_decides_where_that_fits_what_they_look_like() -> None:
+    assert measures_of(Shape.TEXT, Metric.EXACT)[:2] == (Metric.EXACT, Metric.SIMILARITY)
+    assert measures_of(Shape.SHORT, Metric.EXACT)[:2] == (Metric.EXACT, Metric.NORMALISED)
+    assert measures_of(Shape.LABELS, Metric.EXACT)[0] is Metric.LABEL
+    assert measures_of(Shape.TEXT, Metric.JSON_FIELDS)[0] is Metric.SIMILARITY
+    # One name that was left in is a small part of the letters, and all that counts.
+    found = scores_of(
+        Shape.TEXT, "Dear [NAME], your order from [CITY] is here.", "Dear Ann, your order from [CITY] is here.", wanted=Metric.EXACT
+    )
+    assert (found[Metric.EXACT], found[Metric.SIMILARITY] > 0.8) == (0.0, True)
 
 
 def test_labels_are_few_short_and_given_often() -> None:

@@ -11,7 +11,7 @@ from app.db.session import reading, unit_of_work
 from app.domain.baselines import AskedModel, Plan, Results, Way
 from app.domain.goals import Answers, Known
 from app.domain.guide import Goal
-from app.domain.metrics import OF_SHAPE, Shape, score
+from app.domain.metrics import Metric, Shape, measures_of, score
 from app.services.accounts import Identity
 from app.services.goals import Goals
 from tests.databases import add_dataset
@@ -22,18 +22,18 @@ def known(engine: Engine, by: Identity) -> Known:
         return Goals(session).known(by)
 
 
-def measured(engine: Engine, by: Identity, shape: Shape, right: int, **columns: Any) -> None:
+def measured(engine: Engine, by: Identity, shape: Shape, right: int, metric: Metric | None = None, **columns: Any) -> None:
     """Enter a measurement of ten rows of which so many are right with examples, and one fewer without."""
     model = AskedModel(name="org/small", connection_id=columns.pop("connection_id", None))
     plan = Plan(dataset="mails", models=(model,), methods=(Way.ZERO_SHOT, Way.FEW_SHOT), k=4, rows=10, max_tokens=64)
     each = [
         {
             "model": 0, "way": way, "rows": 10, "seconds": 0.1,
-            "scores": {metric: score(metric, [1.0] * hits + [0.0] * (10 - hits)) for metric in OF_SHAPE[shape]},
+            "scores": {metric: score(metric, [1.0] * hits + [0.0] * (10 - hits)) for metric in measures_of(shape, metric)},
         }
         for way, hits in ((Way.ZERO_SHOT, right - 1), (Way.FEW_SHOT, right))
     ]  # fmt: skip
-    results = Results.model_validate({"shape": shape, "rows": 10, "test_rows": 10, "training_rows": 90, "measured": each})
+    results = Results.model_validate({"shape": shape, "metric": metric, "rows": 10, "test_rows": 10, "training_rows": 90, "measured": each})
     row = {"status": "succeeded", "plan": plan.model_dump(mode="json"), "results": results.model_dump(mode="json")} | columns
     with unit_of_work(engine) as session:
         session.add(Baseline(project_id=by.project_id, created_by=by.user_id, dataset_id="d", version_id="v", queue="gpu", **row))
@@ -98,6 +98,8 @@ def test_the_best_of_the_newest_measurement_is_known(engine: Engine, owner: Iden
 def test_how_alike_long_texts_are_is_not_how_many_are_right(engine: Engine, owner: Identity) -> None:
     measured(engine, owner, Shape.TEXT, 7)
     assert known(engine, owner) == Known()
+    measured(engine, owner, Shape.TEXT, 6, Metric.EXACT)
+    assert known(engine, owner).right_percent == 60.0
 
 
 def test_a_measurement_of_another_version_is_left_out(engine: Engine, owner: Identity) -> None:

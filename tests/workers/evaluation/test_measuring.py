@@ -131,6 +131,18 @@ def test_a_model_that_goes_away_ends_it_and_what_was_answered_stays(tmp_path: Pa
     assert len(spec.answers.read_text().splitlines()) == 3
 
 
+def test_answers_are_compared_by_what_the_plan_wants(tmp_path: Path, model: OpenAi) -> None:
+    spec = spec_of(tmp_path, model, (Way.ZERO_SHOT,))
+    texts = [row(f"Hide the name: mail {n}", f"The order {n} of [NAME] came late, and the kettle was broken") for n in range(12)]
+    tested = [row("Hide it: mail 99", "The order 99 of [NAME] came late, and the kettle was broken", Split.TEST)]
+    rows = write_rows(tmp_path / "masked", [*texts, *tested])
+    model.answer = lambda _: "The order 99 of Ann came late, and the kettle was broken"
+    made = measure(spec.model_copy(update={"rows": rows, "plan": spec.plan.model_copy(update={"metric": Metric.EXACT, "max_tokens": 64})}))
+    [zero] = made["results"]["measured"]
+    assert (made["results"]["metric"], next(iter(zero["scores"])), zero["scores"][Metric.EXACT][0]) == ("exact", "exact", 0.0)
+    assert zero["scores"][Metric.SIMILARITY][0] > 0.8
+
+
 def test_long_texts_are_cut_before_they_are_kept(tmp_path: Path, model: OpenAi) -> None:
     model.answer = lambda _: "x" * 5_000
     made = measure(spec_of(tmp_path, model, (Way.ZERO_SHOT,)))
