@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from app.config import PROJECT_ROOT
 from app.domain.accelerators import USUAL_CORES, accelerator_named, processor
 from app.domain.architectures import Architecture
-from app.domain.errors import Invalid, NotFound, StudioError
-from app.domain.estimates import Target, rented, side_by_side
+from app.domain.errors import Invalid, StudioError
+from app.domain.estimates import ONE_DEVICE, Target, rented, side_by_side
 from app.domain.figures import significant
 from app.domain.precisions import PRECISIONS
 from app.domain.prices import PriceTable
@@ -93,11 +93,7 @@ def _measured(settings: Settings, asked: Asked) -> tuple[Architecture, str]:
 
 def _in_catalogue(name: str) -> CatalogModel | None:
     """Return the catalogue's entry that a person means by its short name or by the Hub's."""
-    catalog = read_catalog(PROJECT_ROOT / "catalog")
-    try:
-        return catalog.by_hub_id(name) or catalog.get(name)
-    except NotFound:
-        return None
+    return read_catalog(PROJECT_ROOT / "catalog").named(name)
 
 
 def _of_folder(settings: Settings, name: str) -> Architecture:
@@ -151,7 +147,8 @@ def _how(quote: Quote) -> str:
 def _line(device: DeviceOut, currency: str) -> str:
     cost = "–" if device.cost is None else f"{device.cost:,.2f} {currency}"
     energy, grams = _in_thousands(device.energy_wh, "Wh"), _in_thousands(device.co2_grams, "g")
-    return f"  {device.name:<30}{FITS[device.fits]:>9}{span(device.seconds):>14}{cost:>14}{energy:>12}{grams:>12}"
+    row = f"  {device.name:<30}{FITS[device.fits]:>9}{span(device.seconds):>14}{cost:>14}{energy:>12}{grams:>12}"
+    return f"{row}   {ONE_DEVICE}" if device.count > 1 else row
 
 
 def _in_thousands(value: float, unit: str) -> str:

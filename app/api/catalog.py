@@ -141,6 +141,7 @@ class Questions(BaseModel):
 @router.get("", operation_id="list_catalog")
 def list_catalog(studio: StudioDep, session: ReadSession, query: Annotated[CatalogQuery, Query()]) -> CatalogList:
     """List the base models that Hone knows, and the model folders of this machine; no network is asked."""
+    studio.catalog.check(query.asked)
     bases = _bases(studio, session)
     shown = [_shown(base, bases.here(base)) for base in bases.listed(query.asked)]
     return CatalogList(data=[one for one in shown if not query.fits or _fits(one)])

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from app.api.dependencies import IdentityDep
-from app.domain.cloud_costs import CloudCosts, Verdict, api_call, busiest_hour, calls_to_be_worth_it, compare
+from app.api.dependencies import IdentityDep, ReadSession
+from app.domain.cloud_costs import CloudCosts, Verdict, api_call, at_prices, busiest_hour, calls_to_be_worth_it, compare
+from app.services.estimates import Estimates
 
 router = APIRouter(prefix="/api/v1/estimates/cloud-costs", tags=["estimates"])
 
@@ -44,8 +45,12 @@ class CloudCostsOut(BaseModel):
 
 
 @router.get("", operation_id="compare_cloud_costs")
-def compare_cloud_costs(identity: IdentityDep, asked: Annotated[CloudCosts, Query()]) -> CloudCostsOut:  # noqa: ARG001 - a stranger is asked to sign in
-    """Work out an API's bill and an own model's costs month by month, and when the one has paid for the other. Nothing is kept."""
+def compare_cloud_costs(session: ReadSession, identity: IdentityDep, asked: Annotated[CloudCosts, Query()]) -> CloudCostsOut:
+    """Work out an API's bill and an own model's costs month by month, and when the one has paid for the other. Nothing is kept.
+
+    Without `hourly` and `kwh_price` the project's own prices are taken: of what it knows to rent the cheapest.
+    """
+    asked = at_prices(asked, Estimates(session).prices(identity))
     found = compare(asked)
     return CloudCostsOut(
         asked=asked, verdict=found.verdict, break_even_month=found.break_even, api_call=api_call(asked), own_monthly=found.own_monthly,

@@ -15,6 +15,9 @@ from app.domain.errors import Invalid
 from app.domain.model_layers import FAMILIES, Linear
 
 SMALLEST, LARGEST = 1e5, 1e13
+LEAST_FOUR_BIT_SHARE = 0.8
+"""Of the weights of its layers' matrices a base has to have so many in four bits, or QLoRA is refused: it would save too little."""
+NO_FOUR_BITS = "QLoRA is refused for this base: its experts lie in blocks that four bits do not reach. Take LoRA."
 """Between these a number of parameters is a language model's."""
 TEXT_FAMILIES = {"gemma3": "gemma3_text", "mistral3": "mistral", "qwen3_5": "qwen3_5_text", "qwen3_vl": "qwen3", "gemma3n": "gemma3n_text"}
 """What a model that also sees calls its language model, where config.json leaves that out."""
@@ -146,6 +149,16 @@ class Architecture(BaseModel, frozen=True):
     def linear_parameters(self) -> int:
         """Those of the matrices that an adapter reaches: what four bits can hold."""
         return sum(linear.weights for linear in self.linears)
+
+    @property
+    def unquantised_parameters(self) -> int:
+        """Those that stay in 16 bits where matrices are held in four: embeddings, head, experts, norms, and what sees pictures."""
+        return self.parameters - self.linear_parameters
+
+    @property
+    def takes_four_bits(self) -> bool:
+        """Whether enough of its layers' matrices can be held in four bits; of experts that lie in one block none can, so it is refused."""
+        return self.linear_parameters >= LEAST_FOUR_BIT_SHARE * (self.linear_parameters + self.expert_parameters)
 
     def lora_parameters(self, rank: int, *, dora: bool = False) -> int:
         """Return how many numbers an adapter of this rank trains on all linear layers but the head; DoRA adds a length per output."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.architectures import Architecture
-from app.domain.errors import NotFound
+from app.domain.errors import Invalid, NotFound
 
 BILLION = 1e9
 
@@ -208,7 +208,7 @@ class CatalogModel(BaseModel, frozen=True):
 
     def speaks(self, language: str) -> bool:
         """Return whether its maker names a language."""
-        return language in self.languages
+        return language.lower() in {known.lower() for known in self.languages}
 
 
 class Asked(BaseModel, frozen=True):
@@ -224,7 +224,7 @@ class Asked(BaseModel, frozen=True):
         """Return whether a model is among what was asked for."""
         return (
             (self.size is None or model.size == self.size)
-            and (not self.licence or model.licence.id == self.licence)
+            and (not self.licence or model.licence.id.lower() == self.licence.lower())
             and (self.task is None or self.task in model.tasks)
             and (not self.language or model.speaks(self.language))
             and self.says(f"{model.name} {model.answers_by} {model.family_title} {model.maker}")
@@ -255,6 +255,7 @@ class Catalog:
     def __init__(self, models: Sequence[CatalogModel], chooser: Chooser) -> None:
         self.models, self.chooser = tuple(models), chooser
         self._by_slug = {model.slug: model for model in models}
+        self._by_name = {model.name.lower(): model for model in models}
         self._by_hub_id = {model.hub_id.lower(): model for model in models if model.hub_id}
 
     def get(self, slug: str) -> CatalogModel:
@@ -268,12 +269,20 @@ class Catalog:
         return self._by_hub_id.get(hub_id.lower())
 
     def named(self, name: str) -> CatalogModel | None:
-        """Return the model that a person names so, by its Hub id or by the catalogue's own name."""
-        return self.by_hub_id(name) or self._by_slug.get(name)
+        """Return the model that a person names so, by its Hub id, its slug, or what it is called; large letters and small are the same."""
+        return self.by_hub_id(name) or self._by_slug.get(name.lower()) or self._by_name.get(name.lower())
 
     def asked(self, asked: Asked) -> list[CatalogModel]:
         """Return what was asked for, in the catalogue's order."""
         return [model for model in self.models if asked.fits(model)]
+
+    def check(self, asked: Asked) -> None:
+        """Raise Invalid for a licence or a language that no model has: an empty list would not say that it is a slip."""
+        for param, given, known in (
+            ("licence", asked.licence, sorted({model.licence.id for model in self.models})), ("language", asked.language, self.languages)
+        ):  # fmt: skip
+            if given and given.lower() not in {one.lower() for one in known}:
+                raise Invalid(f"No model has the {param} {given[:60]!r}; there are {', '.join(known)}.", param=param)
 
     @property
     def languages(self) -> list[str]:

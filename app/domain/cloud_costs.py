@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from app.domain.prices import PriceTable
 
 HOURS, MILLION, KILO, SECONDS, PERCENT = 730, 1_000_000, 1000, 3600, 100
 """Hours of a month: 8,760 by 12."""
@@ -78,6 +81,12 @@ class Verdict(StrEnum):
     NEVER = "never"
     LATER = "later"
     NO_BILL = "no_bill"
+
+
+def at_prices(asked: CloudCosts, prices: PriceTable) -> CloudCosts:
+    """Return what is asked with a project's price of power and of the cheapest card it knows to rent, where none was named."""
+    known = {"kwh_price": prices.price_per_kwh, "hourly": min((rental.hourly for rental in prices.rentals), default=asked.hourly)}
+    return asked.model_copy(update={name: value for name, value in known.items() if name not in asked.model_fields_set})
 
 
 @dataclass(frozen=True)

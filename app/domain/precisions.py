@@ -17,8 +17,8 @@ DOUBLE_QUANTISATION_SAVES = NF4_SCALE - NF4_SCALE_TWICE
 """0.373 bits a weight."""
 GROUP_SCALE = 16 / 128
 """Files of ternary and 1-bit models keep a 16-bit scale for 128 weights (GGUF's Q1_0: 18 bytes for 128)."""
-EMBEDDING_BITS = 16
-"""What bitsandbytes leaves alone (embeddings and head) is held in 16 bits."""
+UNQUANTISED_BITS = 16
+"""What bitsandbytes leaves alone (embeddings, head, experts in one block) is held in 16 bits."""
 
 
 class Precision(NamedTuple):
@@ -31,8 +31,8 @@ class Precision(NamedTuple):
     sentence: str
     stored_bits: float | None = None
     """Bits a weight in files of such models, where these keep scales that the plain level does not count."""
-    keeps_embeddings: bool = False
-    """Whether embeddings and head stay in 16 bits."""
+    is_partial: bool = False
+    """Whether only the layers' matrices are held so, and the rest of a model in 16 bits."""
 
     @property
     def bits(self) -> float:
@@ -52,11 +52,11 @@ _LEVELS = (
     Precision("int8", "INT8", 8, 0, "A whole number of 8 bits: half of 16 bits, and hardly a difference in what a model answers."),
     Precision(
         "nf4", "NF4", 4, NF4_SCALE, "QLoRA's 4 bits, whose sixteen values suit bell-shaped weights; a 32-bit scale for each 64 weights.",
-        keeps_embeddings=True,
+        is_partial=True,
     ),
     Precision(
         "nf4_dq", "NF4, scales quantised too", 4, NF4_SCALE_TWICE,
-        "NF4 whose scales are quantised as well (double quantisation), which saves 0.373 bits a weight.", keeps_embeddings=True,
+        "NF4 whose scales are quantised as well (double quantisation), which saves 0.373 bits a weight.", is_partial=True,
     ),
     Precision("q8_0", "GGUF Q8_0", *_block(32, 34, 8), "llama.cpp's 8 bits: blocks of 32 weights with a 16-bit scale."),
     Precision("q6_k", "GGUF Q6_K", *_block(256, 210, 6), "llama.cpp's 6 bits: blocks of 256 weights with scales for each 16."),
@@ -80,14 +80,11 @@ PRECISIONS: dict[str, Precision] = {level.key: level for level in _LEVELS}
 """From the most bits to the fewest of a kind; bits of the GGUF mixes by llama.cpp's tools/quantize/README.md."""
 
 
-def weights_bytes(parameters: int, key: str, *, embedding_parameters: int = 0) -> int:
-    """Return the bytes of a model's weights at a level.
-
-    Levels that leave embeddings alone hold so many of the parameters in 16 bits.
-    """
+def weights_bytes(parameters: int, key: str, *, unquantised: int = 0) -> int:
+    """Return the bytes of a model's weights at a level; bitsandbytes' levels leave so many of the parameters `unquantised`, in 16 bits."""
     level = PRECISIONS[key]
-    kept = min(embedding_parameters, parameters) if level.keeps_embeddings else 0
-    return round(((parameters - kept) * level.bits + kept * EMBEDDING_BITS) / 8)
+    kept = min(unquantised, parameters) if level.is_partial else 0
+    return round(((parameters - kept) * level.bits + kept * UNQUANTISED_BITS) / 8)
 
 
 def stored_bytes(parameters: int, key: str) -> int:

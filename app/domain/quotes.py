@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.architectures import NO_FOUR_BITS
 from app.domain.datasets import HELD_OUT_SHARE
 from app.domain.errors import Invalid
 from app.domain.estimates import ASSUMED_TOKENS, LONGEST
@@ -128,7 +129,9 @@ class Quote(_Value):
     active_parameters: int = Field(description="Those that one token passes; fewer in mixtures of experts.")
     trained_parameters: int
     exact: bool = Field(description="Whether the parameters are counted from the model's own configuration.")
-    weights_bytes: dict[str, int] = Field(description="The weights alone at each precision: all parameters × bits a weight / 8.")
+    weights_bytes: dict[str, int] = Field(
+        description="The weights alone at each precision: parameters × bits a weight / 8. NF4 leaves embeddings and head in 16 bits."
+    )
     settings: dict[str, Any]
     work: dict[str, float] = Field(description="Rows, steps and tokens that the run computes.")
     assumptions: list[str] = Field(description="What is taken for granted.")
@@ -158,15 +161,19 @@ class Quote(_Value):
         return cls(
             model=model, parameters=arch.parameters, active_parameters=arch.active_parameters, exact=arch.exact,
             trained_parameters=arch.parameters if is_full else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora"),
-            weights_bytes={key: weights_bytes(arch.parameters, key) for key in PRECISIONS},
+            weights_bytes={key: weights_bytes(arch.parameters, key, unquantised=arch.unquantised_parameters) for key in PRECISIONS},
             settings={name: getattr(settings, name) for name in TOLD if not is_full or name != "rank"},
-            work=work.model_dump(), assumptions=list(assumptions), memory_bytes=memory, devices=devices,
+            work=work.model_dump(), assumptions=[*assumptions, *_refusals(arch, settings)], memory_bytes=memory, devices=devices,
             currency=prices.currency, prices_as_of=prices.as_of,
             cost_usd=CostOut(
                 cheapest=holding[0].cost_usd if holding else None, device=holding[0].key if holding else None,
                 by_device={each.key: each.cost_usd if each.fits != "no" else None for each in devices},
             ),
         )  # fmt: skip
+
+
+def _refusals(arch: Architecture, settings: TrainingSettings) -> list[str]:
+    return [NO_FOUR_BITS] if settings.tuning == "qlora" and not arch.takes_four_bits else []
 
 
 def _memory(device: str, memory: MemoryEstimate) -> MemoryOut:

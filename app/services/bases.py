@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from app.domain.accelerators import of_device
-from app.domain.architectures import Architecture
+from app.domain.architectures import NO_FOUR_BITS, Architecture
 from app.domain.base_models import MAX_JSON_BYTES
 from app.domain.errors import Invalid, NotFound
 from app.domain.memory_estimate import Work, estimate_memory
@@ -140,6 +140,8 @@ class Bases:
             return None
         arch = base.architecture
         qlora, lora = (_best(self.devices, partial(_training, arch, tuning)) for tuning in ("qlora", "lora"))
+        if not arch.takes_four_bits:
+            qlora = Fit("no", NO_FOUR_BITS, 0)
         return Here(qlora, lora, _best(self.devices, partial(_answering, arch)))
 
     def _of_catalog(self, model: CatalogModel, local: dict[str, BaseModel]) -> Base:

@@ -14,6 +14,7 @@ from app.domain.cloud_costs import (
     Hosting,
     Verdict,
     api_call,
+    at_prices,
     busiest_hour,
     call_seconds,
     calls_to_be_worth_it,
@@ -57,7 +58,7 @@ EXAMPLES = (
 
 def usual(prices: PriceTable) -> dict[str, str]:
     """Return what the form begins with: an example, with the project's own prices of power and of the cheapest rented card."""
-    known = CloudCosts(kwh_price=prices.price_per_kwh, hourly=min((rental.hourly for rental in prices.rentals), default=0.0))
+    known = at_prices(CloudCosts(), prices)
     return {name: f"{value:.15g}" if isinstance(value, float) else str(value) for name, value in known.model_dump().items()}
 
 

@@ -200,11 +200,11 @@ class One(Line):
 
     @cached_property
     def levels(self) -> list[Level]:
-        """Its bytes at the precisions that matter, the embeddings of NF4 in 16 bits."""
+        """Its bytes at the precisions that matter, what NF4 does not reach in 16 bits."""
         count, arch = self.base.parameters, self.base.architecture
-        kept = arch.embedding_parameters if arch else 0
+        kept = arch.unquantised_parameters if arch else 0
         sizes = (
-            {key: weights_bytes(count, key, embedding_parameters=kept) if key != "ternary" else stored_bytes(count, key) for key in LEVELS}
+            {key: weights_bytes(count, key, unquantised=kept) if key != "ternary" else stored_bytes(count, key) for key in LEVELS}
             if count
             else {}
         )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.domain.architectures import Architecture
 from app.domain.errors import Invalid
-from app.domain.precisions import EMBEDDING_BITS, PRECISIONS, Precision, stored_bytes, weights_bytes
+from app.domain.precisions import PRECISIONS, UNQUANTISED_BITS, Precision, stored_bytes, weights_bytes
 from app.domain.quotes import parameters_from
 from app.domain.room import PLACES, Fit, Place, context_bytes, fit
 from app.services.bases import measures
@@ -181,13 +181,13 @@ class Explored:
 
     def bytes_at(self, key: str) -> int:
         """Return what the weights take at a level."""
-        return weights_bytes(self.model.parameters, key, embedding_parameters=self.model.arch.embedding_parameters)
+        return weights_bytes(self.model.parameters, key, unquantised=self.model.arch.unquantised_parameters)
 
     def _level(self, level: Precision) -> Level:
         many, size = self.model.parameters, self.bytes_at(level.key)
         stored = stored_bytes(many, level.key) if level.stored_bits else size
-        kept = min(self.model.arch.embedding_parameters, many) if level.keeps_embeddings else 0
-        beside = f" + {_many(kept)} embeddings × {EMBEDDING_BITS}" if kept else ""
+        kept = min(self.model.arch.unquantised_parameters, many) if level.is_partial else 0
+        beside = f" + {_many(kept)} others × {UNQUANTISED_BITS}" if kept else ""
         arithmetic = f"({_many(many - kept)} × {level.bits:.4g}{beside}) bits / 8 = {exact_size(size)}"
         cells = tuple(Cell(place, FITS[fit(stored, self.context, place)]) for place in PLACES)
         return Level(level, size, stored, arithmetic, self._part(stored), self._part(self.context), cells)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 KILO, MEGA, GIGA = 10**3, 10**6, 10**9
+SIZES = (("trillion", 10**12), ("billion", GIGA), ("million", MEGA))
 LARGE, SMALL = 100, 0.01
 WORTH_TELLING = 0.02
 """Of a smaller share of tokens that rows have in common nobody would notice anything: it is not told."""
@@ -48,7 +49,7 @@ def parameters(value: float | None) -> str:
     if value is None:
         return "–"
     # What three digits round to a thousand million is a billion.
-    name, unit = ("billion", GIGA) if value >= 0.9995 * GIGA else ("million", MEGA)
+    name, unit = next((name, unit) for name, unit in SIZES if unit == MEGA or value >= 0.9995 * unit)
     return f"{value / unit:.3g} {name} parameters"
 
 

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
+from app.domain.architectures import NO_FOUR_BITS, Architecture
 
 
 def hone(*arguments: str) -> tuple[int, str, str]:
@@ -55,6 +56,13 @@ def test_more_examples_take_longer_and_full_tuning_more_memory() -> None:
     assert seconds[0] < seconds[1]
     gradients = [gradient_bytes(told) for told in (few, quote("--params", "1B", "--tuning", "full"))]
     assert gradients[1] > 10 * gradients[0]
+
+
+def test_rows_of_several_cards_say_that_hone_trains_on_one_device() -> None:
+    _, table, _ = hone("--params", "27B")
+    rows = [line for line in table.splitlines() if " at " in line and line.startswith("  ")]
+    assert {" × " in line for line in rows} == {True, False}
+    assert all(("Hone trains on one device" in line) == (" × " in line) for line in rows)
 
 
 def gradient_bytes(told: dict[str, Any]) -> int:
@@ -102,3 +110,20 @@ def test_nonsense_is_refused_with_what_to_say(arguments: list[str], says: str) -
     assert (code, out) == (2, "")
     assert told.startswith("hone: ")
     assert says in told
+
+
+def test_a_model_of_the_catalogue_is_known_by_each_of_its_names() -> None:
+    assert {quote("--model", name)["parameters"] for name in ("qwen3-8b", "Qwen3 8B", "Qwen/Qwen3-8B")} == {8_190_735_360}
+
+
+def test_nf4_leaves_the_embeddings_of_a_model_alone() -> None:
+    arch = Architecture.of_size(7e9)
+    kept = arch.unquantised_parameters
+    assert kept > arch.embedding_parameters
+    assert quote("--params", "7e9")["weights_bytes"]["nf4"] == round(((7_000_000_000 - kept) * 4.5 + kept * 16) / 8)
+
+
+def test_qlora_is_said_to_be_refused_for_experts_in_one_block() -> None:
+    assert NO_FOUR_BITS in quote("--model", "gpt-oss-20b", "--tuning", "qlora")["assumptions"]
+    assert NO_FOUR_BITS not in quote("--model", "gpt-oss-20b")["assumptions"]
+    assert NO_FOUR_BITS not in quote("--model", "qwen3-8b", "--tuning", "qlora")["assumptions"]

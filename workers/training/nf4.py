@@ -10,13 +10,13 @@ from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn.modules import Linear4bit
 from torch.nn import functional
 
+from app.domain.architectures import LEAST_FOUR_BIT_SHARE
 from app.domain.errors import Invalid
 from workers.training.weights import share_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-LEAST_SHARE = 0.8
 BLOCK = 64
 VECTOR = 16
 """The CPU kernel reads rows of a multiple of this many weights as if each began a new block (measured, bitsandbytes 0.50)."""
@@ -30,7 +30,7 @@ def nf4_share(model: PreTrainedModel) -> float:
 def check_nf4(model: PreTrainedModel) -> float:
     """Return the NF4 share, or refuse a base of which too little could be quantised."""
     share = nf4_share(model)
-    if share < LEAST_SHARE:
+    if share < LEAST_FOUR_BIT_SHARE:
         # Experts that a model holds as one block are no linear layers, which are all that is quantised.
         message = (
             f"Only {share:.0%} of the weights of the base's layers could be held in 4 bits, as with most mixtures of experts; "

@@ -26,10 +26,20 @@ def test_the_catalogue_is_listed_and_narrowed(client: TestClient) -> None:
     assert len(slugs(client)) == 37
     assert slugs(client, size="tiny", licence="gemma") == ["gemma-3-1b-it"]
     assert slugs(client, language="Ukrainian", task="tools", q="phi") == ["phi-4-mini-instruct"]
+    assert slugs(client, language="german") == slugs(client, language="German") != []
     assert slugs(client, fits=True) == []
 
 
-@pytest.mark.parametrize(("query", "param"), [({"size": "huge"}, "size"), ({"task": "cooking"}, "task"), ({"sized": "1"}, "sized")])
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"size": "huge"}, "size"),
+        ({"task": "cooking"}, "task"),
+        ({"sized": "1"}, "sized"),
+        ({"licence": "nope"}, "licence"),
+        ({"language": "Klingon"}, "language"),
+    ],
+)
 def test_a_filter_that_means_nothing_is_named(client: TestClient, query: dict[str, str], param: str) -> None:
     answer = client.get(CATALOG, params=query)
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
@@ -40,7 +50,7 @@ def test_a_model_comes_with_its_measures_and_its_licence(client: TestClient) -> 
     assert (found["parameters"], found["active_parameters"], found["approximate"]) == (20_914_757_184, 3_608_307_264, False)
     assert (found["measures"]["experts"], found["measures"]["active_experts"], found["measures"]["lora_parameters"]) == (32, 4, 7_962_624)
     assert (found["licence"]["id"], found["licence"]["commercial"], found["is_here"]) == ("apache-2.0", True, False)
-    assert found["fits"]["qlora"]["verdict"] == "unknown"
+    assert [found["fits"][way]["verdict"] for way in ("qlora", "lora")] == ["no", "unknown"]
 
 
 def test_a_model_that_nobody_has_seen_has_no_measures(client: TestClient) -> None:

@@ -25,6 +25,13 @@ def test_where_the_api_stays_cheaper_there_is_no_month(client: TestClient) -> No
     assert found["saved"] < 0
 
 
+def test_the_project_s_own_prices_hold_where_none_are_named(client: TestClient) -> None:
+    prices = client.get("/api/v1/prices").json()
+    asked = client.get(PATH).json()["asked"]
+    assert (asked["hourly"], asked["kwh_price"]) == (min(one["hourly"] for one in prices["rentals"]), prices["price_per_kwh"])
+    assert client.get(PATH, params={"hourly": 7}).json()["asked"]["hourly"] == 7
+
+
 def test_what_makes_no_sense_is_refused(client: TestClient) -> None:
     answer = client.get(PATH, params={"hours": 0})
     assert answer.status_code == 422

@@ -31,8 +31,8 @@ def test_blocks_of_gguf_have_the_bits_of_their_bytes(key: str, bits: float) -> N
 
 
 def test_nf4_leaves_embeddings_in_16_bits() -> None:
-    assert weights_bytes(1000, "nf4", embedding_parameters=200) == 800 * 4.5 / 8 + 200 * 2
-    assert weights_bytes(1000, "int4", embedding_parameters=200) == 500
+    assert weights_bytes(1000, "nf4", unquantised=200) == 800 * 4.5 / 8 + 200 * 2
+    assert weights_bytes(1000, "int4", unquantised=200) == 500
 
 
 def test_files_of_few_bits_keep_scales() -> None:

@@ -159,3 +159,11 @@ def test_a_model_that_nobody_measured_is_as_large_as_its_maker_says() -> None:
     unknown: Any = SimpleNamespace(parameters=8_000_000_000, answers_by="maker/it")
     assert Base(unknown, None, None).parameters == 8_000_000_000
     assert Base(None, None, Architecture.from_config(LLAMA)).parameters == 260_032
+
+
+def test_qlora_does_not_fit_where_it_is_refused(catalog: Catalog) -> None:
+    found = Bases(Studio(Folders({}), catalog), [])
+    here = found.here(found.get("gpt-oss-20b"))
+    assert here
+    assert (here.qlora.verdict, here.qlora.takes) == ("no", 0)
+    assert here.lora.takes > 0
