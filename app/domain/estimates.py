@@ -28,6 +28,8 @@ COUNTS = (1, 2, 4, 8)
 """How many cards of a class are rented together."""
 ONE_DEVICE = "Hone trains on one device"
 """What whoever reads of several cards is told."""
+ONE_DEVICE = "Hone trains on one device"
+"""What whoever reads of several cards is told."""
 ASSUMED_TOKENS = 1000.0
 """Of a row whose tokens nobody has counted: one of the four assumptions under which published costs come out (docs/estimates.md)."""
 LONGEST = 4

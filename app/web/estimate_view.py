@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-from app.domain.estimates import Estimate, EstimateFix, Target, estimate, fixes, here_of, side_by_side
+from app.domain.estimates import ONE_DEVICE, Estimate, EstimateFix, Target, estimate, fixes, here_of, side_by_side
 from app.domain.figures import significant
 from app.domain.specs import PRESETS, Preset, TrainingSettings, settings_for
 from app.web import words
@@ -128,6 +128,11 @@ class Offer:
         """How much of the cost is for rented hours beside the computing; nothing where there are none."""
         cost = self.found.money
         return f"of it {money(cost.around, self.currency)} for {cost.hours_around:g} h around it" if cost.around else ""
+
+    @property
+    def alone(self) -> str:
+        """What is to be known of several cards; nothing of one."""
+        return ONE_DEVICE if self.target.count > 1 else ""
 
     @property
     def energy(self) -> str:

@@ -95,6 +95,12 @@ def test_a_base_that_fits_nowhere_here_is_told_where_it_does(
     assert re.search(r"or rent: [^<]+ holds it for \$", page)
 
 
+def test_several_cards_say_that_hone_trains_on_one_device(browser: TestClient, sample: Sample, headers: dict[str, str]) -> None:
+    offers = form(browser, sample, headers, base_model="google/gemma-3-27b-it").partition('id="run-offers"')[2]
+    assert len(re.findall(r"\d × [^<]+ at ", offers)) == offers.count("Hone trains on one device") > 0
+    assert "Hone trains on one device" not in form(browser, sample, headers)
+
+
 def test_an_unknown_base_is_not_guessed_at(browser: TestClient, sample: Sample, headers: dict[str, str]) -> None:
     page = form(browser, sample, headers, base_model="somebody/something")
     assert "What somebody/something takes is not known" in page
