@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 COUNTS = (1, 2, 4, 8)
 """How many cards of a class are rented together."""
-ONE_DEVICE = "Hone trains on one device"
-"""What whoever reads of several cards is told."""
 ONE_DEVICE = "Hone trains on one device"
 """What whoever reads of several cards is told."""
 ASSUMED_TOKENS = 1000.0
@@ -85,14 +84,22 @@ class Target:
 
 def rented(prices: PriceTable) -> list[Target]:
     """Return what can be rented at these prices: each class, one card of it and more."""
-    return [_rented(rental, count) for rental in prices.rentals for count in COUNTS]
+    known = Counter[str]()
+    targets = []
+    for rental in prices.rentals:
+        place = f"{rental.provider.lower()}:{rental.device}"
+        known[place] += 1
+        # A provider may rent a card out in two ways, by the hour and by the month: the second has a key of its own.
+        which = place if known[place] == 1 else f"{place}-{known[place]}"
+        targets += [_rented(rental, which, count) for count in COUNTS]
+    return targets
 
 
-def _rented(rental: Rental, count: int) -> Target:
+def _rented(rental: Rental, which: str, count: int) -> Target:
     accelerator = ACCELERATORS[rental.device]
     many = f"{count} × " if count > 1 else ""
     return Target(
-        f"{rental.provider.lower()}:{rental.device}:{count}", f"{many}{rental.label} at {rental.provider}", accelerator, count,
+        f"{which}:{count}", f"{many}{rental.label} at {rental.provider}", accelerator, count,
         rental.hourly, rental.provider, is_own=False,
     )  # fmt: skip
 
@@ -187,9 +194,9 @@ def side_by_side(
     Those that hold it come first, of these the ones that are done within a week, and of these the cheapest: more than enough cards cost
     more, since each is set up.
     """
-    chosen: dict[tuple[str | None, str], Estimate] = {}
+    chosen: dict[str, Estimate] = {}
     for target in sorted(targets, key=lambda each: each.count):
-        kind = (target.provider, target.accelerator.key if target.provider else target.key)
+        kind = target.key.rpartition(":")[0] if target.provider else target.key  # without how many
         if kind not in chosen or chosen[kind].memory.fits == "no":
             chosen[kind] = estimate(arch, settings, work, target, prices)
     return sorted(

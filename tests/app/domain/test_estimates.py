@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.accelerators import ACCELERATORS, CPU
 from app.domain.architectures import Architecture
-from app.domain.estimates import Target, estimate, fixes, memory_on, rented, side_by_side
+from app.domain.estimates import COUNTS, Target, estimate, fixes, memory_on, rented, side_by_side
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable, Rental
 from app.domain.specs import TrainingSettings
@@ -39,6 +39,17 @@ def test_every_class_at_every_provider_is_told_once_the_cheapest_that_holds_it_f
 def test_fewer_cards_are_not_told_where_they_hold_a_run() -> None:
     found = side_by_side(Architecture.of_size(1e9), settings(tuning="qlora"), WORK, rented(PRICES), PRICES)
     assert {each.target.count for each in found} == {1}
+
+
+def test_a_card_that_a_provider_rents_out_in_two_ways_is_told_in_both() -> None:
+    rents = {"by the hour": ("Vast.ai", 2.0), "by the month": ("vast.AI", 1.0)}
+    rentals = tuple(Rental(provider=who, device="h100", label=label, hourly=hourly) for label, (who, hourly) in rents.items())
+    prices = PriceTable(rentals=rentals)
+    found = side_by_side(Architecture.of_size(1e9), settings(), WORK, rented(prices), prices)
+    assert [(each.target.key, each.target.label) for each in found] == [
+        ("vast.ai:h100-2:1", "by the month at vast.AI"), ("vast.ai:h100:1", "by the hour at Vast.ai"),
+    ]  # fmt: skip
+    assert len({each.key for each in rented(prices)}) == 2 * len(COUNTS)
 
 
 def test_cards_divide_what_is_the_same_for_all_rows() -> None:
