@@ -112,8 +112,9 @@ def test_rows_are_compared_as_the_goal_asks_and_those_of_a_recipe_as_it_does(
     with unit_of_work(studio.engine) as session:
         studio.goals(session).save(owner, Answers(what=Goal.MASK))
     assert (plan(asked(client, dataset_id)).goal, plan(asked(client, dataset_id)).metric) == (Goal.MASK, Metric.EXACT)
+    sample = studio.recipes.sample("summaries").filename
     with unit_of_work(studio.engine) as session:
-        session.add(DatasetFile(project_id=owner.project_id, dataset_id=dataset_id, filename="sample-summaries.jsonl"))
+        session.add(DatasetFile(project_id=owner.project_id, dataset_id=dataset_id, filename=sample))
     assert (plan(asked(client, dataset_id)).goal, plan(asked(client, dataset_id)).metric) == (Goal.DISTIL, Metric.TOKEN_F1)
 
 
