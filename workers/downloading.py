@@ -26,6 +26,7 @@ from app.domain.base_models import COMMIT, HUB_ID, check_model_folder
 from app.domain.errors import StudioError, Unavailable
 from app.domain.events import Doing, Finished
 from app.domain.repository import NAME
+from app.gateways.fetched_bases import LOCK
 from app.gateways.hub_client import FILE_TIMEOUT, refused
 from app.gateways.hub_models import HubModels
 from app.gateways.storage import saying_full
@@ -49,7 +50,6 @@ WORDS: dict[type[Exception], str] = {
 LOOK_SECONDS = 1.0
 LONGEST_SECONDS = 24 * 3600.0
 """For one file of one try: the next goes on where this one was given up."""
-LOCK = ".lock"
 GO_ON = "Try again later: it goes on where it was."
 
 

@@ -1,7 +1,8 @@
 """Remove what deleting has left behind: after a crash at the wrong moment, or on another machine than the one that deleted.
 
 Only the audit says that something was deleted. What merely is not in the database stays: the database may be the wrong one. The
-exception is what attempts have left half done, or nobody came to enter, that this database knows, and knows to be over.
+exception is what attempts have left half done, or nobody came to enter, that this database knows, and knows to be over; and what has come
+of a base model that no download wants any more, which can be fetched again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from app.db.audit import CHECKPOINTS_DELETED, DATASET_DELETED, FILE_LEFT, RUN_DE
 from app.db.checkpoints import GONE
 from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
-from app.domain.runs import ENDED, LEASED, token_in
+from app.domain.runs import ENDED, LEASED, RunStatus, token_in
+from app.gateways.fetched_bases import FetchedBases
 from workers.baseline_work import baseline_folders
 from workers.curation.child import remove
 from workers.download_work import download_folders
@@ -56,6 +58,7 @@ def clear_deleted(worker: Worker) -> None:
     """Remove the folders of deleted runs, deleted checkpoints, and what never became real, that still lie on this machine."""
     _clear_incoming(worker)
     _clear_logs(worker)
+    _clear_parts(worker)
     for batch in _batches(worker.settings.runs):
         named = {folder.name: folder for folder in batch}
         for path in [*_deleted(worker, named), *_never_entered(worker, named)]:
@@ -87,6 +90,16 @@ def _clear_logs(worker: Worker) -> None:
             with reading(worker.engine) as session:
                 ended = list(session.scalars(select(table.id).where(table.id.in_(old), table.status.in_(ENDED))))
             remove([old[name] for name in ended])
+
+
+def _clear_parts(worker: Worker) -> None:
+    """Remove what came of base models that were called off or forgotten, a day later; what failed stays while it is listed."""
+    with reading(worker.engine) as session:
+        listed = select(Download.repo, Download.revision).where(Download.status != RunStatus.CANCELLED, Download.revision.is_not(None))
+        wanted = [(row.repo, row.revision or "") for row in session.execute(listed.distinct())]
+    for path in FetchedBases(worker.settings.fetched_bases).left_over(wanted, LEFTOVER_SECONDS):
+        remove([path])
+        log.info("a leftover was removed", file=path.name)
 
 
 def _over(worker: Worker, run_ids: Collection[str]) -> dict[str, int]:

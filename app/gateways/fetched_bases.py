@@ -5,18 +5,25 @@ What has come of one that is not whole lies beside them, in `.parts`, until it i
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 from app.domain.base_models import COMMIT, is_hub_id
 from app.domain.ids import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 BETWEEN = "--"
 """No name on the Hub has it."""
 PARTS = ".parts"
+GONE = "gone-"
+"""Begins the name of what is being removed there."""
+LOCK = ".lock"
+"""Ends the name of what those hold who fetch a model, one after the other."""
 
 
 class FetchedBases:
@@ -57,11 +64,20 @@ class FetchedBases:
         parts = self.parts(repo, commit)
         return sum(path.stat().st_size for path in parts.iterdir() if path.is_file()) if parts.is_dir() else 0
 
+    def left_over(self, wanted: Iterable[tuple[str, str]], seconds: float) -> Iterator[Path]:
+        """Yield what removals did not get to the end of, and what came of models that are not `wanted`, untouched for so long."""
+        folder, kept = self.folder / PARTS, {f"{repo.replace('/', BETWEEN)}@{commit}" for repo, commit in wanted}
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            name = path.name.removesuffix(LOCK)
+            is_unwanted = name not in kept and _untouched_seconds(path) > seconds and not _is_held(folder / f"{name}{LOCK}")
+            if is_unwanted or name.startswith(GONE):
+                yield path
+
     def remove(self, repo: str, commit: str) -> None:
         """Remove a model, whole or not; at once for everybody who looks."""
         for path in (self.place(repo, commit), self.parts(repo, commit)):
             if path.is_dir():
-                gone = self.folder / PARTS / f"gone-{new_id()}"
+                gone = self.folder / PARTS / f"{GONE}{new_id()}"
                 gone.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(gone)
                 shutil.rmtree(gone, ignore_errors=True)
@@ -85,3 +101,22 @@ def _folders_of(folder: Path) -> list[Path]:
 
 def _since(folder: Path) -> float:
     return folder.stat().st_mtime
+
+
+def _untouched_seconds(path: Path) -> float:
+    """Return since when nothing has changed there; what is gone meanwhile is new."""
+    try:
+        return time.time() - max(each.stat().st_mtime for each in (path, *(path.iterdir() if path.is_dir() else ())))
+    except FileNotFoundError:
+        return 0.0
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False

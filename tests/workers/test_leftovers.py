@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from contextlib import suppress
@@ -16,6 +17,7 @@ from app.db.artifacts import drop, keep
 from app.db.audit import CHECKPOINTS_DELETED, FILE_LEFT, RUN_DELETED, note
 from app.db.session import reading, unit_of_work
 from app.domain.errors import StorageUnavailable
+from app.gateways.fetched_bases import FetchedBases
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from app.services.datasets import Datasets
@@ -61,6 +63,29 @@ def test_old_uploads_go_though_others_vanish_meanwhile(worker: Worker) -> None:
     vanished.symlink_to(incoming / "nowhere")  # listed, and not there when it is looked at
     clear_leftovers(worker)
     assert (old.exists(), fresh.exists()) == (False, True)
+
+
+def test_parts_of_models_that_nobody_wants_go_and_those_that_may_be_gone_on_with_stay(
+    engine: Engine, owner: Identity, worker: Worker
+) -> None:
+    bases, commit = FetchedBases(worker.settings.fetched_bases), "a" * 40
+    wanted = {"a/failed": "failed", "a/running": "running", "a/cancelled": "cancelled"}
+    with unit_of_work(engine) as session:
+        for repo, status in wanted.items():
+            session.add(Download(project_id=owner.project_id, queue="cpu", repo=repo, revision=commit, status=status))
+    for repo in (*wanted, "a/forgotten", "a/fresh", "a/held"):
+        parts = bases.parts(repo, commit)
+        parts.mkdir(parents=True)
+        (parts / "x.part").touch()
+        parts.with_name(f"{parts.name}.lock").touch()
+        for path in (parts / "x.part", parts, parts.with_name(f"{parts.name}.lock")):
+            os.utime(path, None if repo == "a/fresh" else (0, 0))
+    (bases.folder / ".parts" / "gone-1").mkdir()
+    with bases.parts("a/held", commit).with_name(f"a--held@{commit}.lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        clear_deleted(worker)
+    left = {path.name.removesuffix(".lock") for path in (bases.folder / ".parts").iterdir()}
+    assert left == {f"a--{name}@{commit}" for name in ("failed", "running", "fresh", "held")}
 
 
 def test_the_folder_of_a_deleted_run_goes_and_every_other_stays(engine: Engine, owner: Identity, worker: Worker) -> None:
