@@ -81,9 +81,13 @@ def test_what_does_not_fit_is_told_beside_the_button_with_what_helps(
     link = re.search(r'href="(/runs/new\?[^"]*tuning=qlora[^"]*)" hx-get', warning)
     assert link
     assert "Start training" in page
+    head = page.partition('id="run-card"')[2].partition("</header>")[0]
+    assert "Does not fit here" in head
+    assert "Ready to start" not in head
     mended = browser.get(link[1].replace("&amp;", "&"), headers=headers).text
     assert 'id="run-memory" role="status"' not in mended
     assert "Fits" in mended.partition('id="run-estimate"')[2][:400]
+    assert "Ready to start" in mended
 
 
 def test_a_base_that_fits_nowhere_here_is_told_where_it_does(
