@@ -104,7 +104,7 @@ class Asker:
 
     def _post(self, body: dict[str, Any]) -> tuple[int, bytes, float | None]:
         """Send, and return status, body and for how long it asks to wait."""
-        target = httpx.URL(f"{self.url}/chat/completions")
+        target = self._target()
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         silence = OUTSIDE_SECONDS if self.is_outside else OWN_SECONDS
         extensions: dict[str, Any] = {}
@@ -131,6 +131,14 @@ class Asker:
                 message = f"{self._name} took longer than {self.slowest_seconds / 60:g} minutes for one answer, and was given up."
                 raise Unavailable(message, code="model_away")
         return bytes(read)
+
+    def _target(self) -> httpx.URL:
+        try:
+            target = httpx.URL(f"{self.url}/chat/completions")
+            _ = target.host  # a name that makes no sense is seen only now
+        except (httpx.InvalidURL, UnicodeError):
+            raise Invalid(f"The address of {self._name} cannot be read.", param="outside", code="unusable_address") from None
+        return target
 
     def _address(self, target: httpx.URL) -> str:
         if not self._addresses:

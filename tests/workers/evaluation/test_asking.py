@@ -148,6 +148,13 @@ def test_private_addresses_are_asked_only_where_that_is_allowed(model: OpenAi) -
     assert model.asked == []
 
 
+@pytest.mark.parametrize("url", ["https://xn--/v1", "http://[::1/v1"])
+def test_an_address_that_makes_no_sense_is_said_to_make_none(url: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        Asker(url, "large", None).ask(HELLO, 9)
+    assert refused.value.code == "unusable_address"
+
+
 def test_no_redirect_is_followed(model: OpenAi) -> None:
     model.troubles = [(307, {}, {"Location": f"{model.address}/elsewhere"})]
     with pytest.raises(Unavailable, match="answers 307"):
