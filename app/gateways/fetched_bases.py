@@ -106,7 +106,8 @@ def _since(folder: Path) -> float:
 def _untouched_seconds(path: Path) -> float:
     """Return since when nothing has changed there; what is gone meanwhile is new."""
     try:
-        return time.time() - max(each.stat().st_mtime for each in (path, *(path.iterdir() if path.is_dir() else ())))
+        inside = list(path.iterdir()) if path.is_dir() else []
+        return time.time() - max(each.stat().st_mtime for each in [path, *inside])
     except FileNotFoundError:
         return 0.0
 
