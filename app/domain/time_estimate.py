@@ -76,12 +76,14 @@ class Throughput(NamedTuple):
 class Sample(NamedTuple):
     """What a past run has shown of its device: so many operations in so many seconds of steps; `per_token` of them for a token of its base.
 
-    Without `per_token` it counts for bases of any size.
+    Without `per_token` it counts for bases of any size. `least_seconds`: so many the steps took at least, where the rest may all have gone
+    into answers of checks; 0 where that is known.
     """
 
     flops: float
     seconds: float
     per_token: float = 0.0
+    least_seconds: float = 0.0
 
 
 class TimeEstimate(NamedTuple):
@@ -151,7 +153,8 @@ def learned(samples: Sequence[Sample], numbers: Numbers = "bf16", *, distance: f
     rates = [each.flops / each.seconds for each in samples[:LATEST]]
     middle = median(rates)
     wide = (1 + LEARNED_SPREAD + SPREAD_OF_ONE / len(rates)) * math.sqrt(distance)
-    low, high = min(*rates, middle / wide), max(*rates, middle * wide)
+    fastest = (each.flops / (each.least_seconds or each.seconds) for each in samples[:LATEST])
+    low, high = min(*rates, middle / wide), max(*fastest, middle * wide)
     runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
     source = f"learned from {runs} in {SPELT[numbers]} on this device"
     return Throughput(middle, low, high, source, len(rates), numbers=numbers, shown=tuple(samples))

@@ -38,7 +38,8 @@ COLUMNS = (
 OPERATIONS = Run.estimate["flops"].as_float()
 NUMBERS = func.coalesce(Run.facts["precision"].as_string(), Run.estimate["precision"].as_string())
 """What a run computed in, as its trainer told; else as it was foretold."""
-PER_TOKEN, ANSWERING = Run.estimate["per_token"].as_float(), Run.estimate["answering"].as_float()
+PER_TOKEN = Run.estimate["per_token"].as_float()
+ANSWERING, AT_MOST = Run.estimate["answering"].as_float(), Run.estimate["answering_at_most"].as_float()
 OF_DEVICES = (
     Run.step,
     Run.total_steps,
@@ -48,6 +49,7 @@ OF_DEVICES = (
     NUMBERS.label("numbers"),
     PER_TOKEN.label("per_token"),
     ANSWERING.label("answering"),
+    AT_MOST.label("answering_at_most"),
 )
 
 
@@ -73,10 +75,10 @@ def foretell(planned: tuple[Architecture, TrainingSettings, Work], targets: Sequ
     if here is None:
         return {}
     needed = flops(arch, settings, work, here.memory)
+    answering = answering_of(needed, here.target.rate(here.numbers, needed.per_token), here.target.beside)
     return here.to_json() | {
         "flops": needed.total, "tokens": needed.tokens, "per_token": needed.per_token,
-        "answering": answering_of(needed, here.target.rate(here.numbers, needed.per_token), here.target.beside).likely,
-        "work": work.model_dump(), "currency": prices.currency,
+        "answering": answering.likely, "answering_at_most": answering.high, "work": work.model_dump(), "currency": prices.currency,
     }  # fmt: skip
 
 
@@ -144,5 +146,6 @@ def _shown(run: Row[Any]) -> Shown | None:
         return None
     startup = max(0.0, run.started_at.timestamp() - holds[0].begin)
     share = run.step / run.total_steps
-    seconds = computed(_seconds(run) - startup, (run.answering or 0.0) * share)
-    return Shown(holds[0].device, Sample(run.flops * share, seconds, run.per_token), startup, run.numbers)
+    held = _seconds(run) - startup
+    seconds, least = (computed(held, (answering or 0.0) * share) for answering in (run.answering, run.answering_at_most))
+    return Shown(holds[0].device, Sample(run.flops * share, seconds, run.per_token, least), startup, run.numbers)

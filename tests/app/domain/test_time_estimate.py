@@ -123,6 +123,12 @@ def test_what_few_runs_of_a_somewhat_other_size_have_shown_is_told_more_widely()
     assert far.low < one.low < many.low
 
 
+def test_a_run_that_may_have_spent_its_time_on_answers_may_be_far_faster() -> None:
+    rate = learned([Sample(1.2e12, 105, 3e7, least_seconds=23)])
+    assert rate.flops_per_second == 1.2e12 / 105
+    assert (rate.low, rate.high) == pytest.approx((1.2e12 / 210, 1.2e12 / 23))
+
+
 def test_a_learned_rate_has_what_beginning_a_layer_costs_in_it() -> None:
     needed = flops(ARCH, settings(), WORK, laid_out())
     fresh = published(CPU)

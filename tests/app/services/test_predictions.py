@@ -113,6 +113,14 @@ def test_a_device_is_learned_from_runs_that_were_held_once(engine: Engine, owner
     assert learned.rates["bf16"].flops_per_second == pytest.approx(foretold()["flops"] / 100)
 
 
+def test_the_seconds_of_answers_are_none_of_steps(engine: Engine, owner: Identity) -> None:
+    ended(engine, owner, estimate=foretold(answering=20.0, answering_at_most=70.0))
+    with reading(engine) as session:
+        [shown] = learned_devices(session)[L4].rates["bf16"].shown
+    assert (shown.seconds, shown.least_seconds) == pytest.approx((80.0, 30.0))
+    assert shown.per_token == foretold()["per_token"]
+
+
 def test_the_next_run_is_told_by_what_the_last_has_shown(engine: Engine, owner: Identity) -> None:
     card = Device(name=L4, kind="gpu", total_bytes=24 * 10**9, used_bytes=0)
     with unit_of_work(engine) as session:
