@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 from app.domain.baselines import Way
@@ -20,6 +20,8 @@ MOST_LETTERS = 8_000
 """Longer rows are no examples, and are not asked: few models read them."""
 MOST_EXAMPLES_CHOSEN_FROM = 20_000
 """Of more training rows those of the lowest hash are taken: so many hold something like most questions."""
+MOST_BYTES_CHOSEN_FROM = 15_000_000
+"""In UTF-8: an index of more text would need more memory than a child may use, most of all of scripts without spaces."""
 ROWS_AT_ONCE = 500
 LOOK_UP = "Answered examples from the records, the most relevant first. Use them where they help, and answer in the same form."
 
@@ -73,9 +75,18 @@ def read_material(file: Path, rows: int) -> Material:
         raise Invalid(message, param="dataset_id", code="no_test_rows")
     tested = _tested(file)
     examples = _lowest((each for each in _questions(file, Split.TRAIN) if each and each.hash not in tested), MOST_EXAMPLES_CHOSEN_FROM)
-    unfit = counts["unfit"]
-    notes = (f"{unfit} test rows could not be asked: they call tools, hold no question, or are very long.",) if unfit else ()
-    return Material(asked, examples, counts["asked"], notes)
+    fitting = _as_many_as_fit(examples)
+    unfit, left = counts["unfit"], len(examples) - len(fitting)
+    notes = (
+        f"{unfit} test rows could not be asked: they call tools, hold no question, or are very long." if unfit else "",
+        f"Examples were chosen from {len(fitting):,} training rows; {left:,} more would not have fitted into memory." if left else "",
+    )
+    return Material(asked, fitting, counts["asked"], tuple(filter(None, notes)))
+
+
+def _as_many_as_fit(examples: list[Question]) -> list[Question]:
+    sizes = accumulate(len(each.text.encode("utf-8", "replace")) for each in examples)
+    return [each for each, size in zip(examples, sizes, strict=True) if size <= MOST_BYTES_CHOSEN_FROM]
 
 
 def _lowest(questions: Iterator[Question], most: int) -> list[Question]:

@@ -26,7 +26,10 @@ class Nearest:
         self._count = len(texts)
         self._index: Any = bm25s.BM25() if texts else None
         if self._index is not None:
-            self._index.index([words_of(text) or ["\0"] for text in texts], show_progress=False)
+            numbers: dict[str, int] = {}
+            # Numbers, since a million words would each be an object of its own.
+            rows = [[numbers.setdefault(word, len(numbers)) for word in words_of(text) or ["\0"]] for text in texts]
+            self._index.index((rows, numbers), create_empty_token=False, show_progress=False)
 
     def to(self, text: str, most: int) -> list[int]:
         """Return the places of the nearest texts, the nearest first; of equally near ones those that come first."""

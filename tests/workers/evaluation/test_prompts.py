@@ -10,6 +10,7 @@ from app.domain.baselines import Way
 from app.domain.datasets import Message, Split
 from app.domain.errors import Invalid
 from tests.workers.evaluation.rows import row, write_rows
+from workers.evaluation import prompts
 from workers.evaluation.prompts import LOOK_UP, Prompts, Question, messages_for, read_material
 
 RULES = "Answer in one word."
@@ -49,10 +50,10 @@ def test_examples_come_from_training_rows_only(tmp_path: Path) -> None:
     # A file that says itself which side a row is on may say it twice.
     rows += [rows[3] | {"split": "train"}]
     material = read_material(write_rows(tmp_path / "rows", rows), 12)
-    prompts = Prompts(material.examples, 8)
+    written = Prompts(material.examples, 8)
     assert len(material.examples) == 40
     for question in material.asked:
-        shown = prompts.examples_for(question)
+        shown = written.examples_for(question)
         assert len(shown) == 8
         for way in (Way.FEW_SHOT, Way.RETRIEVAL):
             assert "canary" not in str(messages_for(way, question, shown))
@@ -78,6 +79,14 @@ def test_rows_that_cannot_be_asked_are_counted(tmp_path: Path) -> None:
     material = read_material(write_rows(tmp_path / "rows", rows), 10)
     assert [each.answer for each in material.asked] == ["yes"]
     assert material.notes == ("4 test rows could not be asked: they call tools, hold no question, or are very long.",)
+
+
+def test_of_more_text_than_memory_holds_as_many_rows_are_examples_as_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "MOST_BYTES_CHOSEN_FROM", 35)
+    rows = [row("Yes?", "yes", Split.TEST), *(row("ten bytes" + str(n), "yes") for n in range(5))]
+    material = read_material(write_rows(tmp_path / "rows", rows), 10)
+    assert len(material.examples) == 3
+    assert material.notes == ("Examples were chosen from 3 training rows; 2 more would not have fitted into memory.",)
 
 
 def test_without_a_row_to_ask_it_is_said(tmp_path: Path) -> None:
