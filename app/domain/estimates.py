@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from app.domain.accelerators import ACCELERATORS
 from app.domain.beside_steps import Beside, Span, beside_of
-from app.domain.figures import percent
+from app.domain.figures import in_bytes, percent
 from app.domain.held_memory import number_bytes
 from app.domain.memory_estimate import MemoryEstimate, Part, estimate_memory, summed
 from app.domain.prices import Energy, Money, PriceTable, estimate_energy, estimate_money, watts_of
@@ -33,7 +33,6 @@ ASSUMED_TOKENS = 1000.0
 """Of a row whose tokens nobody has counted: one of the four assumptions under which published costs come out (docs/estimates.md)."""
 LONGEST = 4
 """Of rows whose lengths nobody has counted the longest is taken to have so many times the mean."""
-GIGA = 1e9
 BF16_BYTES = 2
 WORTH_TELLING = 0.02
 """So much longer nobody would notice."""
@@ -180,8 +179,8 @@ def estimate(arch: Architecture, settings: TrainingSettings, work: Work, target:
     rate = target.rate(numbers_on(arch, settings, target.accelerator), needed.per_token, is_free=settings.precision == "auto")
     time = estimate_time(needed, rate, target.beside, count=target.count)
     span = (time.seconds, time.low, time.high)
-    watts = watts_of(target.accelerator.watts, target.accelerator.kind, prices, is_own=target.is_own)
-    energy = estimate_energy(span, watts, target.count, prices)
+    power = watts_of(target.accelerator.watts, target.accelerator.kind, prices, is_own=target.is_own)
+    energy = estimate_energy(span, power, target.count, prices)
     money = estimate_money(span, energy, prices, hourly=target.hourly, count=target.count)
     return Estimate(target, memory, time, money, energy, rate.numbers)
 
@@ -241,6 +240,6 @@ def fixes(arch: Architecture, settings: TrainingSettings, work: Work, target: Ta
         if saves > 0 and (key not in found or found[key].then.fits == "no"):
             longer = then.time.seconds / now.time.seconds - 1
             pace = f"takes {percent(longer)} longer, " if longer >= WORTH_TELLING else ""
-            label = f"{words} saves {saves / GIGA:.1f} GB, {pace}{'same' if is_same else 'another'} result"
+            label = f"{words} saves {in_bytes(saves)}, {pace}{'same' if is_same else 'another'} result"
             found[key] = EstimateFix(key, label, change, saves, is_same, then.memory)
     return sorted(found.values(), key=lambda fix: (FITTING.index(fix.then.fits), not fix.same_result))

@@ -9,6 +9,7 @@ import pytest
 from app.domain.accelerators import ACCELERATORS, CPU
 from app.domain.architectures import Architecture
 from app.domain.estimates import COUNTS, Target, estimate, fixes, memory_on, rented, side_by_side
+from app.domain.figures import in_bytes
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable, Rental
 from app.domain.specs import TrainingSettings
@@ -67,8 +68,14 @@ def test_what_makes_it_fit_comes_first_and_says_what_it_saves() -> None:
     assert first.then.fits == "yes"
     assert first.same_result
     assert first.label.endswith("same result")
-    assert f"saves {first.saves / 1e9:.1f} GB" in first.label
+    assert f"saves {in_bytes(first.saves)}, " in first.label
     assert all(each.saves > 0 for each in found)
+
+
+def test_what_saves_little_says_how_little() -> None:
+    found = fixes(Architecture.of_size(1e6), settings(batch_size=1, max_length=16), WORK, own("a100_40"), PRICES)
+    assert found
+    assert not [each.label for each in found if "saves 0" in each.label]
 
 
 def test_where_nothing_makes_it_fit_none_pretends_to() -> None:
