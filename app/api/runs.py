@@ -120,6 +120,11 @@ class EventList(BaseModel):
     has_more: bool
 
 
+def detail(runs: Runs, run: Run) -> RunDetail:
+    """Return one run as REST shows it, with its estimate."""
+    return RunDetail(**dict(present(runs, [run])[0]), estimate=run.estimate or None)
+
+
 def present(runs: Runs, found: Sequence[Run]) -> list[RunOut]:
     """Return runs as REST shows them; a handful of queries, however many."""
     waiting, sizes = waits(runs.session, found), Disk(runs.session).of_runs(found)
@@ -178,14 +183,14 @@ def get_run(studio: StudioDep, session: ReadSession, identity: IdentityDep, run_
     """Show a run, with the estimate it was launched with."""
     runs = studio.runs(session)
     run = runs.get(identity, run_id)
-    return RunDetail(**dict(present(runs, [run])[0]), estimate=run.estimate or None)
+    return detail(runs, run)
 
 
 @router.patch("/{run_id}", operation_id="change_run")
-def change_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: RunChange) -> RunOut:
+def change_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: RunChange) -> RunDetail:
     """Change a run's name, notes, tags or priority, whatever its state; a model that was made keeps its name."""
     runs = studio.runs(session)
-    return present(runs, [runs.change(identity, run_id, body)])[0]
+    return detail(runs, runs.change(identity, run_id, body))
 
 
 @router.delete("/{run_id}", status_code=204, operation_id="delete_run")
@@ -201,10 +206,10 @@ def delete_checkpoints(request: Request, studio: StudioDep, session: WriteSessio
 
 
 @router.post("/{run_id}/move", operation_id="move_run")
-def move_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: Move) -> RunOut:
+def move_run(studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, body: Move) -> RunDetail:
     """Put a waiting run somewhere else in its queue; it takes the priority of its neighbours where it must. 409 when it waits no more."""
     moved = studio.queues(session).move(identity, run_id, body)
-    return present(studio.runs(session), [moved.run])[0]
+    return detail(studio.runs(session), moved.run)
 
 
 @router.post("/{run_id}/clone", status_code=201, operation_id="clone_run")
@@ -217,10 +222,10 @@ def clone_run(studio: StudioDep, identity: IdentityDep, run_id: Id, body: RunAga
 @router.post("/{run_id}/{action}", operation_id="act_on_run")
 def act_on_run(
     studio: StudioDep, session: WriteSession, identity: IdentityDep, run_id: Id, action: Literal["stop", "pause", "resume", "cancel"]
-) -> RunOut:
+) -> RunDetail:
     """Stop (keeps what was learned as a model), pause, resume or cancel; 409 when the run's state does not allow it."""
     runs = studio.runs(session)
-    return present(runs, [runs.act(identity, run_id, action)])[0]
+    return detail(runs, runs.act(identity, run_id, action))
 
 
 @router.get("/{run_id}/metrics", operation_id="get_metrics")

@@ -44,7 +44,7 @@ def test_a_ring_wakes_every_slot_of_its_queue_alone(worker: Worker, bells: Path)
 def test_a_rung_worker_looks_at_once(worker: Worker, bells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[float] = []
 
-    def look(_: Worker) -> bool:
+    def look(_: Worker, _kinds: object) -> bool:
         looks.append(time.monotonic())
         return False
 
