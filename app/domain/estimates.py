@@ -210,31 +210,39 @@ def here_of(found: Sequence[Estimate], wanted: str) -> Estimate | None:
 
 
 def _changes(
-    settings: TrainingSettings, work: Work, memory: MemoryEstimate, layers: int
+    arch: Architecture, settings: TrainingSettings, work: Work, memory: MemoryEstimate
 ) -> Iterable[tuple[str, str, dict[str, Any], bool]]:
     """Give what could be changed: key, words, settings, whether the result stays the same."""
-    micro = memory.micro_batch
+    micro, layers = memory.micro_batch, arch.layers
     while micro > 1:
         micro = (micro + 1) // 2
         yield "micro_batch", f"Micro-batch {memory.micro_batch} → {micro}", {"micro_batch_size": micro}, True
     if memory.layers_twice < layers:
         yield "checkpointing", f"Compute all {layers} layers twice", {"gradient_checkpointing": layers}, True
-    yield "both", "Micro-batch 1, all layers twice", {"micro_batch_size": 1, "gradient_checkpointing": layers}, True
+    if memory.micro_batch > 1 and memory.layers_twice < layers:
+        yield "both", "Micro-batch 1, all layers twice", {"micro_batch_size": 1, "gradient_checkpointing": layers}, True
     if settings.optimiser in {"auto", "adamw"}:
         yield "optimiser", "Optimiser state in 8 bits", {"optimiser": "adamw_8bit"}, False
     tuning = {"full": ("lora", "LoRA in place of full tuning"), "lora": ("qlora", "QLoRA in place of LoRA")}.get(settings.tuning)
-    if tuning:
+    if tuning and (tuning[0] != "qlora" or arch.takes_four_bits):
         yield "tuning", tuning[1], {"tuning": tuning[0]}, False
     half = max(16, min(settings.max_length, work.longest_tokens) // 2)
     yield "max_length", f"Cut rows at {half:,} tokens", {"max_length": half}, False
+
+
+def _cut(work: Work, most: int | None) -> Work:
+    """Return the work over rows that are cut at so many tokens; as it is where they are not."""
+    if most is None:
+        return work
+    return work.model_copy(update={"longest_tokens": min(work.longest_tokens, most), "mean_tokens": min(work.mean_tokens, float(most))})
 
 
 def fixes(arch: Architecture, settings: TrainingSettings, work: Work, target: Target, prices: PriceTable) -> list[EstimateFix]:
     """Return what would save memory, what makes the run fit first, and of these what changes nothing else first."""
     now = estimate(arch, settings, work, target, prices)
     found: dict[str, EstimateFix] = {}
-    for key, words, change, is_same in _changes(settings, work, now.memory, arch.layers):
-        then = estimate(arch, settings.model_copy(update=change), work, target, prices)
+    for key, words, change, is_same in _changes(arch, settings, work, now.memory):
+        then = estimate(arch, settings.model_copy(update=change), _cut(work, change.get("max_length")), target, prices)
         saves = now.memory.total - then.memory.total
         # Of the smaller batches the largest that fits: each halving costs some speed.
         if saves > 0 and (key not in found or found[key].then.fits == "no"):

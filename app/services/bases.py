@@ -14,6 +14,7 @@ from app.domain.errors import Invalid, NotFound
 from app.domain.memory_estimate import Work, estimate_memory
 from app.domain.precisions import weights_bytes
 from app.domain.specs import TrainingSettings
+from app.services.workers import devices_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from app.domain.accelerators import Accelerator
     from app.domain.base_models import BaseModel
     from app.domain.catalog import Asked, Catalog, CatalogModel
-    from app.domain.devices import Device
     from app.domain.ports import BaseModels
     from app.services.workers import Known
 
@@ -184,12 +184,7 @@ def _found(studio: Knows, name: str) -> BaseModel | None:
 
 def _devices(workers: Iterable[Known]) -> list[Accelerator]:
     """Return the devices of the workers that train, each kind once; the one with most memory where several are called the same."""
-    found: dict[str, Device] = {}
-    for worker in workers:
-        for device in worker.devices if worker.is_alive and worker.row.queue == "gpu" else ():
-            if device.name not in found or device.total_bytes > found[device.name].total_bytes:
-                found[device.name] = device
-    return [of_device(device) for device in found.values()]
+    return [of_device(device) for device in devices_here(workers)]
 
 
 def _training(arch: Architecture, tuning: Literal["qlora", "lora"], device: Accelerator | None) -> tuple[Verdict, int]:

@@ -15,7 +15,7 @@ from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.quotes import MOST_CHECKED, Quote, work_of_examples
 from app.services.predictions import learned_devices
-from app.services.workers import Workers
+from app.services.workers import Workers, devices_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,15 +86,11 @@ class Estimates:
 
     def _own(self) -> Iterator[Target]:
         known = learned_devices(self.session)
-        seen: set[str] = set()
-        for worker in Workers(self.session).known():
-            for device in worker.devices if worker.row.queue == "gpu" else ():
-                if device.name in seen:
-                    continue
-                seen.add(device.name)
-                accelerator = of_device(device)
-                rates, startup = known.get(device.name) or ({}, None)
-                yield Target(f"own:{device.name}", device.name, accelerator, 1, None, None, is_own=True, learned=rates, startup=startup)
+        for device in devices_here(Workers(self.session).known()):
+            rates, startup = known.get(device.name) or ({}, None)
+            yield Target(
+                f"own:{device.name}", device.name, of_device(device), 1, None, None, is_own=True, learned=rates, startup=startup
+            )  # fmt: skip
 
     def quote(self, by: Identity, name: str, planned: tuple[Architecture, TrainingSettings, Work], assumptions: Sequence[str]) -> Quote:
         """Return what a run takes on each target, written out."""

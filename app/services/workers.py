@@ -17,7 +17,7 @@ from app.domain.devices import Device, from_facts
 from app.domain.runs import LEASED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -128,3 +128,13 @@ class Workers:
         for worker_id, work_id in self.session.execute(union_all(*theirs)):
             held[worker_id].append(work_id)
         return held
+
+
+def devices_here(workers: Iterable[Known]) -> list[Device]:
+    """Return the devices of the workers that train and live, each kind once: the one with most memory where several are called the same."""
+    found: dict[str, Device] = {}
+    for worker in workers:
+        for device in worker.devices if worker.is_alive and worker.row.queue == "gpu" else ():
+            if device.name not in found or device.total_bytes > found[device.name].total_bytes:
+                found[device.name] = device
+    return list(found.values())

@@ -81,7 +81,7 @@ class Panel:
         """Why nothing, or not all, is compared."""
         if self.outcome.is_elsewhere:
             return f"It ran on {self.outcome.device}, and was foretold for another device."
-        return "" if self.outcome.time else "Time and cost are compared once it has done all its steps."
+        return "" if self.outcome.time else "Time and cost are compared only of a run that has done all its steps."
 
 
 @dataclass(frozen=True)

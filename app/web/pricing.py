@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from app.domain.architectures import NO_FOUR_BITS
 from app.domain.estimates import estimate
 from app.domain.guide import NEEDED, advise
 from app.domain.specs import setting_label
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 DECIDED_THERE = ("precision", "micro_batch_size", "gradient_checkpointing", "optimiser")
 """Settings that the worker decides where they are left at auto."""
-UNKNOWN = "What {base} takes is not known: nobody has looked at its measures yet."
+UNKNOWN = "What {base} takes is not known: its measures are read from its own config.json once it is here."
 WORRYING = {"wait", "bad"}
 
 
@@ -61,6 +62,8 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     arch = measures(visit.studio, draft.base.name)
     if arch is None:
         return Priced(why_not=UNKNOWN.format(base=draft.base.name), look_up=f"/models/hub/look?{urlencode({'repo': draft.base.name})}")
+    if draft.spec.settings.tuning == "qlora" and not arch.takes_four_bits:
+        return Priced(why_not=NO_FOUR_BITS)
     rows = _Rows(version, draft.training_rows, seen.preflight if seen else None)
     planned = rows.planned(arch, draft.spec.settings)
     service = Estimates(visit.session)

@@ -157,3 +157,20 @@ def test_a_small_base_s_runs_say_nothing_of_a_large_one() -> None:
     assert found.seconds == pytest.approx(
         estimate(SEVEN_B, settings(precision="bf16"), WORK, replace(here, learned={}), PRICES).time.seconds
     )
+
+
+def test_what_does_not_help_a_base_is_not_offered_and_shorter_rows_are() -> None:
+    experts = Architecture.from_config({
+        "model_type": "gpt_oss", "num_hidden_layers": 4, "hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 64, "vocab_size": 1000, "num_local_experts": 32, "num_experts_per_tok": 4,
+    })  # fmt: skip
+    target = rented(PriceTable())[0]
+    work = Work(rows=1000, steps=100, mean_tokens=600.0, longest_tokens=1024)
+    offered = {fix.key: fix for fix in fixes(experts, TrainingSettings(), work, target, PriceTable())}
+    assert "tuning" not in offered
+    assert offered["max_length"].settings == {"max_length": 512}
+    assert offered["max_length"].saves > 0
+    plain = {fix.key for fix in fixes(Architecture.of_size(7e9), TrainingSettings(), work, target, PriceTable())}
+    assert {"tuning", "max_length"} <= plain
+    one = TrainingSettings(micro_batch_size=1)
+    assert "both" not in {fix.key for fix in fixes(Architecture.of_size(7e9), one, work, target, PriceTable())}
