@@ -103,9 +103,12 @@ def _measured(studio: Studio, asked: Question) -> tuple[Architecture, str]:
 def _work(studio: Studio, session: Session, by: Identity, asked: Question, settings: TrainingSettings) -> tuple[Work, list[str]]:
     if asked.dataset_id is None:
         return work_of_examples(EXAMPLES if asked.examples is None else asked.examples, asked.tokens, settings)
-    if asked.examples is not None:
-        raise Invalid("Say either dataset_id or examples, not both.", param="examples")
+    for param in ("examples", "tokens"):
+        if getattr(asked, param) is not None:
+            raise Invalid(f"Say either dataset_id or {param}, not both.", param=param)
     dataset = studio.datasets(session).get(by, asked.dataset_id)
     if dataset.status != DatasetStatus.READY or dataset.version is None:
         raise Conflict("The dataset has no rows yet.", param="dataset_id", code="dataset_not_ready")
-    return work_of(dataset.version, settings, dataset.version.train_rows), []
+    work = work_of(dataset.version, settings, dataset.version.train_rows)
+    is_counted = bool(dataset.version.findings.get("tokens"))
+    return work, [] if is_counted else [f"Nobody has counted this dataset's tokens yet: {work.mean_tokens:,.0f} a row are assumed."]

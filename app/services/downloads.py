@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from app.db import Baseline, Download, EventRow, Run
+from app.db import Baseline, Download, EventRow, Project, Run
 from app.db.audit import OUTSIDE_ASKED, note
 from app.db.downloads import is_wanted_by_another
 from app.db.session import after_commit
@@ -47,6 +47,8 @@ class Downloads:
         """
         looked.scan.check()
         repo, commit = looked.model.id, looked.commit
+        # Two who ask at the same moment come one after the other: there is one download of a commit.
+        self.session.execute(select(Project.id).where(Project.id == by.project_id).with_for_update())
         live = self._mine(by).where(Download.repo == repo, Download.revision == commit, Download.status.not_in(ENDED))
         found = self.session.scalar(live.order_by(Download.id).limit(1))
         if found is not None and found.status == RunStatus.CANCELLING:

@@ -81,6 +81,11 @@ def test_nonsense_is_refused_by_the_name_of_its_field(client: TestClient, asked:
     assert answer.json()["error"]["param"] == param
 
 
+def test_the_tokens_of_a_dataset_are_counted_and_not_told(client: TestClient) -> None:
+    answer = client.get("/api/v1/estimates", params={"params": "7e9", "dataset_id": "none", "tokens": 300})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "tokens")
+
+
 def test_a_dataset_of_somebody_else_is_not_there(client: TestClient) -> None:
     assert client.get("/api/v1/estimates", params={"params": "7e9", "dataset_id": "none"}).status_code == 404
 
