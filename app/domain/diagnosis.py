@@ -319,7 +319,7 @@ KNOWN: dict[str, Callable[[Case], Diagnosis]] = {
     "unknown_model": _unknown_model,
     "gated_model": _gated_model,
     "hub_unreachable": _hub_unreachable,
-    **dict.fromkeys(("unknown_architecture", "unsafe_format", "remote_code"), _unusable_model),
+    **dict.fromkeys(("unknown_architecture", "unsafe_format", "remote_code", "incomplete"), _unusable_model),
     "not_quantisable": _not_quantisable,
     "no_gpu": _no_gpu,
     "gpu_driver": _gpu_driver,
