@@ -84,28 +84,25 @@ def hints(task: str, output: Output | None = None) -> list[Hint]:
     return [hint for hint in found if hint]
 
 
+def _said(what: re.Pattern[str], task: str, flaw: Flaw, title: str, why: str) -> Hint | None:
+    """Return the hint on what a task says of such a kind, its words before the reason; None where it says nothing of it."""
+    found = what.search(task)
+    return Hint(flaw, title, f"“{found[0].strip()}” {why}") if found else None
+
+
 def _broad(task: str) -> Hint | None:
-    said = BROAD.search(task)
-    if said is None:
-        return None
-    why = f"“{said[0].strip()}” has no end, so nobody can say when an answer is right. Name the one thing that it does most often."
-    return Hint(Flaw.TOO_BROAD, "Too broad", why)
+    why = "has no end, so nobody can say when an answer is right. Name the one thing that it does most often."
+    return _said(BROAD, task, Flaw.TOO_BROAD, "Too broad", why)
 
 
 def _twice(task: str) -> Hint | None:
-    said = TWICE.search(task)
-    if said is None:
-        return None
-    why = f"“{said[0].strip()}” is a second task. Tune one model for each, or begin with the one that matters more."
-    return Hint(Flaw.TWO_TASKS, "Two tasks in one", why)
+    why = "is a second task. Tune one model for each, or begin with the one that matters more."
+    return _said(TWICE, task, Flaw.TWO_TASKS, "Two tasks in one", why)
 
 
 def _lately(task: str) -> Hint | None:
-    said = LATELY.search(task)
-    if said is None:
-        return None
-    why = f"“{said[0].strip()}” changes after training. Put it into the question, looked up, and let the model use it."
-    return Hint(Flaw.NEWS, "Facts that change", why)
+    why = "changes after training. Put it into the question, looked up, and let the model use it."
+    return _said(LATELY, task, Flaw.NEWS, "Facts that change", why)
 
 
 def _no_input(task: str) -> Hint | None:
