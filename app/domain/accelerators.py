@@ -1,4 +1,4 @@
-"""What computers can do: memory, peak rate, bandwidth and power of GPUs, laptops and phones, by their data sheets."""
+"""What computers can do: memory, peak rate and power of GPUs, laptops and phones, by their data sheets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ TERA, GIGA = 1e12, 1e9
 CORE_FLOPS, USUAL_CORES = 200 * GIGA, 2
 """Peak of one core of a processor nobody has measured: a current server's multiply at about as much (docs/engine.md). The range told beside
 it is as wide as processors are apart; after the first run here the measured rate holds."""
-CPU_BANDWIDTH = 40 * GIGA
 CPU_WATTS = 65.0
 """A desktop processor's; a server's share for four cores is about the same."""
 FLOPS_PER_BYTE = 3.6e12 / GIGA
@@ -28,7 +27,7 @@ HALF = 0.5
 
 
 class Accelerator(NamedTuple):
-    """What computes: its memory in bytes, peaks in operations a second, memory bandwidth in bytes a second, power in watts.
+    """What computes: its memory in bytes, peaks in operations a second, power in watts.
 
     The BF16 peak is the dense one, the float32 peak the one without tensor cores: torch leaves TF32 off, and so does Hone. A GPU that
     knows no BF16 computes in float32 what it is to compute in BF16, and both its peaks are the same.
@@ -41,7 +40,6 @@ class Accelerator(NamedTuple):
     memory_bytes: int
     bf16_flops: float
     fp32_flops: float
-    bandwidth: float
     watts: float
     is_exact: bool = True
 
@@ -55,57 +53,55 @@ class Accelerator(NamedTuple):
         return self.bf16_flops if numbers == "bf16" else self.fp32_flops
 
 
-def _gpu(key: str, name: str, mib: int, tflops: float, fp32: float, bandwidth: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
-    return Accelerator(key, name, "gpu", mib * MIB, tflops * TERA, fp32 * TERA, bandwidth * GIGA, watts)
+def _gpu(key: str, name: str, mib: int, tflops: float, fp32: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
+    return Accelerator(key, name, "gpu", mib * MIB, tflops * TERA, fp32 * TERA, watts)
 
 
-def _other(key: str, name: str, kind: Kind, memory_gb: float, tflops: float, bandwidth: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
-    return Accelerator(key, name, kind, round(memory_gb * GIGA), tflops * TERA, tflops * TERA * HALF, bandwidth * GIGA, watts)
+def _other(key: str, name: str, kind: Kind, memory_gb: float, tflops: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
+    return Accelerator(key, name, kind, round(memory_gb * GIGA), tflops * TERA, tflops * TERA * HALF, watts)
 
 
 _TABLE = (
-    # key, name, MiB as the driver reports it, dense BF16 TFLOP/s with FP32 sums, FP32 TFLOP/s without tensor cores, GB/s, watts.
-    _gpu("b200", "NVIDIA B200", 183_359, 2250, 75, 8000, 1000),
-    _gpu("h200", "NVIDIA H200", 143_771, 989, 67, 4800, 700),
-    _gpu("gh200", "NVIDIA GH200", 97_871, 989, 67, 4000, 900),
-    _gpu("h100", "NVIDIA H100 80 GB", 81_559, 989, 67, 3350, 700),
-    _gpu("h100_pcie", "NVIDIA H100 PCIe", 81_559, 756, 51, 2000, 350),
-    _gpu("a100_80", "NVIDIA A100 80 GB", 81_920, 312, 19.5, 2039, 400),
-    _gpu("a100_40", "NVIDIA A100 40 GB", 40_960, 312, 19.5, 1555, 400),
-    _gpu("l40s", "NVIDIA L40S", 46_068, 362, 91.6, 864, 350),
-    _gpu("l40", "NVIDIA L40", 46_068, 181, 90.5, 864, 300),
-    _gpu("l4", "NVIDIA L4", 23_034, 121, 30.3, 300, 72),
-    _gpu("a10g", "NVIDIA A10G", 23_028, 70, 31.5, 600, 150),
-    _gpu("a10", "NVIDIA A10", 23_028, 125, 31.2, 600, 150),
-    _gpu("a40", "NVIDIA A40", 46_068, 150, 37.4, 696, 300),
-    _gpu("a30", "NVIDIA A30", 24_576, 165, 10.3, 933, 165),
-    _gpu("t4", "Tesla T4", 15_360, 8.1, 8.1, 320, 70),
-    _gpu("v100_32", "Tesla V100 32 GB", 32_768, 15.7, 15.7, 900, 300),
-    _gpu("v100_16", "Tesla V100 16 GB", 16_384, 15.7, 15.7, 900, 300),
-    _gpu("rtx_pro_6000", "NVIDIA RTX PRO 6000 Blackwell", 97_887, 504, 125, 1792, 600),
-    _gpu("rtx_6000_ada", "NVIDIA RTX 6000 Ada", 49_140, 364, 91.1, 960, 300),
-    _gpu("rtx_a6000", "NVIDIA RTX A6000", 49_140, 155, 38.7, 768, 300),
-    _gpu("rtx_a5000", "NVIDIA RTX A5000", 24_564, 111, 27.8, 768, 230),
-    _gpu("rtx_5090", "NVIDIA GeForce RTX 5090", 32_607, 210, 104.8, 1792, 575),
-    _gpu("rtx_4090", "NVIDIA GeForce RTX 4090", 24_564, 165, 82.6, 1008, 450),
-    _gpu("rtx_4080", "NVIDIA GeForce RTX 4080", 16_376, 97, 48.7, 717, 320),
-    _gpu("rtx_4070", "NVIDIA GeForce RTX 4070", 12_282, 58, 29.1, 504, 200),
-    _gpu("rtx_4060_ti", "NVIDIA GeForce RTX 4060 Ti", 16_380, 44, 22.1, 288, 165),
-    _gpu("rtx_3090", "NVIDIA GeForce RTX 3090", 24_576, 71, 35.6, 936, 350),
-    _gpu("rtx_3080", "NVIDIA GeForce RTX 3080", 10_240, 60, 29.8, 760, 320),
-    _gpu("rtx_3060", "NVIDIA GeForce RTX 3060", 12_288, 26, 12.7, 360, 170),
-    _other("m4_pro", "Laptop with an M4 Pro, 24 GB", "laptop", 24, 17, 273, 40),
-    _other("laptop_16", "Laptop, 16 GB", "laptop", 16, 0.5, 60, 28),
-    _other("laptop_8", "Laptop, 8 GB", "laptop", 8, 0.3, 50, 20),
-    _other("phone_12", "Phone, 12 GB", "phone", 12, 2, 77, 5),
-    _other("phone_8", "Phone, 8 GB", "phone", 8, 2, 60, 5),
-    _other("phone_4", "Phone, 4 GB", "phone", 4, 0.5, 30, 4),
+    # key, name, MiB as the driver reports it, dense BF16 TFLOP/s with FP32 sums, FP32 TFLOP/s without tensor cores, watts.
+    _gpu("b200", "NVIDIA B200", 183_359, 2250, 75, 1000),
+    _gpu("h200", "NVIDIA H200", 143_771, 989, 67, 700),
+    _gpu("gh200", "NVIDIA GH200", 97_871, 989, 67, 900),
+    _gpu("h100", "NVIDIA H100 80 GB", 81_559, 989, 67, 700),
+    _gpu("h100_pcie", "NVIDIA H100 PCIe", 81_559, 756, 51, 350),
+    _gpu("a100_80", "NVIDIA A100 80 GB", 81_920, 312, 19.5, 400),
+    _gpu("a100_40", "NVIDIA A100 40 GB", 40_960, 312, 19.5, 400),
+    _gpu("l40s", "NVIDIA L40S", 46_068, 362, 91.6, 350),
+    _gpu("l40", "NVIDIA L40", 46_068, 181, 90.5, 300),
+    _gpu("l4", "NVIDIA L4", 23_034, 121, 30.3, 72),
+    _gpu("a10g", "NVIDIA A10G", 23_028, 70, 31.5, 150),
+    _gpu("a10", "NVIDIA A10", 23_028, 125, 31.2, 150),
+    _gpu("a40", "NVIDIA A40", 46_068, 150, 37.4, 300),
+    _gpu("a30", "NVIDIA A30", 24_576, 165, 10.3, 165),
+    _gpu("t4", "Tesla T4", 15_360, 8.1, 8.1, 70),
+    _gpu("v100_32", "Tesla V100 32 GB", 32_768, 15.7, 15.7, 300),
+    _gpu("v100_16", "Tesla V100 16 GB", 16_384, 15.7, 15.7, 300),
+    _gpu("rtx_pro_6000", "NVIDIA RTX PRO 6000 Blackwell", 97_887, 504, 125, 600),
+    _gpu("rtx_6000_ada", "NVIDIA RTX 6000 Ada", 49_140, 364, 91.1, 300),
+    _gpu("rtx_a6000", "NVIDIA RTX A6000", 49_140, 155, 38.7, 300),
+    _gpu("rtx_a5000", "NVIDIA RTX A5000", 24_564, 111, 27.8, 230),
+    _gpu("rtx_5090", "NVIDIA GeForce RTX 5090", 32_607, 210, 104.8, 575),
+    _gpu("rtx_4090", "NVIDIA GeForce RTX 4090", 24_564, 165, 82.6, 450),
+    _gpu("rtx_4080", "NVIDIA GeForce RTX 4080", 16_376, 97, 48.7, 320),
+    _gpu("rtx_4070", "NVIDIA GeForce RTX 4070", 12_282, 58, 29.1, 200),
+    _gpu("rtx_4060_ti", "NVIDIA GeForce RTX 4060 Ti", 16_380, 44, 22.1, 165),
+    _gpu("rtx_3090", "NVIDIA GeForce RTX 3090", 24_576, 71, 35.6, 350),
+    _gpu("rtx_3080", "NVIDIA GeForce RTX 3080", 10_240, 60, 29.8, 320),
+    _gpu("rtx_3060", "NVIDIA GeForce RTX 3060", 12_288, 26, 12.7, 170),
+    _other("m4_pro", "Laptop with an M4 Pro, 24 GB", "laptop", 24, 17, 40),
+    _other("laptop_16", "Laptop, 16 GB", "laptop", 16, 0.5, 28),
+    _other("laptop_8", "Laptop, 8 GB", "laptop", 8, 0.3, 20),
+    _other("phone_12", "Phone, 12 GB", "phone", 12, 2, 5),
+    _other("phone_8", "Phone, 8 GB", "phone", 8, 2, 5),
+    _other("phone_4", "Phone, 4 GB", "phone", 4, 0.5, 4),
 )
 ACCELERATORS: dict[str, Accelerator] = {each.key: each for each in _TABLE}
 """By the makers' data sheets; sparse peaks halved. Laptops and phones stand for their class, and their rates are of its order only."""
-CPU = Accelerator(
-    "cpu", "Processor", "cpu", 0, USUAL_CORES * CORE_FLOPS, USUAL_CORES * CORE_FLOPS * HALF, CPU_BANDWIDTH, CPU_WATTS, is_exact=False
-)
+CPU = Accelerator("cpu", "Processor", "cpu", 0, USUAL_CORES * CORE_FLOPS, USUAL_CORES * CORE_FLOPS * HALF, CPU_WATTS, is_exact=False)
 """A processor that nobody knows; its memory is for who has asked the machine."""
 RENTED = {"24gb": "rtx_3090", "a100_80": "a100_80", "h100": "h100"}
 """The classes that prices are known of, and the card each is taken to be; why the smallest is the slower one: docs/estimates.md."""
@@ -140,4 +136,4 @@ def of_device(device: Device) -> Accelerator:
     if known:
         return known._replace(name=device.name, memory_bytes=device.total_bytes)
     memory, rate = device.total_bytes, device.total_bytes * FLOPS_PER_BYTE
-    return Accelerator("gpu", device.name, "gpu", memory, rate, rate * FP32_SHARE, memory * 25.0, 250.0, is_exact=False)
+    return Accelerator("gpu", device.name, "gpu", memory, rate, rate * FP32_SHARE, 250.0, is_exact=False)

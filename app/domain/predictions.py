@@ -130,7 +130,6 @@ class Foretold(BaseModel):
     time: _Time
     money: _Money
     currency: str = "USD"
-    flops: float = 0.0
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Self | None:

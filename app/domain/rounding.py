@@ -10,10 +10,7 @@ import struct
 from bisect import bisect_left
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import NamedTuple
 
 NF4 = (
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
@@ -158,8 +155,3 @@ class Block:
 
 LEVELS = (*FLOATS, "int8", "nf4", "int4", "ternary", "1bit")
 """The levels whose rounding is one idea, from the finest to the coarsest."""
-
-
-def all_levels(block: Block) -> Sequence[Rounded]:
-    """Return the weight that is looked at as every level writes it."""
-    return [block.rounded(key) for key in LEVELS]

@@ -10,7 +10,7 @@ from app.db import Project
 from app.db.audit import note
 from app.db.prices import PriceList
 from app.domain.accelerators import of_device
-from app.domain.estimates import ASSUMED_TOKENS, Estimate, Target, rented, side_by_side
+from app.domain.estimates import Estimate, Target, rented, side_by_side
 from app.domain.memory_estimate import Work
 from app.domain.prices import PriceTable
 from app.domain.quotes import MOST_CHECKED, Quote, work_of_examples
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSettings
     from app.services.accounts import Identity
 
-__all__ = ["ASSUMED_TOKENS", "Estimates", "as_seen", "work_of"]
+__all__ = ["Estimates", "as_seen", "work_of"]
 
 
 def work_of(version: DatasetVersion, settings: TrainingSettings, training_rows: int) -> Work:

@@ -10,10 +10,11 @@ from sqlalchemy import Engine, func, select
 from app.db import DatasetVersion
 from app.db.prices import PriceList
 from app.db.session import reading, unit_of_work
+from app.domain.estimates import ASSUMED_TOKENS
 from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
 from app.services.accounts import Identity
-from app.services.estimates import ASSUMED_TOKENS, Estimates, mean_length, work_of
+from app.services.estimates import Estimates, mean_length, work_of
 
 COUNTED = {
     "row": {"bins": [[0, 100, 50], [100, 200, 50]], "min": 40, "median": 100, "p95": 180, "max": 190, "sum": 10_000},

@@ -27,7 +27,7 @@ def planned(parameters: float = 4e9, **settings: object) -> Planned:
 
 def own(name: str, gigabytes: float) -> Target:
     known = accelerator_named(name)
-    accelerator = known or Accelerator("cpu", name, "cpu", 0, 1e11, 5e10, 4e10, 65.0)
+    accelerator = known or Accelerator("cpu", name, "cpu", 0, 1e11, 5e10, 65.0)
     accelerator = accelerator._replace(memory_bytes=int(gigabytes * 1e9))
     return Target(f"own:{name}", name, accelerator, 1, None, None, is_own=True)
 
