@@ -51,6 +51,7 @@ class Outlet:
         self._waiting: queue.Queue[Event] = queue.Queue(MOST_WAITING)
         self._ending = threading.Event()
         self._is_over = False
+        self._in_hand: list[Event] = []
         self._lost = 0
         self._thread = threading.Thread(target=self._feed, name=f"tracker {words}", daemon=True)
         self._thread.start()
@@ -82,15 +83,18 @@ class Outlet:
             self._tell(f"{self.words} was too slow for {self._lost:,} numbers. They are all here, in the run's own record.")
 
     def _count_waiting(self) -> int:
-        return sum(isinstance(event, Metric) for event in self._gathered())
+        """Count the numbers that never went in, and those the place was given and has not come back with."""
+        in_hand = list(self._in_hand)
+        return sum(isinstance(event, Metric) for event in [*in_hand, *self._gathered()])
 
     def _feed(self) -> None:
         try:
             self._place.begin()
             while not (self._ending.wait(GATHER_SECONDS) and self._waiting.empty()):
-                events = self._gathered()
-                if events:
-                    self._place.take(events)
+                self._in_hand = self._gathered()
+                if self._in_hand:
+                    self._place.take(self._in_hand)
+                self._in_hand = []
             self._place.end()
         except OSError as error:
             if not self._is_over:
