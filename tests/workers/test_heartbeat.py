@@ -97,17 +97,15 @@ def test_a_sign_that_did_not_get_there_is_given_again_before_it_is_too_late(
 
     def extend(*_: object) -> None:
         if next(fails, False):
-            time.sleep(0.5)  # as one waits for a file's lock
+            time.sleep(0.3)  # as one waits for a file's lock
             raise OperationalError("UPDATE", {}, Exception("database is locked"))
         beats.set()
 
     monkeypatch.setattr(workers.heartbeat, "extend", extend)
-    with Heartbeat(engine, Run, run_id, 1, lease_seconds=4.0) as heartbeat:
-        begun = time.monotonic()
+    with Heartbeat(engine, Run, run_id, 1, lease_seconds=12.0) as heartbeat:
         while not beats.is_set():
-            heartbeat.check()
+            heartbeat.check()  # it is lost after 6 seconds; a sign that waited for the next beat would come after 6.3
             time.sleep(0.02)
-        assert time.monotonic() - begun < 4.0 / 2
 
 
 def is_lost(heartbeat: Heartbeat) -> bool:
