@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from app.domain.errors import Invalid
@@ -29,6 +30,12 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 WHOLE = "model.safetensors"
 INDEX = WHOLE + ".index.json"
 """Says in which files the weights lie that do not lie in one."""
+NAMED_BY_CONFIG = "transformers_weights"
+"""Where config.json may name another file that the weights, or the index of them, lie in."""
+ADAPTER = "adapter_"
+"""Begins the names of an adapter's files."""
+SHARD = re.compile(r"(.+-)(\d{1,6})(-of-(\d{1,6})\.safetensors)", re.ASCII)
+"""How one of several files of weights is called."""
 CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_generate"})
 
 
@@ -69,6 +76,7 @@ def check_model_folder(names: Iterable[str], read: Callable[[str], bytes]) -> di
     if "model_type" not in config:
         message = "config.json names no model_type, so nobody can tell how to load it."
         raise unknown_model(message)
+    _check_loadable(present, read, config)
     return config
 
 
@@ -125,6 +133,41 @@ def _check_whole(name: str, index: dict[str, Any], present: set[str]) -> None:
     if name == INDEX and missing and not lies_in_one:
         message = f"The folder lacks {len(missing)} of the {len(named)} files that {name} names, such as {missing[0][:80]!r}."
         raise Invalid(f"{message} Its weights are not whole.", param="base_model", code="incomplete")
+
+
+def _check_loadable(present: set[str], read: Callable[[str], bytes], config: dict[str, Any]) -> None:
+    """Refuse weights that lie where no loader looks: it opens one file, or those that an index names."""
+    index = json.loads(read(INDEX)) if INDEX in present else None
+    is_listed = isinstance(index, dict) and bool(files_named(index))
+    if WHOLE in present or is_listed or str(config.get(NAMED_BY_CONFIG)) in present:
+        return
+    weights = sorted(name for name in present if name.endswith(WEIGHTS))
+    if all(name.startswith(ADAPTER) for name in weights):
+        message = f"The folder holds an adapter ({weights[0][:80]}) and no model. Take the base that it was trained on."
+        raise unknown_model(message)
+    shards = [shard for shard in map(SHARD.fullmatch, weights) if shard]
+    message = _of_shards(shards) if shards else _of_odd_names(weights)
+    raise Invalid(message, param="base_model", code="incomplete")
+
+
+def _of_shards(shards: list[re.Match[str]]) -> str:
+    """Say what files of weights lack that no index names: some of them, or the index."""
+    before, digits, after, all_of_them = shards[0].groups()
+    there = {int(shard[2]) for shard in shards if shard[4] == all_of_them}
+    if len(there) >= int(all_of_them):
+        return (
+            f"The folder lacks {INDEX}, which says what lies in which of its {len(there)} files of weights. Nothing can load them without."
+        )
+    missing = next(number for number in count(1) if number not in there)
+    first = f"{before}{missing:0{len(digits)}}{after}"
+    lacking = f"The folder lacks {int(all_of_them) - len(there)} of the {int(all_of_them)} files that its weights lie in"
+    return f"{lacking}, such as {first[:80]!r}, and {INDEX}. Its weights are not whole."
+
+
+def _of_odd_names(weights: list[str]) -> str:
+    more = f" and {len(weights) - 1} more" if len(weights) > 1 else ""
+    lie = f"The folder's weights lie in {weights[0][:80]}{more}, where nothing looks for them"
+    return f"{lie}: they have to lie in {WHOLE}, or {INDEX} names them."
 
 
 def _refuse_code(name: str, document: dict[str, Any]) -> None:

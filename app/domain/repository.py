@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from app.domain.base_models import INDEX, MAX_JSON_BYTES, PICKLED, WEIGHTS, check_model_folder, files_named
+from app.domain.base_models import ADAPTER, INDEX, MAX_JSON_BYTES, PICKLED, WEIGHTS, WHOLE, check_model_folder, files_named
 from app.domain.errors import Invalid, StudioError, Unavailable
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _is_beside(file: HubFile) -> bool:
 
 
 def _is_json(file: HubFile) -> bool:
-    return file.path.endswith((".json", ".jinja")) and not file.path.startswith("adapter_")
+    return file.path.endswith((".json", ".jinja")) and not file.path.startswith(ADAPTER)
 
 
 def _weights(files: dict[str, HubFile], small: _Small) -> set[str]:
@@ -167,8 +167,7 @@ def _weights(files: dict[str, HubFile], small: _Small) -> set[str]:
     listed = files_named(small.object_of(INDEX))
     if listed and listed <= there:
         return listed
-    usual = {name for name in there if name.startswith("model")}
-    return usual or there
+    return {WHOLE} & there or there
 
 
 def _unfit(weights: set[str]) -> RepositoryFinding | None:

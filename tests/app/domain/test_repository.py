@@ -117,6 +117,24 @@ def test_a_model_whose_weights_are_not_all_there_is_stopped(there: list[str]) ->
     assert "The repository lacks" in found.findings[0].message
 
 
+def test_parts_without_an_index_are_stopped_and_beside_a_whole_file_left_out() -> None:
+    parts = dict.fromkeys(["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"])
+    base = {name: content for name, content in GOOD.items() if name != "model.safetensors"}
+    found = look(base | parts)
+    assert codes(found) == ["stop: incomplete"]
+    assert "The repository lacks model.safetensors.index.json" in found.findings[0].message
+    with pytest.raises(Invalid):
+        found.check()
+    beside = look(GOOD | parts | {"adapter_model.safetensors": None})
+    assert (codes(beside), {*names(beside)} & {*parts, "adapter_model.safetensors"}) == ([], set())
+
+
+def test_an_adapter_alone_is_no_model() -> None:
+    base = {name: content for name, content in GOOD.items() if name != "model.safetensors"}
+    found = look(base | {"adapter_model.safetensors": None, "adapter_config.json": None})
+    assert (codes(found)[0], "holds an adapter" in found.findings[0].message) == ("stop: unknown_model", True)
+
+
 def test_an_index_of_before_is_no_harm_where_the_weights_lie_in_one_file() -> None:
     found = look(GOOD | {INDEX: {"weight_map": {"a": "model-1-of-1.safetensors"}}})
     assert (codes(found), "model.safetensors" in names(found)) == ([], True)
