@@ -43,7 +43,7 @@ def events(first: int = 1, last: int = 3) -> list[Event]:
     return [begun, *numbers, Metric(step=last, name="eval/loss", value=0.5), Finished(status="succeeded", reason="Ann")]
 
 
-def track(tracker: Tracker, out: Path, given: list[Event], *, patience: float = 30.0) -> tuple[list[str], float]:
+def track(tracker: Tracker, out: Path, given: list[Event], *, patience: float = 120.0) -> tuple[list[str], float]:
     """Feed one tracker as a run would; return what was told, and how long the end took."""
     told: list[str] = []
     out.mkdir(exist_ok=True)
@@ -144,7 +144,7 @@ KEYS = {Tracker.MLFLOW: "MLFLOW_TRACKING_TOKEN", Tracker.WANDB: "WANDB_API_KEY",
 
 @pytest.mark.parametrize("tracker", list(Tracker))
 def test_a_tracker_that_refuses_is_told_once_and_nobody_waits_for_it(
-    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: None
 ) -> None:
     monkeypatch.setenv(ADDRESSES[tracker], refused_address())
     monkeypatch.setenv(KEYS[tracker], KEY)
@@ -154,7 +154,7 @@ def test_a_tracker_that_refuses_is_told_once_and_nobody_waits_for_it(
         "The run goes on; its numbers are sent when that is over, and are all here."
     )
     assert [KEY in line for line in told] == [False] * len(told)
-    assert seconds < feed.END_SECONDS
+    assert seconds < feed.END_SECONDS / 2
 
 
 @pytest.mark.parametrize("tracker", list(Tracker))
