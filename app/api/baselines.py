@@ -138,7 +138,7 @@ def list_baseline_rows(
 
 @router.post("/{baseline_id}/cancel", operation_id="cancel_baseline")
 def cancel_baseline(studio: StudioDep, session: WriteSession, identity: IdentityDep, baseline_id: Id) -> BaselineOut:
-    """Call a measurement off; nothing of it is kept."""
+    """Call a measurement off; nothing of it is kept. Asked again it is returned as it is; 409 for one that ended otherwise."""
     return _shown(studio.baselines(session).cancel(identity, baseline_id))
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from app.services.datasets import Datasets
     from app.services.models import Models
 
+CALLED_OFF = frozenset({RunStatus.CANCELLING, RunStatus.CANCELLED})
 ANSWERS_TO_JUDGE = 6
 """After so many answers one can say how long the others take."""
 
@@ -105,8 +106,10 @@ class Baselines:
         return [RowSaid.model_validate(each) for each in said[after : after + limit]], len(said) > after + limit
 
     def cancel(self, by: Identity, baseline_id: str) -> Baseline:
-        """Call a measurement off; nothing of it is kept."""
+        """Call a measurement off; nothing of it is kept. Who asks again, as with a second click, gets it as it is."""
         row = self.get(by, baseline_id, to_change=True)
+        if row.status in CALLED_OFF:
+            return row
         row.move_to(after_request("cancel", RunStatus(row.status)))
         if row.status in ENDED:
             row.finished_at = utc_now()

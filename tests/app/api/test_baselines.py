@@ -187,9 +187,21 @@ def test_a_measurement_is_called_off_then_forgotten(client: TestClient, dataset_
     address = f"{BASELINES}/{asked(client, dataset_id).json()['id']}"
     assert client.delete(address).status_code == 409
     assert client.post(f"{address}/cancel").json()["status"] == "cancelled"
-    assert client.post(f"{address}/cancel").status_code == 409
     assert client.delete(address).status_code == 204
     assert client.get(address).status_code == 404
+
+
+def test_calling_off_twice_changes_nothing_more(client: TestClient, studio: Studio, dataset_id: str) -> None:
+    baseline_id = asked(client, dataset_id).json()["id"]
+    first, second = (client.post(f"{BASELINES}/{baseline_id}/cancel") for _ in range(2))
+    assert (second.status_code, second.json()) == (200, first.json())
+    with unit_of_work(studio.engine) as session:
+        entries = session.scalars(select(AuditEntry).where(AuditEntry.action == "baseline.cancelled")).all()
+        assert len(entries) == 1
+        session.get_one(Baseline, baseline_id).status = "cancelling"
+    assert client.post(f"{BASELINES}/{baseline_id}/cancel").json()["status"] == "cancelling"
+    finish(studio, baseline_id)
+    assert client.post(f"{BASELINES}/{baseline_id}/cancel").json()["error"]["code"] == "illegal_state"
 
 
 def test_those_of_others_are_not_there(client: TestClient, studio: Studio, dataset_id: str) -> None:
