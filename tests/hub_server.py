@@ -41,10 +41,12 @@ class HubHandler(BaseHTTPRequestHandler):
             self._search(parse_qs(urlsplit(self.path).query))
             return
         if path.startswith("api/models/"):
-            repo, _, rest = path.removeprefix("api/models/").partition("/revision/")
-            repo = repo.partition("/tree/")[0]
+            repo = path.removeprefix("api/models/").partition("/revision/")[0].partition("/tree/")[0]
             self._describe(repo, tree="/tree/" in path, head=head)
             return
+        self._file_of_model(path, head=head)
+
+    def _file_of_model(self, path: str, *, head: bool) -> None:
         repo, _, rest = path.partition("/resolve/")
         if repo in self.server.gated and self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self._refuse(403, "GatedRepo")
@@ -52,6 +54,9 @@ class HubHandler(BaseHTTPRequestHandler):
         file = self.server.repos.get(repo, Path("/nothing")) / rest.partition("/")[2]
         if not file.is_file():
             self._refuse(404, "EntryNotFound" if repo in self.server.repos else "RepoNotFound")
+            return
+        if self.server.files_at and file.suffix == ".safetensors":
+            self._move(f"{self.server.files_at}/{path}")
             return
         content = file.read_bytes()
         etag = f'"{hashlib.sha256(content).hexdigest()}"'

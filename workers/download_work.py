@@ -13,7 +13,7 @@ from app.db.base import utc_now
 from app.db.downloads import is_wanted_by_another
 from app.db.session import after_commit, reading
 from app.domain.errors import Invalid
-from app.domain.events import AnyEvent, Finished, Progress
+from app.domain.events import AnyEvent, Contacted, Finished, Progress
 from app.domain.runs import RunStatus
 from app.gateways.fetched_bases import FetchedBases
 from workers.child import Child
@@ -53,23 +53,25 @@ class DownloadWork:
         return lambda: Child(command, folder=folder, log_file=folder / "log.txt", hub=hub)
 
     def record(self, session: Session, worker: Worker, row: Download, events: Sequence[AnyEvent]) -> None:  # noqa: ARG002 - the protocol's
-        """Note how far the child is; what has come stays, so bytes are progress."""
+        """Note how far the child is and whom it speaks to; what has come stays, so bytes are progress."""
         if row.status == RunStatus.STARTING:
             row.move_to(RunStatus.RUNNING)
             row.started_at = row.started_at or utc_now()
-        for event in (event for event in events if isinstance(event, Progress)):
-            if event.done > row.done_bytes:
-                row.crashes_since_progress = 0
-            row.done_bytes, row.total_bytes = event.done, event.total
+        for event in events:
+            if isinstance(event, Contacted):
+                note(session, row.project_id, row.created_by, OUTSIDE_CONTACTED, row.id, hosts=[event.host], why=self.errand)
+            elif isinstance(event, Progress):
+                if event.done > row.done_bytes:
+                    row.crashes_since_progress = 0
+                row.done_bytes, row.total_bytes = event.done, event.total
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> dict[str, Any] | None:  # noqa: ARG002 - the protocol's
         """Return what the child tells: the model lies where it belongs already, whole."""
         return finished.data if finished else None
 
-    def keep(self, session: Session, worker: Worker, row: Download, package: dict[str, Any]) -> None:
-        """Enter that the model is here, and who was spoken to for it."""
+    def keep(self, session: Session, worker: Worker, row: Download, package: dict[str, Any]) -> None:  # noqa: ARG002 - the protocol's
+        """Enter that the model is here."""
         row.done_bytes = row.total_bytes
-        note(session, row.project_id, row.created_by, OUTSIDE_CONTACTED, row.id, hosts=package["contacted"], why=self.errand)
         after_commit(session, partial(_clean_up, download_folders(worker) / row.id))
 
     def discard(self, worker: Worker, package: dict[str, Any]) -> None:

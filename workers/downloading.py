@@ -23,8 +23,8 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from app.domain.base_models import COMMIT, HUB_ID, check_model_folder
-from app.domain.errors import StudioError, Unavailable
-from app.domain.events import Doing, Finished
+from app.domain.errors import Unavailable
+from app.domain.events import Contacted, Doing, Finished
 from app.domain.repository import NAME
 from app.gateways.fetched_bases import LOCK
 from app.gateways.hub_client import FILE_TIMEOUT, refused
@@ -105,28 +105,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def download(spec: DownloadSpec, reporter: Reporter) -> Finished:
-    """Bring what is missing of a model and put it in its place; a StudioError says why that cannot be, and names whom it spoke to."""
+    """Bring what is missing of a model and put it in its place; a StudioError says why that cannot be."""
     hub = HubModels.from_environment()
     hub.check_online()
-    contacted: list[str] = []
+    contacted: set[str] = set()
 
-    def note(request: httpx.Request) -> None:
-        if request.url.host not in contacted:
-            contacted.append(request.url.host)
+    def tell(request: httpx.Request) -> None:
+        host = request.url.host
+        if host not in contacted:
+            contacted.add(host)
+            reporter.emit(Contacted(host=host))
 
-    try:
-        with _alone(spec, reporter), saying_full(spec.parts.parent):
-            if not spec.target.is_dir():
-                hooks = {"request": [note]}
-                # The token goes to the Hub alone: httpx forgets it where a file lies on another host.
-                with httpx.Client(
-                    headers=hub.headers(), timeout=FILE_TIMEOUT, follow_redirects=True, max_redirects=5, event_hooks=hooks
-                ) as client:
-                    _Model(spec, hub, client, reporter).bring()
-    except StudioError as error:
-        error.data["contacted"] = contacted
-        raise
-    return Finished(status="succeeded", data={"contacted": contacted})
+    with _alone(spec, reporter), saying_full(spec.parts.parent):
+        if not spec.target.is_dir():
+            hooks = {"request": [tell]}
+            # The token goes to the Hub alone: httpx forgets it where a file lies on another host.
+            with httpx.Client(
+                headers=hub.headers(), timeout=FILE_TIMEOUT, follow_redirects=True, max_redirects=5, event_hooks=hooks
+            ) as client:
+                _Model(spec, hub, client, reporter).bring()
+    return Finished(status="succeeded")
 
 
 @contextmanager

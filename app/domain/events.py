@@ -81,6 +81,13 @@ class Doing(Event):
     what: str
 
 
+class Contacted(Event):
+    """A host outside that is about to be spoken to for the first time: told before, since what comes of it may never be."""
+
+    type: Literal["contacted"] = "contacted"
+    host: str
+
+
 class Finished(Event):
     """The last line of a child. `interrupted`: it was told to leave and kept what it had. `code` is stable for programs."""
 
@@ -91,7 +98,7 @@ class Finished(Event):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-AnyEvent = Annotated[Started | Metric | Progress | Sample | Checkpoint | Notice | Doing | Finished, Field(discriminator="type")]
+AnyEvent = Annotated[Started | Metric | Progress | Sample | Checkpoint | Notice | Doing | Contacted | Finished, Field(discriminator="type")]
 ZERO = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 """A zero byte as JSON writes it; not a backslash before such letters."""
 _adapter: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import Unavailable
+from app.domain.events import Contacted, parse_event
 from tests.hub_server import COMMIT, HubServer, hub
 from workers.curation.child import Reporter
 from workers.downloading import DownloadSpec, download
@@ -41,19 +42,46 @@ def spec(tmp_path: Path) -> DownloadSpec:
 
 
 @pytest.fixture
-def reporter() -> Iterator[Reporter]:
-    made = Reporter(os.open(os.devnull, os.O_WRONLY))
+def pipe(tmp_path: Path) -> Path:
+    """Return where what the child says is written."""
+    return tmp_path / "events.jsonl"
+
+
+@pytest.fixture
+def reporter(pipe: Path) -> Iterator[Reporter]:
+    made = Reporter(os.open(pipe, os.O_WRONLY | os.O_CREAT))
     yield made
     made._stream.close()
 
 
-def test_a_small_model_comes(server: HubServer, spec: DownloadSpec, reporter: Reporter) -> None:
-    finished = download(spec, reporter)
-    assert (finished.data, (spec.target / "config.json").read_bytes()) == ({"contacted": ["127.0.0.1"]}, CONTENT)
+def contacted(pipe: Path) -> list[str]:
+    return [event.host for event in map(parse_event, pipe.read_text().splitlines()) if isinstance(event, Contacted)]
+
+
+def test_a_small_model_comes(server: HubServer, spec: DownloadSpec, reporter: Reporter, pipe: Path) -> None:
+    assert download(spec, reporter).status == "succeeded"
+    assert ((spec.target / "config.json").read_bytes(), contacted(pipe)) == (CONTENT, ["127.0.0.1"])
+
+
+def test_each_host_is_told_once_and_before_it_answers(server: HubServer, spec: DownloadSpec, reporter: Reporter, pipe: Path) -> None:
+    with hub(server.repos) as store:
+        server.files_at = store.address.replace("127.0.0.1", "localhost")
+        seen: list[list[str]] = []
+        answer = store.RequestHandlerClass._send  # type: ignore[attr-defined]
+
+        def look(handler: Any, *given: Any, **how: Any) -> None:
+            seen.append(contacted(pipe))
+            answer(handler, *given, **how)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("tests.hub_server.HubHandler._send", look)
+            download(spec, reporter)
+    assert seen == [["127.0.0.1"], ["127.0.0.1", "localhost"]]
+    assert contacted(pipe) == ["127.0.0.1", "localhost"]
 
 
 def test_a_server_that_leads_in_circles_is_given_up_and_was_spoken_to(
-    server: HubServer, spec: DownloadSpec, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+    server: HubServer, spec: DownloadSpec, reporter: Reporter, pipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def circle(handler: Any, *_: object, **__: object) -> None:
         handler._move(handler.path)
@@ -61,7 +89,7 @@ def test_a_server_that_leads_in_circles_is_given_up_and_was_spoken_to(
     monkeypatch.setattr("tests.hub_server.HubHandler._send", circle)
     with pytest.raises(Unavailable) as refused:
         download(spec, reporter)
-    assert (refused.value.code, refused.value.data) == ("not_fetched", {"contacted": ["127.0.0.1"]})
+    assert (refused.value.code, contacted(pipe)) == ("not_fetched", ["127.0.0.1"])
 
 
 @pytest.mark.parametrize(
