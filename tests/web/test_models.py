@@ -56,7 +56,7 @@ def test_models_stand_under_their_family(browser: TestClient) -> None:
     families = re.findall(r'scope="rowgroup">(.*?) <span class="small dim">(.*?)</span>', page)
     assert families == [
         ("Qwen 3.5", "Alibaba: The smallest that still reasons, calls tools and looks at pictures."),
-        ("Qwen 3", "Alibaba: Thinks a problem through when asked to, in more than a hundred languages."),
+        ("Qwen 3", "Alibaba: Thinks a problem through or answers at once, as you ask, in more than a hundred languages."),
     ]
 
 

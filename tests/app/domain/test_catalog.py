@@ -52,6 +52,28 @@ def test_an_instruction_model_measures_as_the_base_it_was_trained_from(catalog: 
 
 
 @pytest.mark.parametrize(
+    ("slug", "context"),
+    [("granite-4.0-h-tiny", 131_072), ("granite-4.0-micro", 131_072), ("phi-4", 16_384), ("gemma-3-1b-it", 32_768), ("smollm3-3b", 65_536)],
+)
+def test_a_context_is_what_its_maker_names_and_no_converters_filler(catalog: Catalog, slug: str, context: int) -> None:
+    architecture = catalog.get(slug).architecture
+    assert architecture
+    assert architecture.context == context
+
+
+def test_no_more_languages_are_listed_than_its_maker_counts(catalog: Catalog) -> None:
+    assert [model.slug for model in catalog.models if 0 < model.language_count < len(model.languages)] == []
+
+
+def test_every_licence_says_what_it_allows_and_asks_and_where_that_was_read(catalog: Catalog) -> None:
+    for licence in catalog.licences:
+        assert licence.allows
+        assert licence.asks
+        assert licence.source
+        assert licence.url.startswith("https://")
+
+
+@pytest.mark.parametrize(
     ("asked", "there", "not_there"),
     [
         (Asked(size=Size.TINY), "qwen3-0.6b", "qwen3-4b"),
@@ -81,6 +103,17 @@ def test_each_need_leads_to_its_family_and_the_next_best(catalog: Catalog, need:
     choice = catalog.choose([need])
     assert [choice.model.family, choice.runner_up.family] == families
     assert not choice.unmet
+
+
+def test_what_the_questions_say_of_a_model_its_maker_says_too(catalog: Catalog) -> None:
+    picks = {pick.need: [catalog.get(slug) for slug in pick.models] for pick in catalog.chooser.picks}
+    assert all(Task.REASONING in model.tasks for model in picks[Need.REASONING])
+    assert all(Task.TOOLS in model.tasks and model.chat_template for model in picks[Need.TOOLS])
+    assert all(model.languages_spoken >= 10 for model in picks[Need.MULTILINGUAL])
+
+
+def test_who_needs_a_small_model_for_tools_is_not_led_to_one_that_calls_them_badly(catalog: Catalog) -> None:
+    assert catalog.choose([Need.TOOLS, Need.SMALLEST]).model.slug == "qwen3-0.6b"
 
 
 def test_two_needs_lead_to_a_model_that_meets_both(catalog: Catalog) -> None:
