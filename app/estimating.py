@@ -15,7 +15,7 @@ from app.domain.accelerators import USUAL_CORES, accelerator_named, processor
 from app.domain.architectures import Architecture
 from app.domain.errors import Invalid, StudioError
 from app.domain.estimates import ONE_DEVICE, Target, rented, side_by_side
-from app.domain.figures import significant
+from app.domain.figures import in_bytes, in_money, in_thousands
 from app.domain.precisions import PRECISIONS
 from app.domain.prices import PriceTable
 from app.domain.quotes import Quote, parameters_from, work_of_examples
@@ -25,7 +25,7 @@ from app.gateways.fetched_bases import FetchedBases
 from app.gateways.gpus import visible_gpus
 from app.gateways.model_folders import ModelFolders
 from app.web.forms import messages_of
-from app.web.words import count, parameters, size, span
+from app.web.words import count, parameters, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,12 +124,12 @@ def _table(quote: Quote) -> Iterator[str]:
     yield ""
     yield "Weights alone"
     for key, level in PRECISIONS.items():
-        yield f"  {level.label:<28}{level.bits:>8.3f} bits {size(quote.weights_bytes[key]):>10}"
+        yield f"  {level.label:<28}{level.bits:>8.3f} bits {in_bytes(quote.weights_bytes[key]):>10}"
     memory = quote.memory_bytes
     yield ""
-    yield f"Memory to train on {memory.device}: {size(memory.total)} ({size(memory.low)} to {size(memory.high)})"
+    yield f"Memory to train on {memory.device}: {in_bytes(memory.total)} ({in_bytes(memory.low)} to {in_bytes(memory.high)})"
     for part in memory.parts:
-        yield f"  {part.label:<28}{size(part.bytes):>10}   {part.arithmetic}"
+        yield f"  {part.label:<28}{in_bytes(part.bytes):>10}   {part.arithmetic}"
     yield ""
     yield f"Devices, the cheapest that hold it first; prices of {quote.prices_as_of}"
     yield f"  {'':<30}{'holds it':>9}{'time':>14}{'cost':>14}{'energy':>12}{'CO₂':>12}"
@@ -145,15 +145,9 @@ def _how(quote: Quote) -> str:
 
 
 def _line(device: DeviceOut, currency: str) -> str:
-    cost = "–" if device.cost is None else f"{device.cost:,.2f} {currency}"
-    energy, grams = _in_thousands(device.energy_wh, "Wh"), _in_thousands(device.co2_grams, "g")
+    cost, energy, grams = in_money(device.cost, currency), in_thousands(device.energy_wh, "Wh"), in_thousands(device.co2_grams, "g")
     row = f"  {device.name:<30}{FITS[device.fits]:>9}{span(device.seconds):>14}{cost:>14}{energy:>12}{grams:>12}"
     return f"{row}   {ONE_DEVICE}" if device.count > 1 else row
-
-
-def _in_thousands(value: float, unit: str) -> str:
-    """Return 42.2 Wh, 5.15 kWh."""
-    return f"{significant(value)} {unit}" if value < 1000 else f"{significant(value / 1000, 4)} k{unit}"  # noqa: PLR2004 - a thousand
 
 
 def _refused(message: str) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.domain.accelerators import ACCELERATORS, RENTED
-from app.domain.figures import significant
+from app.domain.figures import in_money, in_thousands, significant
 from app.domain.text import Text
 
 AS_OF = "2026"
@@ -127,25 +128,22 @@ def estimate_energy(span: tuple[float, float, float], power: Power, count: int, 
     grams = likely / 1000 * prices.grams_co2_per_kwh
     many = f"{count} × " if count > 1 else ""
     words = (
-        f"{power.arithmetic}; {many}{power.watts:.0f} W × {significant(span[0] / 3600)} h = {significant(likely)} Wh × "
-        f"{prices.grams_co2_per_kwh:g} g/kWh = {significant(grams)} g CO₂"
+        f"{power.arithmetic}; {many}{power.watts:.0f} W × {significant(span[0] / 3600)} h = {in_thousands(likely, 'Wh')} × "
+        f"{prices.grams_co2_per_kwh:g} g/kWh = {in_thousands(grams, 'g')} CO₂"
     )
     return Energy(likely, low, high, grams, words)
 
 
 def estimate_money(span: tuple[float, float, float], energy: Energy, prices: PriceTable, *, hourly: float | None, count: int = 1) -> Money:
     """Return what a run costs: rent where there is an hourly price, else one's own electricity."""
+    paid = partial(in_money, currency=prices.currency)
     if hourly is None:
         likely, low, high = (wh / 1000 * prices.price_per_kwh for wh in (energy.watt_hours, energy.low, energy.high))
-        drawn = f"{significant(energy.watt_hours / 1000)} kWh × {prices.price_per_kwh:g} {prices.currency}"
-        words = f"{drawn} = {significant(likely)} {prices.currency}"
-        return Money(likely, low, high, words)
+        drawn = f"{significant(energy.watt_hours / 1000)} kWh × {paid(prices.price_per_kwh, as_given=True)}"
+        return Money(likely, low, high, f"{drawn} = {paid(likely)}")
     likely, low, high = ((seconds / 3600 + prices.setup_hours) * hourly * count for seconds in span)
     many = f" × {count}" if count > 1 else ""
-    words = (
-        f"({significant(span[0] / 3600)} h + {prices.setup_hours:g} h to set up) × {hourly:g} {prices.currency}/h{many} = "
-        f"{likely:,.2f} {prices.currency}"
-    )
+    rented = f"({significant(span[0] / 3600)} h + {prices.setup_hours:g} h to set up) × {paid(hourly, as_given=True)}/h{many}"
     around = prices.setup_hours * hourly * count
-    words += f", of it {around:,.2f} {prices.currency} for the hours around it" if around else ""
-    return Money(likely, low, high, words, around, prices.setup_hours)
+    beside = f", of it {paid(around)} for the hours around it" if around else ""
+    return Money(likely, low, high, f"{rented} = {paid(likely)}{beside}", around, prices.setup_hours)

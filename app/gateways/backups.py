@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.domain.figures import in_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -106,7 +108,7 @@ def copy_sqlite(source: Path, target: Path, *, room_factor: int = 1, seconds: fl
     """
     needed, free = room_factor * size_of(source), shutil.disk_usage(target.parent).free
     if free < needed:
-        raise CopyFailed(f"there is no room: {_megabytes(needed)} are needed in {target.parent}, {_megabytes(free)} are free")
+        raise CopyFailed(f"there is no room: {in_bytes(needed)} are needed in {target.parent}, {in_bytes(free)} are free")
     try:
         with (
             closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as read,
@@ -179,7 +181,3 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.errors import NotFound, StorageFull
+from app.domain.figures import in_bytes
 from app.domain.ports import Blob, Sealed
 from app.gateways.findings import Findings
 from app.gateways.rows import RowPages
@@ -153,5 +154,5 @@ def saying_full(folder: Path) -> Iterator[None]:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         free = shutil.disk_usage(folder).free
-        message = f"The disk of {folder} is full ({free / 1e6:,.1f} MB are free). Nothing was kept; free some space there and try again."
+        message = f"The disk of {folder} is full ({in_bytes(free)} are free). Nothing was kept; free some space there and try again."
         raise StorageFull(message) from error

@@ -11,6 +11,7 @@ from app.domain.accelerators import of_device
 from app.domain.architectures import NO_FOUR_BITS, Architecture
 from app.domain.base_models import MAX_JSON_BYTES
 from app.domain.errors import Invalid, NotFound
+from app.domain.figures import in_bytes
 from app.domain.memory_estimate import Work, estimate_memory
 from app.domain.precisions import weights_bytes
 from app.domain.specs import TrainingSettings
@@ -31,8 +32,6 @@ SAMPLE = Work(rows=1000, steps=125, mean_tokens=512.0, longest_tokens=1024)
 TO_ANSWER = "q4_k_m"
 ROOM_TO_ANSWER = 1.2
 """Beside the weights an answer needs a cache and buffers; at 1,024 tokens they stay under a fifth of a small model's weights."""
-SMALL = 10**8
-"""Bytes under this many are told in MB."""
 Verdict = Literal["yes", "tight", "no", "unknown"]
 BEST_FIRST: tuple[Verdict, ...] = ("yes", "tight", "no", "unknown")
 
@@ -207,13 +206,9 @@ def _best(devices: Sequence[Accelerator], judge: Callable[[Accelerator | None], 
     """Return the verdict on the device where it is best, and its reason; on a GPU that nobody knows where none is reported."""
     if not devices:
         needed = judge(None)[1]
-        return Fit("unknown", f"Takes about {_amount(needed)}. No worker has reported a device, so nobody knows whether it fits.", needed)
+        return Fit("unknown", f"Takes about {in_bytes(needed)}. No worker has reported a device, so nobody knows whether it fits.", needed)
     judged = [(*judge(device), device) for device in devices]
     verdict, needed, device = min(judged, key=lambda one: (BEST_FIRST.index(one[0]), -one[2].memory_bytes))
-    has = f"about {_amount(needed)}; {device.name} has {_amount(device.memory_bytes)}"
+    has = f"about {in_bytes(needed)}; {device.name} has {in_bytes(device.memory_bytes)}"
     words = {"yes": f"Takes {has}.", "tight": f"Takes {has}: it may or may not do."}.get(verdict, f"Would take {has}, the most here.")
     return Fit(verdict, words, needed)
-
-
-def _amount(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= SMALL else f"{size / 1e6:.0f} MB"

@@ -14,6 +14,7 @@ from app.db.downloads import is_wanted_by_another
 from app.db.session import after_commit
 from app.domain.base_models import COMMIT
 from app.domain.errors import Conflict, NotFound, StorageFull
+from app.domain.figures import in_bytes
 from app.domain.runs import ENDED, RunStatus, after_request
 from app.services.datasets import IMPORT_QUEUE
 from app.services.models import is_whole
@@ -113,8 +114,8 @@ class Downloads:
         if missing and free < missing + SPARE_BYTES:
             short = missing + SPARE_BYTES - free
             message = (
-                f"{repo} needs {missing / 1e9:,.2f} GB, and {free / 1e9:,.2f} GB are free where models lie. "
-                f"Free {short / 1e9:,.2f} GB there, or choose a smaller model."
+                f"{repo} needs {in_bytes(missing)}, and {in_bytes(free)} are free where models lie. "
+                f"Free {in_bytes(short)} there, or choose a smaller model."
             )
             raise StorageFull(message, param="repo", data={"needed": missing, "free": free})
 

@@ -24,6 +24,7 @@ from app.db.postgresql import take_time
 from app.db.session import make_engine
 from app.domain.checkpoints import CheckpointBroken, FileRecord, record_of, verify
 from app.domain.errors import NotFound
+from app.domain.figures import in_bytes
 from app.gateways.backups import CopyFailed, check_sqlite, copy_sqlite, dump_postgresql, flush, size_of
 from app.gateways.secrets import KEY_FILE
 from app.gateways.stores import make_store
@@ -211,7 +212,7 @@ class _Packing:
         needed = blobs + sum(_size_in(folder) for folder in folders)
         free = shutil.disk_usage(self.work).free
         if needed > free:
-            message = f"There is no room: {needed / 1e6:,.1f} MB are needed in {self.work.parent}, {free / 1e6:,.1f} MB are free."
+            message = f"There is no room: {in_bytes(needed)} are needed in {self.work.parent}, {in_bytes(free)} are free."
             raise BackupFailed(message)
 
     def _bring(self, name: str, sha256: str | None) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.db.session import UNREACHABLE
 from app.domain.errors import StudioError
+from app.domain.figures import in_bytes
 from app.upkeep.backup import make_backup
 from app.upkeep.checks import Verdict
 from app.upkeep.chests import BackupFailed
@@ -43,7 +44,7 @@ def backup(settings: Settings, target: Path, *, keep: int | None, as_json: bool)
         _print(json.dumps({"backup": str(made.path), "files": made.files, "bytes": made.size_bytes, "missing": made.missing}))
     else:
         _print(str(made.path))
-        _tell(f"{made.files:,} files, {made.size_bytes / 1e6:,.1f} MB, read back and right.")
+        _tell(f"{made.files:,} files, {in_bytes(made.size_bytes)}, read back and right.")
     for name in made.missing:
         _tell(f"{name} is missing or damaged in the studio itself, so it is not in the backup.")
     for old in made.left:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from app.db.session import UNREACHABLE
+from app.domain.figures import in_bytes
 from app.gateways.gpus import all_gpus
 from app.gateways.logs import without_secrets
 from app.gateways.secrets import KEY_FILE
@@ -117,7 +118,7 @@ def disks(settings: Settings) -> Iterable[Check]:
     for name, place in {"home": settings.home, "store": settings.store, "logs": settings.log_file.parent}.items():
         there = next((folder for folder in (place, *place.resolve().parents) if folder.exists()), place)
         free = shutil.disk_usage(there).free
-        told = f"{free / 1e9:,.1f} GB are free for {place.resolve()}."
+        told = f"{in_bytes(free)} are free for {place.resolve()}."
         full = is_nearly_full(there)
         yield fail(f"disk of {name}", told, "Free some space, or work will stop.") if full else ok(f"disk of {name}", told)
 

@@ -19,8 +19,8 @@ from app.domain.cloud_costs import (
     call_seconds,
     calls_to_be_worth_it,
 )
+from app.domain.figures import in_money
 from app.web import plot, words
-from app.web.estimate_view import SIGNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from app.services.training_price import TrainingPrice
 
 FRAME = plot.Frame(left=72.0, right=620.0, top=24.0, bottom=226.0)
-WHOLE, CENT = 1000, 0.01
-"""From here on cents are not told; below a cent, the digits that count are."""
 MONTHS = 12
 
 
@@ -92,11 +90,12 @@ class Bill:
     """What is estimated for training; the comparison's beginning has it in it."""
 
     def money(self, value: float) -> str:
-        """Return an amount with as many digits as mean something."""
-        size = abs(value)
-        digits = f"{size:,.0f}" if size >= WHOLE or not size else f"{size:,.2f}" if size >= CENT else f"{size:.2g}"
-        shown = f"{SIGNS[self.currency]}{digits}" if self.currency in SIGNS else f"{digits} {self.currency}"
-        return f"−{shown}" if value < 0 else shown
+        """Return an amount in the currency of the prices."""
+        return in_money(value, self.currency)
+
+    def price(self, value: float) -> str:
+        """Return a price as it was given."""
+        return in_money(value, self.currency, as_given=True)
 
     @property
     def asked(self) -> CloudCosts:
@@ -149,19 +148,19 @@ class Bill:
     def _api(self) -> str:
         asked = self.asked
         cached = asked.prompt_tokens * asked.cached_percent / PERCENT
-        parts = [f"{asked.prompt_tokens - cached:,.0f} prompt tokens × {self.money(asked.price_in)}"]
-        parts += [f"{cached:,.0f} cached × {self.money(asked.price_cached)}"] if cached else []
-        parts += [f"{asked.answer_tokens:,} answer tokens × {self.money(asked.price_out)}"]
+        parts = [f"{asked.prompt_tokens - cached:,.0f} prompt tokens × {self.price(asked.price_in)}"]
+        parts += [f"{cached:,.0f} cached × {self.price(asked.price_cached)}"] if cached else []
+        parts += [f"{asked.answer_tokens:,} answer tokens × {self.price(asked.price_out)}"]
         return f"{asked.calls:,} calls × ({' + '.join(parts)}) / 1,000,000 = {self.money(self.found.first.api)}"
 
     def _own(self) -> str:
         asked, many = self.asked, words.plural(self.found.first.machines, "machine")
         if asked.hosting == Hosting.RENTED:
-            each = f"{asked.hours:,.0f} h × {self.money(asked.hourly)}"
+            each = f"{asked.hours:,.0f} h × {self.price(asked.hourly)}"
         else:
-            power = f"{asked.hours:,.0f} h × {asked.watts:,.0f} W / 1000 × {self.money(asked.kwh_price)}"
-            each = f"({power} + {self.money(asked.machine_price)} / {words.plural(asked.life_months, 'month')})"
-        upkeep = f" + {self.money(asked.upkeep)} beside" if asked.upkeep else ""
+            power = f"{asked.hours:,.0f} h × {asked.watts:,.0f} W / 1000 × {self.price(asked.kwh_price)}"
+            each = f"({power} + {self.price(asked.machine_price)} / {words.plural(asked.life_months, 'month')})"
+        upkeep = f" + {self.price(asked.upkeep)} beside" if asked.upkeep else ""
         return f"{many} × {each}{upkeep} = {self.money(self.found.own_monthly)}"
 
     def _once(self) -> str:

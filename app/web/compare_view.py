@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.db import metrics
 from app.domain.comparison import csv_of
+from app.domain.figures import in_bytes
 from app.web import plot, words
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LETTERS = "ABCDEF"
 TABLE_ROWS = 40
 SAYS: dict[str, Callable[[float | None], str]] = {
-    "eval/exact_match": words.percent, "train/tokens_per_second": words.count, "memory/peak_bytes": words.size, "seconds": words.span,
+    "eval/exact_match": words.percent, "train/tokens_per_second": words.count, "memory/peak_bytes": in_bytes, "seconds": words.span,
 }  # fmt: skip
 
 

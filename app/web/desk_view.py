@@ -10,6 +10,7 @@ from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.domain.datasets import DatasetStatus, ImportReport, Split
+from app.domain.figures import in_bytes
 from app.domain.guide import NEEDED, Advice, Goal, advise, likely_goal
 from app.domain.problems import EXPLAINED, Trouble
 from app.domain.runs import RunStatus
@@ -259,8 +260,8 @@ def _task(dataset: Dataset, work: Import | None) -> Task | None:
     share = min(1.0, work.done_bytes / work.total_bytes)
     rows = f"{words.plural(work.rows_read, 'row')} so far." if work.rows_read else ""
     # Looking and changing count rows where reading and fetching count bytes.
-    in_bytes = f"{words.size(work.done_bytes)} of {words.size(work.total_bytes)} read, {rows}".removesuffix(", ")
-    return Task(doing, in_bytes if kind in {"import", "append", "fetch"} else rows, share, can_cancel=True)
+    read = f"{in_bytes(work.done_bytes)} of {in_bytes(work.total_bytes)} read, {rows}".removesuffix(", ")
+    return Task(doing, read if kind in {"import", "append", "fetch"} else rows, share, can_cancel=True)
 
 
 def chips_of(asked: Asked, counts: Mapping[Trouble, int], total: int, *, is_checked: bool) -> list[Chip]:

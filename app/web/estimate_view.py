@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from app.domain.estimates import ONE_DEVICE, Estimate, EstimateFix, Target, estimate, fixes, here_of, side_by_side
-from app.domain.figures import significant
+from app.domain.figures import in_bytes, in_money, in_thousands
 from app.domain.specs import PRESETS, Preset, TrainingSettings, settings_for
 from app.web import words
 
@@ -22,9 +22,6 @@ BAR = 100.0
 TOLD_PARTS = 3
 """So many of the largest parts are named beside the bar."""
 MOST_FIXES = 4
-KILO = 1000.0
-CENT = 0.01
-SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
 
 class Look(NamedTuple):
@@ -91,7 +88,7 @@ class Offer:
     def memory(self) -> str:
         """What it most likely takes, of what there is."""
         memory = self.found.memory
-        return words.size(memory.total) + (f" of {words.size(memory.capacity)}" if memory.capacity else "")
+        return in_bytes(memory.total) + (f" of {in_bytes(memory.capacity)}" if memory.capacity else "")
 
     @property
     def largest_parts(self) -> str:
@@ -101,7 +98,7 @@ class Offer:
     @property
     def memory_span(self) -> str:
         """Between what it takes."""
-        return between(self.found.memory.low, self.found.memory.high, words.size)
+        return between(self.found.memory.low, self.found.memory.high, in_bytes)
 
     @property
     def time(self) -> str:
@@ -116,18 +113,18 @@ class Offer:
     @property
     def cost(self) -> str:
         """What it most likely costs."""
-        return money(self.found.money.amount, self.currency)
+        return in_money(self.found.money.amount, self.currency)
 
     @property
     def cost_span(self) -> str:
         """Between what it costs."""
-        return between(self.found.money.low, self.found.money.high, lambda amount: money(amount, self.currency))
+        return between(self.found.money.low, self.found.money.high, lambda amount: in_money(amount, self.currency))
 
     @property
     def around(self) -> str:
         """How much of the cost is for rented hours beside the computing; nothing where there are none."""
         cost = self.found.money
-        return f"of it {money(cost.around, self.currency)} for {cost.hours_around:g} h around it" if cost.around else ""
+        return f"of it {in_money(cost.around, self.currency)} for {cost.hours_around:g} h around it" if cost.around else ""
 
     @property
     def alone(self) -> str:
@@ -137,22 +134,22 @@ class Offer:
     @property
     def energy(self) -> str:
         """What it draws, and what making that emits."""
-        return f"{watt_hours(self.found.energy.watt_hours)}, {grams(self.found.energy.co2_grams)} CO₂"
+        return f"{self.watt_hours}, {in_thousands(self.found.energy.co2_grams, 'g')} CO₂"
 
     @property
     def watt_hours(self) -> str:
         """What it draws alone."""
-        return watt_hours(self.found.energy.watt_hours)
+        return in_thousands(self.found.energy.watt_hours, "Wh")
 
     @property
     def energy_span(self) -> str:
         """Between what it draws."""
-        return between(self.found.energy.low, self.found.energy.high, watt_hours)
+        return between(self.found.energy.low, self.found.energy.high, lambda value: in_thousands(value, "Wh"))
 
     @property
     def paid_as(self) -> str:
         """What the money is for."""
-        return "electricity" if self.target.hourly is None else f"{money(self.target.hourly, self.currency)}/h"
+        return "electricity" if self.target.hourly is None else f"{in_money(self.target.hourly, self.currency, as_given=True)}/h"
 
 
 class Mend(NamedTuple):
@@ -200,25 +197,6 @@ class Planned(NamedTuple):
     work: Work
 
 
-def money(amount: float | None, currency: str) -> str:
-    """Return an amount as people write it: $0.04, 12.30 CHF; below a cent with the one digit that counts."""
-    if amount is None:
-        return "–"
-    digits = f"{amount:,.2f}" if amount >= CENT or not amount else f"{amount:.1g}" if amount >= CENT**2 else "0.0001"
-    shown = f"{SIGNS[currency]}{digits}" if currency in SIGNS else f"{digits} {currency}"
-    return f"under {shown}" if 0 < amount < CENT**2 else shown
-
-
-def watt_hours(value: float) -> str:
-    """Return an energy as 20 Wh or 1.2 kWh."""
-    return f"{significant(value / KILO)} kWh" if value >= KILO else f"{significant(value, 2 if value < words.LARGE else 3)} Wh"
-
-
-def grams(value: float) -> str:
-    """Return a mass as 9 g or 1.2 kg."""
-    return f"{significant(value / KILO)} kg" if value >= KILO else f"{significant(value, 2 if value < words.LARGE else 3)} g"
-
-
 def between(low: float | None, high: float | None, say: Any) -> str:
     """Return a range in words; once where both ends read the same."""
     first, last = say(low), say(high)
@@ -231,21 +209,21 @@ def bar_of(memory: MemoryEstimate) -> Bar:
     segments, at = [], 0.0
     for part in memory.parts:
         width = part.bytes * scale
-        span = between(part.low, part.high, words.size)
-        segments.append(Segment(part.key, part.label, round(at, 2), round(width, 2), words.size(part.bytes), span, part.arithmetic))
+        span = between(part.low, part.high, in_bytes)
+        segments.append(Segment(part.key, part.label, round(at, 2), round(width, 2), in_bytes(part.bytes), span, part.arithmetic))
         at += width
     told = ", ".join(f"{each.label.lower()} {each.size}" for each in segments)
     room = round(memory.capacity * scale, 2) if memory.capacity else BAR
-    of_it = f" of {words.size(memory.capacity)}" if memory.capacity else ""
-    return Bar(segments, round(memory.low * scale, 2), round(memory.high * scale, 2), room, f"{words.size(memory.total)}{of_it}: {told}")
+    of_it = f" of {in_bytes(memory.capacity)}" if memory.capacity else ""
+    return Bar(segments, round(memory.low * scale, 2), round(memory.high * scale, 2), room, f"{in_bytes(memory.total)}{of_it}: {told}")
 
 
 def largest(memory: MemoryEstimate) -> str:
     """Return the largest parts in a line, and what is left."""
     ordered = sorted(memory.parts, key=lambda part: -part.bytes)
-    told = [f"{part.label.lower()} {words.size(part.bytes)}" for part in ordered[:TOLD_PARTS]]
+    told = [f"{part.label.lower()} {in_bytes(part.bytes)}" for part in ordered[:TOLD_PARTS]]
     rest = sum(part.bytes for part in ordered[TOLD_PARTS:])
-    return " · ".join([*told, f"rest {words.size(rest)}"] if rest else told)
+    return " · ".join([*told, f"rest {in_bytes(rest)}"] if rest else told)
 
 
 def usual(targets: Sequence[Target]) -> Target | None:
@@ -275,7 +253,7 @@ def mends_of(planned: Planned, here: Estimate, prices: PriceTable, values: Mappi
         if here.memory.fits == "no" and fix.then.fits == "no":
             continue
         changed = {name: str(value) for name, value in fix.settings.items()}
-        found.append(Mend(fix, f"/runs/new?{urlencode(dict(values) | changed)}", words.size(fix.then.total), FITS[fix.then.fits]))
+        found.append(Mend(fix, f"/runs/new?{urlencode(dict(values) | changed)}", in_bytes(fix.then.total), FITS[fix.then.fits]))
     return found[:MOST_FIXES]
 
 

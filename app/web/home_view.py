@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from app.domain.datasets import DatasetStatus
+from app.domain.figures import in_bytes
 from app.domain.guide import NEEDED
 from app.domain.runs import ENDED, RunStatus
 from app.services.clones import needs_a_person
@@ -179,7 +180,7 @@ def needs(project: Project) -> list[Need]:
         for webhook in project.silenced
     ]
     if project.free_bytes is not None and project.free_bytes < DISK_LOW_BYTES:
-        text = f"Only {words.size(project.free_bytes)} are left on the disk of the store: runs may fail. Delete what nobody needs."
+        text = f"Only {in_bytes(project.free_bytes)} are left on the disk of the store: runs may fail. Delete what nobody needs."
         found.append(Need("failed", "bad", text, "See what runs hold", "/runs?sizes=1"))
     return found
 

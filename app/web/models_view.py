@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from app.domain import catalog
 from app.domain.catalog import SIZES, TASKS, Need, Size, Task
+from app.domain.figures import in_bytes
 from app.domain.precisions import PRECISIONS, stored_bytes, weights_bytes
 from app.domain.text import Text
 from app.services.bases import Bases
@@ -235,7 +236,7 @@ def _shape(arch: Architecture) -> list[tuple[str, str, str]]:
 
 def _adapter(arch: Architecture) -> str:
     beside = f"; {arch.active_experts} of {arch.experts} experts a token, and it reaches none of them" if arch.experts else ""
-    return f"parameters trained, {words.size(arch.lora_parameters(16) * 4)} as a file{beside}"
+    return f"parameters trained, {in_bytes(arch.lora_parameters(16) * 4)} as a file{beside}"
 
 
 def _short(parameters: int | None) -> str:

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app.domain.figures import in_bytes
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from app.db.metrics import Point
 
@@ -98,9 +100,12 @@ def ticks(low: float, high: float, parts: int = 5) -> list[float]:
 
 def draw(
     named: Mapping[str, Sequence[Point]], total_steps: int, *, frame: Frame = WIDE, floor: float | None = None,
-    words: str = "{name} {value:.3f}",
+    say: Callable[[float], str] = "{:.3f}".format,
 ) -> Drawing:  # fmt: skip
-    """Return the drawing of some curves over steps, with `words` at each one's end; `floor` is the least on its axis."""
+    """Return the drawing of some curves over steps, each ended by its name and, as `say` has it, its last value.
+
+    `floor` is the least on the axis of values.
+    """
     points = {name: [p for p in found if math.isfinite(p.value)] for name, found in named.items()}
     values = [p.value for found in points.values() for p in found]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
@@ -117,7 +122,7 @@ def draw(
     curves = [
         Curve(
             name, "M" + " L".join(f"{x(p.step)} {y(p.value)}" for p in found), x(found[-1].step), y(found[-1].value) + 4,
-            words.format(name=name, value=found[-1].value),
+            f"{name} {say(found[-1].value)}",
         )
         for name, found in points.items() if found
     ]  # fmt: skip
@@ -145,5 +150,5 @@ def draw_bytes(named: Mapping[str, Sequence[Point]], total_steps: int) -> Drawin
     most = max((p.value for found in named.values() for p in found), default=0.0)
     unit = next((name for name, size in reversed(UNITS.items()) if most >= size), "kB")
     scaled = {name: [p._replace(value=p.value / UNITS[unit]) for p in found] for name, found in named.items()}
-    drawn = draw(scaled, total_steps, frame=SMALL, floor=0.0, words="{name} {value:.3g} " + unit)
+    drawn = draw(scaled, total_steps, frame=SMALL, floor=0.0, say=lambda value: in_bytes(value * UNITS[unit]))
     return replace(drawn, unit=unit)

@@ -10,17 +10,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.domain.architectures import Architecture
 from app.domain.errors import Invalid
+from app.domain.figures import in_bytes
 from app.domain.precisions import PRECISIONS, UNQUANTISED_BITS, Precision, stored_bytes, weights_bytes
 from app.domain.quotes import parameters_from
 from app.domain.room import PLACES, Fit, Place, context_bytes, fit
 from app.services.bases import measures
 from app.web.looks import Look
-from app.web.words import exact_size, parameters
+from app.web.words import parameters
 
 if TYPE_CHECKING:
     from app.services.studio import Studio
 
 GIGA, MEGA = 10**9, 10**6
+EXACT = 2
+"""Decimals of bytes that tell levels of precision apart: 16.38 GB in FP16, 1.15 GB in one bit."""
 FITS = {Fit.YES: Look("fits", "check", "ok"), Fit.TIGHT: Look("tight", "waiting", "wait"), Fit.NO: Look("no", "cancel", "dimmer")}
 
 
@@ -149,7 +152,7 @@ class Explored:
         arch = self.model.arch
         return (
             f"2 (a key and a value) × {arch.attention_layers} layers × {arch.kv_heads} heads × {arch.head_dim} numbers × 2 bytes "
-            f"× {self.tokens:,} tokens = {exact_size(self.context)}"
+            f"× {self.tokens:,} tokens = {in_bytes(self.context, EXACT)}"
         )
 
     @property
@@ -188,7 +191,7 @@ class Explored:
         stored = stored_bytes(many, level.key) if level.stored_bits else size
         kept = min(self.model.arch.unquantised_parameters, many) if level.is_partial else 0
         beside = f" + {_many(kept)} others × {UNQUANTISED_BITS}" if kept else ""
-        arithmetic = f"({_many(many - kept)} × {level.bits:.4g}{beside}) bits / 8 = {exact_size(size)}"
+        arithmetic = f"({_many(many - kept)} × {level.bits:.4g}{beside}) bits / 8 = {in_bytes(size, EXACT)}"
         cells = tuple(Cell(place, FITS[fit(stored, self.context, place)]) for place in PLACES)
         return Level(level, size, stored, arithmetic, self._part(stored), self._part(self.context), cells)
 

@@ -7,10 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.db.metrics import Point
-from app.domain.figures import operations
+from app.domain.figures import in_bytes, in_money, operations
 from app.domain.time_estimate import SPELT
 from app.web import words
-from app.web.estimate_view import money
 from app.web.plot import SMALL, draw
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class Page:
         if not curves:
             return None
         most = max(len(found) for found in curves.values())
-        return draw(curves, most, frame=SMALL, floor=0.0, words="{name} {value:.0f} %")
+        return draw(curves, most, frame=SMALL, floor=0.0, say="{:.0f} %".format)
 
     @property
     def table(self) -> list[tuple[int, float | None, float | None]]:
@@ -124,8 +123,8 @@ class Page:
 
 
 def _all_of(found: Outcome) -> tuple[Told | None, Told | None, Told | None]:
-    cost = partial(money, currency=found.currency)
-    return _told("Memory", found.memory, words.size), _told("Time", found.time, words.span), _told("Cost", found.money, cost)
+    cost = partial(in_money, currency=found.currency)
+    return _told("Memory", found.memory, in_bytes), _told("Time", found.time, words.span), _told("Cost", found.money, cost)
 
 
 def _told(name: str, found: Compared | None, spell: Callable[[float], str]) -> Told | None:

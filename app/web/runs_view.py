@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from app.db import metrics
 from app.db.metrics import Point
 from app.domain.diagnosis import what_happened
+from app.domain.figures import in_bytes
 from app.domain.queueing import priority_of
 from app.domain.runs import RunStatus
 from app.web import looks, plot, words
@@ -182,9 +183,9 @@ class Memory:
     @property
     def sentence(self) -> str:
         """What it takes of what there is."""
-        taken = words.size(self.in_use[-1].value if self.in_use else self.most)
-        of = f" of {'the GPU' if self.is_gpu else 'this machine'}'s {words.size(self.total)}" if self.total else ""
-        return f"{taken}{of}, {words.size(self.most)} at most"
+        taken = in_bytes(self.in_use[-1].value if self.in_use else self.most)
+        of = f" of {'the GPU' if self.is_gpu else 'this machine'}'s {in_bytes(self.total)}" if self.total else ""
+        return f"{taken}{of}, {in_bytes(self.most)} at most"
 
     @property
     def share(self) -> float | None:
@@ -232,7 +233,7 @@ def _told(name: str, value: str | float | bool) -> str:  # noqa: FBT001 - any fa
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float) and name.endswith("_bytes"):
-        return words.size(value)
+        return in_bytes(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value[:200]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from app.domain.errors import Invalid
+from app.domain.figures import in_bytes
 from app.domain.sources import HubSource, S3Source, UrlSource
-from app.web import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +64,8 @@ def choices_of(listing: HubListing) -> list[tuple[str, str]]:
     for config, splits in listing.configs.items():
         sizes = {split: sum(file.size for file in files) for split, files in splits.items()}
         if len(splits) > 1:
-            found.append((f"{config}{BETWEEN}{ALL}", f"{config}: all of it ({words.size(sum(sizes.values()))})"))
-        found += [(f"{config}{BETWEEN}{split}", f"{config}: {split} ({words.size(size)})") for split, size in sizes.items()]
+            found.append((f"{config}{BETWEEN}{ALL}", f"{config}: all of it ({in_bytes(sum(sizes.values()))})"))
+        found += [(f"{config}{BETWEEN}{split}", f"{config}: {split} ({in_bytes(size)})") for split, size in sizes.items()]
     return found
 
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from app.domain.figures import in_bytes
 from app.domain.specs import tuning_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-KILO, MEGA, GIGA = 10**3, 10**6, 10**9
-SIZES = (("trillion", 10**12), ("billion", GIGA), ("million", MEGA))
+MILLION = 10**6
+SIZES = (("trillion", 10**12), ("billion", 10**9), ("million", MILLION))
 LARGE, SMALL = 100, 0.01
 WORTH_TELLING = 0.02
 """Of a smaller share of tokens that rows have in common nobody would notice anything: it is not told."""
@@ -26,30 +27,12 @@ def count(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def size(value: float | None) -> str:
-    """Return bytes as 1.2 GB."""
-    if value is None:
-        return "–"
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < KILO:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= LARGE else f"{value:.1f} {unit}"
-        value /= KILO
-    return f"{value:.1f} TB"
-
-
-def exact_size(value: float | None) -> str:
-    """Return bytes with the digits that tell levels of precision apart: 875 MB, 16.38 GB."""
-    if value is None or value < GIGA:
-        return size(value)
-    return f"{value / GIGA:.2f} GB" if value < KILO * GIGA else f"{value / GIGA / KILO:.2f} TB"
-
-
 def parameters(value: float | None) -> str:
     """Return how large a model is as people say it: 7.2 million parameters."""
     if value is None:
         return "–"
     # What three digits round to a thousand million is a billion.
-    name, unit = next((name, unit) for name, unit in SIZES if unit == MEGA or value >= 0.9995 * unit)
+    name, unit = next((name, unit) for name, unit in SIZES if unit == MILLION or value >= 0.9995 * unit)
     return f"{value / unit:.3g} {name} parameters"
 
 
@@ -154,7 +137,7 @@ def named(thing: Any) -> tuple[str, str]:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "count": count, "size": size, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
+    "count": count, "size": in_bytes, "span": span, "ago": ago, "number": number, "between": between, "percent": percent, "iso": iso,
     "clock": clock, "plural": plural, "twice": twice, "named": named, "coming": coming, "parameters": parameters, "told": told,
-    "breakable": breakable, "tuning": tuning_words, "exact_size": exact_size,
+    "breakable": breakable, "tuning": tuning_words,
 }  # fmt: skip

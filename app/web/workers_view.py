@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.domain.devices import Device, Disk
+from app.domain.figures import in_bytes
 from app.services.workers import LATE_SECONDS, Known, WorkerState
 from app.web import looks, words
 
@@ -83,17 +84,17 @@ class Memory:
         """Who holds how much."""
         device = self.device
         if device.ours_bytes is None:
-            return f"{words.size(device.held)} used by all, {words.size(device.free)} free"
-        held = f"{words.size(device.held_by_us)} {self.holder}, {words.size(device.held_by_others)} others"
-        return f"{held}, {words.size(device.free)} free"
+            return f"{in_bytes(device.held)} used by all, {in_bytes(device.free)} free"
+        held = f"{in_bytes(device.held_by_us)} {self.holder}, {in_bytes(device.held_by_others)} others"
+        return f"{held}, {in_bytes(device.free)} free"
 
     @property
     def briefly(self) -> str:
         """The same for a glance from afar."""
         device = self.device
-        ours = "" if device.ours_bytes is None else f", {words.size(device.held_by_us)} {self.holder}"
+        ours = "" if device.ours_bytes is None else f", {in_bytes(device.held_by_us)} {self.holder}"
         heat = f", {self.heat}" if self.heat else ""
-        return f"{words.size(device.held)} of {words.size(device.total_bytes)}{ours}{heat}"
+        return f"{in_bytes(device.held)} of {in_bytes(device.total_bytes)}{ours}{heat}"
 
     @property
     def exact(self) -> str:

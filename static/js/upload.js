@@ -15,7 +15,9 @@
   const { root } = document.documentElement.dataset;
   let sending = null;
 
-  const megabytes = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
+  // As the server says it (app/domain/figures.py): one decimal below a hundred of a unit.
+  const UNITS = ["B", "kB", "MB", "GB", "TB"];
+  const inBytes = (size, unit = 0) => (size >= 999.5 && unit < UNITS.length - 1 ? inBytes(size / 1000, unit + 1) : `${size.toFixed(unit && size < 99.95 ? 1 : 0)} ${UNITS[unit]}`);
 
   const warn = (event) => event.preventDefault();
   function say(place, text) {
@@ -67,7 +69,7 @@
     const name = named(files);
     const size = files.reduce((sum, file) => sum + file.size, 0);
     const empty = files.find((file) => file.size === 0);
-    if (size > limit) return refuse(`${name}: ${megabytes(size)}; this studio takes up to ${megabytes(limit)}.`);
+    if (size > limit) return refuse(`${name}: ${inBytes(size)}; this studio takes up to ${inBytes(limit)}.`);
     if (empty) return refuse(`${empty.name} is empty.`);
     bar.value = 0;
     words.textContent = `${name}: being sent`;
@@ -86,7 +88,7 @@
       bar.value = event.loaded / event.total;
       const speed = event.loaded / Math.max(0.001, (performance.now() - began) / 1000);
       words.textContent = event.loaded < event.total
-        ? `${name}: ${megabytes(event.loaded)} of ${megabytes(event.total)}, ${megabytes(speed)}/s`
+        ? `${name}: ${inBytes(event.loaded)} of ${inBytes(event.total)}, ${inBytes(speed)}/s`
         : `${name}: all of it is here, being put away`;
     });
     request.addEventListener("load", () => {

@@ -43,7 +43,7 @@ def test_memory_time_cost_energy_and_tokens_open_to_their_arithmetic(
     card = page.partition('id="run-estimate"')[2].partition('<dl class="pairs">')[0]
     assert '<b title="Where this run would go">NVIDIA L4</b>' in card
     assert "of 24.0 GB" in card
-    for words in ("weights × ", "TFLOP/s", "USD", "g/kWh", "tokens = "):
+    for words in ("weights × ", "TFLOP/s", "kWh × $0.17 = $", "g/kWh", "tokens = "):
         assert words in card, words
     assert 'role="img" aria-label="' in card
 

@@ -89,7 +89,7 @@ def test_the_limit_is_drawn_once_a_run_comes_near_it(browser: TestClient, studio
     page = browser.get(f"/runs/{run_id}").text
     assert "616 MB of the GPU&#39;s 24.0 GB, 23.1 GB at most" in page
     assert 'class="limit"' in page
-    assert "limit 24 GB" in page
+    assert "limit 24.0 GB" in page
 
 
 def test_a_peak_is_a_line_that_rises_in_steps() -> None:

@@ -17,13 +17,6 @@ def test_spans_have_human_precision(seconds: float | None, text: str) -> None:
     assert words.span(seconds) == text
 
 
-@pytest.mark.parametrize(
-    ("amount", "text"), [(0, "0 B"), (999, "999 B"), (112_840, "113 kB"), (1_482_133, "1.5 MB"), (21_474_836_480, "21.5 GB")]
-)
-def test_sizes_have_units(amount: int, text: str) -> None:
-    assert words.size(amount) == text
-
-
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.78123, "0.781"), (0.0002, "0.0002"), (0, "0"), (4512.2, "4,512")])
 def test_numbers_keep_the_digits_that_mean_something(value: float | None, text: str) -> None:
     assert words.number(value) == text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from app.domain.errors import TooLarge
+from app.domain.figures import in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,5 @@ class Delivery:
 
     def too_large(self) -> TooLarge:
         """Return the refusal of more than may come."""
-        message = (
-            f"This is more than the {self.max_bytes / 1e6:,.0f} MB that may be brought at once. Take a part of it, or ask the operator."
-        )
+        message = f"This is more than the {in_bytes(self.max_bytes)} that may be brought at once. Take a part of it, or ask the operator."
         return TooLarge(message, param="source")

@@ -25,7 +25,6 @@ GPU_WORDS = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_A
 PROC, CONTROL_GROUPS = Path("/proc/self"), Path("/sys/fs/cgroup")
 UNBOUNDED = 1 << 60
 """A control group without a limit says a number like this, or a word."""
-GIB = 1 << 30
 
 
 class OutOfMemory(StudioError):
@@ -125,11 +124,6 @@ def forget_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     elif os.access(PROC / "clear_refs", os.W_OK):
         (PROC / "clear_refs").write_text("5", "ascii")
-
-
-def spelt(number: float) -> str:
-    """Return a number of bytes as people say it."""
-    return f"{number / GIB:.1f} GB" if number >= GIB / 10 else f"{number / (1 << 20):.0f} MB"
 
 
 def as_out_of_memory(error: BaseException) -> OutOfMemory | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from workers.training.memory import memory_of, spelt
+from app.domain.figures import in_bytes
+from workers.training.memory import memory_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -57,7 +58,7 @@ def choose_precision(settings: TrainingSettings, device: torch.device, *, earlie
 
 def _of_a_cpu(width: int, weights: int, free: int) -> Precision:
     if weights > SHARE * free:
-        return Precision("bf16", f"in float32 the weights alone are {spelt(weights)}, and {spelt(free)} of memory is free")
+        return Precision("bf16", f"in float32 the weights alone are {in_bytes(weights)}, and {in_bytes(free)} of memory is free")
     if width < WIDTHS[0]:
         return Precision("fp32", "a model as small as this gains nothing by bf16")
     gain = bf16_gain(min(width, WIDTHS[1]))

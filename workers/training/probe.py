@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from app.domain.figures import in_bytes
 from workers.training.checkpointing import Checkpointing
-from workers.training.memory import OutOfMemory, as_out_of_memory, forget_peak, held_bytes, memory_of, peak_bytes, spelt
+from workers.training.memory import OutOfMemory, as_out_of_memory, forget_peak, held_bytes, memory_of, peak_bytes
 from workers.training.memory_plan import Load, estimate
 from workers.training.optim import set_rate
 from workers.training.state import RandomState
@@ -49,8 +50,8 @@ class Fit:
     def words(self) -> str:
         """Return what a person is told."""
         if self.probed is not None:
-            return f"The longest step takes {spelt(self.probed)} of {spelt(self.memory.total)}."
-        return f"The longest step takes about {spelt(self.need)} beside what is loaded; {spelt(self.memory.free)} is free."
+            return f"The longest step takes {in_bytes(self.probed)} of {in_bytes(self.memory.total)}."
+        return f"The longest step takes about {in_bytes(self.need)} beside what is loaded; {in_bytes(self.memory.free)} is free."
 
     def leaves(self, room: int) -> bool:
         """Say whether nothing had to be given up, and so many bytes more would still be less than half of what is free."""
@@ -182,7 +183,7 @@ def _tell(budget: Budget, layers: Checkpointing, load: Load, memory: Memory) -> 
     if layers.count:
         given += f", and {layers.count} of {len(layers.layers)} layers twice rather than keeping their results"
     budget.reporter.notice(
-        f"Of {memory.place} {spelt(memory.free)} is free. So that a step fits, {given}; the result is the same.",
+        f"Of {memory.place} {in_bytes(memory.free)} is free. So that a step fits, {given}; the result is the same.",
         tokens_at_once=load.tokens,
         layers_twice=layers.count,
         free_bytes=memory.free,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app.domain.errors import Unavailable
+from app.domain.figures import in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +46,9 @@ def fits(folder: Path, size: int) -> bool:
 def no_room(folder: Path, *, needed: int | None = None) -> NoRoom:
     """Return what to tell a person about the full disk that `folder` lies on."""
     disk, free = _disk_of(folder), free_bytes(folder)
-    wanted = f", and {_told(needed)} are needed" if needed else ""
+    wanted = f", and {in_bytes(needed)} are needed" if needed else ""
     what = "is full" if free < (needed or 0) + SPARE_BYTES else "takes no more, which may be a quota"
-    message = f"The disk at {disk} {what}: {_told(free)} are free{wanted}."
+    message = f"The disk at {disk} {what}: {in_bytes(free)} are free{wanted}."
     return NoRoom(message, data={"disk": str(disk), "free": free} | ({"needed": needed} if needed else {}))
 
 
@@ -85,7 +86,3 @@ def _disk_of(folder: Path) -> Path:
 def _nearest(folder: Path) -> Path:
     whole = folder.resolve()
     return next(place for place in (whole, *whole.parents) if place.is_dir())
-
-
-def _told(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB" if size >= 10e6 else f"{size / 1e6:,.1f} MB"  # noqa: PLR2004 - ten megabytes

@@ -137,7 +137,7 @@ def test_a_disk_that_is_too_small_is_said_in_numbers(client: TestClient, monkeyp
     monkeypatch.setattr("app.gateways.fetched_bases.FetchedBases.free_bytes", lambda _: 100)
     refused = client.post("/api/v1/downloads", json={"repo": REPO})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "disk_full")
-    assert "GB are free where models lie" in refused.json()["error"]["message"]
+    assert "100 B are free where models lie" in refused.json()["error"]["message"]
 
 
 def test_a_model_that_a_run_needs_stays(client: TestClient, studio: Studio) -> None:

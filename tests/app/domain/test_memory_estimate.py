@@ -36,7 +36,7 @@ def test_parts_add_up_and_each_lies_within_its_range() -> None:
 def test_no_part_of_a_small_model_is_told_as_nothing() -> None:
     found = told(Architecture.of_size(1e6), "cpu", precision="fp32")
     assert all("0.00 GB" not in each.arithmetic for each in found.parts)
-    assert "= 4 MB" in next(each.arithmetic for each in found.parts if each.key == "weights")
+    assert "= 4.0 MB" in next(each.arithmetic for each in found.parts if each.key == "weights")
 
 
 def test_weights_of_an_adapter_s_base_take_what_their_numbers_take() -> None:

@@ -34,14 +34,14 @@ def test_rent_is_paid_for_the_set_up_too_and_for_each_card() -> None:
     assert (money.amount, money.low, money.high) == (12.0, 8.0, 20.0)
     assert "0.5 h to set up" in money.arithmetic
     assert (money.around, money.hours_around) == (4.0, 0.5)
-    assert money.arithmetic.endswith("= 12.00 USD, of it 4.00 USD for the hours around it")
+    assert money.arithmetic.endswith("= $12.00, of it $4.00 for the hours around it")
 
 
 def test_of_one_s_own_electricity_nothing_is_for_hours_around() -> None:
     energy = estimate_energy(HOUR, DRAWN, 1, PriceTable())
     assert estimate_money(HOUR, energy, PriceTable(), hourly=None).around == 0.0
     rent = estimate_money(HOUR, energy, PriceTable(setup_hours=0), hourly=2.0)
-    assert rent.arithmetic.endswith("= 2.00 USD")
+    assert rent.arithmetic.endswith("= $2.00")
 
 
 def test_one_s_own_machine_draws_what_one_says() -> None:

@@ -89,7 +89,7 @@ def test_a_full_disk_is_told_of_in_words_and_nothing_is_there(tmp_path: Path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageFull, match=rf"The disk of {tmp_path} is full \([\d,.]+ MB are free\)") as told:
+    with pytest.raises(StorageFull, match=rf"The disk of {tmp_path} is full \([\d.]+ [kMGT]B are free\)") as told:
         storage.seal(source)
     assert (told.value.status, told.value.code) == (503, "disk_full")
     assert list(storage.blobs()) == []

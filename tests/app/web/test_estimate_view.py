@@ -15,7 +15,7 @@ from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
 from app.services.estimates import as_seen
 from app.web import estimate_view
-from app.web.estimate_view import Planned, bar_of, grams, largest, mends_of, money, shown, watt_hours
+from app.web.estimate_view import Planned, bar_of, largest, mends_of, shown
 
 PRICES = PriceTable()
 WORK = Work(rows=500, steps=375, mean_tokens=200.0, longest_tokens=256)
@@ -34,22 +34,6 @@ def own(name: str, gigabytes: float) -> Target:
 
 def memory(*parts: tuple[str, int], capacity: int | None = None) -> MemoryEstimate:
     return summed(tuple(Part(key, key.capitalize(), size, size, 2 * size, "so") for key, size in parts), capacity, 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "shown"),
-    [
-        (12.3, "USD", "$12.30"), (1234.5, "EUR", "€1,234.50"), (0.04, "CHF", "0.04 CHF"), (0.00083, "USD", "$0.0008"),
-        (0.00001, "USD", "under $0.0001"), (0.0, "USD", "$0.00"), (None, "USD", "–"),
-    ],
-)  # fmt: skip
-def test_amounts_are_written_as_people_write_them(amount: float | None, currency: str, shown: str) -> None:
-    assert money(amount, currency) == shown
-
-
-def test_energy_and_mass_have_units_that_suit_them() -> None:
-    assert [watt_hours(value) for value in (0.44, 27.0, 312.2, 1750.0)] == ["0.44 Wh", "27 Wh", "312 Wh", "1.75 kWh"]
-    assert [grams(value) for value in (0.2, 778.1, 2500.0)] == ["0.2 g", "778 g", "2.5 kg"]
 
 
 def test_a_bar_is_as_long_as_the_device_and_its_parts_follow_each_other() -> None:

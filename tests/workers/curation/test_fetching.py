@@ -183,7 +183,7 @@ def test_nobody_there_is_said_at_once(tmp_path: Path) -> None:
 
 def test_a_file_that_says_it_is_too_large_is_not_begun(server: FileServer, tmp_path: Path) -> None:
     server.content = b"x" * 5000
-    assert "more than the 0 MB" in refusal(tmp_path, TooLarge, server.address, max_bytes=4999).message
+    assert "more than the 5.0 kB" in refusal(tmp_path, TooLarge, server.address, max_bytes=4999).message
     (tmp_path / "again").mkdir()
     assert fetched(tmp_path / "again", server.address, max_bytes=5000).files
 

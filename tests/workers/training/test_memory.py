@@ -12,7 +12,7 @@ import torch
 
 from app.domain.specs import TrainingSettings
 from workers.training import memory
-from workers.training.memory import OutOfMemory, forget_peak, held_bytes, memory_of, peak_bytes, spelt, too_long
+from workers.training.memory import OutOfMemory, forget_peak, held_bytes, memory_of, peak_bytes, too_long
 
 CPU = torch.device("cpu")
 
@@ -67,11 +67,6 @@ def test_a_peak_can_be_forgotten() -> None:
     del held
     forget_peak(CPU)
     assert held_bytes(CPU) * 0.9 <= peak_bytes(CPU) <= highest - 0.9 * size
-
-
-@pytest.mark.parametrize(("number", "words"), [(25_769_803_776, "24.0 GB"), (3_328_599_654, "3.1 GB"), (52_428_800, "50 MB")])
-def test_bytes_are_told_as_people_say_them(number: int, words: str) -> None:
-    assert spelt(number) == words
 
 
 @pytest.mark.parametrize(
