@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.domain.accelerators import Unit
 from app.domain.architectures import Architecture
 from app.domain.memory_estimate import LIBRARIES_BYTES, MemoryEstimate, estimate_memory
-from app.domain.packs import Kind, Work
+from app.domain.packs import Work
 from app.domain.specs import TrainingSettings
 from bench.random_bases import BASES, Rows, make_base, work_of, write_rows
 from bench.results_file import FOLDER, keep
@@ -98,7 +99,7 @@ CONFIGURATIONS = (
 )
 
 
-def measure(configuration: Configuration, bases: Path, folder: Path, kind: Kind) -> dict[str, Any]:
+def measure(configuration: Configuration, bases: Path, folder: Path, kind: Unit) -> dict[str, Any]:
     """Train it and return what it is predicted from, and what was seen."""
     base = bases / f"{configuration.base}-{configuration.stored}"
     if not (base / "model.safetensors").exists():
@@ -119,19 +120,19 @@ def measure(configuration: Configuration, bases: Path, folder: Path, kind: Kind)
     }
 
 
-def predicted(measured: dict[str, Any], kind: Kind) -> MemoryEstimate:
+def predicted(measured: dict[str, Any], kind: Unit) -> MemoryEstimate:
     """Return what the formula says of a measured run."""
     arch, work = Architecture.from_config(measured["architecture"]), Work.model_validate(measured["work"])
     return estimate_memory(arch, TrainingSettings.model_validate(measured["settings"]), work, kind, None)
 
 
-def net(found: MemoryEstimate, kind: Kind) -> int:
+def net(found: MemoryEstimate, kind: Unit) -> int:
     """Return the part of an estimate that is measured: all but imported libraries; on a GPU what torch allocates."""
     parts = {part.key: part.bytes for part in found.parts}
     return found.total - (LIBRARIES_BYTES if kind == "cpu" else parts["context"] + parts["margin"])
 
 
-def with_errors(found: dict[str, Any], kind: Kind) -> dict[str, Any]:
+def with_errors(found: dict[str, Any], kind: Unit) -> dict[str, Any]:
     """Return a document of measurements with what is predicted of each, and the errors."""
     for each in found["measured"]:
         estimate, peak = predicted(each, kind), each["peak_bytes"] - found["baseline_bytes"]
@@ -147,7 +148,7 @@ def errors_of(measured: list[dict[str, Any]]) -> dict[str, float]:
     return {"configurations": len(errors), "median_error": round(statistics.median(errors), 4), "worst_error": max(errors)}
 
 
-def _measured(kind: Kind) -> dict[str, Any]:
+def _measured(kind: Unit) -> dict[str, Any]:
     found = []
     with tempfile.TemporaryDirectory() as name:
         for number, configuration in enumerate(CONFIGURATIONS):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from app.domain.devices import Device
 
-Kind = Literal["gpu", "cpu", "phone", "laptop"]
+DeviceKind = Literal["gpu", "cpu", "phone", "laptop"]
+Unit = Literal["cpu", "gpu"]
+"""What of a device computes: its GPU, or the processor of anything else."""
 Numbers = Literal["bf16", "fp32"]
 """What a run's products are computed in; held in float32 besides or not, adapters and masters change nothing of that."""
 MIB = 2**20
@@ -20,7 +22,7 @@ CPU_WATTS = 65.0
 """A desktop processor's; a server's share for four cores is about the same."""
 FLOPS_PER_BYTE = 3.6e12 / GIGA
 """Of GPUs that the table does not know: BF16 operations a second for each GB of memory, the median of the table's (3.6 TFLOP/s a GB)."""
-FP32_SHARE = 0.25
+FP32_OF_BF16 = 0.25
 """Of such a GPU's BF16 rate that it reaches in float32: the median of the table's too."""
 HALF = 0.5
 """A processor, laptop or phone whose float32 rate nobody has measured multiplies numbers of twice the bytes half as fast."""
@@ -36,12 +38,17 @@ class Accelerator(NamedTuple):
 
     key: str
     name: str
-    kind: Kind
+    kind: DeviceKind
     memory_bytes: int
     bf16_flops: float
     fp32_flops: float
     watts: float
     is_exact: bool = True
+
+    @property
+    def unit(self) -> Unit:
+        """What of it computes a run."""
+        return "gpu" if self.kind == "gpu" else "cpu"
 
     @property
     def knows_bf16(self) -> bool:
@@ -57,7 +64,7 @@ def _gpu(key: str, name: str, mib: int, tflops: float, fp32: float, watts: float
     return Accelerator(key, name, "gpu", mib * MIB, tflops * TERA, fp32 * TERA, watts)
 
 
-def _other(key: str, name: str, kind: Kind, memory_gb: float, tflops: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
+def _other(key: str, name: str, kind: DeviceKind, memory_gb: float, tflops: float, watts: float) -> Accelerator:  # noqa: PLR0917 - a table's columns
     return Accelerator(key, name, kind, round(memory_gb * GIGA), tflops * TERA, tflops * TERA * HALF, watts)
 
 
@@ -136,4 +143,4 @@ def of_device(device: Device) -> Accelerator:
     if known:
         return known._replace(name=device.name, memory_bytes=device.total_bytes)
     memory, rate = device.total_bytes, device.total_bytes * FLOPS_PER_BYTE
-    return Accelerator("gpu", device.name, "gpu", memory, rate, rate * FP32_SHARE, 250.0, is_exact=False)
+    return Accelerator("gpu", device.name, "gpu", memory, rate, rate * FP32_OF_BF16, 250.0, is_exact=False)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from app.domain.accelerators import Kind
+    from app.domain.accelerators import DeviceKind
     from app.domain.architectures import Architecture
     from app.domain.packs import Work
 
@@ -57,7 +57,7 @@ ON_CPU = Beside(Span(5.0, 0.5, 40.0), Span(0.003, 0.0005, 0.02), Span(0.0015, 0.
 a check of 120 e-mails by the starter beside those 14 to 19 s, and a step of eight 0.7 s."""
 
 
-def beside_of(kind: Kind) -> Beside:
+def beside_of(kind: DeviceKind) -> Beside:
     """Return what a kind of device takes beside operations."""
     return ON_GPU if kind == "gpu" else ON_CPU
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain.accelerators import ACCELERATORS
 from app.domain.beside_steps import Beside, Span, beside_of
@@ -145,21 +145,21 @@ def numbers_on(arch: Architecture, settings: TrainingSettings, accelerator: Acce
     """Return what a run's products are computed in there: as it says, else as the trainer chooses for such a device."""
     if settings.precision == "auto" and accelerator.kind == "gpu" and not accelerator.knows_bf16:
         return "fp32"
-    return "bf16" if number_bytes(arch, settings, "gpu" if accelerator.kind == "gpu" else "cpu") == BF16_BYTES else "fp32"
+    return "bf16" if number_bytes(arch, settings, accelerator.unit) == BF16_BYTES else "fp32"
 
 
 def memory_on(arch: Architecture, settings: TrainingSettings, work: Work, target: Target) -> MemoryEstimate:
     """Return what a run takes on each of a target's devices."""
     capacity = target.accelerator.memory_bytes
     settings = settings.model_copy(update={"precision": numbers_on(arch, settings, target.accelerator)})
-    kind: Literal["cpu", "gpu"] = "gpu" if target.accelerator.kind == "gpu" else "cpu"
+    unit = target.accelerator.unit
     if target.count == 1:
-        return estimate_memory(arch, settings, work, kind, capacity)
+        return estimate_memory(arch, settings, work, unit, capacity)
     # Each card computes its share of a step's rows, and the cards divide what is the same for all rows.
     share = settings.model_copy(update={"batch_size": math.ceil(settings.batch_size / target.count)})
-    alone = estimate_memory(arch, share, work, kind, None)
+    alone = estimate_memory(arch, share, work, unit, None)
     elsewhere = sum(part.bytes - part.bytes // target.count for part in alone.parts if part.key in SHARDED)
-    laid_out = estimate_memory(arch, share, work, kind, capacity + elsewhere)
+    laid_out = estimate_memory(arch, share, work, unit, capacity + elsewhere)
     return summed(tuple(_divided(laid_out.parts, target.count)), capacity, laid_out.micro_batch, laid_out.layers_twice)
 
 

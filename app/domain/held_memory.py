@@ -8,8 +8,8 @@ from app.domain.kept_activations import is_fast
 from app.domain.precisions import PRECISIONS
 
 if TYPE_CHECKING:
+    from app.domain.accelerators import Unit
     from app.domain.architectures import Architecture
-    from app.domain.packs import Kind
     from app.domain.specs import TrainingSettings
 
 FLOAT = 4
@@ -74,19 +74,19 @@ class Held(NamedTuple):
         return self.weights + self.scales + self.adapter + self.state * self.trained
 
 
-def number_bytes(arch: Architecture, settings: TrainingSettings, kind: Kind) -> int:
+def number_bytes(arch: Architecture, settings: TrainingSettings, unit: Unit) -> int:
     """Return the bytes of a number in products; `auto` is taken to be bf16 wherever it may be."""
     if settings.precision == "auto":
-        return FLOAT if kind == "cpu" and arch.hidden < NARROW else 2
+        return FLOAT if unit == "cpu" and arch.hidden < NARROW else 2
     return 2 if settings.precision == "bf16" else FLOAT
 
 
-def held_by(arch: Architecture, settings: TrainingSettings, kind: Kind) -> Held:
-    """Return what a run holds on a device of a kind."""
-    number, is_full = number_bytes(arch, settings, kind), settings.tuning == "full"
+def held_by(arch: Architecture, settings: TrainingSettings, unit: Unit) -> Held:
+    """Return what a run holds on a kind of device."""
+    number, is_full = number_bytes(arch, settings, unit), settings.tuning == "full"
     quantised = arch.linear_parameters if settings.tuning == "qlora" else 0
     trained = arch.text_parameters if is_full else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora")
-    in_8_bits = "8bit" in settings.optimiser or (settings.optimiser == "auto" and settings.tuning == "qlora" and kind == "gpu")
+    in_8_bits = "8bit" in settings.optimiser or (settings.optimiser == "auto" and settings.tuning == "qlora" and unit == "gpu")
     largest = max((linear.inputs * linear.outputs for linear in arch.linears), default=0)
     moved = max(largest, arch.vocabulary * arch.hidden) if is_full else settings.rank * max(arch.hidden, arch.intermediate)
     return Held(
@@ -94,10 +94,10 @@ def held_by(arch: Architecture, settings: TrainingSettings, kind: Kind) -> Held:
         parameters=arch.parameters,
         quantised=quantised,
         masters=FLOAT * trained if is_full and number < FLOAT else 0,
-        file=number * arch.parameters if quantised and kind == "cpu" and number < FLOAT else 0,
+        file=number * arch.parameters if quantised and unit == "cpu" and number < FLOAT else 0,
         trained=trained,
         state=ADAM_8BIT if in_8_bits else ADAM,
-        moving=float(MOVING_8BIT * moved) if in_8_bits and kind == "cpu" else 0.0,
+        moving=float(MOVING_8BIT * moved) if in_8_bits and unit == "cpu" else 0.0,
         unpacked=2.0 * largest * number if quantised else 0.0,
         cast=float(number * trained) if is_fast(settings) else 0.0,
         is_full=is_full,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from app.domain.figures import in_bytes, percent, significant
 from app.domain.held_memory import Held, held_by
 from app.domain.kept_activations import is_fast, seen_bytes, token_bytes, working_bytes
-from app.domain.packs import Kind, Pack, Work, heaviest
+from app.domain.packs import Pack, Work, heaviest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from app.domain.accelerators import Unit
     from app.domain.architectures import Architecture
     from app.domain.specs import TrainingSettings
 
@@ -107,31 +108,29 @@ def summed(parts: tuple[Part, ...], capacity: int | None, micro_batch: int, laye
     return MemoryEstimate(parts, total, low, high, capacity, fits(low, total, high, capacity), micro_batch, layers_twice)
 
 
-def estimate_memory(
-    arch: Architecture, settings: TrainingSettings, work: Work, accelerator_kind: Kind, capacity: int | None
-) -> MemoryEstimate:
-    """Return what a run takes at most on a device of a kind with `capacity` bytes; None: unknown, so nothing is given up to fit."""
-    run = _Run(arch, settings, work, accelerator_kind)
+def estimate_memory(arch: Architecture, settings: TrainingSettings, work: Work, unit: Unit, capacity: int | None) -> MemoryEstimate:
+    """Return what a run takes at most on a kind of device with `capacity` bytes; None: unknown, so nothing is given up to fit."""
+    run = _Run(arch, settings, work, unit)
     pack, twice = run.fitted(capacity)
     return summed(tuple(run.parts(pack, twice, capacity)), capacity, pack.rows, twice)
 
 
 class _Run:
-    """A run on a device of a kind, and what its steps take there."""
+    """A run on a kind of device, and what its steps take there."""
 
-    def __init__(self, arch: Architecture, settings: TrainingSettings, work: Work, kind: Kind) -> None:
-        self.arch, self.settings, self.work, self.kind = arch, settings, work, kind
-        self.held: Held = held_by(arch, settings, kind)
-        self.context = LIBRARIES_BYTES + FIRST_USE_BYTES if kind == "cpu" else CONTEXT_BYTES
+    def __init__(self, arch: Architecture, settings: TrainingSettings, work: Work, unit: Unit) -> None:
+        self.arch, self.settings, self.work, self.unit = arch, settings, work, unit
+        self.held: Held = held_by(arch, settings, unit)
+        self.context = LIBRARIES_BYTES + FIRST_USE_BYTES if unit == "cpu" else CONTEXT_BYTES
         own = "fp32" if self.held.number > 2 else "bf16"  # noqa: PLR2004 - bytes of a number
-        self.slack = SLACK["gpu"] if kind == "gpu" else SLACK[own if is_fast(settings) or settings.tuning == "full" else "peft"]
+        self.slack = SLACK["gpu"] if unit == "gpu" else SLACK[own if is_fast(settings) or settings.tuning == "full" else "peft"]
 
     def fitted(self, capacity: int | None) -> tuple[Pack, int]:
         """Return the heaviest pack and how many layers are computed twice, once the trainer has given up what a capacity asks for."""
         said, layers = self.settings.gradient_checkpointing, self.arch.layers
         twice = 0 if said == "auto" else min(said, layers)
-        pack = heaviest(self.settings, self.work, self.kind)
-        room = float("inf") if capacity is None else SHARE[self.kind] * (capacity - self.context - self.held.static)
+        pack = heaviest(self.settings, self.work, self.unit)
+        room = float("inf") if capacity is None else SHARE[self.unit] * (capacity - self.context - self.held.static)
         while self._need(pack, twice) > room:
             if said == "auto" and twice < layers and (pack.rows == 1 or pack.tokens <= LEAST_TOKENS):
                 twice = next((count for count in range(twice + 1, layers) if self._need(pack, count) <= room), layers)
@@ -147,7 +146,7 @@ class _Run:
     def step(self, pack: Pack, twice: int, tokens: float) -> Step:
         """Return what so many tokens take at once, in rows as long as a pack's."""
         arch, number = self.arch, self.held.number
-        seen = seen_bytes(arch, pack.longest, number, is_cpu=self.kind == "cpu")
+        seen = seen_bytes(arch, pack.longest, number, is_cpu=self.unit == "cpu")
         layer = tokens * (token_bytes(arch, self.settings, number) + seen)
         kept = layer * (arch.layers - twice) + tokens * arch.hidden * number * (twice + 2)
         kept += self.held.cast * (arch.layers - twice) / arch.layers
@@ -165,7 +164,7 @@ class _Run:
         if self.held.is_full:
             return made + BYTES_PER_HEAD_WEIGHT * head
         # To answer word by word a processor lays the head's bf16 weights out anew, beside what the allocator has not given back.
-        return max(made, number * head) if self.kind == "cpu" and number == 2 else made  # noqa: PLR2004 - bytes of a number
+        return max(made, number * head) if self.unit == "cpu" and number == 2 else made  # noqa: PLR2004 - bytes of a number
 
     def parts(self, pack: Pack, twice: int, capacity: int | None) -> Iterator[Part]:
         """Give all parts; they add up to the higher of the two moments."""
@@ -173,7 +172,7 @@ class _Run:
         least, most = (self.step(pack, twice, tokens) for tokens in (pack.least, pack.most))
         kept = step.layers + step.working
         # One pack's gradients take the room of what it kept; beside those of another pack there are both.
-        is_both = self.kind == "gpu" or pack.is_one_of_many or (capacity is not None and held.static + step.total > TRIED * capacity)
+        is_both = self.unit == "gpu" or pack.is_one_of_many or (capacity is not None and held.static + step.total > TRIED * capacity)
         later = 0.0 if is_both else min(held.gradients, kept)
         moving = max(0.0, held.moving - (step.total - later))
         yield from _held_parts(self.arch, held, moving)
@@ -182,7 +181,7 @@ class _Run:
         yield _part("logits", "Logits", step.logits, self._logit_words(), (0.8 * step.logits, 1.2 * step.logits))
         yield self._context_part()
         words = f"{percent(self.slack)} of the {in_bytes(step.layers)} that layers keep"
-        shapes = SHAPES_BYTES if self.kind == "cpu" and self.work.mean_tokens < EVEN * self.work.longest_tokens else 0
+        shapes = SHAPES_BYTES if self.unit == "cpu" and self.work.mean_tokens < EVEN * self.work.longest_tokens else 0
         yield _part("margin", "Freed, not given back", step.slack, words, (0.3 * step.slack, 1.8 * step.slack + shapes))
 
     def _kept_words(self, pack: Pack, twice: int, step: Step, later: float) -> str:
@@ -198,7 +197,7 @@ class _Run:
         return f"{words}, and the gradient of the head" if self.held.is_full else words
 
     def _context_part(self) -> Part:
-        if self.kind == "gpu":
+        if self.unit == "gpu":
             return _part("context", "Driver and libraries", self.context, "whatever is trained", (500e6, 800e6))
         words = f"{in_bytes(LIBRARIES_BYTES)} once imported, {in_bytes(FIRST_USE_BYTES)} at the first step"
         return _part("context", "Python and libraries", self.context, words, (self.context * 0.9, self.context * 1.15))

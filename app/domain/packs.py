@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from app.domain.accelerators import Unit
     from app.domain.specs import TrainingSettings
 
-Kind = Literal["cpu", "gpu"]
 TOKENS_AT_ONCE = {"cpu": 4_096, "gpu": 16_384}
 """Where nobody says how many rows (workers/training/batches.py)."""
 
@@ -44,12 +44,12 @@ class Pack(NamedTuple):
         return _pack(work, max(1, self.rows // 2), self.tokens / 2, is_one_of_many=True)
 
 
-def heaviest(settings: TrainingSettings, work: Work, kind: Kind) -> Pack:
+def heaviest(settings: TrainingSettings, work: Work, unit: Unit) -> Pack:
     """Return the heaviest pack of a run: a step's rows, within the tokens and the rows that are computed at once."""
     batch = min(settings.batch_size, work.rows)
     rows = batch if settings.micro_batch_size == "auto" else min(settings.micro_batch_size, batch)
-    pack = _pack(work, rows, TOKENS_AT_ONCE[kind], is_one_of_many=rows < batch)
-    fitting = max(1, math.floor(TOKENS_AT_ONCE[kind] / max(1.0, work.mean_tokens * work.computed_share)))
+    pack = _pack(work, rows, TOKENS_AT_ONCE[unit], is_one_of_many=rows < batch)
+    fitting = max(1, math.floor(TOKENS_AT_ONCE[unit] / max(1.0, work.mean_tokens * work.computed_share)))
     return pack._replace(rows=min(rows, fitting), is_one_of_many=min(rows, fitting) < batch)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.domain.beside_steps import Span
-from app.domain.time_estimate import LATEST, Sample, learned
+from app.domain.time_estimate import LEARNED_FROM, Sample, learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -194,7 +194,7 @@ def _learned(shown: Sequence[Shown]) -> Learned:
     for each in shown:
         by_numbers.setdefault(each.numbers, []).append(each.sample)
     rates = {numbers: learned(samples, numbers) for numbers, samples in by_numbers.items()}
-    return Learned(rates, _startup([each.startup for each in shown[:LATEST]]))
+    return Learned(rates, _startup([each.startup for each in shown[:LEARNED_FROM]]))
 
 
 def _startup(seen: Sequence[float]) -> Span:

@@ -25,7 +25,7 @@ published costs come out (docs/estimates.md)."""
 SEVERAL_SHARE = (0.018, 0.01, 0.4)
 """The same of each of several cards that divide a model: they wait for what they hand each other, over NVLink little, over PCIe or a
 network most of the time. The likely one is what a published cost of full tuning comes to (docs/estimates.md)."""
-FP32_SHARE = (0.45, 0.15, 0.8)
+FP32_PEAK_SHARE = (0.45, 0.15, 0.8)
 """Of its float32 peak, which one GPU reaches without tensor cores: more than of the BF16 one, since products then take so much longer
 that what merely moves numbers weighs less. An assumption, which no GPU has measured."""
 TWICE_THE_BYTES = 2.0
@@ -34,7 +34,7 @@ PASS_SECONDS = 0.001
 """A GPU begins one operation after another: a layer with its adapters has some 150 of them, forward and back, at 5 to 10 µs each."""
 LEARNED_SPREAD, SPREAD_OF_ONE = 0.2, 0.8
 """No two runs take exactly as long: a rate is told no more exactly than the first, and one from n runs by the second over n less so."""
-LATEST = 20
+LEARNED_FROM = 20
 """A device is learned from so many of its newest runs: drivers and machines change."""
 LIKE_SIZE = 4.0
 """A rate counts for bases whose tokens take up to so many times more operations or fewer: small ones spend their time on other things."""
@@ -131,7 +131,7 @@ def published(accelerator: Accelerator, count: int = 1, numbers: Numbers = "bf16
     is_gpu = accelerator.kind == "gpu"
     if is_gpu and not accelerator.knows_bf16:
         numbers = "fp32"
-    shares = FP32_SHARE if is_gpu and numbers == "fp32" else PEAK_SHARE[accelerator.kind]
+    shares = FP32_PEAK_SHARE if is_gpu and numbers == "fp32" else PEAK_SHARE[accelerator.kind]
     peak = accelerator.peak(numbers)
     likely, low, high = (share * peak for share in shares)
     words = f"{percent(shares[0])} of {operations(peak)}/s"
@@ -150,10 +150,10 @@ def learned(samples: Sequence[Sample], numbers: Numbers = "bf16", *, distance: f
 
     `distance`: how many times larger or smaller their bases are than the one that is asked about, which widens the range.
     """
-    rates = [each.flops / each.seconds for each in samples[:LATEST]]
+    rates = [each.flops / each.seconds for each in samples[:LEARNED_FROM]]
     middle = median(rates)
     wide = (1 + LEARNED_SPREAD + SPREAD_OF_ONE / len(rates)) * math.sqrt(distance)
-    fastest = (each.flops / (each.least_seconds or each.seconds) for each in samples[:LATEST])
+    fastest = (each.flops / (each.least_seconds or each.seconds) for each in samples[:LEARNED_FROM])
     low, high = min(*rates, middle / wide), max(*fastest, middle * wide)
     runs = "1 run" if len(rates) == 1 else f"{len(rates)} runs"
     source = f"learned from {runs} in {SPELT[numbers]} on this device"

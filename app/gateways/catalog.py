@@ -13,7 +13,7 @@ from app.domain.errors import Invalid
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = TypeVar("Kind", bound=BaseModel)
+Entry = TypeVar("Entry", bound=BaseModel)
 LICENCES, CHOOSER = "licences.toml", "chooser.toml"
 
 
@@ -33,7 +33,7 @@ def read_catalog(folder: Path) -> Catalog:
         raise _wrong(folder, str(error)) from None
 
 
-def _read(path: Path, kind: type[Kind]) -> Kind:
+def _read(path: Path, kind: type[Entry]) -> Entry:
     try:
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

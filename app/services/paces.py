@@ -31,7 +31,6 @@ COLUMNS = (
     Run.spec["settings", "max_length"].as_integer().label("max_length"),
 )
 """What a run's pace goes by, beside the machine."""
-Kind = tuple[Any, ...]
 
 
 class Paces:
@@ -41,7 +40,7 @@ class Paces:
         newest = select(Run.id).where(Run.base_model.in_(set(bases)), Run.status.in_(TIMED), Run.step >= ENOUGH_STEPS)
         ids = newest.order_by(Run.id.desc()).limit(LATEST).subquery()
         more = (Run.step, Run.facts[FACT].label("holds"), Run.lease_expires_at, Run.started_at, Run.finished_at)
-        self._measured: dict[Kind, list[float]] = {}
+        self._measured: dict[tuple[Any, ...], list[float]] = {}
         for run in session.execute(select(*COLUMNS, *more).join(ids, ids.c.id == Run.id)):
             seconds = _seconds(run, moment)
             for kind in (tuple(run[: len(COLUMNS)]), tuple(run[:2])) if seconds else ():

@@ -17,7 +17,7 @@ from workers.curation.fast_json import Understood
 from workers.curation.parquet import RowWriter
 from workers.curation.reading import MAX_BYTES, UNREAD, Found, Misread, PartCount, Reading, Usable
 from workers.curation.rows import NO_ROW, Aside
-from workers.curation.sniff import Kind
+from workers.curation.sniff import FileKind
 from workers.curation.splits import Sides
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _rows(count: int) -> str:
 def _sentence(reading: Reading, findings: Findings, report: ImportReport) -> str:
     if report.status is DatasetStatus.NEEDS_MAPPING:
         return "Say which column holds the question and which the answer."
-    is_json = reading.sniffed is not None and reading.sniffed.kind in {Kind.JSON, Kind.JSONL}
+    is_json = reading.sniffed is not None and reading.sniffed.kind in {FileKind.JSON, FileKind.JSONL}
     if findings.no_rows == report.problem_count:
         return "The file is valid JSON, but holds no rows." if is_json else "The file holds no rows."
     first = report.problems[0]

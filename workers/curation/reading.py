@@ -22,7 +22,7 @@ from workers.curation.fast_json import FAST_BLOCK_BYTES, Lines, Understood, begi
 from workers.curation.json_rows import document_rows, jsonl_rows
 from workers.curation.rows import Aside, RawRow
 from workers.curation.shapes import UnknownShape, shape_of, to_example
-from workers.curation.sniff import Kind, Sniffed, sniff
+from workers.curation.sniff import FileKind, Sniffed, sniff
 from workers.curation.source import Source, physical_lines
 from workers.curation.splits import Side, by_names, side_in, side_of
 from workers.curation.table_rows import Table
@@ -170,7 +170,7 @@ class Reading:
             presumed = "utf-8" if at_once and self.presumes_utf8 and begins_plainly(part.path) else None
             sniffed = sniff(part.path, part.name, presumed)
             self.sniffed = self.sniffed or sniffed
-            if at_once and sniffed.kind is Kind.JSONL:
+            if at_once and sniffed.kind is FileKind.JSONL:
                 yield from self._many_at_a_time(part, sniffed, is_certain=presumed is None)
                 return
             for row in self._raw_rows(part, sniffed):
@@ -195,20 +195,20 @@ class Reading:
                 yield found
 
     def _raw_rows(self, part: Part, sniffed: Sniffed) -> Raw:
-        if sniffed.kind is Kind.PARQUET:
+        if sniffed.kind is FileKind.PARQUET:
             return parquet_rows(part.path, self.max_bytes, self._note_share)
-        if sniffed.kind is Kind.ARROW:
+        if sniffed.kind is FileKind.ARROW:
             return arrow_rows(part.path, self._note_share)
-        if sniffed.kind is Kind.WORKBOOK:
+        if sniffed.kind is FileKind.WORKBOOK:
             return self._workbook_rows(part.path)
         self._source = Source(part.path, sniffed.encoding or "utf-8")
         blocks = self._source.blocks()
-        if sniffed.kind is Kind.JSON:
+        if sniffed.kind is FileKind.JSON:
             return document_rows(blocks, any_object=bool(self.mapping) or part.name.casefold().endswith((".jsonl", ".ndjson")))
         lines = physical_lines(blocks)
-        if sniffed.kind is Kind.TABLE:
+        if sniffed.kind is FileKind.TABLE:
             return self._table_rows(Table(lines, sniffed.dialect or Dialect()))
-        return {Kind.JSONL: jsonl_rows, Kind.TEXT: text_rows, Kind.MARKDOWN: markdown_rows}[sniffed.kind](lines)
+        return {FileKind.JSONL: jsonl_rows, FileKind.TEXT: text_rows, FileKind.MARKDOWN: markdown_rows}[sniffed.kind](lines)
 
     def _note_share(self, share: float) -> None:
         self._share = share

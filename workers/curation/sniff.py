@@ -56,7 +56,7 @@ NO_PROSE = {
 """Text that is written for programs: learnt from as prose only when its owner says so, by its name."""
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """How rows are laid out in a file."""
 
     JSONL = "jsonl"
@@ -69,21 +69,21 @@ class Kind(StrEnum):
     WORKBOOK = "workbook"
 
 
-BINARY = ((b"PAR1", Kind.PARQUET), (b"ARROW1", Kind.ARROW), (b"\xff\xff\xff\xff", Kind.ARROW), (b"PK", Kind.WORKBOOK))
+BINARY = ((b"PAR1", FileKind.PARQUET), (b"ARROW1", FileKind.ARROW), (b"\xff\xff\xff\xff", FileKind.ARROW), (b"PK", FileKind.WORKBOOK))
 
 
 @dataclass(frozen=True, slots=True)
 class Sniffed:
     """What reading a file needs to know about it; binary forms have no encoding."""
 
-    kind: Kind
+    kind: FileKind
     encoding: str | None = None
     dialect: Dialect | None = None
 
     @property
     def counts_rows(self) -> bool:
         """Whether its places are rows instead of lines."""
-        return self.kind in {Kind.PARQUET, Kind.ARROW, Kind.WORKBOOK}
+        return self.kind in {FileKind.PARQUET, FileKind.ARROW, FileKind.WORKBOOK}
 
 
 def sniff(path: Path, filename: str, presumed: str | None = None) -> Sniffed:
@@ -103,7 +103,7 @@ def sniff(path: Path, filename: str, presumed: str | None = None) -> Sniffed:
     head = b"".join(islice(source.blocks(), 2)).decode("utf-8", "replace")[:HEAD_CHARACTERS].replace("\r\n", "\n").replace("\r", "\n")
     whole = source.done >= source.size and len(head) < HEAD_CHARACTERS
     if head.startswith(HEADER + "\n"):
-        return Sniffed(Kind.TABLE, encoding, Dialect())
+        return Sniffed(FileKind.TABLE, encoding, Dialect())
     _refuse_programs(head, filename)
     kind = _kind_of_json(head, whole=whole, single_line="\n" not in head.strip() and _has_one_line(path, encoding))
     if kind:
@@ -126,12 +126,12 @@ def _table_or_text(head: str, filename: str, encoding: str) -> Sniffed:
     name = filename.casefold()
     dialect = None if name.endswith(MARKDOWN) else find_dialect(head, certainly=name.endswith(PROSE))
     if dialect:
-        return Sniffed(Kind.TABLE, encoding, dialect)
+        return Sniffed(FileKind.TABLE, encoding, dialect)
     if name.endswith((".jsonl", ".ndjson", ".json")):
-        return Sniffed(Kind.JSON if name.endswith(".json") else Kind.JSONL, encoding)
+        return Sniffed(FileKind.JSON if name.endswith(".json") else FileKind.JSONL, encoding)
     if name.endswith((".csv", ".tsv", ".tab")):
-        return Sniffed(Kind.TABLE, encoding, Dialect("," if name.endswith(".csv") else "\t"))
-    return Sniffed(Kind.MARKDOWN if name.endswith(MARKDOWN) else Kind.TEXT, encoding)
+        return Sniffed(FileKind.TABLE, encoding, Dialect("," if name.endswith(".csv") else "\t"))
+    return Sniffed(FileKind.MARKDOWN if name.endswith(MARKDOWN) else FileKind.TEXT, encoding)
 
 
 def _has_one_line(path: Path, encoding: str) -> bool:
@@ -148,23 +148,23 @@ def _has_one_line(path: Path, encoding: str) -> bool:
     return True
 
 
-def _kind_of_json(head: str, *, whole: bool, single_line: bool) -> Kind | None:
+def _kind_of_json(head: str, *, whole: bool, single_line: bool) -> FileKind | None:
     lines = [line for line in head.split("\n") if line.strip()]
     if not whole and len(lines) > 1:
         lines.pop()
     openers = [line for line in lines if line.lstrip().startswith("{")]
     begins = head.lstrip()[:1]
     if begins == "[":
-        return Kind.JSONL if len(lines) > 1 and all(_is_json(line) for line in lines[:2]) else Kind.JSON
+        return FileKind.JSONL if len(lines) > 1 and all(_is_json(line) for line in lines[:2]) else FileKind.JSON
     if begins != "{":
-        return Kind.JSONL if len(openers) * 2 > len(lines) else None
+        return FileKind.JSONL if len(openers) * 2 > len(lines) else None
     if single_line:
-        return Kind.JSON
+        return FileKind.JSON
     parsed = sum(_is_json(line) for line in openers)
     # A document's elements may stand one a line too, but then commas separate them.
     rows = sum(line.startswith("{") and not line.rstrip().endswith(",") for line in lines)
     is_lines = parsed * 2 >= len(openers) or rows * 2 > len(lines) or lines[0].rstrip().endswith("}")
-    return Kind.JSONL if is_lines else Kind.JSON
+    return FileKind.JSONL if is_lines else FileKind.JSON
 
 
 def _is_json(line: str) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from app.domain.accelerators import Unit
 from app.domain.architectures import Architecture
 from app.domain.figures import in_bytes
 from app.domain.memory_estimate import MemoryEstimate, Work, estimate_memory, fits
-from app.domain.packs import Kind
 from app.domain.specs import TrainingSettings
 
 SEVEN_B = Architecture.of_size(7e9)
@@ -17,7 +17,7 @@ GB = 10**9
 
 
 def told(
-    arch: Architecture = SEVEN_B, kind: Kind = "gpu", capacity: int | None = None, work: Work = WORK, **given: object
+    arch: Architecture = SEVEN_B, kind: Unit = "gpu", capacity: int | None = None, work: Work = WORK, **given: object
 ) -> MemoryEstimate:
     return estimate_memory(arch, TrainingSettings.model_validate({"precision": "bf16"} | given), work, kind, capacity)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.domain.predictions import WINDOW, Compared, Foretold, Shown, accuracy, computed, learned_of, running
-from app.domain.time_estimate import LATEST, Sample, for_size
+from app.domain.time_estimate import LEARNED_FROM, Sample, for_size
 
 KEPT: dict[str, Any] = {
     "device": {"name": "NVIDIA L4", "kind": "gpu"},
@@ -67,11 +67,11 @@ def test_the_running_error_is_a_median_of_the_newest() -> None:
 
 def test_a_device_is_learned_from_its_newest_runs() -> None:
     old, new = Shown("L4", Sample(1e12, 10.0), 40.0, "bf16"), Shown("L4", Sample(4e12, 10.0), 20.0, "bf16")
-    found = learned_of([new] * LATEST + [old] * LATEST + [Shown("CPU", Sample(1e12, 100.0), 5.0, "fp32")])
+    found = learned_of([new] * LEARNED_FROM + [old] * LEARNED_FROM + [Shown("CPU", Sample(1e12, 100.0), 5.0, "fp32")])
     rate = found["L4"].rates["bf16"]
     assert rate.flops_per_second == 4e11
-    assert (rate.samples, found["L4"].startup) == (LATEST, (20.0, 10.0, 40.0))
-    assert rate.source == f"learned from {LATEST} runs in bf16 on this device"
+    assert (rate.samples, found["L4"].startup) == (LEARNED_FROM, (20.0, 10.0, 40.0))
+    assert rate.source == f"learned from {LEARNED_FROM} runs in bf16 on this device"
     assert found["CPU"].rates["fp32"].flops_per_second == 1e10
 
 
@@ -88,7 +88,7 @@ def test_nothing_is_learned_from_runs_without_operations_or_time() -> None:
 
 def test_newer_runs_of_another_size_take_nothing_from_what_is_known_of_this_one() -> None:
     small, large = Shown("CPU", Sample(14e9, 1.0, 29e6), 2.0, "bf16"), Shown("CPU", Sample(120e9, 1.0, 523e6), 2.0, "bf16")
-    found = for_size(learned_of([small] * LATEST + [large])["CPU"].rates["bf16"], 523e6)
+    found = for_size(learned_of([small] * LEARNED_FROM + [large])["CPU"].rates["bf16"], 523e6)
     assert found is not None
     assert (found.flops_per_second, found.samples) == (120e9, 1)
 

@@ -8,14 +8,14 @@ import pytest
 from app.domain.errors import UnsupportedType
 from workers.curation.dialects import Dialect, find_dialect
 from workers.curation.encodings import guess_encoding
-from workers.curation.sniff import Kind, sniff
+from workers.curation.sniff import FileKind, sniff
 from workers.curation.source import Source, physical_lines
 
 ROW = {"messages": [{"role": "user", "content": "Wie heißt du?"}]}
 LINE = json.dumps(ROW, ensure_ascii=False)
 
 
-def kind_of(tmp_path: Path, content: str | bytes, name: str = "upload.txt") -> Kind:
+def kind_of(tmp_path: Path, content: str | bytes, name: str = "upload.txt") -> FileKind:
     path = tmp_path / "upload"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return sniff(path, name).kind
@@ -24,36 +24,38 @@ def kind_of(tmp_path: Path, content: str | bytes, name: str = "upload.txt") -> K
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (f"{LINE}\n{LINE}\n", Kind.JSONL),
-        (f"\ufeff{LINE}\r\n{LINE}", Kind.JSONL),
-        (f"{LINE[:-5]}\n{LINE}\n", Kind.JSONL),
-        ("{'a': 1}\n{'a': 2}\n", Kind.JSONL),
-        (f"junk\n{LINE}\n{LINE}\n", Kind.JSONL),
-        ('["a", "b"]\n["c", "d"]\n', Kind.JSONL),
-        ('{"a": "' + "x" * 600_000 + f'"}}\n{LINE}\n', Kind.JSONL),
-        (LINE, Kind.JSON),
-        (f"[{LINE}]", Kind.JSON),
-        (f"[\n{LINE},\n{LINE}\n]", Kind.JSON),
-        (json.dumps([ROW, ROW], indent=2), Kind.JSON),
-        (json.dumps({"data": [ROW, ROW]}, indent=2), Kind.JSON),
-        (json.dumps({"data": [["a", "b"]] * 3}), Kind.JSON),
-        ('{"a": "' + "x" * 600_000 + '"}', Kind.JSON),
-        ("a,b\n1,2\n", Kind.TABLE),
-        ("a\tb\r1\t2\r", Kind.TABLE),
-        ("One morning.\nThe cat, who slept, woke.\n", Kind.TEXT),
+        (f"{LINE}\n{LINE}\n", FileKind.JSONL),
+        (f"\ufeff{LINE}\r\n{LINE}", FileKind.JSONL),
+        (f"{LINE[:-5]}\n{LINE}\n", FileKind.JSONL),
+        ("{'a': 1}\n{'a': 2}\n", FileKind.JSONL),
+        (f"junk\n{LINE}\n{LINE}\n", FileKind.JSONL),
+        ('["a", "b"]\n["c", "d"]\n', FileKind.JSONL),
+        ('{"a": "' + "x" * 600_000 + f'"}}\n{LINE}\n', FileKind.JSONL),
+        (LINE, FileKind.JSON),
+        (f"[{LINE}]", FileKind.JSON),
+        (f"[\n{LINE},\n{LINE}\n]", FileKind.JSON),
+        (json.dumps([ROW, ROW], indent=2), FileKind.JSON),
+        (json.dumps({"data": [ROW, ROW]}, indent=2), FileKind.JSON),
+        (json.dumps({"data": [["a", "b"]] * 3}), FileKind.JSON),
+        ('{"a": "' + "x" * 600_000 + '"}', FileKind.JSON),
+        ("a,b\n1,2\n", FileKind.TABLE),
+        ("a\tb\r1\t2\r", FileKind.TABLE),
+        ("One morning.\nThe cat, who slept, woke.\n", FileKind.TEXT),
     ],
 )
-def test_content_tells_the_kind_of_file(tmp_path: Path, content: str, kind: Kind) -> None:
+def test_content_tells_the_kind_of_file(tmp_path: Path, content: str, kind: FileKind) -> None:
     assert kind_of(tmp_path, content) is kind
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.csv", Kind.TABLE), ("a.TSV", Kind.TABLE), ("a.jsonl", Kind.JSONL), ("a.json", Kind.JSON)])
-def test_the_name_decides_where_content_says_nothing(tmp_path: Path, name: str, kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.csv", FileKind.TABLE), ("a.TSV", FileKind.TABLE), ("a.jsonl", FileKind.JSONL), ("a.json", FileKind.JSON)]
+)
+def test_the_name_decides_where_content_says_nothing(tmp_path: Path, name: str, kind: FileKind) -> None:
     assert kind_of(tmp_path, "question\nWhat is it?\n", name) is kind
 
 
 def test_a_table_stays_a_table_whatever_its_name(tmp_path: Path) -> None:
-    assert kind_of(tmp_path, "a;b\n1;2\n3;4\n", "rows.jsonl") is Kind.TABLE
+    assert kind_of(tmp_path, "a;b\n1;2\n3;4\n", "rows.jsonl") is FileKind.TABLE
 
 
 def test_a_picture_stays_a_picture_whatever_its_name(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_quotes_and_headers_are_seen(head: str, dialect: Dialect) -> None:
 @pytest.mark.parametrize("name", ["story.txt", "story.md", "story"])
 def test_prose_is_no_table_although_many_lines_have_a_comma(tmp_path: Path, name: str) -> None:
     prose = "One day, the cat woke.\nShe ran, she fell.\nThen she slept.\nAt noon, it rained.\nThe dog, too, was wet.\n"
-    assert kind_of(tmp_path, prose, name) in {Kind.TEXT, Kind.MARKDOWN}
+    assert kind_of(tmp_path, prose, name) in {FileKind.TEXT, FileKind.MARKDOWN}
 
 
 @pytest.mark.parametrize(("name", "what"), [("a.yaml", "YAML"), ("A.PY", "Python code"), ("t.jinja", "a template")])
