@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from app.config import PROJECT_ROOT
-from app.domain.accelerators import USUAL_CORES, accelerator_named, processor
+from app.domain.accelerators import USUAL_CORES, of_device, processor
 from app.domain.architectures import Architecture
+from app.domain.devices import Device
 from app.domain.errors import Invalid, StudioError
 from app.domain.estimates import ONE_DEVICE, Target, rented, side_by_side
 from app.domain.figures import in_bytes, in_money, in_thousands
@@ -22,7 +23,7 @@ from app.domain.quotes import Quote, parameters_from, work_of_examples
 from app.domain.specs import STARTER, TrainingSettings
 from app.gateways.catalog import read_catalog
 from app.gateways.fetched_bases import FetchedBases
-from app.gateways.gpus import visible_gpus
+from app.gateways.gpus import memory_of, visible_gpus
 from app.gateways.model_folders import ModelFolders
 from app.web.forms import messages_of
 from app.web.words import count, parameters, span
@@ -108,14 +109,16 @@ def _of_folder(settings: Settings, name: str) -> Architecture:
 
 
 def _own() -> Iterator[Target]:
-    """Give this machine's GPUs that the table knows, and its processor."""
+    """Give this machine's GPUs, each kind once, and its processor: as a worker here would tell of them."""
+    memories: dict[str, int] = {}
     for gpu in visible_gpus():
-        known = accelerator_named(gpu.name)
-        if known:
-            yield Target(f"own:{gpu.index}", f"{gpu.name} (here)", known, 1, None, None, is_own=True)
+        memories[gpu.name] = max(memories.get(gpu.name, 0), memory_of(gpu) or 0)
+    for name, memory in memories.items():
+        if memory:  # else nobody can say what fits
+            here = of_device(Device(name=name, kind="gpu", total_bytes=memory, used_bytes=0))
+            yield Target(f"own:{name}", f"{name} (here)", here, 1, None, None, is_own=True)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    here = processor(os.cpu_count() or USUAL_CORES, memory)
-    yield Target("own:cpu", "This machine's processor", here, 1, None, None, is_own=True)
+    yield Target("own:cpu", "This machine's processor", processor(os.cpu_count() or USUAL_CORES, memory), 1, None, None, is_own=True)
 
 
 def _table(quote: Quote) -> Iterator[str]:

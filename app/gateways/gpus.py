@@ -14,6 +14,8 @@ log = structlog.get_logger()
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ASK_SECONDS = 20.0
 PART = re.compile(r"\s+MIG (?P<name>\S+)\s+Device\s+\d+: \(UUID: (?P<uuid>[\w-]+)\)")
+OF_A_PART = re.compile(r" MIG \S*\.(?P<gigabytes>\d+)gb")
+GIGA, MIB = 10**9, 2**20
 WHOLE = re.compile(r"GPU (?P<index>\d+): (?P<name>.+) \(UUID: (?P<uuid>[\w-]+)\)")
 
 
@@ -32,19 +34,32 @@ class NoSuchGpu(ValueError):
 
 def all_gpus() -> list[Gpu]:
     """Return this machine's GPUs, none where there is no driver; of one that is dealt out in parts, the parts."""
+    return _read(_told("-L"))
+
+
+def memory_of(gpu: Gpu) -> int | None:
+    """Return the bytes of a GPU's memory, or of the part that it is; None where its driver does not say."""
+    if part := OF_A_PART.search(gpu.name):
+        return int(part["gigabytes"]) * GIGA
+    told = _told(f"--id={gpu.uuid}", "--query-gpu=memory.total", "--format=csv,noheader,nounits").strip()
+    return int(told) * MIB if told.isdecimal() else None
+
+
+def _told(*options: str) -> str:
+    """Return what the driver's tool prints; nothing where there is none, or it fails."""
     tool = shutil.which("nvidia-smi")
     if not tool:
-        return []
+        return ""
     try:
-        asked = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=ASK_SECONDS, check=False)
+        asked = subprocess.run([tool, *options], capture_output=True, text=True, timeout=ASK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         log.warning("the GPU's driver does not answer; going on without a GPU", error=str(error))
-        return []
+        return ""
     if asked.returncode:
         said = (asked.stdout + asked.stderr).strip().partition("\n")[0]
         log.warning("the GPU's driver does not work; going on without a GPU", error=said, exit=asked.returncode)
-        return []
-    return _read(asked.stdout)
+        return ""
+    return asked.stdout
 
 
 def _read(listing: str) -> list[Gpu]:

@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 
 from app.cli import cli
 from app.domain.architectures import NO_FOUR_BITS, Architecture
+from tests.driver import driver
+
+__all__ = ["driver"]
 
 
 def hone(*arguments: str) -> tuple[int, str, str]:
@@ -41,6 +44,14 @@ def test_the_cheapest_device_that_holds_it_is_named_with_its_dollars() -> None:
     assert told["cost_usd"]["cheapest"] == min(each["cost_usd"] for each in holding)
     assert told["cost_usd"]["by_device"][told["cost_usd"]["device"]] == told["cost_usd"]["cheapest"]
     assert {each["provider"] for each in told["devices"]} == {None, "Vast.ai", "RunPod", "AWS"}
+
+
+def test_this_machine_s_gpus_are_told_each_kind_once_and_one_that_the_table_does_not_know_too(driver: Path) -> None:
+    driver.write_text("GPU 0: Some GPU (UUID: GPU-0aa)\nGPU 1: Some GPU (UUID: GPU-1bb)\nGPU 2: NVIDIA GB10 (UUID: GPU-2cc)\n")
+    driver.with_name("GPU-2cc").write_text("[N/A]\n")
+    gpus = [each for each in quote("--params", "1B")["devices"] if each["provider"] is None and each["key"] != "own:cpu"]
+    assert [(each["name"], each["capacity_bytes"]) for each in gpus] == [("Some GPU (here)", 23_034 * 2**20)]
+    assert "an assumed peak" in gpus[0]["arithmetic"]["rate"]
 
 
 def test_parts_sum_up_to_the_memory() -> None:

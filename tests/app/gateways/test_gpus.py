@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.gateways import gpus
-from app.gateways.gpus import NoSuchGpu, all_gpus, gpus_named, visible_gpus
+from app.gateways.gpus import Gpu, NoSuchGpu, all_gpus, gpus_named, memory_of, visible_gpus
 from tests.driver import driver
 
 __all__ = ["driver"]
@@ -60,6 +60,18 @@ def test_a_name_that_is_none_is_answered_with_those_there_are() -> None:
 def test_without_a_driver_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert all_gpus() == []
+
+
+def test_memory_is_what_the_driver_tells_and_of_a_part_what_its_name_says(driver: Path) -> None:
+    assert [memory_of(gpu) for gpu in all_gpus()] == [23_034 * 2**20, 15_360 * 2**20]
+    driver.write_text(IN_PARTS)
+    assert [memory_of(gpu) for gpu in all_gpus()] == [40 * 10**9, 10 * 10**9, 15_360 * 2**20]
+
+
+@pytest.mark.parametrize("said", ["[N/A]\n", ""])
+def test_memory_that_the_driver_does_not_tell_is_not_known(driver: Path, said: str) -> None:
+    driver.with_name("GPU-0aa").write_text(said)
+    assert memory_of(Gpu(0, "GPU-0aa", "NVIDIA GB10")) is None
 
 
 @pytest.mark.parametrize(
