@@ -96,10 +96,14 @@ class TimeEstimate(NamedTuple):
     source: str
 
 
+def rows_of(settings: TrainingSettings, work: Work) -> int:
+    """Return how many rows a run learns from, each as often as it is seen; the last step of whole passes may have fewer than others."""
+    return work.steps * settings.batch_size if settings.max_steps else rows_seen(work.rows, settings.epochs)
+
+
 def tokens_of(settings: TrainingSettings, work: Work) -> float:
     """Return how many tokens a run computes, prompts and answers, padding aside."""
-    seen = work.steps * settings.batch_size if settings.max_steps else rows_seen(work.rows, settings.epochs)
-    return seen * work.mean_tokens * work.computed_share
+    return rows_of(settings, work) * work.mean_tokens * work.computed_share
 
 
 def flops(arch: Architecture, settings: TrainingSettings, work: Work, memory: MemoryEstimate) -> Flops:

@@ -40,9 +40,11 @@ NUMBERS = func.coalesce(Run.facts["precision"].as_string(), Run.estimate["precis
 """What a run computed in, as its trainer told; else as it was foretold."""
 PER_TOKEN = Run.estimate["per_token"].as_float()
 ANSWERING, AT_MOST = Run.estimate["answering"].as_float(), Run.estimate["answering_at_most"].as_float()
+TOKENS, MEAN_TOKENS = Run.estimate["tokens"].as_float(), Run.estimate["work", "mean_tokens"].as_float()
+COMPUTED_SHARE = Run.estimate["work", "computed_share"].as_float()
+BATCH_SIZE = Run.spec["settings", "batch_size"].as_integer()
 OF_DEVICES = (
     Run.step,
-    Run.total_steps,
     Run.started_at,
     Run.facts[FACT].label("holds"),
     OPERATIONS.label("flops"),
@@ -50,6 +52,10 @@ OF_DEVICES = (
     PER_TOKEN.label("per_token"),
     ANSWERING.label("answering"),
     AT_MOST.label("answering_at_most"),
+    TOKENS.label("tokens"),
+    MEAN_TOKENS.label("mean_tokens"),
+    COMPUTED_SHARE.label("computed_share"),
+    BATCH_SIZE.label("batch_size"),
 )
 
 
@@ -87,7 +93,8 @@ def learned_devices(session: Session) -> dict[str, Learned]:
     # Of each record one number is read: pages ask for this at every changed field, and whole estimates would take most of their time.
     query = (
         select(*OF_DEVICES)
-        .where(Run.step >= ENOUGH_STEPS, Run.status.in_(ENDED), OPERATIONS > 0, PER_TOKEN > 0, NUMBERS.in_(SPELT))
+        .where(Run.step >= ENOUGH_STEPS, Run.status.in_(ENDED), OPERATIONS > 0, PER_TOKEN > 0, TOKENS > 0, BATCH_SIZE > 0)
+        .where(NUMBERS.in_(SPELT))
         .order_by(Run.id.desc())
         .limit(LATEST)
     )
@@ -142,10 +149,11 @@ def _seconds(run: Row[Any]) -> float:
 def _shown(run: Row[Any]) -> Shown | None:
     """Return what a run that was held once, without a break, has shown; a second attempt begins anew and repeats steps."""
     holds = holds_of({FACT: run.holds})
-    if len(holds) != 1 or run.started_at is None or not run.total_steps:
+    if len(holds) != 1 or run.started_at is None:
         return None
     startup = max(0.0, run.started_at.timestamp() - holds[0].begin)
-    share = run.step / run.total_steps
+    # All steps are full but the last, which may be a short one.
+    share = min(1.0, run.step * run.batch_size * run.mean_tokens * run.computed_share / run.tokens)
     held = _seconds(run) - startup
     seconds, least = (computed(held, (answering or 0.0) * share) for answering in (run.answering, run.answering_at_most))
     return Shown(holds[0].device, Sample(run.flops * share, seconds, run.per_token, least), startup, run.numbers)

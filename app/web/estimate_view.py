@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from app.domain.estimates import ONE_DEVICE, Estimate, EstimateFix, Target, estimate, fixes, here_of, side_by_side
 from app.domain.figures import in_bytes, in_money, in_thousands
 from app.domain.specs import PRESETS, Preset, TrainingSettings, settings_for
+from app.domain.time_estimate import rows_of
 from app.web import words
 
 if TYPE_CHECKING:
@@ -267,11 +268,11 @@ def preset_settings(values: Mapping[str, str], planned: Planned, parameters: int
 def tokens_of(planned: Planned) -> tuple[str, str]:
     """Return how many tokens are learnt from over the whole run, and how that was counted."""
     work, settings = planned.work, planned.settings
-    rows = work.steps * settings.batch_size
+    rows = rows_of(settings, work)
     read = rows * work.mean_tokens
     learnt = read * work.trained_share
     arithmetic = (
-        f"{work.steps:,} steps × {settings.batch_size:,} rows × {work.mean_tokens:,.0f} tokens = {read:,.0f} read; "
+        f"{words.plural(rows, 'row')} in {words.plural(work.steps, 'step')} × {work.mean_tokens:,.0f} tokens = {read:,.0f} read; "
         f"{work.trained_share:.0%} of them are answers = {learnt:,.0f} learnt"
     ).replace("%", " %")
     return f"{words.count(float(f'{learnt:.3g}'))} of {words.count(float(f'{read:.3g}'))}", arithmetic

@@ -29,10 +29,11 @@ BASE, WORK = Architecture.of_size(1e9), Work(rows=100, steps=50, mean_tokens=200
 BEGAN = 1_800_000_000.0
 
 
+TARGET = Target(f"own:{L4}", L4, ACCELERATORS["l4"]._replace(name=L4), 1, None, None, is_own=True)
+
+
 def foretold(**changes: Any) -> dict[str, Any]:
-    card = ACCELERATORS["l4"]._replace(name=L4)
-    own = Target(f"own:{L4}", L4, card, 1, None, None, is_own=True)
-    found = foretell((BASE, TrainingSettings(max_steps=50), WORK), [own], PriceTable())
+    found = foretell((BASE, TrainingSettings(max_steps=50), WORK), [TARGET], PriceTable())
     return found | changes
 
 
@@ -40,7 +41,8 @@ def ended(engine: Engine, by: Identity, *, seconds: float = 130.0, peak: float =
     """A run of fifty steps that began thirty seconds after it was taken."""
     holds = columns.pop("holds", [Hold(begin=BEGAN, end=BEGAN + seconds, host="cellar", device=L4)])
     facts = {FACT: [hold.model_dump() for hold in holds]} | columns.pop("facts", {})
-    wanted = {"estimate": foretold(), "status": "succeeded", "step": 50, "total_steps": 50} | columns
+    spec = {"settings": {"batch_size": TrainingSettings().batch_size}}
+    wanted = {"estimate": foretold(), "spec": spec, "status": "succeeded", "step": 50, "total_steps": 50} | columns
     run_id = add_run(engine, by, add_dataset(engine, by), facts=facts, started_at=datetime.fromtimestamp(BEGAN + 30, UTC), **wanted)
     with unit_of_work(engine) as session:
         metrics.append(session, run_id, 1, [metrics.Point(50, "memory/peak_bytes", peak)])
@@ -111,6 +113,15 @@ def test_a_device_is_learned_from_runs_that_were_held_once(engine: Engine, owner
         [(device, learned)] = learned_devices(session).items()
     assert (device, learned.startup.likely, learned.rates["bf16"].samples) == (L4, 30.0, 1)
     assert learned.rates["bf16"].flops_per_second == pytest.approx(foretold()["flops"] / 100)
+
+
+def test_of_a_run_that_was_stopped_the_steps_it_did_were_full_ones(engine: Engine, owner: Identity) -> None:
+    short = foretell((BASE, TrainingSettings(epochs=1, batch_size=30), Work(**WORK.model_dump() | {"steps": 4})), [TARGET], PriceTable())
+    ended(engine, owner, estimate=short, spec={"settings": {"batch_size": 30}}, status="stopped", step=3, total_steps=4)
+    ended(engine, owner, estimate=short, spec={"settings": {"batch_size": 30}}, step=4, total_steps=4)
+    with reading(engine) as session:
+        shown = learned_devices(session)[L4].rates["bf16"].shown
+    assert [each.flops / short["flops"] for each in shown] == pytest.approx([1.0, 0.9])
 
 
 def test_the_seconds_of_answers_are_none_of_steps(engine: Engine, owner: Identity) -> None:

@@ -107,6 +107,12 @@ def test_lengths_that_were_looked_at_are_cut_where_the_run_cuts_them() -> None:
 
 
 def test_learnt_tokens_are_counted_over_all_steps() -> None:
-    told, arithmetic = estimate_view.tokens_of(planned())
-    assert told == "37,500 of 75,000"
-    assert arithmetic == "375 steps × 1 rows × 200 tokens = 75,000 read; 50 % of them are answers = 37,500 learnt"
+    told, arithmetic = estimate_view.tokens_of(planned(batch_size=8))
+    assert told == "300,000 of 600,000"
+    assert arithmetic == "3,000 rows in 375 steps × 200 tokens = 600,000 read; 50 % of them are answers = 300,000 learnt"
+
+
+def test_a_short_last_step_has_no_tokens_of_rows_that_are_not_there() -> None:
+    short = planned(batch_size=8, epochs=1.0)._replace(work=WORK.model_copy(update={"rows": 65, "steps": 9}))
+    _, arithmetic = estimate_view.tokens_of(short)
+    assert arithmetic.startswith("65 rows in 9 steps × 200 tokens = 13,000 read; ")
