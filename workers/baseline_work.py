@@ -11,7 +11,7 @@ from app.db.base import utc_now
 from app.db.session import after_commit, reading
 from app.domain.baselines import AskedModel, Plan
 from app.domain.errors import Invalid, NotFound, Unavailable
-from app.domain.events import AnyEvent, Finished, Progress, Started
+from app.domain.events import AnyEvent, Doing, Finished, Progress, Started
 from app.domain.runs import RunStatus
 from app.gateways.inference import NO_SERVER
 from app.services.connections import Connections
@@ -87,15 +87,12 @@ class BaselineWork:
         """Note how far the child is."""
         for event in events:
             if isinstance(event, Started):
-                if row.status == RunStatus.STARTING:
-                    row.move_to(RunStatus.RUNNING)
-                if event.total_steps:  # rows are chosen, and it is known what is left
-                    row.started_at, row.done_before = utc_now(), event.step
-                    row.done, row.total = event.step, event.total_steps
+                _begun(row, event)
+            elif isinstance(event, Doing):
+                # What it waits for, until it goes on; for how long says nothing of how long answers take.
+                row.reason, row.started_at, row.done_before = event.what, utc_now(), row.done
             elif isinstance(event, Progress):
-                # Answers are kept for the next attempt: only crashes without any are counted.
-                row.crashes_since_progress = 0 if event.done > row.done else row.crashes_since_progress
-                row.done, row.total = event.done, event.total
+                _advanced(row, event)
 
     def package(self, worker: Worker, work_id: str, token: int, finished: Finished | None) -> Came | None:
         """Read the results that the child has written."""
@@ -132,6 +129,21 @@ def baseline_folders(worker: Worker) -> Path:
 def work_folder(worker: Worker, work_id: str) -> Path:
     """Return the folder of one measurement's work."""
     return baseline_folders(worker) / work_id
+
+
+def _begun(row: Baseline, event: Started) -> None:
+    if row.status == RunStatus.STARTING:
+        row.move_to(RunStatus.RUNNING)
+    if event.total_steps:  # rows are chosen, and it is known what is left
+        row.started_at, row.done_before = utc_now(), event.step
+        row.done, row.total = event.step, event.total_steps
+
+
+def _advanced(row: Baseline, event: Progress) -> None:
+    row.reason = ""
+    # Answers are kept for the next attempt: only crashes without any are counted.
+    row.crashes_since_progress = 0 if event.done > row.done else row.crashes_since_progress
+    row.done, row.total = event.done, event.total
 
 
 def _reached(worker: Worker, session: Session, row: Baseline, model: AskedModel) -> Reached:

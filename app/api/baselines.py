@@ -69,7 +69,7 @@ class BaselineOut(BaseModel):
 
     id: str
     status: RunStatus
-    reason: str
+    reason: str = Field(description="Why it failed; or while it runs, what it waits for, such as a GPU that trains.")
     error_code: str | None
     dataset_id: str
     dataset: str = Field(description="The dataset's name when it was asked for.")
@@ -83,7 +83,7 @@ class BaselineOut(BaseModel):
     total: int
     seconds_left: float | None
     created_at: datetime
-    started_at: datetime | None = Field(description="Of the attempt that runs, or ran last.")
+    started_at: datetime | None = Field(description="Of the attempt that runs, or ran last; one that waited goes on anew.")
     finished_at: datetime | None
     results: BaselineResults | None
 

@@ -27,7 +27,8 @@ class Baseline(IdMixin, OwnedMixin, LeaseMixin, Base):
     answers: Mapped[dict[str, Any]] = mapped_column(default=dict, deferred=True)
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
-    # What earlier attempts had done: how long the rest takes is told by this attempt alone, which began at `started_at`.
+    # What was done before `started_at`, when this attempt began to ask, or went on after it had waited (which `reason` says, meanwhile):
+    # how long the rest takes is told by what came since.
     done_before: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -14,6 +14,8 @@ from app.domain.text import Text
 
 DEFAULT_ROWS, MOST_ROWS = 64, 200
 DEFAULT_EXAMPLES, MOST_EXAMPLES = 4, 16
+ROWS_AT_ONCE = 4
+"""All models get so many rows, in all ways, before the next: what is left then takes as long for each answer as what is done."""
 FEW_ROWS = 20
 """Fewer test rows say little: the page says so."""
 ENOUGH, ENOUGH_AT_LEAST = 0.95, 0.90
@@ -96,7 +98,12 @@ class Plan(_Value):
     @property
     def asked(self) -> int:
         """How many answers are wanted in all."""
-        return self.rows * len(self.models) * len(self.methods)
+        return self.rows * self.answers_a_row
+
+    @property
+    def answers_a_row(self) -> int:
+        """How many answers are wanted to each row."""
+        return len(self.models) * len(self.methods)
 
 
 class Said(_Value):

@@ -141,6 +141,8 @@ def head_of(row: Baseline) -> Head:
 def _state(row: Baseline, status: RunStatus) -> str:
     if status == RunStatus.QUEUED and row.done:
         return f"Waiting to go on: {words.plural(row.done, 'answer')} of {words.count(row.total)} are kept."
+    if status == RunStatus.RUNNING and row.reason:
+        return f"Waiting, with {words.count(row.done)} of {words.plural(row.total, 'answer')}. {row.reason}"
     if status == RunStatus.RUNNING:
         left = seconds_left(row)
         tail = f"; about {words.span(left)} left" if left is not None else ""

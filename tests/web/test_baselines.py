@@ -165,6 +165,26 @@ def test_a_running_measurement_says_how_far_it_is_and_how_long_it_takes(browser:
     assert "Asking: 22 of 48" in browser.get("/baselines", headers=part("baselines_table")).text
 
 
+def test_one_that_waits_for_the_gpu_says_so_and_foretells_nothing(browser: TestClient, studio: Studio, project_id: str) -> None:
+    begun = utc_now() - timedelta(hours=5)
+    asking = {"status": "running", "results": {}, "answers": {}, "done": 22, "started_at": begun, "lease_owner": "w", "lease_token": 1}
+    page = browser.get(f"/baselines/{entered(studio, project_id, reason='The GPU is training <b>mails</b>.', **asking)}").text
+    assert "Waiting, with 22 of 48 answers. The GPU is training &lt;b&gt;mails&lt;/b&gt;." in page
+    assert "left" not in page[page.index("Waiting, with") :][:200]
+    assert "/cancel" in page
+    assert "Waiting, with 22 of 48 answers. The GPU" in browser.get("/baselines", headers=part("baselines_table")).text
+
+
+def test_how_long_it_takes_is_foretold_only_when_every_model_had_its_first_rows(
+    browser: TestClient, studio: Studio, project_id: str
+) -> None:
+    begun = utc_now() - timedelta(seconds=60)
+    asking = {"status": "running", "results": {}, "answers": {}, "started_at": begun, "lease_owner": "w", "lease_token": 1}
+    # Two models in two ways: four rows are sixteen answers.
+    assert "Asking: 15 of 48 answers.<" in browser.get(f"/baselines/{entered(studio, project_id, done=15, **asking)}").text
+    assert "Asking: 16 of 48 answers; about" in browser.get(f"/baselines/{entered(studio, project_id, done=16, **asking)}").text
+
+
 @pytest.mark.parametrize("fragment", [False, True])
 def test_cancelling_works_with_and_without_scripts(browser: TestClient, studio: Studio, project_id: str, fragment: bool) -> None:  # noqa: FBT001 - two ways
     address = f"/baselines/{entered(studio, project_id, status='queued', results={}, done=0)}"

@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,13 @@ from app.domain.runs import RunStatus
 from app.gateways.secrets import SecretBox
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
-from tests.workers.evaluation.openai_server import KEY, OpenAi, openai_server
+from tests.workers.evaluation.openai_server import KEY, OpenAi, openai_server, trouble
 from tests.workers.evaluation.rows import row, write_rows
 from workers.baseline_work import BaselineWork, work_folder
 from workers.claim import claim_and_run
 from workers.worker import Worker
+
+TRAINS = [trouble(503, "The GPU is training mails.", code="yielded", Retry_After="1")] * 10_000
 
 
 @pytest.fixture
@@ -204,6 +207,55 @@ def test_cancelling_keeps_nothing(worker: Worker, owner: Identity, model: OpenAi
     assert claim_and_run(worker)
     asked.set()
     assert state(worker, work_id).status == RunStatus.CANCELLED
+    assert not work_folder(worker, work_id).exists()
+
+
+def yielding(worker: Worker, work_id: str, model: OpenAi, then: Callable[[Baseline], None]) -> None:
+    """Have the model's GPU train from the third answer on, and do something once the row says that it waits."""
+
+    def answer(messages: list[dict[str, str]]) -> str:
+        if len(model.asked) == 3:
+            model.troubles.extend(TRAINS)
+        return messages[-1]["content"].split()[-1]
+
+    def watch() -> None:
+        deadline = time.monotonic() + 120
+        while not (row := state(worker, work_id)).reason.startswith("The GPU is training") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        then(row)
+
+    model.answer, watching = answer, threading.Thread(target=watch)
+    watching.start()
+    assert claim_and_run(worker)
+    watching.join()
+
+
+def test_while_a_run_has_the_gpu_it_waits_and_then_goes_on(worker: Worker, owner: Identity, model: OpenAi) -> None:
+    work_id, seen = wanted(worker, owner), list[Baseline]()
+
+    def give_back(row: Baseline) -> None:
+        seen.append(row)
+        model.troubles.clear()
+
+    yielding(worker, work_id, model, give_back)
+    [waiting] = seen
+    assert (waiting.status, waiting.reason, waiting.done) == (RunStatus.RUNNING, "The GPU is training mails.", 3)
+    row = state(worker, work_id)
+    assert (row.status, row.reason, row.done, row.attempt) == (RunStatus.SUCCEEDED, "", 8, 1)
+    # How long the others take is told by those that came after the wait.
+    assert row.done_before == 3
+
+
+def test_what_waits_for_the_gpu_can_be_called_off(worker: Worker, owner: Identity, model: OpenAi) -> None:
+    work_id = wanted(worker, owner)
+
+    def call_off(_: Baseline) -> None:
+        with unit_of_work(worker.engine) as session:
+            session.get_one(Baseline, work_id).move_to(RunStatus.CANCELLING)
+
+    yielding(worker, work_id, model, call_off)
+    row = state(worker, work_id)
+    assert (row.status, row.reason) == (RunStatus.CANCELLED, "")
     assert not work_folder(worker, work_id).exists()
 
 

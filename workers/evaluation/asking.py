@@ -14,9 +14,10 @@ import httpx
 from app.domain.errors import Invalid, StudioError, Unavailable
 from app.domain.outside import ANSWER, check_url, literal
 from app.gateways.outside import NotAllowed, allowed_addresses
+from workers.evaluation.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 CONNECT_SECONDS, OWN_SECONDS, OUTSIDE_SECONDS = 10.0, 600.0, 180.0
 """The longest silence: a base of one's own may be loading from a slow disk, and answers as slowly as its processor."""
@@ -24,10 +25,9 @@ SLOWEST_SECONDS = 900.0
 """So long a whole answer may take, however steadily it drips: it would hold a worker for nothing."""
 MOST_COUNTED = 10**9
 """Tokens; nobody's answer has more, and a server that counts so is not believed."""
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
-PATIENCE_SECONDS = 120.0
-"""So long a model may be busy or away before it is given up."""
 MOST_BYTES = 4 * 1024 * 1024
+AT_WORK = frozenset({"yielded", "overloaded"})
+"""What the studio's own server says when it is well and somebody else has the GPU, or its queue: that passes, however long it takes."""
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 KEY_REFUSED = frozenset({401, 403})
 REFUSED = frozenset({400, 404, 413, 422})
@@ -62,8 +62,7 @@ class Asker:
     key: str | None
     place: dict[str, str | None] | None = None
     private_allowed: bool = False
-    patience_seconds: float = PATIENCE_SECONDS
-    pause: Callable[[float], None] = time.sleep
+    patience: Patience = field(default_factory=Patience)
     slowest_seconds: float = SLOWEST_SECONDS
     contacted: list[str] = field(default_factory=list)
     """The hosts outside that were spoken to."""
@@ -76,30 +75,32 @@ class Asker:
         return self.place is None
 
     def ask(self, messages: Sequence[dict[str, str]], max_tokens: int) -> Reply:
-        """Return the answer to a conversation; TooLong or Refused for this prompt, StudioError when none can be had at all."""
-        waited, wait = 0.0, FIRST_WAIT_SECONDS
+        """Return the answer to a conversation; TooLong or Refused for this prompt, StudioError when none can be had at all.
+
+        Several threads may ask at the same time.
+        """
         while True:
-            begun = time.monotonic()
+            self.patience.wait()
+            begun, left_out, is_at_work = time.monotonic(), frozenset(self._left_out), False
             try:
-                status, body, asks_for = self._post(self._body(messages, max_tokens))
+                status, body, asks_for = self._post(self._body(messages, max_tokens, left_out))
             except httpx.HTTPError as error:
                 why, asks_for = f"{self._name} does not answer ({_in_words(error)}).", None
             else:
                 if status not in AGAIN:
-                    if self._can_ask_otherwise(status, body):
+                    self.patience.answered()
+                    if self._can_ask_otherwise(status, body, left_out):
                         continue
                     return self._reply(status, body, time.monotonic() - begun)
-                why = f"{self._name} answers {status}: {self._said(body)}"
-            pause = min(LONGEST_WAIT_SECONDS, wait if asks_for is None else asks_for)
-            if waited + pause > self.patience_seconds:
+                is_at_work = not self.is_outside and _error_in(body).get("code") in AT_WORK
+                why = self._said(body) if is_at_work else f"{self._name} answers {status}: {self._said(body)}"
+            if not self.patience.leave_alone(why, asks_for, endless=is_at_work):
                 raise Unavailable(why, code="model_away")
-            self.pause(pause)
-            waited, wait = waited + max(pause, 0.1), 2 * wait
 
-    def _body(self, messages: Sequence[dict[str, str]], max_tokens: int) -> dict[str, Any]:
-        longest = "max_completion_tokens" if "max_tokens" in self._left_out else "max_tokens"
+    def _body(self, messages: Sequence[dict[str, str]], max_tokens: int, left_out: frozenset[str]) -> dict[str, Any]:
+        longest = "max_completion_tokens" if "max_tokens" in left_out else "max_tokens"
         body = {"model": self.model, "messages": list(messages), "temperature": 0, longest: max_tokens}
-        kept = {name: value for name, value in body.items() if name not in self._left_out}
+        kept = {name: value for name, value in body.items() if name not in left_out}
         return kept | ({"hone": self.place} if self.place else {})
 
     def _post(self, body: dict[str, Any]) -> tuple[int, bytes, float | None]:
@@ -159,12 +160,12 @@ class Asker:
         self.contacted[:] = dict.fromkeys([*self.contacted, target.host])
         return self._addresses[0]
 
-    def _can_ask_otherwise(self, status: int, body: bytes) -> bool:
-        """Return whether it only minds how the answer's length or temperature is asked for, which servers differ in."""
+    def _can_ask_otherwise(self, status: int, body: bytes, left_out: frozenset[str]) -> bool:
+        """Return whether it only minds how the answer's length or temperature was asked for, which servers differ in."""
         if status != httpx.codes.BAD_REQUEST or not self.is_outside:
             return False
         error = _error_in(body)
-        minded = {name for name in ("temperature", "max_tokens") if error.get("param") == name} - self._left_out
+        minded = {name for name in ("temperature", "max_tokens") if error.get("param") == name} - left_out
         self._left_out |= minded
         return bool(minded)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from app.domain.errors import StudioError
-from app.domain.events import Finished, Started
+from app.domain.events import Doing, Finished, Started
 from workers.curation.child import UNUSABLE_SPEC, Reporter, bound_memory, leave_with, see_through
 from workers.evaluation.measuring import BaselineSpec, Measuring
 from workers.lifeline import die_with_parent
@@ -58,7 +58,7 @@ def measure(spec: BaselineSpec, askers: Sequence[Asker], reporter: Reporter) -> 
     measuring = Measuring(spec, askers)
     reporter.emit(Started(step=measuring.done, total_steps=measuring.total, message="Asking test rows"))
     try:
-        measuring.ask_all(reporter.progress)
+        measuring.ask_all(reporter.progress, lambda why: reporter.emit(Doing(what=why)))
     except StudioError as error:
         error.data["contacted"] = measuring.contacted
         raise

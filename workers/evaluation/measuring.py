@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.domain.baselines import Plan, RowSaid, Said, Way, sum_up
+from app.domain.baselines import ROWS_AT_ONCE, Plan, RowSaid, Said, Way, sum_up
 from app.domain.errors import Invalid
 from app.domain.metrics import Shape, labels_in, normalised, scores_of, shape_of
-from workers.evaluation.asking import PATIENCE_SECONDS, Asker, Refused, TooLong, kept
+from workers.evaluation.asking import Asker, Refused, TooLong, kept
+from workers.evaluation.lanes import Lanes, go_along
+from workers.evaluation.patience import PATIENCE_SECONDS, Patience
 from workers.evaluation.prompts import Material, Prompts, Question, messages_for, read_material
 
 if TYPE_CHECKING:
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
 
     from app.domain.metrics import Metric
 
+OUTSIDE_AT_ONCE = 4
+"""Questions to an outside model. This studio's own gets one: several in one batch may be answered otherwise, see docs/baselines.md."""
+SIGN_SECONDS = 5.0
+"""While nothing is answered it is told so often what for."""
 MOST_KEPT = 2_000
 """Characters of a text that are kept to be read."""
 REFUSALS_BEFORE_GIVING_UP = 3
@@ -56,7 +64,7 @@ class BaselineSpec(BaseModel):
     def askers(self, keys: Sequence[str | None]) -> list[Asker]:
         """Return what asks each model, with its key."""
         return [
-            Asker(each.url, each.model, key, each.place, each.private_allowed, self.patience_seconds)
+            Asker(each.url, each.model, key, each.place, each.private_allowed, Patience(self.patience_seconds))
             for each, key in zip(self.addresses, keys, strict=True)
         ]
 
@@ -71,7 +79,8 @@ class Measuring:
         self._shape, self._labels = _shape(self.material)
         self._said = {(each.model, each.way, each.row): each for each in _read_earlier(spec.earlier)}
         self._answering, self._refusals = set[int](), Counter[int]()
-        self.total = len(self.material.asked) * len(askers) * len(spec.plan.methods)
+        self._noting, self._waited_for = threading.Lock(), ""
+        self.total = len(self.material.asked) * spec.plan.answers_a_row
 
     @property
     def done(self) -> int:
@@ -83,12 +92,21 @@ class Measuring:
         """The hosts outside that were spoken to."""
         return list(dict.fromkeys(host for asker in self._askers for host in asker.contacted))
 
-    def ask_all(self, progress: Callable[[int, int, int], None]) -> None:
-        """Ask row by row, so that what is left takes as long for each as what is done; StudioError when a model cannot be asked at all."""
+    def ask_all(self, progress: Callable[[int, int, int], None], waits: Callable[[str], None]) -> None:
+        """Ask what is left, telling after each answer how far this is; StudioError when a model cannot be asked at all.
+
+        `waits` hears again and again what for, as long as nothing is answered since a model is busy or away.
+        """
+
+        def tell() -> None:
+            progress(self.done, self.total, self.done // self._spec.plan.answers_a_row)
+
+        asked = self.material.asked
         with self._spec.answers.open("a", encoding="utf-8") as file:
-            for number, question in enumerate(self.material.asked):
-                self._ask_row(question, file, lambda number=number: progress(self.done, self.total, number))  # type: ignore[misc]
-        progress(self.done, self.total, len(self.material.asked))
+            for begun in range(0, len(asked), ROWS_AT_ONCE):
+                lanes = self._lanes(asked[begun : begun + ROWS_AT_ONCE], file)
+                go_along(lanes, done=tell, look=partial(self._look, tell, waits), look_seconds=SIGN_SECONDS)
+        tell()
 
     def write_results(self) -> None:
         """Write sums and answers into the results' file."""
@@ -111,13 +129,28 @@ class Measuring:
     def _wanted(self) -> list[tuple[int, Way]]:
         return [(model, way) for model in range(len(self._askers)) for way in self._spec.plan.methods]
 
-    def _ask_row(self, question: Question, file: TextIOWrapper, tell: Callable[[], None]) -> None:
-        examples = self._prompts.examples_for(question)
-        for model, way in self._wanted():
-            if (model, way, question.number) in self._said:
-                continue
-            tell()
-            said = self._ask(model, way, question, [] if way is Way.ZERO_SHOT else examples)
+    def _lanes(self, questions: list[Question], file: TextIOWrapper) -> list[Lanes]:
+        """Return what is left to be asked of some rows: models are asked at the same time."""
+        tasks: list[list[Callable[[], None]]] = [[] for _ in self._askers]
+        for question in questions:
+            examples = self._prompts.examples_for(question)
+            for model, way in self._wanted():
+                if (model, way, question.number) not in self._said:
+                    shown = [] if way is Way.ZERO_SHOT else examples
+                    tasks[model].append(partial(self._ask_and_note, model, way, question, shown, file))
+        return [Lanes(each, OUTSIDE_AT_ONCE if asker.is_outside else 1) for each, asker in zip(tasks, self._askers, strict=True)]
+
+    def _look(self, tell: Callable[[], None], waits: Callable[[str], None]) -> None:
+        why = next(filter(None, (asker.patience.waits_for for asker in self._askers)), "")
+        if why or self._waited_for:
+            tell()  # the last answers before the wait, which may have come too quickly to be told; or that it is over
+        if why:
+            waits(why)
+        self._waited_for = why
+
+    def _ask_and_note(self, model: int, way: Way, question: Question, examples: list[Question], file: TextIOWrapper) -> None:
+        said = self._ask(model, way, question, examples)
+        with self._noting:
             file.write(said.model_dump_json() + "\n")
             file.flush()
             self._said[model, way, question.number] = said

@@ -194,4 +194,4 @@ def _done() -> Future[None]:
 
 def yielded(run: str) -> Unavailable:
     """Return the error for a device that trains just now."""
-    return Unavailable(f"The GPU is training {run}; chat is back when it ends.", code="yielded")
+    return Unavailable(f"The GPU is training {run}; models answer again when it ends.", code="yielded")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class OpenAi:
     key: str | None = None
     longest: int | None = None
     """Prompts of more letters do not fit its context."""
+    together: threading.Barrier | None = None
+    """So many requests are answered when all of them are there; it fails with BrokenBarrierError, and the connection with it."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     port: int = 0
@@ -42,6 +45,8 @@ class _Handler(Quiet, BaseHTTPRequestHandler):
         told, body = self.told, json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         told.asked.append(body)
         told.headers.append({name.lower(): value for name, value in self.headers.items()})
+        if told.together:
+            told.together.wait(60)
         if told.troubles:
             status, refusal, headers = told.troubles.pop(0)
             if not status:

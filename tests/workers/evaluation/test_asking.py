@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app.domain.errors import Invalid, StudioError, Unavailable
 from tests.workers.evaluation.openai_server import KEY, OpenAi, openai_server, trouble
 from workers.evaluation.asking import Asker, Refused, TooLong
+from workers.evaluation.patience import Patience
 
 HELLO = [{"role": "user", "content": "Say hello to all"}]
 
@@ -20,8 +23,17 @@ def model() -> Iterator[OpenAi]:
 
 
 def asker(model: OpenAi, waited: list[float] | None = None, *, key: str | None = None, patience: float = 20.0) -> Asker:
-    pauses = [] if waited is None else waited
-    return Asker(model.address, "large", key, private_allowed=True, patience_seconds=patience, pause=pauses.append)
+    return Asker(model.address, "large", key, private_allowed=True, patience=timeless(patience, waited))
+
+
+def own(model: OpenAi, waited: list[float] | None = None, *, patience: float = 20.0) -> Asker:
+    return Asker(model.address, "small", KEY, {"base_dir": "/models/small", "adapter_dir": None}, patience=timeless(patience, waited))
+
+
+def timeless(seconds: float, waited: list[float] | None = None) -> Patience:
+    """Patience by a clock that goes on only while it waits; how long it does is noted."""
+    waits = [] if waited is None else waited
+    return Patience(seconds, waits.append, lambda: sum(waits))
 
 
 def test_an_answer_comes_with_its_counts(model: OpenAi) -> None:
@@ -31,12 +43,11 @@ def test_an_answer_comes_with_its_counts(model: OpenAi) -> None:
 
 
 def test_a_model_of_this_studio_is_told_its_folders(model: OpenAi) -> None:
-    place: dict[str, str | None] = {"base_dir": "/models/small", "adapter_dir": None}
-    own = Asker(model.address, "small", KEY, place)
-    own.ask(HELLO, 3)
-    assert model.asked[0]["hone"] == place
+    small = own(model)
+    small.ask(HELLO, 3)
+    assert model.asked[0]["hone"] == {"base_dir": "/models/small", "adapter_dir": None}
     assert model.headers[0]["authorization"] == f"Bearer {KEY}"
-    assert own.contacted == []
+    assert small.contacted == []
 
 
 def test_too_many_requests_are_waited_for_as_long_as_is_asked(model: OpenAi) -> None:
@@ -50,7 +61,33 @@ def test_a_date_is_waited_for_too(model: OpenAi) -> None:
     waited: list[float] = []
     model.troubles = [trouble(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), trouble(429, Retry_After="soon")]
     asker(model, waited).ask(HELLO, 9)
-    assert waited == [0.0, 2.0]
+    assert waited == pytest.approx([0.1, 2.0])
+
+
+def test_what_it_asks_for_itself_is_never_cut_short(model: OpenAi) -> None:
+    waited: list[float] = []
+    model.troubles = [trouble(429, Retry_After="90")]
+    asker(model, waited, patience=120.0).ask(HELLO, 9)
+    assert waited == [90.0]
+
+
+@pytest.mark.parametrize("code", ["yielded", "overloaded"])
+def test_the_studios_own_server_is_waited_for_while_others_have_it(model: OpenAi, code: str) -> None:
+    waited: list[float] = []
+    model.troubles = [trouble(503, "The GPU is training mails.", code=code, Retry_After="5")] * 100
+    small = own(model, waited, patience=1.0)
+    assert small.ask(HELLO, 9).text == "Say hello to all"
+    assert waited == [5.0] * 100
+    # One that is away is still given up.
+    model.troubles = [trouble(503, "It is shutting down.")] * 9
+    with pytest.raises(Unavailable, match="The inference server answers 503"):
+        small.ask(HELLO, 9)
+
+
+def test_an_outside_model_that_says_so_too_is_not_waited_for_without_an_end(model: OpenAi) -> None:
+    model.troubles = [trouble(503, code="yielded", Retry_After="5")] * 9
+    with pytest.raises(Unavailable, match="The model large answers 503"):
+        asker(model, patience=6.0).ask(HELLO, 9)
 
 
 def test_a_connection_that_breaks_midway_is_tried_again(model: OpenAi) -> None:
@@ -88,7 +125,7 @@ def test_a_wrong_key_is_no_matter_of_patience_and_is_not_repeated(model: OpenAi)
 def test_the_studios_own_server_with_another_key_is_a_matter_of_settings(model: OpenAi) -> None:
     model.key = "another"
     with pytest.raises(Unavailable, match="HONE_INFERENCE_KEY must be the same") as refused:
-        Asker(model.address, "small", KEY, {"base_dir": "/models/small"}).ask(HELLO, 9)
+        own(model).ask(HELLO, 9)
     assert refused.value.code == "model_away"
 
 
@@ -110,6 +147,15 @@ def test_a_server_that_minds_a_parameter_is_asked_in_its_own_way(model: OpenAi) 
     outside.ask(HELLO, 9)
     assert model.asked[-1] == {"model": "large", "messages": HELLO, "max_completion_tokens": 9}
     assert len(model.asked) == 4
+
+
+def test_of_several_that_ask_at_once_each_learns_what_the_server_minds(model: OpenAi) -> None:
+    """All four have sent it before the first hears that it is minded."""
+    model.troubles, model.together = [trouble(400, param="temperature")] * 4, threading.Barrier(4)
+    outside = asker(model)
+    with ThreadPoolExecutor(4) as pool:
+        replies = [asking.result() for asking in [pool.submit(outside.ask, HELLO, 9) for _ in range(4)]]
+    assert [each.text for each in replies] == ["Say hello to all"] * 4
 
 
 @pytest.mark.parametrize("nonsense", [{"choices": []}, {"choices": [{"message": "hello"}]}, {"hello": 1}, {"choices": None}])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from app.domain.errors import Invalid, Unavailable
 from app.domain.metrics import Metric, Shape
 from tests.workers.evaluation.openai_server import OpenAi, openai_server, trouble
 from tests.workers.evaluation.rows import row, write_rows
-from workers.evaluation.measuring import Address, BaselineSpec, Measuring
+from workers.evaluation import measuring
+from workers.evaluation.measuring import OUTSIDE_AT_ONCE, Address, BaselineSpec, Measuring
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def rows_file(folder: Path, tests: int = 6) -> Path:
     """Write rows whose answer is the last word of their question."""
     words = ["tea", "kettle", "spoon"]
     rows = [row(f"Order {n} of one {words[n % 3]}", words[n % 3]) for n in range(30)]
-    return write_rows(folder / "rows", [*rows, *(row(f"Order 9{n} of a {words[n % 3]}", words[n % 3], Split.TEST) for n in range(tests))])
+    return write_rows(
+        folder / f"rows-{tests}", [*rows, *(row(f"Order 9{n} of a {words[n % 3]}", words[n % 3], Split.TEST) for n in range(tests))]
+    )
 
 
 def spec_of(folder: Path, model: OpenAi, methods: tuple[Way, ...] = tuple(Way), token: int = 1, **changes: Any) -> BaselineSpec:
@@ -41,10 +45,20 @@ def spec_of(folder: Path, model: OpenAi, methods: tuple[Way, ...] = tuple(Way), 
     return BaselineSpec(**given | changes)
 
 
-def measure(spec: BaselineSpec) -> dict[str, Any]:
-    measuring = Measuring(spec, spec.askers([None]))
-    measuring.ask_all(lambda *_: None)
-    measuring.write_results()
+def beside(folder: Path, model: OpenAi, outside: OpenAi, *, tests: int, **changes: Any) -> BaselineSpec:
+    """Return what asks an outside model beside the studio's own, without examples."""
+    models = AskedModel(name="small", place={}), AskedModel(name="large", connection_id="c")
+    plan = Plan(dataset="orders", models=models, methods=(Way.ZERO_SHOT,), k=2, rows=50, max_tokens=8)
+    own = Address(url=model.address, model="small", place={"base_dir": "/models/small"})
+    addresses = [own, Address(url=outside.address, model="large-2026", private_allowed=True)]
+    given: dict[str, Any] = {"rows": rows_file(folder, tests), "plan": plan, "addresses": addresses}
+    return spec_of(folder, model, **given | changes)
+
+
+def measure(spec: BaselineSpec, waits: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    asking = Measuring(spec, spec.askers([None] * len(spec.addresses)))
+    asking.ask_all(lambda *_: None, waits)
+    asking.write_results()
     made: dict[str, Any] = json.loads(spec.results.read_bytes())
     return made
 
@@ -67,24 +81,91 @@ def test_every_row_is_asked_in_every_way_and_summed_up(tmp_path: Path, model: Op
 
 
 def test_an_attempt_goes_on_where_an_earlier_one_was_lost(tmp_path: Path, model: OpenAi) -> None:
-    model.answer = last_word
-    model.troubles = []
+    def answer(messages: list[dict[str, str]]) -> str:
+        if len(model.asked) == 4:
+            model.troubles = [trouble(401)]
+        return last_word(messages)
+
+    model.answer = answer
     first = spec_of(tmp_path, model, (Way.ZERO_SHOT,))
-    measuring = Measuring(first, first.askers([None]))
-
-    def lost(done: int, *_: int) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        measuring.ask_all(lost)
+    with pytest.raises(Unavailable):
+        measure(first)
     # It died while it wrote.
     with first.answers.open("a") as file:
         file.write('{"model": 0, "way": "zero_')
     model.answer = lambda _: "something else"
     made = measure(spec_of(tmp_path, model, (Way.ZERO_SHOT,), 2, earlier=[first.answers]))
-    assert len(model.asked) == 6
+    assert len(model.asked) == 5 + 2
     assert made["results"]["measured"][0]["scores"][Metric.LABEL][0] == pytest.approx(4 / 6)
+
+
+def test_each_answer_is_progress_and_those_of_earlier_attempts_count(tmp_path: Path, model: OpenAi) -> None:
+    model.answer = last_word
+    told: list[tuple[int, int]] = []
+    spec = spec_of(tmp_path, model, (Way.ZERO_SHOT, Way.FEW_SHOT))
+    Measuring(spec, spec.askers([None])).ask_all(lambda done, total, _: told.append((done, total)), lambda _: None)
+    # Once for each and once at the end; by the time it is told the next may be there too.
+    assert (len(told), told, told[-1]) == (13, sorted(told), (12, 12))
+    again = spec_of(tmp_path, model, (Way.ZERO_SHOT, Way.FEW_SHOT), 2, earlier=[spec.answers])
+    told.clear()
+    Measuring(again, again.askers([None])).ask_all(lambda done, total, _: told.append((done, total)), lambda _: None)
+    assert (told, len(model.asked)) == ([(12, 12)], 12)
+
+
+def test_an_outside_model_is_asked_several_questions_at_once_and_the_own_one_at_a_time(tmp_path: Path, model: OpenAi) -> None:
+    """Four outside questions are answered when all four are there; of the own model's there is never more than one."""
+    at_once: list[int] = []
+    with openai_server() as outside:
+        outside.together, outside.answer = threading.Barrier(OUTSIDE_AT_ONCE), last_word
+        under_way = threading.Semaphore(1)
+
+        def answer(messages: list[dict[str, str]]) -> str:
+            at_once.append(under_way.acquire(blocking=False))
+            said = last_word(messages)
+            under_way.release()
+            return said
+
+        model.answer = answer
+        spec = beside(tmp_path, model, outside, tests=8)
+        made = measure(spec)
+    assert (len(model.asked), len(outside.asked)) == (8, 8)
+    assert all(at_once)
+    # Whoever was answered first, the answers stand in the order of the rows, each with its own.
+    for each in made["answers"]["rows"]:
+        assert [said["text"] for said in each["said"]] == [each["expected"]] * 2
+        assert each["prompt"].endswith(each["expected"])
+    rows = [each["row"] for each in made["answers"]["rows"]]
+    assert rows == [question.number for question in Measuring(spec, spec.askers([None, None])).material.asked]
+
+
+def test_what_all_questions_are_told_at_once_is_waited_for_once(tmp_path: Path, model: OpenAi) -> None:
+    """Four times two seconds would be more than its patience."""
+    with openai_server() as outside:
+        outside.answer, outside.together = last_word, threading.Barrier(OUTSIDE_AT_ONCE)
+        outside.troubles = [trouble(429, Retry_After="2")] * OUTSIDE_AT_ONCE
+        measure(beside(tmp_path, model, outside, tests=8, patience_seconds=7.0))
+        assert len(outside.asked) == OUTSIDE_AT_ONCE + 8
+
+
+def test_a_wrong_key_ends_it_with_no_more_than_was_under_way(tmp_path: Path, model: OpenAi) -> None:
+    model.answer = last_word
+    with openai_server() as outside:
+        outside.key, outside.together = "another", threading.Barrier(OUTSIDE_AT_ONCE)
+        with pytest.raises(Invalid, match="refuses the key"):
+            measure(beside(tmp_path, model, outside, tests=16))
+        # Nobody took another question after that.
+        assert len(outside.asked) == OUTSIDE_AT_ONCE
+
+
+def test_while_a_run_has_the_gpu_it_waits_and_says_for_what(tmp_path: Path, model: OpenAi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "SIGN_SECONDS", 0.05)
+    model.answer, heard = last_word, list[str]()
+    model.troubles = [trouble(503, "The GPU is training mails.", code="yielded", Retry_After="1")]
+    for _ in range(3):
+        model.troubles.append(trouble(503, "The GPU is training mails.", code="yielded", Retry_After="0"))
+    made = measure(spec_of(tmp_path, model, (Way.ZERO_SHOT,)), heard.append)
+    assert made["results"]["measured"][0]["scores"][Metric.LABEL][0] == 1.0
+    assert set(heard) == {"The GPU is training mails."}
 
 
 def test_a_prompt_that_is_too_long_gets_fewer_examples_and_the_result_says_so(tmp_path: Path, model: OpenAi) -> None:

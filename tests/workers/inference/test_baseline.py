@@ -21,7 +21,7 @@ def test_the_server_is_measured_in_every_way_with_as_many_examples_as_fit(server
         answers=tmp_path / "answers", results=tmp_path / "results",
     )  # fmt: skip
     measuring = Measuring(spec, spec.askers([KEY]))
-    measuring.ask_all(lambda *_: None)
+    measuring.ask_all(lambda *_: None, lambda _: None)
     measuring.write_results()
     zero, few, looked_up = Results.model_validate(json.loads(spec.results.read_bytes())["results"]).measured
     # Its context is 512 tokens, which eight of these examples do not fit.

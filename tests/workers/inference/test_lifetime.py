@@ -69,7 +69,7 @@ def test_while_a_run_has_the_gpu_small_models_answer_on_the_cpu_and_others_say_w
         assert refused.status_code == 503
         assert refused.headers["retry-after"]
         assert refused.json()["error"]["code"] == "yielded"
-        assert refused.json()["error"]["message"] == "The GPU is training mails; chat is back when it ends."
+        assert refused.json()["error"]["message"] == "The GPU is training mails; models answer again when it ends."
         assert server.post("/resume", {}).json()["yielded_to"] is None
 
 
