@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.domain.spans import Span
+
 if TYPE_CHECKING:
     from app.domain.accelerators import DeviceKind
     from app.domain.architectures import Architecture
@@ -13,19 +15,6 @@ if TYPE_CHECKING:
 ANSWERED_ROWS, ROWS_AT_ONCE, MARGIN_TOKENS = 128, 32, 16
 """Rows that a check has answered at most, how many at once, and how far beyond the right answer one may go
 (workers/training/evaluate.py)."""
-
-
-class Span(NamedTuple):
-    """Seconds or a share: likely, at least, at most."""
-
-    likely: float
-    low: float
-    high: float
-
-    @classmethod
-    def exactly(cls, value: float) -> Span:
-        """Return what is known and has no range."""
-        return cls(value, value, value)
 
 
 class Answers(NamedTuple):

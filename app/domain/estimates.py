@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.domain.accelerators import ACCELERATORS
-from app.domain.beside_steps import Beside, Span, beside_of
+from app.domain.beside_steps import Beside, beside_of
 from app.domain.figures import in_bytes, percent
 from app.domain.held_memory import number_bytes
 from app.domain.memory_estimate import MemoryEstimate, Part, estimate_memory, summed
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.domain.architectures import Architecture
     from app.domain.memory_estimate import Work
     from app.domain.prices import Rental
+    from app.domain.spans import Span
     from app.domain.specs import TrainingSettings
     from app.domain.time_estimate import Throughput
 
@@ -114,7 +115,7 @@ class Estimate(NamedTuple):
     numbers: Numbers
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as REST, the command line and a run's record show it."""
+        """Return it as a run's record keeps it."""
         target = self.target
         return {
             "device": {

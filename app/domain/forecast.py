@@ -7,23 +7,13 @@ from collections import deque
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.domain.spans import Span
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 LEAST_SPREAD = 0.2
 """No two runs take exactly as long, so past ones that happen to agree promise no more than this."""
-
-
-class Span(NamedTuple):
-    """A stretch of time in seconds: at least, most likely, at most."""
-
-    low: float
-    mid: float
-    high: float
-
-    def times(self, number: float) -> Span:
-        """Return so many of these."""
-        return Span(self.low * number, self.mid * number, self.high * number)
 
 
 def roughly(seconds: float) -> str:
@@ -39,7 +29,7 @@ def roughly(seconds: float) -> str:
 def span_of(samples: Sequence[float]) -> Span:
     """Return what some measured times say of the next one."""
     middle = median(samples)
-    return Span(min(*samples, middle * (1 - LEAST_SPREAD)), middle, max(*samples, middle * (1 + LEAST_SPREAD)))
+    return Span(middle, min(*samples, middle * (1 - LEAST_SPREAD)), max(*samples, middle * (1 + LEAST_SPREAD)))
 
 
 class Waiting(NamedTuple):
@@ -68,8 +58,8 @@ def starts(queue: Sequence[Waiting], lanes: Sequence[Lane], slots: int | None = 
     for run in queue:
         if all(run.id in one for one in told):
             # With lanes of two kinds a longer run can let another one start sooner, so the three are put in order.
-            low, mid, high = (one[run.id] for one in told)
-            found[run.id] = Span(min(low, mid, high), mid, max(low, mid, high))
+            likely, low, high = (one[run.id] for one in told)
+            found[run.id] = Span(likely, min(likely, low, high), max(likely, low, high))
     return found
 
 

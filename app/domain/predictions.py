@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.domain.beside_steps import Span
+from app.domain.spans import Span
 from app.domain.time_estimate import LEARNED_FROM, Sample, learned
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.domain.beside_steps import NO_TIME, Answers, Span, answer_seconds, answers_of
+from app.domain.beside_steps import NO_TIME, Answers, answer_seconds, answers_of
 from app.domain.figures import operations, percent, significant
+from app.domain.spans import Span
 from app.domain.specs import EVALUATIONS, rows_seen
 
 if TYPE_CHECKING:

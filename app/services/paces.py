@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-    from app.domain.forecast import Span
+    from app.domain.spans import Span
 
 LATEST = 200
 """How many timed runs are looked at, the newest."""

@@ -12,8 +12,9 @@ from app.db import EventRow, Run, WorkerRow
 from app.db.base import database_time
 from app.db.leases import queue_order
 from app.db.workers import is_alive
-from app.domain.forecast import Lane, Span, Waiting, roughly, span_of, starts
+from app.domain.forecast import Lane, Waiting, roughly, span_of, starts
 from app.domain.runs import LEASED, RunStatus
+from app.domain.spans import Span
 from app.services import paces
 from app.services.overview import Overview
 from app.services.queues import Queues
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 
     from app.services.queues import QueueState
 
-ENDING = Span(0, 20, 60)
+ENDING = Span(20, 0, 60)
 """What a run still takes that is saving, packing or leaving."""
 MINUTE = 60
-AT_ONCE = Span(0, 0, 0)
+AT_ONCE = Span.exactly(0)
 HANDED_BACK = ("lost", "interrupted")
 BACK = (*HANDED_BACK, "resume")
 """The events by which a run that was at work already waits again; nobody asked for those by which it was handed back."""
@@ -98,8 +99,8 @@ class _Look:
         span = self.starts.get(run.id)
         if span is None:
             return Wait(why, unknown="" if self.queue.held else self._unknown(run))
-        low, mid, high = (datetime.fromtimestamp(self.moment + seconds, UTC) for seconds in span)
-        return Wait(why, (low, mid, high))
+        low, likely, high = (datetime.fromtimestamp(self.moment + seconds, UTC) for seconds in (span.low, span.likely, span.high))
+        return Wait(why, (low, likely, high))
 
     def _left(self, run: Row[Any], by_speed: float | None) -> Span | None:
         """Return how long a run that is at work will still be; nobody knows of one that makes no progress."""
@@ -159,11 +160,11 @@ class _Look:
 
     def _soonest(self, run: Run, at_work: list[tuple[Row[Any], Span | None]]) -> str:
         """Name the run that ends first, as far as is known, and when; another project's only as such."""
-        ends = sorted(at_work, key=lambda one: one[1].mid if one[1] else float("inf"))
+        ends = sorted(at_work, key=lambda one: one[1].likely if one[1] else float("inf"))
         if not ends or ends[0][0].project_id != run.project_id:
             return "another run"
         other, left = ends[0]
-        return f"{other.name} ({'about ' if left.mid >= MINUTE else ''}{roughly(left.mid)} left)" if left else other.name
+        return f"{other.name} ({'about ' if left.likely >= MINUTE else ''}{roughly(left.likely)} left)" if left else other.name
 
     def _unknown(self, run: Run) -> str:
         """Name what makes no progress, or else the base that nobody has timed, of what is at work or stands ahead; no other project's."""
