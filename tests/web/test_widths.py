@@ -32,6 +32,23 @@ def test_no_page_is_wider_than_its_window(chromium: Browser, address: str, studi
     assert (wide, complaints) == ([], [])
 
 
+@pytest.mark.parametrize("width", [360, 390])
+@pytest.mark.parametrize("labels", [["Measured before training", "measured-mails"], ["Data", "a_long_name_" * 6, "The Hub"]], ids=len)
+def test_where_one_is_ends_before_the_buttons_of_a_phone(chromium: Browser, address: str, width: int, labels: list[str]) -> None:
+    page = chromium.new_page(base_url=address, viewport={"width": width, "height": 844})
+    page.goto("/runs")
+    page.locator(".crumbs").evaluate(
+        "(list, labels) => list.replaceChildren(...labels.map(label => Object.assign(document.createElement('li'), {textContent: label})))",
+        labels,
+    )
+    ends = page.locator(".crumbs li").evaluate_all("crumbs => crumbs.map(crumb => crumb.getBoundingClientRect().right)")
+    shown = page.locator(".crumbs li").evaluate_all("crumbs => crumbs.map(crumb => crumb.clientWidth)")
+    buttons = page.locator(".top .phone-only").evaluate("buttons => buttons.getBoundingClientRect().left")
+    page.close()
+    assert max(ends) <= buttons
+    assert min(shown) > 20
+
+
 def test_the_rows_of_a_dataset_use_the_width_of_a_phone(chromium: Browser, address: str, sample: Sample) -> None:
     page = chromium.new_page(base_url=address, viewport={"width": 390, "height": 844})
     page.goto(f"/datasets/{sample.datasets['ready']}")
