@@ -134,7 +134,7 @@ def _table(quote: Quote) -> Iterator[str]:
     for part in memory.parts:
         yield f"  {part.label:<28}{in_bytes(part.bytes):>10}   {part.arithmetic}"
     yield ""
-    yield f"Devices, the cheapest that hold it first; prices of {quote.prices_as_of}"
+    yield f"Devices, those that hold it first, then those done within a week, then the cheapest; prices of {quote.prices_as_of}"
     yield f"  {'':<30}{'holds it':>9}{'time':>14}{'cost':>14}{'energy':>12}{'CO₂':>12}"
     for device in quote.devices:
         yield _line(device, quote.currency)

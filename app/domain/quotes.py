@@ -115,7 +115,8 @@ class CostOut(_Value):
     """Dollars by device, one's own too, which cost electricity; null for one that does not hold the run, or in another currency."""
 
     cheapest: float | None = Field(
-        description="On the cheapest device to rent that holds the run, certainly or likely; null where none does."
+        description="Of the devices to rent that hold the run, certainly or likely, and are done within a week, what the cheapest costs; "
+        "where none is done so soon, the cheapest of those that hold it. Null where none does."
     )
     device: str | None = Field(description="That device's key.")
     by_device: dict[str, float | None]
@@ -138,7 +139,7 @@ class Quote(_Value):
     memory_bytes: MemoryOut = Field(
         description="On the first of the devices where it holds the run, else on the largest; without any, on a GPU of unknown size."
     )
-    devices: list[DeviceOut] = Field(description="Those that hold it first, and of these the cheapest.")
+    devices: list[DeviceOut] = Field(description="Those that hold it first, of these the ones that are done within a week, and of these the cheapest.")
     currency: str
     prices_as_of: str
     cost_usd: CostOut

@@ -130,5 +130,5 @@ class Estimates:
         return self._row(by)
 
     def price(self, by: Identity, arch: Architecture, settings: TrainingSettings, work: Work) -> list[Estimate]:
-        """Return what a run takes on each target, those that hold it first, the cheapest of them before others."""
+        """Return what a run takes on each target, in the order of `side_by_side`."""
         return side_by_side(arch, settings, work, self.targets(by), self.prices(by))

@@ -25,7 +25,7 @@ class TrainingPrice(NamedTuple):
 
 
 def training_price(studio: Studio, session: Session, by: Identity, *, base_model: str, dataset_id: str) -> TrainingPrice:
-    """Return the estimate on the cheapest device that holds the run, with the usual settings; nothing is launched."""
+    """Return the estimate on the device that heads the list (`side_by_side`), with the usual settings; nothing is launched."""
     arch = measures(studio, base_model)
     if arch is None:
         raise Invalid(f"Nobody here knows the measures of {base_model[:200]!r}.", param="base_model", code="unknown_model")

@@ -181,7 +181,7 @@ class Priced:
 
     @property
     def elsewhere(self) -> Offer | None:
-        """The cheapest that can be rented and holds it, where this device does not."""
+        """What to rent where this device does not hold it: the cheapest that does within a week, if any does."""
         return next((offer for offer in self.offers if offer.is_cheapest), None)
 
     @property

@@ -67,6 +67,7 @@ def test_devices_stand_side_by_side(browser: TestClient, studio: Studio, sample:
     assert places == sorted(places)
     assert offers.count("cheapest to rent") == 1
     assert "6 more to rent" in offers
+    assert "of that what is done within a week, and of that the cheapest." in offers
     assert offers.count("for 1.9 h around it</p>") == offers.count("h to set up)") == 9
     assert ">of it $0.55 for 1.9 h around it</p>" in offers
 

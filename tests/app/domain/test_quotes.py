@@ -6,7 +6,7 @@ from app.domain.accelerators import processor
 from app.domain.architectures import Architecture
 from app.domain.estimates import Target, rented, side_by_side
 from app.domain.memory_estimate import Work
-from app.domain.prices import PriceTable
+from app.domain.prices import PriceTable, Rental
 from app.domain.quotes import NO_DEVICE, Quote
 from app.domain.specs import TrainingSettings
 
@@ -39,3 +39,16 @@ def quoted(arch: Architecture, own: Target) -> Quote:
     settings, prices = TrainingSettings(epochs=1), PriceTable()
     found = side_by_side(arch, settings, WORK, [own, *rented(prices)], prices)
     return Quote.of(model="some", arch=arch, settings=settings, work=WORK, estimates=found, prices=prices)
+
+
+def test_the_cheapest_is_what_is_done_within_a_week_or_else_what_holds_the_run() -> None:
+    slow = Rental(provider="Slow", device="rtx_3060", label="old card", hourly=0.001)
+    fast = Rental(provider="Fast", device="h100", label="new card", hourly=10)
+    arch, settings, prices = Architecture.of_size(1e9), TrainingSettings(), PriceTable(rentals=(slow, fast))
+    long = WORK.model_copy(update={"rows": 1_000_000, "steps": 375_000})
+    for offered, device in (((slow, fast), "fast:h100:1"), ((slow,), "slow:rtx_3060:1")):
+        found = side_by_side(arch, settings, long, rented(PriceTable(rentals=offered)), prices)
+        told = Quote.of(model="some", arch=arch, settings=settings, work=long, estimates=found, prices=prices)
+        costs = told.cost_usd.by_device
+        assert (told.cost_usd.device, told.cost_usd.cheapest) == (device, costs[device])
+    assert next(each.seconds for each in told.devices if each.key == device) > 7 * 86_400
