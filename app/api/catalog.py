@@ -63,6 +63,7 @@ class MeasuresOut(BaseModel):
 
     family: str
     layers: int
+    parameters: int = Field(description="As they are counted from it, tied weights once.")
     hidden: int
     intermediate: int
     heads: int
@@ -76,6 +77,8 @@ class MeasuresOut(BaseModel):
     embedding_parameters: int
     vision_parameters: int
     lora_parameters: int = Field(description="Trained by an adapter of rank 16 on all linear layers but the head.")
+    takes_four_bits: bool = Field(description="Whether QLoRA can hold its matrices in 4 bits; of experts in one block it cannot.")
+    quantised: str = Field(description="How its weights are stored quantised already; empty where they are not.", examples=["fp8"])
     exact: bool
     gap: str = Field(description="Why it is not exact, or what is left out.")
 
@@ -180,20 +183,25 @@ def _shown(base: Base, here: Here | None) -> CatalogModelOut:
         slug=model.slug if model else None, base_model=base.name, name=model.name if model else base.name,
         family=model.family_title if model else (arch.family if arch else ""), maker=model.maker if model else "",
         parameters=base.parameters, active_parameters=arch.computed_parameters if arch else None, approximate=base.is_approximate,
-        measures=_measures(arch) if arch else None, licence=model.licence if model else None,
+        measures=measures_out(arch) if arch else None, licence=model.licence if model else None,
         superpower=model.superpower if model else "", use_when=model.use_when if model else "",
         languages=list(model.languages) if model else [], language_count=model.languages_spoken if model else 0,
         modalities=list(model.modalities) if model else [], tasks=list(model.tasks) if model else [], chat_template=base.has_template,
         gated=bool(model and model.gated), thinks=bool(model and model.thinks), is_here=base.local is not None,
-        fits=HereOut(qlora=_fit(here.qlora), lora=_fit(here.lora), answers=_fit(here.answers)) if here else None,
+        fits=here_out(here) if here else None,
     )  # fmt: skip
 
 
-def _measures(arch: Architecture) -> MeasuresOut:
-    return MeasuresOut.model_validate(
-        arch.model_dump(include=set(MeasuresOut.model_fields))
-        | {"embedding_parameters": arch.embedding_parameters, "lora_parameters": arch.lora_parameters(16)}
-    )
+def measures_out(arch: Architecture) -> MeasuresOut:
+    """Return what a base measures as REST tells it."""
+    worked_out = {name: getattr(arch, name) for name in ("parameters", "embedding_parameters", "takes_four_bits")}
+    told = arch.model_dump(include=set(MeasuresOut.model_fields)) | worked_out
+    return MeasuresOut.model_validate(told | {"lora_parameters": arch.lora_parameters(16)})
+
+
+def here_out(here: Here) -> HereOut:
+    """Return whether a base can be trained and answers here as REST tells it."""
+    return HereOut(qlora=_fit(here.qlora), lora=_fit(here.lora), answers=_fit(here.answers))
 
 
 def _fit(fit: Fit) -> FitOut:

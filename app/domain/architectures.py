@@ -19,6 +19,8 @@ LEAST_FOUR_BIT_SHARE = 0.8
 """Of the weights of its layers' matrices a base has to have so many in four bits, or QLoRA is refused: it would save too little."""
 NO_FOUR_BITS = "QLoRA is refused for this base: its experts lie in blocks that four bits do not reach. Take LoRA."
 """Between these a number of parameters is a language model's."""
+UNPACKED = frozenset({"mxfp4", "fp8"})
+"""How weights may be stored quantised that are trained all the same, once they are unpacked; from any other way nothing is trained."""
 TEXT_FAMILIES = {"gemma3": "gemma3_text", "mistral3": "mistral", "qwen3_5": "qwen3_5_text", "qwen3_vl": "qwen3", "gemma3n": "gemma3n_text"}
 """What a model that also sees calls its language model, where config.json leaves that out."""
 
@@ -73,6 +75,7 @@ class Architecture(BaseModel, frozen=True):
     other_parameters: int = Field(0, description="In norms, biases, convolutions and routers.")
     vision_parameters: int = Field(0, description="In what sees pictures and hands them on; no adapter reaches it.")
     linears: tuple[Linear, ...] = Field(description="The matrices of the layers that an adapter reaches.")
+    quantised: str = Field("", description="How its weights are stored quantised already; empty where they are not.")
     exact: bool = True
     gap: str = Field("", description="Why the count is not exact, or what it leaves out.")
 
@@ -91,7 +94,7 @@ class Architecture(BaseModel, frozen=True):
             experts=read.experts, active_experts=read.active_experts, expert_intermediate=read.expert_width if read.experts else 0,
             shared_intermediate=read.shared_width, expert_parameters=model_layers.expert_weights(read),
             other_parameters=model_layers.others(read), vision_parameters=vision, linears=model_layers.linears(read),
-            exact=not gap, gap=gap,
+            quantised=_quantised(config), exact=not gap, gap=gap,
         )  # fmt: skip
 
     @classmethod
@@ -158,7 +161,22 @@ class Architecture(BaseModel, frozen=True):
     @property
     def takes_four_bits(self) -> bool:
         """Whether enough of its layers' matrices can be held in four bits; of experts that lie in one block none can, so it is refused."""
-        return self.linear_parameters >= LEAST_FOUR_BIT_SHARE * (self.linear_parameters + self.expert_parameters)
+        return self.four_bit_share >= LEAST_FOUR_BIT_SHARE
+
+    @property
+    def four_bit_share(self) -> float:
+        """How much of its layers' matrices can be held in four bits."""
+        return self.linear_parameters / (self.linear_parameters + self.expert_parameters)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its family is one whose layers are known, and not only taken for a Llama's."""
+        return self.family in FAMILIES
+
+    @property
+    def is_for_answers_alone(self) -> bool:
+        """Whether its weights are stored quantised in a way from which nothing is trained."""
+        return bool(self.quantised) and self.quantised not in UNPACKED
 
     def lora_parameters(self, rank: int, *, dora: bool = False) -> int:
         """Return how many numbers an adapter of this rank trains on all linear layers but the head; DoRA adds a length per output."""
@@ -187,6 +205,12 @@ def _language_model(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
 def _tied(config: Mapping[str, Any], read: model_layers.Config) -> bool:
     said = config.get("tie_word_embeddings")
     return read.flag("tie_word_embeddings") if said is None else bool(said)
+
+
+def _quantised(config: Mapping[str, Any]) -> str:
+    said = config.get("quantization_config")
+    method = said.get("quant_method") if isinstance(said, Mapping) else None
+    return str(method or "no method named")[:40] if said else ""
 
 
 def _scaled(near: Shape, count: int) -> tuple[int, int, int]:

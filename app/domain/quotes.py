@@ -13,6 +13,7 @@ from app.domain.errors import Invalid
 from app.domain.estimates import ASSUMED_TOKENS, LONGEST
 from app.domain.memory_estimate import Work, estimate_memory
 from app.domain.precisions import PRECISIONS, weights_bytes
+from app.domain.specs import settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,8 @@ UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 MOST_EXAMPLES, MOST_TOKENS = 1_000_000_000, 2**20
 NO_DEVICE = "a GPU of unknown size"
 """What memory is told for where there is no device at all."""
+EXAMPLES = 1000
+"""Of a run of which nobody says how many it learns from."""
 MOST_CHECKED = 1024
 """Held-out rows that a check looks at, at most."""
 
@@ -49,7 +52,7 @@ def work_of_examples(examples: int, tokens: float | None, settings: TrainingSett
     assumptions = []
     if tokens is None:
         tokens = ASSUMED_TOKENS
-        assumptions.append(f"An example has {tokens:.0f} tokens, and half of them are learnt.")
+        assumptions.append(f"An example has {tokens:,.0f} tokens, and half of them are learnt.")
     if not 1 <= tokens <= MOST_TOKENS:
         raise Invalid(f"Give a number between 1 and {MOST_TOKENS:,}.", param="tokens")
     if not 1 <= examples <= MOST_EXAMPLES:
@@ -60,6 +63,14 @@ def work_of_examples(examples: int, tokens: float | None, settings: TrainingSett
         longest_tokens=min(settings.max_length, round(LONGEST * mean)), eval_rows=min(MOST_CHECKED, round(examples * HELD_OUT_SHARE)),
     )  # fmt: skip
     return work, assumptions
+
+
+def sample_run(arch: Architecture) -> tuple[TrainingSettings, Work, list[str]]:
+    """Return a run with the usual settings, for whoever has no rows yet: settings, what it computes, and what is taken for granted."""
+    settings = settings_for(None, {})
+    work, assumptions = work_of_examples(EXAMPLES, None, settings)
+    usual = f"{EXAMPLES:,} examples are seen {settings.epochs:g} times, {settings.batch_size} a step, with LoRA of rank {settings.rank}."
+    return settings, work, [usual, *assumptions, *([] if arch.exact else [arch.gap])]
 
 
 class _Value(BaseModel):

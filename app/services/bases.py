@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from app.domain.accelerators import of_device
 from app.domain.architectures import NO_FOUR_BITS, Architecture
-from app.domain.base_models import MAX_JSON_BYTES
+from app.domain.base_models import MAX_JSON_BYTES, BaseModel
 from app.domain.errors import Invalid, NotFound
 from app.domain.figures import in_bytes
 from app.domain.memory_estimate import Work, estimate_memory
@@ -18,12 +18,12 @@ from app.domain.specs import TrainingSettings
 from app.services.workers import devices_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from app.domain.accelerators import Accelerator
-    from app.domain.base_models import BaseModel
     from app.domain.catalog import Asked, Catalog, CatalogModel
+    from app.domain.hub_models import Looked
     from app.domain.ports import BaseModels
     from app.services.workers import Known
 
@@ -133,15 +133,22 @@ class Bases:
             raise NotFound("There is no such model here.", code="model_not_found")
         return Base(self.studio.catalog.named(name), found, measured(found))
 
+    def on_hub(self, looked: Looked) -> Base:
+        """Return a model as a look at the Hub found it: it measures what its own config.json says there, else what the Hub counts."""
+        name, arch = looked.model.id, counted(looked.config or {})
+        return Base(self.studio.catalog.named(name), BaseModel(name, None, None if arch else looked.model.parameters, None), arch)
+
     def here(self, base: Base) -> Here | None:
         """Return whether a base can be trained and answers on the devices here; None where nobody knows its measures."""
         if base.architecture is None:
             return None
         arch = base.architecture
-        qlora, lora = (_best(self.devices, partial(_training, arch, tuning)) for tuning in ("qlora", "lora"))
-        if not arch.takes_four_bits:
-            qlora = Fit("no", NO_FOUR_BITS, 0)
-        return Here(qlora, lora, _best(self.devices, partial(_answering, arch)))
+        fits = (self._trains(arch, "qlora"), self._trains(arch, "lora"), _best(self.devices, partial(_answering, arch)))
+        return Here(*(fits if arch.is_known else (_hedged(fit, arch) for fit in fits)))
+
+    def _trains(self, arch: Architecture, tuning: Literal["lora", "qlora"]) -> Fit:
+        never = _refusal(arch, tuning)
+        return Fit("no", never, 0) if never else _best(self.devices, partial(_training, arch, tuning))
 
     def _of_catalog(self, model: CatalogModel, local: dict[str, BaseModel]) -> Base:
         found = local.get(model.answers_by) or _found(self.studio, model.answers_by)
@@ -162,8 +169,16 @@ def measured(base: BaseModel) -> Architecture | None:
     if base.folder is None:
         return None
     try:
-        return Architecture.from_config(_config(base.folder))
-    except (OSError, ValueError, Invalid):
+        return counted(_config(base.folder))
+    except (OSError, ValueError):
+        return None
+
+
+def counted(config: Mapping[str, Any]) -> Architecture | None:
+    """Return what a config.json says; None when that makes no sense."""
+    try:
+        return Architecture.from_config(config)
+    except (ValueError, Invalid):
         return None
 
 
@@ -184,6 +199,22 @@ def _found(studio: Knows, name: str) -> BaseModel | None:
 def _devices(workers: Iterable[Known]) -> list[Accelerator]:
     """Return the devices of the workers that train, each kind once; the one with most memory where several are called the same."""
     return [of_device(device) for device in devices_here(workers)]
+
+
+def _hedged(fit: Fit, arch: Architecture) -> Fit:
+    """Return a verdict on a model of a family that nobody here knows: what it takes is a guess, and whether it loads at all is open."""
+    words = f"{fit.words} Hone does not know the family {arch.family!r}, so nobody here can say whether it loads."
+    return Fit("no" if fit.verdict == "no" else "unknown", words, fit.takes)
+
+
+def _refusal(arch: Architecture, tuning: str) -> str:
+    """Return why a base is never trained in a way, whatever the device; empty where it is."""
+    if arch.is_for_answers_alone:
+        words = f"Its weights are stored quantised ({arch.quantised}), which is good for answering and not for training."
+        return f"{words} Take the model that it was made from."
+    if tuning == "qlora" and arch.quantised:
+        return f"Its weights are stored quantised in another way ({arch.quantised}), so QLoRA is refused. LoRA unpacks them."
+    return NO_FOUR_BITS if tuning == "qlora" and not arch.takes_four_bits else ""
 
 
 def _training(arch: Architecture, tuning: Literal["qlora", "lora"], device: Accelerator | None) -> tuple[Verdict, int]:

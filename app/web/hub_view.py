@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -12,15 +12,20 @@ from app.domain.base_models import is_hub_id
 from app.domain.catalog import SIZES, Size
 from app.domain.errors import StudioError
 from app.domain.hub_models import Found, Search, SortBy, Task
+from app.domain.quotes import sample_run
 from app.domain.repository import Level
 from app.domain.runs import ENDED, RunStatus
 from app.domain.text import Text
-from app.web import looks
+from app.services.estimates import Estimates
+from app.web import estimate_view, looks, models_view
+from app.web.estimate_view import Planned, Priced
 from app.web.looks import Look
 
 if TYPE_CHECKING:
     from app.db import Download
+    from app.domain.architectures import Architecture
     from app.domain.hub_models import Looked
+    from app.web.models_view import One
     from app.web.visit import Visit
 
 SORTS = {SortBy.DOWNLOADS: "most downloaded", SortBy.LIKES: "most liked", SortBy.NEWEST: "newest"}
@@ -129,8 +134,32 @@ def found(visit: Visit, asked: Asked) -> tuple[Found | None, str]:
         return None, error.message
 
 
-def shown(looked: Looked) -> dict[str, Any]:
-    """Return what the page of a scan draws."""
+def shown(visit: Visit, looked: Looked) -> dict[str, Any]:
+    """Return what the page of a look draws: the scan, what the model measures, and what a sample run on it would take."""
+    bases = models_view.bases_of(visit)
+    one = models_view.one(bases.on_hub(looked), bases)
     files = sorted(looked.scan.wanted, key=lambda file: -file.size)
     findings = [(LEVEL_LOOKS[finding.level], finding.message) for finding in looked.scan.findings]
-    return {"files": files[:SHOWN_FILES], "more_files": max(0, len(files) - SHOWN_FILES), "findings": findings}
+    return {
+        "files": files[:SHOWN_FILES], "more_files": max(0, len(files) - SHOWN_FILES), "findings": findings, "one": one,
+        "four_bits": _four_bits(one.base.architecture), "priced": _priced(visit, one) if looked.scan.objection is None else Priced(),
+    }  # fmt: skip
+
+
+def _four_bits(arch: Architecture | None) -> tuple[str, str]:
+    """Return whether a model's weights can be held in four bits, and how it comes."""
+    if arch is None or arch.quantised:
+        return "not possible", "it is stored quantised already" if arch else ""
+    held = f"of its layers' matrices QLoRA can hold {arch.four_bit_share:.0%} so".replace("%", " %")
+    return "possible" if arch.takes_four_bits else "not possible", held
+
+
+def _priced(visit: Visit, one: One) -> Priced:
+    """Return what a run with the usual settings takes on each device; nothing of what nobody can measure, or is never trained so."""
+    arch = one.base.architecture
+    if arch is None or arch.is_for_answers_alone:
+        return Priced()
+    service = Estimates(visit.session)
+    settings, work, assumptions = sample_run(arch)
+    found = estimate_view.shown(Planned(arch, settings, work), service.targets(visit.identity), service.prices(visit.identity), {})
+    return replace(found, assumed=[said for said in assumptions if said != arch.gap])  # that stands above all of it

@@ -33,6 +33,7 @@ FIT_LOOKS = {
     "unknown": Look("Not known", "waiting"),
 }  # fmt: skip
 UNMEASURED = Look("Not measured", "waiting")
+FOR_ANSWERS_ALONE = Look("Not for training", "failed", "bad")
 LEVELS = ("bf16", "int8", "nf4_dq", "q8_0", "q4_k_m", "ternary")
 """The precisions that matter to who takes a model: how it comes, how it is trained, how it is served."""
 SHOWN_LANGUAGES = 3
@@ -147,6 +148,8 @@ class Line:
     @property
     def look(self) -> Look:
         """Whether it fits here."""
+        if self.base.architecture and self.base.architecture.is_for_answers_alone:
+            return FOR_ANSWERS_ALONE
         return FIT_LOOKS[self.here.verdict] if self.here else UNMEASURED
 
     @property
@@ -194,8 +197,9 @@ class One(Line):
 
     @property
     def at_every_precision(self) -> str:
-        """Where it is shown at every precision: by its name where it is measured, else as any model of its size."""
-        if self.base.architecture:
+        """Where it is shown at every precision: by its name where that is measured, else as any model of its size."""
+        is_here = self.base.local is not None and self.base.local.folder is not None
+        if self.base.architecture and (self.model or is_here):
             return f"/precision?model={quote(self.model.slug if self.model else self.base.name, safe='')}"
         return f"/precision?params={self.base.parameters}"
 

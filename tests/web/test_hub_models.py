@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from app.domain.specs import STARTER
 from app.services.studio import Studio
 from tests.hub_server import COMMIT, HubServer, hub
 from tests.web.conftest import LOOPBACK
+from tests.web.devices import add_gpu
 from tests.web.walk import part
 
 REPO = "acme/small"
@@ -97,6 +100,43 @@ def test_a_model_is_looked_at_before_it_is_fetched(browser: TestClient, server: 
     assert 'action="/models/hub/download"' not in bad
     server.gated.add(REPO)
     assert "Ask for access at" in browser.get(f"/models/hub/look?repo={REPO}").text
+
+
+def test_a_model_is_measured_before_it_is_fetched(browser: TestClient, server: HubServer, studio: Studio) -> None:
+    add_gpu(studio, "NVIDIA L4", 24e9)
+    page = browser.get(f"/models/hub/look?repo={REPO}").text
+    for words in (
+        "all of them: 7,212,288; the Hub counts 3,000,000", "QLoRA can hold 100 % so", "NVIDIA L4 has 24.0 GB",
+        "Where it could run", "A sample run stands for yours: 1,000 examples are seen 6 times", "Memory at each precision",
+    ):  # fmt: skip
+        assert words in page, words
+    assert 'href="/precision?params=7212288"' in page
+    server.models[REPO]["safetensors"] = {"total": 7_212_288}
+    assert "the Hub counts as many" in browser.get(f"/models/hub/look?repo={REPO}").text
+    assert browser.get("/precision?params=7212288").status_code == 200
+
+
+def test_what_nobody_here_can_measure_is_said_and_what_is_stopped_is_not_priced(browser: TestClient, server: HubServer) -> None:
+    coded = browser.get("/models/hub/look?repo=lab/coded").text
+    assert "says nothing that it could be measured by, so nobody here can say whether it trains here" in coded
+    assert "as the Hub counts them" in coded
+    server.gated.add(REPO)
+    closed = browser.get(f"/models/hub/look?repo={REPO}").text
+    assert "Its config.json could not be read, so nobody here can say" in closed
+    for page in (coded, closed):
+        assert "Fits here" not in page
+        assert "Where it could run" not in page
+
+
+def test_a_model_that_answers_alone_is_no_base_and_has_no_price(browser: TestClient, server: HubServer, tmp_path: Path) -> None:
+    shutil.copytree(server.repos[REPO], tmp_path / "quantised")
+    config = json.loads((server.repos[REPO] / "config.json").read_text())
+    (tmp_path / "quantised" / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
+    server.repos["lab/quantised"] = tmp_path / "quantised"
+    page = browser.get("/models/hub/look?repo=lab/quantised").text
+    for words in ("Not for training", "it is stored quantised already", "Take the model that it was made from."):
+        assert words in page, words
+    assert "Where it could run" not in page
 
 
 @pytest.mark.parametrize("repo", ["acme/none", "no name", "<script>alert(1)</script>"])

@@ -76,7 +76,7 @@ def _look(visit: Visit, repo: str, revision: str | None, *, wrong: StudioError |
             looked = visit.studio.hub_looks.look(visit.identity, repo, revision)
         except StudioError as error:
             refusal = wrong or error
-    told = hub_view.shown(looked) if looked else {"files": [], "more_files": 0, "findings": []}
+    told = hub_view.shown(visit, looked) if looked else {}
     return visit.page(
         "models/look.html", status=refusal.status if refusal else 200, repo=repo, looked=looked, wrong=refusal.message if refusal else "",
         free=visit.studio.fetched.free_bytes(), is_here=bool(looked and visit.studio.fetched.has(looked.model.id, looked.commit)),

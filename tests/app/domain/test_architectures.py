@@ -128,6 +128,23 @@ def test_what_hears_is_left_out_and_said() -> None:
     assert "hears" in heard.gap
 
 
+@pytest.mark.parametrize(
+    ("said", "quantised", "is_for_answers_alone"),
+    [
+        (None, "", False),
+        ({}, "", False),
+        ({"quant_method": "mxfp4"}, "mxfp4", False),
+        ({"quant_method": "gptq"}, "gptq", True),
+        ({"bits": 4}, "no method named", True),
+        ("awq", "no method named", True),
+    ],
+    ids=str,
+)
+def test_weights_that_are_quantised_already_are_told(said: object, quantised: str, is_for_answers_alone: bool) -> None:  # noqa: FBT001 - a table
+    measured = Architecture.from_config({"model_type": "llama", "quantization_config": said} | TINY)
+    assert (measured.quantised, measured.is_for_answers_alone) == (quantised, is_for_answers_alone)
+
+
 def test_a_family_that_is_not_known_is_counted_like_a_llama_and_says_so() -> None:
     known = Architecture.from_config({"model_type": "llama"} | TINY)
     other = Architecture.from_config({"model_type": "brand_new"} | TINY)

@@ -159,6 +159,9 @@ def test_what_one_has_to_know_is_noted() -> None:
         "warn: quantised", "warn: no_licence", "warn: shared", "note: no_template", "note: gated"
     ]  # fmt: skip
     assert codes(look(GOOD, licence="llama3.2")) == ["note: licence"]
+    assert "Look for the same model in bf16" in look(GOOD | quantised).findings[0].message
+    unpacked = {"config.json": {"model_type": "x", "quantization_config": {"quant_method": "mxfp4"}}}
+    assert "(mxfp4). LoRA unpacks them, and QLoRA is refused." in look(GOOD | unpacked).findings[0].message
     assert "note: no_template" not in codes(look(GOOD | quantised | {"chat_template.jinja": None}))
 
 

@@ -10,6 +10,8 @@ from app.domain.architectures import Architecture
 from app.domain.base_models import BaseModel, is_hub_id, unknown_model
 from app.domain.catalog import Asked, Catalog, Size
 from app.domain.devices import Device
+from app.domain.hub_models import HubModel, Looked
+from app.domain.repository import Scan
 from app.gateways.catalog import read_catalog
 from app.services.bases import Base, Bases, measured, measures
 from app.services.workers import Known
@@ -159,6 +161,49 @@ def test_a_model_that_nobody_measured_is_as_large_as_its_maker_says() -> None:
     unknown: Any = SimpleNamespace(parameters=8_000_000_000, answers_by="maker/it")
     assert Base(unknown, None, None).parameters == 8_000_000_000
     assert Base(None, None, Architecture.from_config(LLAMA)).parameters == 260_032
+
+
+def looked(config: dict[str, Any] | None, name: str = "acme/small", parameters: int | None = None) -> Looked:
+    return Looked(HubModel(id=name, parameters=parameters), "a" * 40, Scan((), (), ()), config)
+
+
+def test_a_model_of_the_hub_measures_what_its_own_config_says(studio: Studio) -> None:
+    bases = Bases(studio, [worker(gpu(24))])
+    base = bases.on_hub(looked(LLAMA, "Qwen/Qwen3-0.6B", parameters=7))
+    here = bases.here(base)
+    assert here
+    assert (base.name, base.parameters, here.verdict, here.answers.verdict) == ("Qwen/Qwen3-0.6B", 260_032, "yes", "yes")
+
+
+@pytest.mark.parametrize("config", [None, {}, {"model_type": "strange"}, {"model_type": 7}])
+def test_of_a_model_of_the_hub_that_cannot_be_measured_nobody_says_that_it_fits(studio: Studio, config: dict[str, Any] | None) -> None:
+    bases = Bases(studio, [worker(gpu(80))])
+    base = bases.on_hub(looked(config, parameters=8_000_000_000))
+    assert (base.name, base.parameters, base.architecture, bases.here(base)) == ("acme/small", 8_000_000_000, None, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "qlora", "lora"),
+    [
+        ("gptq", "stored quantised (gptq), which is good for answering", "Take the model that it was made from."),
+        ("fp8", "stored quantised in another way (fp8)", "Takes about"),
+    ],
+)
+def test_what_is_quantised_already_is_trained_as_far_as_it_can_be_unpacked(studio: Studio, method: str, qlora: str, lora: str) -> None:
+    bases = Bases(studio, [worker(gpu(80))])
+    here = bases.here(bases.on_hub(looked(LLAMA | {"quantization_config": {"quant_method": method}})))
+    assert here
+    assert (here.qlora.verdict, qlora in here.qlora.words, lora in here.lora.words) == ("no", True, True)
+    assert here.lora.verdict == ("yes" if "Takes" in lora else "no")
+
+
+def test_of_a_family_that_nobody_knows_nobody_says_that_it_fits(studio: Studio) -> None:
+    for gigabytes, verdict in ((80, "unknown"), (0.0001, "no")):
+        bases = Bases(studio, [worker(gpu(gigabytes))])
+        here = bases.here(bases.on_hub(looked(LLAMA | {"model_type": "newfangled"})))
+        assert here
+        assert {fit.verdict for fit in (here.qlora, here.lora, here.answers)} == {verdict}
+        assert "does not know the family 'newfangled', so nobody here can say whether it loads" in here.lora.words
 
 
 def test_qlora_does_not_fit_where_it_is_refused(catalog: Catalog) -> None:

@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
+from app.domain.architectures import UNPACKED
 from app.domain.errors import Invalid
 from app.domain.specs import TrainingSettings
 from tests.workers.training.families import SHAPE, written_once
 from workers.training.base_model import BaseModel
-from workers.training.model import LoadedModel, adapted_share, load_model
+from workers.training.model import UNPACKING, LoadedModel, adapted_share, load_model
 from workers.training.precision import Precision
 
 SIGHT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
@@ -116,3 +117,7 @@ def test_weights_that_can_be_unpacked_are_trained_but_not_held_in_four_bits(tmp_
 )
 def test_how_much_of_a_base_an_adapter_reaches_is_counted(name: str, least: float, most: float, tmp_path: Path) -> None:
     assert least <= adapted_share(loaded(family(name, tmp_path)).base) <= most
+
+
+def test_what_is_said_to_be_unpacked_before_a_model_is_here_is_unpacked() -> None:
+    assert set(UNPACKING) == UNPACKED
