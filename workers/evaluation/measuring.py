@@ -75,7 +75,7 @@ class Measuring:
     def __init__(self, spec: BaselineSpec, askers: Sequence[Asker]) -> None:
         self._spec, self._askers = spec, askers
         self.material = read_material(spec.rows, spec.plan.rows)
-        self._prompts = Prompts(self.material.examples, spec.plan.k)
+        self._prompts = Prompts(self.material, spec.plan.k)
         self._shape, self._labels = _shape(self.material)
         self._said = {(each.model, each.way, each.row): each for each in _read_earlier(spec.earlier)}
         self._answering, self._refusals = set[int](), Counter[int]()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from app.domain.baselines import Way
 from app.domain.datasets import STORED, Message, Split, row_from
 from app.domain.errors import Invalid
+from app.domain.problems import ALONE
 from workers.evaluation.similarity import Nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 MOST_LETTERS = 8_000
@@ -22,6 +23,8 @@ MOST_EXAMPLES_CHOSEN_FROM = 20_000
 """Of more training rows those of the lowest hash are taken: so many hold something like most questions."""
 MOST_BYTES_CHOSEN_FROM = 15_000_000
 """In UTF-8: an index of more text would need more memory than a child may use, most of all of scripts without spaces."""
+FORM_SHARE, FORM_ROWS = 0.05, 5
+"""So many training rows, or that share of all, may nearly repeat a test row; more of them are alike by their form, as a template's are."""
 ROWS_AT_ONCE = 500
 LOOK_UP = "Answered examples from the records, the most relevant first. Use them where they help, and answer in the same form."
 
@@ -48,18 +51,22 @@ class Question:
 
 @dataclass(frozen=True)
 class Material:
-    """The rows that are asked, the rows that examples come from, and how many test rows there were to choose from."""
+    """The rows that are asked, the rows that examples come from, and how many test rows there were to choose from.
+
+    `twins`: by a test row's number the training rows that nearly repeat it.
+    """
 
     asked: list[Question]
     examples: list[Question]
     test_rows: int
     notes: tuple[str, ...]
+    twins: Mapping[int, frozenset[int]]
 
 
 def read_material(file: Path, rows: int) -> Material:
-    """Choose rows by their hash, so that they are the same every time; a training row that is also a test row is no example.
+    """Choose rows by their hash, so that they are the same every time.
 
-    Invalid when no test row can be asked.
+    A training row that is also a test row is no example, and one that nearly is none for that row. Invalid when no test row can be asked.
     """
     counts = {"asked": 0, "unfit": 0}
 
@@ -77,11 +84,34 @@ def read_material(file: Path, rows: int) -> Material:
     examples = _lowest((each for each in _questions(file, Split.TRAIN) if each and each.hash not in tested), MOST_EXAMPLES_CHOSEN_FROM)
     fitting = _as_many_as_fit(examples)
     unfit, left = counts["unfit"], len(examples) - len(fitting)
+    twins, forms = _twins(asked, fitting)
+    repeated = len(frozenset().union(*twins.values()))
     notes = (
         f"{unfit} test rows could not be asked: they call tools, hold no question, or are very long." if unfit else "",
         f"Examples were chosen from {len(fitting):,} training rows; {left:,} more would not have fitted into memory." if left else "",
+        f"Training rows that ask nearly the same as a test row, and so were not shown with it: {repeated:,}." if repeated else "",
+        f"{forms} test rows ask nearly the same as many training rows. That is the form of these rows, so such rows were shown."
+        if forms
+        else "",
     )
-    return Material(asked, fitting, counts["asked"], tuple(filter(None, notes)))
+    return Material(asked, fitting, counts["asked"], tuple(filter(None, notes)), twins)
+
+
+def _twins(asked: list[Question], examples: list[Question]) -> tuple[dict[int, frozenset[int]], int]:
+    """Return by a test row's number the training rows that ask nearly the same, found as the data desk finds near twins.
+
+    Also how many test rows have too many of them: to leave those out would leave no example of the same kind.
+    """
+    from workers.curation.near import near_groups
+
+    groups = near_groups([each.text for each in (*asked, *examples)]).tolist()
+    rows: dict[int, set[int]] = {}
+    for group, example in zip(groups[len(asked) :], examples, strict=True):
+        rows.setdefault(group, set()).add(example.number)
+    found = {question.number: rows[group] for group, question in zip(groups, asked, strict=False) if group != ALONE and group in rows}
+    most = max(FORM_ROWS, FORM_SHARE * len(examples))
+    twins = {number: frozenset(same) for number, same in found.items() if len(same) <= most}
+    return twins, len(found) - len(twins)
 
 
 def _as_many_as_fit(examples: list[Question]) -> list[Question]:
@@ -127,13 +157,15 @@ def _question(raw: dict[str, Any], number: int) -> Question | None:
 class Prompts:
     """Writes what is asked; examples come from training rows only."""
 
-    def __init__(self, examples: Sequence[Question], most: int) -> None:
-        self._examples, self._most = examples, most
-        self._nearest = Nearest([each.text for each in examples])
+    def __init__(self, material: Material, most: int) -> None:
+        self._examples, self._twins, self._most = material.examples, material.twins, most
+        self._nearest = Nearest([each.text for each in self._examples])
 
     def examples_for(self, question: Question) -> list[Question]:
-        """Return the most similar training rows, the most similar first."""
-        return [self._examples[place] for place in self._nearest.to(question.text, self._most)]
+        """Return the most similar training rows, the most similar first, without those that nearly repeat the row."""
+        twins = self._twins.get(question.number, frozenset())
+        nearest = (self._examples[place] for place in self._nearest.to(question.text, self._most + len(twins)))
+        return [each for each in nearest if each.number not in twins][: self._most]
 
 
 def messages_for(way: Way, question: Question, examples: Sequence[Question]) -> list[dict[str, str]]:

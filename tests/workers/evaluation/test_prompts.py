@@ -50,13 +50,41 @@ def test_examples_come_from_training_rows_only(tmp_path: Path) -> None:
     # A file that says itself which side a row is on may say it twice.
     rows += [rows[3] | {"split": "train"}]
     material = read_material(write_rows(tmp_path / "rows", rows), 12)
-    written = Prompts(material.examples, 8)
+    written = Prompts(material, 8)
     assert len(material.examples) == 40
     for question in material.asked:
         shown = written.examples_for(question)
         assert len(shown) == 8
         for way in (Way.FEW_SHOT, Way.RETRIEVAL):
             assert "canary" not in str(messages_for(way, question, shown))
+
+
+LONG = "The kettle that I ordered with the blue cups last week has come with a broken lid, and I would like to have another one, please"
+
+
+def test_what_nearly_repeats_a_test_row_is_no_example_for_it_but_for_others(tmp_path: Path) -> None:
+    rows = [
+        row(LONG, "exchange", Split.TEST), row("Where is the kettle with a lid that I ordered last week?", "delivery", Split.TEST),
+        row(f"{LONG}!", "exchange"), row(LONG.replace("blue", "green"), "exchange"), row("The kettle has a broken lid", "exchange"),
+        *(row(f"Order {n} of one lid", "delivery") for n in range(20)),
+    ]  # fmt: skip
+    material = read_material(write_rows(tmp_path / "rows", rows), 10)
+    assert material.notes == ("Training rows that ask nearly the same as a test row, and so were not shown with it: 2.",)
+    shown = {each.text: [one.text for one in Prompts(material, 3).examples_for(each)] for each in material.asked}
+    assert shown[LONG][0] == "The kettle has a broken lid"
+    assert [len(each) for each in shown.values()] == [3, 3]
+    assert not [text for text in shown[LONG] if text.startswith("The kettle that")]
+    assert f"{LONG}!" in shown["Where is the kettle with a lid that I ordered last week?"]
+
+
+def test_rows_of_one_form_are_examples_of_each_other(tmp_path: Path) -> None:
+    rows = [row(f"{LONG} {n}", f"answer {n}", Split.TEST if n < 3 else Split.TRAIN) for n in range(30)]
+    material = read_material(write_rows(tmp_path / "rows", rows), 10)
+    assert material.twins == {}
+    assert material.notes == (
+        "3 test rows ask nearly the same as many training rows. That is the form of these rows, so such rows were shown.",
+    )
+    assert [len(Prompts(material, 4).examples_for(each)) for each in material.asked] == [4] * 3
 
 
 def test_the_same_rows_are_asked_every_time_whatever_their_order(tmp_path: Path) -> None:
