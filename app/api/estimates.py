@@ -11,10 +11,9 @@ from app.api.dependencies import IdentityDep, ReadSession, StudioDep
 from app.domain.architectures import Architecture
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid
-from app.domain.quotes import Quote, parameters_from, work_of_examples
+from app.domain.quotes import EXAMPLES, Quote, parameters_from, work_of_examples
 from app.domain.specs import Preset, RunRequest, parse_settings
 from app.domain.text import Text
-from app.services.bases import measures
 from app.services.estimates import Estimates, work_of
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from app.services.studio import Studio
 
 router = APIRouter(prefix="/api/v1/estimates", tags=["estimates"])
-EXAMPLES = 1000
 
 
 class Question(BaseModel):
@@ -78,7 +76,7 @@ def make_estimate(studio: StudioDep, session: ReadSession, identity: IdentityDep
 
 
 def _answer(studio: Studio, session: Session, by: Identity, asked: Question, given: dict[str, Any]) -> Quote:
-    arch, name = _measured(studio, asked)
+    arch, name = _measured(studio, session, by, asked)
     request = RunRequest(name="estimate", base_model=name, dataset_id=asked.dataset_id or "none", preset=asked.preset, settings=given)
     settings = parse_settings(request)
     work, assumptions = _work(studio, session, by, asked, settings)
@@ -87,13 +85,13 @@ def _answer(studio: Studio, session: Session, by: Identity, asked: Question, giv
     return Estimates(session).quote(by, name, (arch, settings, work), assumptions)
 
 
-def _measured(studio: Studio, asked: Question) -> tuple[Architecture, str]:
+def _measured(studio: Studio, session: Session, by: Identity, asked: Question) -> tuple[Architecture, str]:
     if (asked.base_model is None) == (asked.params is None):
         raise Invalid("Say either base_model or params, not both.", param="base_model")
     if asked.params is not None:
         return Architecture.of_size(parameters_from(asked.params)), f"{asked.params.strip()} parameters"
     name = asked.base_model or ""
-    found = measures(studio, name)
+    found = studio.measures(session, by, name)
     if found is None:
         message = f"Nobody here knows the measures of {name[:200]!r}. Give its size instead (params), or fetch it first."
         raise Invalid(message, param="base_model", code="unknown_model")

@@ -12,10 +12,12 @@ from app.db import Baseline, Download, EventRow, Project, Run
 from app.db.audit import OUTSIDE_ASKED, note
 from app.db.downloads import is_wanted_by_another
 from app.db.session import after_commit
+from app.domain.architectures import Architecture
 from app.domain.base_models import COMMIT
 from app.domain.errors import Conflict, NotFound, StorageFull
 from app.domain.figures import in_bytes
 from app.domain.runs import ENDED, RunStatus, after_request
+from app.services.bases import counted
 from app.services.datasets import IMPORT_QUEUE
 from app.services.models import is_whole
 from app.services.paging import Page, newest_first
@@ -78,6 +80,13 @@ class Downloads:
         if found is None:
             raise NotFound("There is no such download.", code="download_not_found")
         return found
+
+    def measures(self, by: Identity, repo: str) -> Architecture | None:
+        """Return what a model measures that is on its way here, as the look at it knew; None where there is none, or it did not know."""
+        live = self._mine(by).where(Download.repo == repo, Download.status.not_in(ENDED)).order_by(Download.id.desc())
+        found = self.session.scalar(live.limit(1))
+        known = found.facts.get("measures") if found else None
+        return Architecture.model_validate(known) if known else None
 
     def newest(self, by: Identity, *, limit: int = SHOWN, after: str | None = None) -> Page[Download]:
         """Return the project's downloads, newest first."""
@@ -175,5 +184,6 @@ def _told(mine: Sequence[str], others: int) -> str:
 def _facts(looked: Looked) -> dict[str, Any]:
     """Return what a worker has to know of the files, and people of the model."""
     files = [{"path": file.path, "size": file.size, "sha256": file.sha256, "git_id": file.git_id} for file in looked.scan.wanted]
-    model = looked.model
-    return {"files": files, "licence": model.licence, "parameters": model.parameters, "gated": model.gated}
+    model, arch = looked.model, counted(looked.config or {})
+    known = {"measures": arch.model_dump(mode="json")} if arch else {}
+    return {"files": files, "licence": model.licence, "parameters": model.parameters, "gated": model.gated} | known

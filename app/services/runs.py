@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from app.services.datasets import Datasets
     from app.services.preflight import Preflights
 
-    Measures = Callable[[str], Architecture | None]
+    Measures = Callable[[Identity, str], Architecture | None]
 
 TRAINING_QUEUE = "gpu"
 
@@ -101,7 +101,7 @@ class Runs:
 
     def _foretold(self, by: Identity, spec: TrainingSpec, version: DatasetVersion, rows: int, looked: Preflight | None) -> dict[str, Any]:
         """Return the estimate that a run is launched with, to be held against what it takes; empty where nobody can tell."""
-        arch = self._measures(spec.base_model) if self._measures else None
+        arch = self._measures(by, spec.base_model) if self._measures else None
         if arch is None:
             return {}
         work = work_of(version, spec.settings, rows)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from app.db import Dataset, Download
+    from app.domain.architectures import Architecture
     from app.domain.catalog import Catalog
     from app.domain.datasets import Message
     from app.domain.ports import BaseModels, FetchedModels, Looker, ModelHub, Queue, Recipes, Secrets, Shelf, Storage
@@ -90,7 +91,11 @@ class Studio:
 
     def runs(self, session: Session) -> Runs:
         """Return the runs' service."""
-        return Runs(session, self.queue, self.datasets(session), self.bases, self.preflights, measures=partial(measures, self))
+        return Runs(session, self.queue, self.datasets(session), self.bases, self.preflights, measures=partial(self.measures, session))
+
+    def measures(self, session: Session, by: Identity, name: str) -> Architecture | None:
+        """Return what a base measures as it is here, by the catalogue, or as the look knew that had it fetched; None: unknown."""
+        return measures(self, name) or self.downloads(session).measures(by, name)
 
     def queues(self, session: Session) -> Queues:
         """Return the queues' service."""

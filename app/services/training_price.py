@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid
 from app.domain.specs import RunRequest, parse_settings
-from app.services.bases import measures
 from app.services.estimates import Estimates, work_of
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class TrainingPrice(NamedTuple):
 
 def training_price(studio: Studio, session: Session, by: Identity, *, base_model: str, dataset_id: str) -> TrainingPrice:
     """Return the estimate on the device that heads the list (`side_by_side`), with the usual settings; nothing is launched."""
-    arch = measures(studio, base_model)
+    arch = studio.measures(session, by, base_model)
     if arch is None:
         raise Invalid(f"Nobody here knows the measures of {base_model[:200]!r}.", param="base_model", code="unknown_model")
     dataset = studio.datasets(session).get(by, dataset_id)

@@ -10,7 +10,6 @@ from app.domain.architectures import NO_FOUR_BITS
 from app.domain.estimates import estimate
 from app.domain.guide import NEEDED, advise
 from app.domain.specs import setting_label
-from app.services.bases import measures
 from app.services.estimates import Estimates, as_seen, work_of
 from app.services.goals import Goals
 from app.web import estimate_view
@@ -59,7 +58,7 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     version = draft.dataset.version if draft.dataset else None
     if draft.spec is None or draft.base is None or draft.dataset is None or version is None:
         return Priced()
-    arch = measures(visit.studio, draft.base.name)
+    arch = visit.studio.measures(visit.session, visit.identity, draft.base.name)
     if arch is None:
         return Priced(why_not=UNKNOWN.format(base=draft.base.name), look_up=f"/models/hub/look?{urlencode({'repo': draft.base.name})}")
     if draft.spec.settings.tuning == "qlora" and not arch.takes_four_bits:

@@ -7,7 +7,7 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from app.db import Dataset
+from app.db import Dataset, Download
 from app.db.session import unit_of_work
 from app.domain.goals import Answers
 from app.domain.guide import Goal
@@ -112,6 +112,20 @@ def test_an_unknown_base_is_not_guessed_at(browser: TestClient, sample: Sample, 
     assert 'href="/models/hub/look?repo=somebody%2Fsomething"' in page
     assert figures(page) == {}
     assert "Start training" in page
+
+
+def test_a_base_that_is_on_its_way_here_is_priced_as_the_look_at_it_saw(
+    browser: TestClient, studio: Studio, sample: Sample, headers: dict[str, str]
+) -> None:
+    measured = studio.catalog.get("qwen3-0.6b").architecture
+    assert measured
+    with unit_of_work(studio.engine) as session:
+        by = Accounts(session).ensure_owner()
+        facts = {"files": [], "measures": measured.model_dump(mode="json")}
+        session.add(Download(project_id=by.project_id, queue="cpu", repo="somebody/something", revision="a" * 40, facts=facts))
+    page = form(browser, sample, headers, base_model="somebody/something")
+    assert figures(page) == figures(form(browser, sample, headers, base_model="Qwen/Qwen3-0.6B"))
+    assert {"memory", "time", "cost"} <= set(figures(page))
 
 
 def test_without_a_device_a_card_to_rent_stands_for_one_and_says_so(browser: TestClient, sample: Sample, headers: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,42 @@ def test_a_look_says_what_would_come_and_what_stands_against_it(client: TestClie
     assert (bad["may_be_fetched"], bad["findings"][0]["level"], bad["findings"][0]["code"]) == (False, "stop", "remote_code")
     assert client.get("/api/v1/hub/models/acme/none").json()["error"]["code"] == "unknown_model"
     assert client.get("/api/v1/hub/models/none").status_code == 422
+
+
+def test_a_look_measures_a_model_and_says_what_that_means_here(client: TestClient, server: HubServer) -> None:
+    good = client.get(f"/api/v1/hub/models/{REPO}").json()
+    config = json.loads((STARTER_FOLDER / "config.json").read_text())
+    measures, quote = good["measures"], good["estimate"]
+    assert (measures["parameters"], measures["context"]) == (7_212_288, config["max_position_embeddings"])
+    assert (measures["takes_four_bits"], measures["exact"], measures["quantised"]) == (True, True, "")
+    assert {name: fit["verdict"] for name, fit in good["here"].items()} == dict.fromkeys(("qlora", "lora", "answers"), "unknown")
+    assert (quote["model"], quote["parameters"], quote["work"]["rows"]) == (REPO, 7_212_288, 1000)
+    assert len(quote["assumptions"]) == 2
+    assert [device["cost"] for device in quote["devices"] if device["fits"] == "yes"]
+    asked = client.get("/api/v1/estimates", params={"base_model": "hone-starter"}).json()
+    assert [device["seconds"] for device in quote["devices"]] == [device["seconds"] for device in asked["devices"]]
+
+
+def test_what_cannot_be_measured_or_must_not_come_is_not_priced(client: TestClient, server: HubServer, tmp_path: Path) -> None:
+    coded = client.get("/api/v1/hub/models/acme/coded").json()
+    assert (coded["measures"], coded["here"], coded["estimate"]) == (None, None, None)
+    shutil.copytree(STARTER_FOLDER, tmp_path / "quantised")
+    config = json.loads((STARTER_FOLDER / "config.json").read_text())
+    (tmp_path / "quantised" / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
+    server.repos["acme/quantised"] = tmp_path / "quantised"
+    told = client.get("/api/v1/hub/models/acme/quantised").json()
+    assert (told["measures"]["quantised"], told["here"]["lora"]["verdict"], told["estimate"]) == ("gptq", "no", None)
+    server.gated.add(REPO)
+    closed = client.get(f"/api/v1/hub/models/{REPO}").json()
+    assert (closed["measures"], closed["here"], closed["estimate"]) == (None, None, None)
+
+
+def test_an_estimate_of_a_model_on_its_way_is_that_of_the_look(client: TestClient) -> None:
+    before = client.get("/api/v1/estimates", params={"base_model": REPO})
+    assert before.json()["error"]["code"] == "unknown_model"
+    client.post("/api/v1/downloads", json={"repo": REPO})
+    told = client.get("/api/v1/estimates", params={"base_model": REPO}).json()
+    assert told["devices"] == client.get(f"/api/v1/hub/models/{REPO}").json()["estimate"]["devices"]
 
 
 def test_without_the_hub_a_search_says_so_and_the_rest_goes_on(client: TestClient, server: HubServer) -> None:

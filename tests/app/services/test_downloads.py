@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import Engine
 
 from app.db import Artifact, Baseline, Download, Project
 from app.db.session import reading, unit_of_work
+from app.domain.architectures import Architecture
 from app.domain.errors import Conflict
 from app.domain.hub_models import HubModel, Looked
 from app.domain.repository import HubFile, Scan
@@ -56,6 +58,30 @@ def delete(engine: Engine, by: Identity, bases: FetchedBases, download_id: str) 
     except Conflict as refused:
         return f"{refused.code}: {refused.message}"
     return ""
+
+
+def test_a_model_that_is_on_its_way_measures_what_the_look_at_it_saw(engine: Engine, owner: Identity, bases: FetchedBases) -> None:
+    config = {
+        "model_type": "llama", "hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 5, "num_attention_heads": 8,
+        "num_key_value_heads": 4, "vocab_size": 512, "tie_word_embeddings": True,
+    }  # fmt: skip
+    stranger = replace(owner, project_id="another")
+    with unit_of_work(engine) as session:
+        downloads = Downloads(session, SilentQueue(), bases)
+        assert downloads.measures(owner, REPO) is None
+        download = downloads.start(owner, replace(LOOKED, config=config))
+        known = downloads.measures(owner, REPO)
+        assert known == Architecture.from_config(config)
+        assert (downloads.measures(stranger, REPO), downloads.measures(owner, "acme/other")) == (None, None)
+        downloads.cancel(owner, download.id)
+        assert downloads.measures(owner, REPO) is None
+
+
+def test_what_nobody_could_measure_is_fetched_all_the_same(engine: Engine, owner: Identity, bases: FetchedBases) -> None:
+    with unit_of_work(engine) as session:
+        downloads = Downloads(session, SilentQueue(), bases)
+        downloads.start(owner, replace(LOOKED, config={"model_type": "strange"}))
+        assert downloads.measures(owner, REPO) is None
 
 
 def test_what_is_being_cancelled_is_not_handed_out_as_under_way(engine: Engine, owner: Identity, bases: FetchedBases) -> None:
