@@ -11,6 +11,7 @@ from app.domain.figures import in_bytes, in_money, in_thousands
 from app.domain.specs import PRESETS, Preset, TrainingSettings, settings_for
 from app.domain.time_estimate import rows_of
 from app.web import words
+from app.web.looks import Look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,17 +26,9 @@ TOLD_PARTS = 3
 MOST_FIXES = 4
 
 
-class Look(NamedTuple):
-    """Whether it fits, as a badge shows it: colour only repeats what icon and word say."""
-
-    tone: str
-    icon: str
-    word: str
-
-
 FITS: dict[Fits, Look] = {
-    "yes": Look("ok", "check", "Fits"), "tight": Look("wait", "waiting", "Tight"), "no": Look("bad", "failed", "Does not fit"),
-    "unknown": Look("dim", "waiting", "Memory unknown"),
+    "yes": Look("Fits", "check", "ok"), "tight": Look("Tight", "waiting", "wait"), "no": Look("Does not fit", "failed", "bad"),
+    "unknown": Look("Memory unknown", "waiting", "dim"),
 }  # fmt: skip
 
 
