@@ -17,7 +17,10 @@ from app.domain.metrics import Metric, Shape
 from tests.workers.evaluation.openai_server import OpenAi, openai_server, trouble
 from tests.workers.evaluation.rows import row, write_rows
 from workers.evaluation import measuring
-from workers.evaluation.measuring import OUTSIDE_AT_ONCE, Address, BaselineSpec, Measuring
+from workers.evaluation.measuring import Address, BaselineSpec, Measuring
+
+AT_ONCE = 4
+"""So many questions an outside model is to get."""
 
 
 @pytest.fixture
@@ -116,7 +119,7 @@ def test_an_outside_model_is_asked_several_questions_at_once_and_the_own_one_at_
     """Four outside questions are answered when all four are there; of the own model's there is never more than one."""
     at_once: list[int] = []
     with openai_server() as outside:
-        outside.together, outside.answer = threading.Barrier(OUTSIDE_AT_ONCE), last_word
+        outside.together, outside.answer = threading.Barrier(AT_ONCE), last_word
         under_way = threading.Semaphore(1)
 
         def answer(messages: list[dict[str, str]]) -> str:
@@ -141,20 +144,20 @@ def test_an_outside_model_is_asked_several_questions_at_once_and_the_own_one_at_
 def test_what_all_questions_are_told_at_once_is_waited_for_once(tmp_path: Path, model: OpenAi) -> None:
     """Four times two seconds would be more than its patience."""
     with openai_server() as outside:
-        outside.answer, outside.together = last_word, threading.Barrier(OUTSIDE_AT_ONCE)
-        outside.troubles = [trouble(429, Retry_After="2")] * OUTSIDE_AT_ONCE
+        outside.answer, outside.together = last_word, threading.Barrier(AT_ONCE)
+        outside.troubles = [trouble(429, Retry_After="2")] * AT_ONCE
         measure(beside(tmp_path, model, outside, tests=8, patience_seconds=7.0))
-        assert len(outside.asked) == OUTSIDE_AT_ONCE + 8
+        assert len(outside.asked) == AT_ONCE + 8
 
 
 def test_a_wrong_key_ends_it_with_no_more_than_was_under_way(tmp_path: Path, model: OpenAi) -> None:
     model.answer = last_word
     with openai_server() as outside:
-        outside.key, outside.together = "another", threading.Barrier(OUTSIDE_AT_ONCE)
+        outside.key, outside.together = "another", threading.Barrier(AT_ONCE)
         with pytest.raises(Invalid, match="refuses the key"):
             measure(beside(tmp_path, model, outside, tests=16))
         # Nobody took another question after that.
-        assert len(outside.asked) == OUTSIDE_AT_ONCE
+        assert len(outside.asked) == AT_ONCE
 
 
 def test_while_a_run_has_the_gpu_it_waits_and_says_for_what(tmp_path: Path, model: OpenAi, monkeypatch: pytest.MonkeyPatch) -> None:
