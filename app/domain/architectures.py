@@ -15,10 +15,10 @@ from app.domain.errors import Invalid
 from app.domain.model_layers import FAMILIES, Linear
 
 SMALLEST, LARGEST = 1e5, 1e13
+"""Between these a number of parameters is a language model's."""
 LEAST_FOUR_BIT_SHARE = 0.8
 """Of the weights of its layers' matrices a base has to have so many in four bits, or QLoRA is refused: it would save too little."""
 NO_FOUR_BITS = "QLoRA is refused for this base: its experts lie in blocks that four bits do not reach. Take LoRA."
-"""Between these a number of parameters is a language model's."""
 UNPACKED = frozenset({"mxfp4", "fp8"})
 """How weights may be stored quantised that are trained all the same, once they are unpacked; from any other way nothing is trained."""
 TEXT_FAMILIES = {"gemma3": "gemma3_text", "mistral3": "mistral", "qwen3_5": "qwen3_5_text", "qwen3_vl": "qwen3", "gemma3n": "gemma3n_text"}
@@ -177,6 +177,15 @@ class Architecture(BaseModel, frozen=True):
     def is_for_answers_alone(self) -> bool:
         """Whether its weights are stored quantised in a way from which nothing is trained."""
         return bool(self.quantised) and self.quantised not in UNPACKED
+
+    def refusal(self, tuning: str) -> str:
+        """Return why it is never trained in a way (lora, qlora, full), whatever the device; empty where it is."""
+        if self.is_for_answers_alone:
+            words = f"Its weights are stored quantised ({self.quantised}), which is good for answering and not for training."
+            return f"{words} Take the model that it was made from."
+        if tuning == "qlora" and self.quantised:
+            return f"Its weights are stored quantised in another way ({self.quantised}), so QLoRA is refused. LoRA unpacks them."
+        return NO_FOUR_BITS if tuning == "qlora" and not self.takes_four_bits else ""
 
     def lora_parameters(self, rank: int, *, dora: bool = False) -> int:
         """Return how many numbers an adapter of this rank trains on all linear layers but the head; DoRA adds a length per output."""

@@ -225,7 +225,7 @@ def _changes(
     if settings.optimiser in {"auto", "adamw"}:
         yield "optimiser", "Optimiser state in 8 bits", {"optimiser": "adamw_8bit"}, False
     tuning = {"full": ("lora", "LoRA in place of full tuning"), "lora": ("qlora", "QLoRA in place of LoRA")}.get(settings.tuning)
-    if tuning and (tuning[0] != "qlora" or arch.takes_four_bits):
+    if tuning and not arch.refusal(tuning[0]):
         yield "tuning", tuning[1], {"tuning": tuning[0]}, False
     half = max(16, min(settings.max_length, work.longest_tokens) // 2)
     yield "max_length", f"Cut rows at {half:,} tokens", {"max_length": half}, False

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.architectures import NO_FOUR_BITS
 from app.domain.datasets import HELD_OUT_SHARE
 from app.domain.errors import Invalid
 from app.domain.estimates import ASSUMED_TOKENS, LONGEST
@@ -150,7 +149,9 @@ class Quote(_Value):
     memory_bytes: MemoryOut = Field(
         description="On the first of the devices where it holds the run, else on the largest; without any, on a GPU of unknown size."
     )
-    devices: list[DeviceOut] = Field(description="Those that hold it first, of these the ones that are done within a week, and of these the cheapest.")
+    devices: list[DeviceOut] = Field(
+        description="Those that hold it first, of these the ones that are done within a week, and of these the cheapest."
+    )
     currency: str
     prices_as_of: str
     cost_usd: CostOut
@@ -169,23 +170,19 @@ class Quote(_Value):
             memory = _memory(shown.target.label, shown.memory)
         else:
             memory = _memory(NO_DEVICE, estimate_memory(arch, settings, work, "gpu", None))
-        is_full = settings.tuning == "full"
+        is_full, never = settings.tuning == "full", arch.refusal(settings.tuning)
         return cls(
             model=model, parameters=arch.parameters, active_parameters=arch.active_parameters, exact=arch.exact,
             trained_parameters=arch.parameters if is_full else arch.lora_parameters(settings.rank, dora=settings.adapter == "dora"),
             weights_bytes={key: weights_bytes(arch.parameters, key, unquantised=arch.unquantised_parameters) for key in PRECISIONS},
             settings={name: getattr(settings, name) for name in TOLD if not is_full or name != "rank"},
-            work=work.model_dump(), assumptions=[*assumptions, *_refusals(arch, settings)], memory_bytes=memory, devices=devices,
+            work=work.model_dump(), assumptions=[*assumptions, *([never] if never else [])], memory_bytes=memory, devices=devices,
             currency=prices.currency, prices_as_of=prices.as_of,
             cost_usd=CostOut(
                 cheapest=holding[0].cost_usd if holding else None, device=holding[0].key if holding else None,
                 by_device={each.key: each.cost_usd if each.fits != "no" else None for each in devices},
             ),
         )  # fmt: skip
-
-
-def _refusals(arch: Architecture, settings: TrainingSettings) -> list[str]:
-    return [NO_FOUR_BITS] if settings.tuning == "qlora" and not arch.takes_four_bits else []
 
 
 def _memory(device: str, memory: MemoryEstimate) -> MemoryOut:

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from app.domain.accelerators import of_device
-from app.domain.architectures import NO_FOUR_BITS, Architecture
+from app.domain.architectures import Architecture
 from app.domain.base_models import MAX_JSON_BYTES, BaseModel
 from app.domain.errors import Invalid, NotFound
 from app.domain.figures import in_bytes
-from app.domain.memory_estimate import Work, estimate_memory
+from app.domain.memory_estimate import Fits, Work, estimate_memory
 from app.domain.precisions import weights_bytes
 from app.domain.specs import TrainingSettings
 from app.services.workers import devices_here
@@ -32,8 +32,7 @@ SAMPLE = Work(rows=1000, steps=125, mean_tokens=512.0, longest_tokens=1024)
 TO_ANSWER = "q4_k_m"
 ROOM_TO_ANSWER = 1.2
 """Beside the weights an answer needs a cache and buffers; at 1,024 tokens they stay under a fifth of a small model's weights."""
-Verdict = Literal["yes", "tight", "no", "unknown"]
-BEST_FIRST: tuple[Verdict, ...] = ("yes", "tight", "no", "unknown")
+BEST_FIRST: tuple[Fits, ...] = ("yes", "tight", "no", "unknown")
 
 
 class Knows(Protocol):
@@ -51,7 +50,7 @@ class Knows(Protocol):
 class Fit(NamedTuple):
     """Whether something fits a device, in one word and in one sentence, and how many bytes it takes there."""
 
-    verdict: Verdict
+    verdict: Fits
     words: str
     takes: int
 
@@ -65,7 +64,7 @@ class Here:
     answers: Fit
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Fits:
         """The whole in one word: what trains it at all also answers with it."""
         return min(self.qlora.verdict, self.lora.verdict, key=BEST_FIRST.index)
 
@@ -147,7 +146,7 @@ class Bases:
         return Here(*(fits if arch.is_known else (_hedged(fit, arch) for fit in fits)))
 
     def _trains(self, arch: Architecture, tuning: Literal["lora", "qlora"]) -> Fit:
-        never = _refusal(arch, tuning)
+        never = arch.refusal(tuning)
         return Fit("no", never, 0) if never else _best(self.devices, partial(_training, arch, tuning))
 
     def _of_catalog(self, model: CatalogModel, local: dict[str, BaseModel]) -> Base:
@@ -207,33 +206,22 @@ def _hedged(fit: Fit, arch: Architecture) -> Fit:
     return Fit("no" if fit.verdict == "no" else "unknown", words, fit.takes)
 
 
-def _refusal(arch: Architecture, tuning: str) -> str:
-    """Return why a base is never trained in a way, whatever the device; empty where it is."""
-    if arch.is_for_answers_alone:
-        words = f"Its weights are stored quantised ({arch.quantised}), which is good for answering and not for training."
-        return f"{words} Take the model that it was made from."
-    if tuning == "qlora" and arch.quantised:
-        return f"Its weights are stored quantised in another way ({arch.quantised}), so QLoRA is refused. LoRA unpacks them."
-    return NO_FOUR_BITS if tuning == "qlora" and not arch.takes_four_bits else ""
-
-
-def _training(arch: Architecture, tuning: Literal["qlora", "lora"], device: Accelerator | None) -> tuple[Verdict, int]:
+def _training(arch: Architecture, tuning: Literal["qlora", "lora"], device: Accelerator | None) -> tuple[Fits, int]:
     """Return whether training fits where it takes least: one example at a time, every layer computed twice."""
     least = {"micro_batch_size": 1, "gradient_checkpointing": min(arch.layers, 4096), "max_length": SAMPLE.longest_tokens}
     settings = TrainingSettings.model_validate({"tuning": tuning} | least)
-    kind: Literal["gpu", "cpu"] = "gpu" if device is None or device.kind == "gpu" else "cpu"
-    needed = estimate_memory(arch, settings, SAMPLE, kind, device.memory_bytes if device else None)
+    needed = estimate_memory(arch, settings, SAMPLE, device.unit if device else "gpu", device.memory_bytes if device else None)
     return needed.fits, needed.total
 
 
-def _answering(arch: Architecture, device: Accelerator | None) -> tuple[Verdict, int]:
+def _answering(arch: Architecture, device: Accelerator | None) -> tuple[Fits, int]:
     needed = round(weights_bytes(arch.parameters, TO_ANSWER) * ROOM_TO_ANSWER)
     if device is None:
         return "unknown", needed
     return ("yes" if needed <= device.memory_bytes else "no"), needed
 
 
-def _best(devices: Sequence[Accelerator], judge: Callable[[Accelerator | None], tuple[Verdict, int]]) -> Fit:
+def _best(devices: Sequence[Accelerator], judge: Callable[[Accelerator | None], tuple[Fits, int]]) -> Fit:
     """Return the verdict on the device where it is best, and its reason; on a GPU that nobody knows where none is reported."""
     if not devices:
         needed = judge(None)[1]

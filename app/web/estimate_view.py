@@ -28,7 +28,7 @@ MOST_FIXES = 4
 
 FITS: dict[Fits, Look] = {
     "yes": Look("Fits", "check", "ok"), "tight": Look("Tight", "waiting", "wait"), "no": Look("Does not fit", "failed", "bad"),
-    "unknown": Look("Memory unknown", "waiting", "dim"),
+    "unknown": Look("Not known", "waiting"),
 }  # fmt: skip
 
 

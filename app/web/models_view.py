@@ -17,6 +17,7 @@ from app.domain.precisions import PRECISIONS, stored_bytes, weights_bytes
 from app.domain.text import Text
 from app.services.bases import Bases
 from app.web import words
+from app.web.estimate_view import FITS
 from app.web.looks import Look
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from app.web.visit import Visit
 
 FOLDERS = "Folders of this machine"
-FIT_LOOKS = {
-    "yes": Look("Fits", "check", "ok"), "tight": Look("Tight", "waiting", "wait"), "no": Look("Does not fit", "failed", "bad"),
-    "unknown": Look("Not known", "waiting"),
-}  # fmt: skip
 UNMEASURED = Look("Not measured", "waiting")
 FOR_ANSWERS_ALONE = Look("Not for training", "failed", "bad")
 LEVELS = ("bf16", "int8", "nf4_dq", "q8_0", "q4_k_m", "ternary")
@@ -150,7 +147,7 @@ class Line:
         """Whether it fits here."""
         if self.base.architecture and self.base.architecture.is_for_answers_alone:
             return FOR_ANSWERS_ALONE
-        return FIT_LOOKS[self.here.verdict] if self.here else UNMEASURED
+        return FITS[self.here.verdict] if self.here else UNMEASURED
 
     @property
     def why(self) -> str:

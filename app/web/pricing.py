@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from app.domain.architectures import NO_FOUR_BITS
 from app.domain.estimates import estimate
 from app.domain.guide import NEEDED, advise
 from app.domain.specs import setting_label
@@ -61,8 +60,8 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     arch = visit.studio.measures(visit.session, visit.identity, draft.base.name)
     if arch is None:
         return Priced(why_not=UNKNOWN.format(base=draft.base.name), look_up=f"/models/hub/look?{urlencode({'repo': draft.base.name})}")
-    if draft.spec.settings.tuning == "qlora" and not arch.takes_four_bits:
-        return Priced(why_not=NO_FOUR_BITS)
+    if never := arch.refusal(draft.spec.settings.tuning):
+        return Priced(why_not=never)
     rows = _Rows(version, draft.training_rows, seen.preflight if seen else None)
     planned = rows.planned(arch, draft.spec.settings)
     service = Estimates(visit.session)

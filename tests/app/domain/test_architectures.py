@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
-from app.domain.architectures import Architecture, lora_parameters
+from app.domain.architectures import NO_FOUR_BITS, Architecture, lora_parameters
 from app.domain.errors import Invalid
 
 TINY: dict[str, Any] = {
@@ -143,6 +143,26 @@ def test_what_hears_is_left_out_and_said() -> None:
 def test_weights_that_are_quantised_already_are_told(said: object, quantised: str, is_for_answers_alone: bool) -> None:  # noqa: FBT001 - a table
     measured = Architecture.from_config({"model_type": "llama", "quantization_config": said} | TINY)
     assert (measured.quantised, measured.is_for_answers_alone) == (quantised, is_for_answers_alone)
+
+
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [
+        ({"model_type": "llama"}, {}),
+        ({"model_type": "llama", "quantization_config": {"quant_method": "fp8"}}, {"qlora": "(fp8), so QLoRA is refused"}),
+        (
+            {"model_type": "llama", "quantization_config": {"quant_method": "awq"}},
+            dict.fromkeys(("qlora", "lora", "full"), "(awq), which is good for answering"),
+        ),
+        ({"model_type": "mixtral", "num_local_experts": 4}, {"qlora": NO_FOUR_BITS}),
+    ],
+    ids=["plain", "unpacked", "for answers alone", "experts in one block"],
+)
+def test_what_is_never_trained_in_a_way_says_why(config: dict[str, object], refused: dict[str, str]) -> None:
+    measured = Architecture.from_config(config | TINY)
+    for tuning in ("qlora", "lora", "full"):
+        said = measured.refusal(tuning)
+        assert refused[tuning] in said if tuning in refused else said == ""
 
 
 def test_a_family_that_is_not_known_is_counted_like_a_llama_and_says_so() -> None:
