@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Page
 
+from tools import sample_hub
+
 if TYPE_CHECKING:
     from tools.sample_measured import Measured
     from tools.sample_project import Sample
@@ -192,6 +194,13 @@ TEAM = {
     "team-baselines": Scene("/baselines"),
     "team-models": Scene("/models"),
     "team-hub": Scene("/models/hub"),
+    "team-hub-found": Scene("/models/hub?q="),
+    "team-hub-nothing": Scene("/models/hub?q=nothing+like+it"),
+    "team-hub-look": Scene(f"/models/hub/look?repo={sample_hub.GOOD}"),
+    "team-hub-look-quantised": Scene(f"/models/hub/look?repo={sample_hub.QUANTISED}"),
+    "team-hub-look-stopped": Scene(f"/models/hub/look?repo={sample_hub.STOPPED}"),
+    "team-hub-look-unmeasured": Scene(f"/models/hub/look?repo={sample_hub.UNMEASURED}"),
+    "team-hub-look-missing": Scene("/models/hub/look?repo=nobody/nothing"),
     "team-new-run": Scene("/runs/new"),
     "team-new-run-too-large": Scene("/runs/new?base_model=Qwen/Qwen3-8B&rank=64"),
 }

@@ -12,6 +12,7 @@ import socket
 import tempfile
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +26,7 @@ from app.main import create_app
 from app.services.accounts import Accounts
 from app.web.server import Server
 from tools.chromium import executable
+from tools.sample_hub import SampleHub
 from tools.sample_measured import fill_measured
 from tools.sample_project import fill
 from tools.sample_team import fill_team
@@ -94,6 +96,7 @@ def _nothing(studio: Studio) -> dict[str, Scene]:
 def studio(home: Path, stock: Callable[[Studio], dict[str, Scene]]) -> Iterator[tuple[str, dict[str, Scene]]]:
     """Serve a studio with something in it; give its address and its scenes."""
     app = create_app(Settings(home=home))
+    app.state.studio = replace(app.state.studio, hub=SampleHub())
     migrate(app.state.studio.engine)
     scenes = stock(app.state.studio)
     with socket.create_server(("127.0.0.1", 0)) as listener:
