@@ -31,14 +31,15 @@ class CloudCostsOut(BaseModel):
 
     asked: CloudCosts = Field(description="What it was worked out with; what was left out has an example's value.")
     verdict: Verdict = Field(
-        description="breaks_even: paid back in the months looked at; later: cheaper in a usual month only; never: the API is cheaper."
+        description="breaks_even: paid back in the months looked at; later: cheaper in a usual month only; never: the API is cheaper; "
+        "no_bill: the API costs nothing."
     )
     break_even_month: int | None = Field(description="By the end of which month the own model has cost no more, for good.")
     api_call: float = Field(description="What one call costs.")
     own_monthly: float = Field(description="A usual month of the own model, machines that are bought counted in equal parts.")
     busiest_hour_machines: float = Field(description="How many machines the busiest hour of the first month keeps at work.")
     calls_to_be_worth_it: float | None = Field(
-        description="From how many calls a month on an own model's usual month costs less; null: none."
+        description="From how many calls a month on an own model's usual month costs no more; null: no number suffices."
     )
     saved: float = Field(description="By the end of the last month; negative: the own model has cost more.")
     months: list[MonthOut]

@@ -14,7 +14,7 @@ from app.domain.errors import Conflict, Invalid
 from app.domain.quotes import EXAMPLES, Quote, parameters_from, work_of_examples
 from app.domain.specs import Preset, RunRequest, parse_settings
 from app.domain.text import Text
-from app.services.estimates import Estimates, work_of
+from app.services.estimates import Estimates, assumed_lengths, work_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -108,5 +108,5 @@ def _work(studio: Studio, session: Session, by: Identity, asked: Question, setti
     if dataset.status != DatasetStatus.READY or dataset.version is None:
         raise Conflict("The dataset has no rows yet.", param="dataset_id", code="dataset_not_ready")
     work = work_of(dataset.version, settings, dataset.version.train_rows)
-    is_counted = bool(dataset.version.findings.get("tokens"))
-    return work, [] if is_counted else [f"Nobody has counted this dataset's tokens yet: {work.mean_tokens:,.0f} a row are assumed."]
+    assumed = assumed_lengths(dataset.version, work)
+    return work, [assumed] if assumed else []

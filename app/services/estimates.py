@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from app.domain.specs import TrainingSettings
     from app.services.accounts import Identity
 
-__all__ = ["Estimates", "as_seen", "work_of"]
-
 
 def work_of(version: DatasetVersion, settings: TrainingSettings, training_rows: int) -> Work:
     """Return what a run over a dataset's rows computes: their tokens as they were counted when the rows were looked at.
@@ -38,15 +36,26 @@ def work_of(version: DatasetVersion, settings: TrainingSettings, training_rows: 
     """
     steps = settings.total_steps(training_rows)
     eval_rows = min(MOST_CHECKED, version.test_rows)
-    counted = version.findings.get("tokens", {})
-    found, answers = counted.get("row"), counted.get("answer")
-    if not found or not found.get("sum"):
+    found, answers = _counted(version)
+    if not found:
         return work_of_examples(training_rows, None, settings)[0].model_copy(update={"eval_rows": eval_rows})
     mean = mean_length(found["bins"], found["sum"], settings.max_length)
     return Work(
         rows=training_rows, steps=steps, mean_tokens=mean, longest_tokens=min(found["max"], settings.max_length), eval_rows=eval_rows,
         trained_share=min(1.0, answers["sum"] / found["sum"]) if answers else 0.5,
     )  # fmt: skip
+
+
+def assumed_lengths(version: DatasetVersion, work: Work) -> str:
+    """Return in a sentence that a dataset's tokens are assumed; empty where they were counted."""
+    return "" if _counted(version)[0] else f"Nobody has counted this dataset's tokens yet: {work.mean_tokens:,.0f} a row are assumed."
+
+
+def _counted(version: DatasetVersion) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what was counted of the tokens of rows and of their answers; nothing where nobody has, or there were none."""
+    counted = version.findings.get("tokens", {})
+    row = counted.get("row") or {}
+    return (row if row.get("sum") else {}), counted.get("answer") or {}
 
 
 def mean_length(bins: Sequence[Sequence[int]], total: int, cut: int) -> float:
@@ -94,10 +103,11 @@ class Estimates:
 
     def quote(self, by: Identity, name: str, planned: tuple[Architecture, TrainingSettings, Work], assumptions: Sequence[str]) -> Quote:
         """Return what a run takes on each target, written out."""
-        prices = self.prices(by)
         arch, settings, work = planned
-        found = side_by_side(*planned, self.targets(by), prices)
-        return Quote.of(model=name, arch=arch, settings=settings, work=work, estimates=found, prices=prices, assumptions=assumptions)
+        return Quote.of(
+            model=name, arch=arch, settings=settings, work=work, estimates=self.price(by, *planned), prices=self.prices(by),
+            assumptions=assumptions,
+        )  # fmt: skip
 
     def set_prices(self, by: Identity, table: PriceTable) -> None:
         """Keep a project's prices."""

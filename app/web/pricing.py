@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from app.domain.estimates import estimate
 from app.domain.guide import NEEDED, advise
 from app.domain.specs import setting_label
-from app.services.estimates import Estimates, as_seen, work_of
+from app.services.estimates import Estimates, as_seen, assumed_lengths, work_of
 from app.services.goals import Goals
 from app.web import estimate_view
 from app.web.desk_view import goal_of
@@ -18,6 +18,7 @@ from app.web.estimate_view import Offer, Planned, Priced
 if TYPE_CHECKING:
     from app.db import DatasetVersion
     from app.domain.architectures import Architecture
+    from app.domain.packs import Work
     from app.domain.preflight import Preflight
     from app.domain.specs import TrainingSettings
     from app.web.new_run import Draft
@@ -43,13 +44,12 @@ class _Rows:
         work = work_of(self.version, settings, self.count)
         return Planned(arch, settings, as_seen(work, self.looked) if self.looked else work)
 
-    def lengths(self, mean_tokens: float) -> str:
-        """Return where their lengths, so long in the mean, are known from, in a sentence."""
+    def lengths(self, work: Work) -> str:
+        """Return where their lengths are known from, in a sentence."""
         if self.looked:
             return "Lengths of rows as this base's own tokenizer and template have them."
-        if self.version.findings.get("tokens"):
-            return "Lengths of rows as they were counted when the dataset was looked at, with the bundled tokenizer."
-        return f"Nobody has counted this dataset's tokens yet: {mean_tokens:,.0f} a row are assumed."
+        counted = "Lengths of rows as they were counted when the dataset was looked at, with the bundled tokenizer."
+        return assumed_lengths(self.version, work) or counted
 
 
 def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
@@ -79,7 +79,7 @@ def price(visit: Visit, draft: Draft, seen: Seen | None) -> Priced:
     goal = Goals(visit.session).answers(visit.identity).what or goal_of(draft.dataset)
     advice = advise(goal, version.rows)
     few = f"{NEEDED[goal].title}: {advice.sentence}" if advice.tone in WORRYING else ""
-    assumed = [rows.lengths(planned.work.mean_tokens), *_assumed(draft.spec.settings)]
+    assumed = [rows.lengths(planned.work), *_assumed(draft.spec.settings)]
     return replace(found, presets=presets, assumed=assumed, few=few)
 
 
