@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DECIDED_THERE = ("precision", "micro_batch_size", "gradient_checkpointing", "optimiser")
 """Settings that the worker decides where they are left at auto."""
-UNKNOWN = "What {base} takes is not known: its measures are read from its own config.json once it is here."
+UNKNOWN = "What {base} takes is not known: its measures are read from its own config.json once it is here, or on its way here."
 WORRYING = {"wait", "bad"}
 
 
