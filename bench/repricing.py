@@ -33,7 +33,7 @@ from app.domain.architectures import Architecture
 from app.domain.devices import Device, as_facts
 from app.domain.estimates import Target
 from app.domain.holds import Hold, with_begun, with_ended
-from app.domain.memory_estimate import Work
+from app.domain.packs import Work
 from app.domain.prices import PriceTable
 from app.domain.runs import RunStatus
 from app.domain.specs import TrainingSettings

@@ -19,7 +19,7 @@ from app.services.estimates import Estimates, assumed_lengths, work_of
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from app.domain.memory_estimate import Work
+    from app.domain.packs import Work
     from app.domain.specs import TrainingSettings
     from app.services.accounts import Identity
     from app.services.studio import Studio

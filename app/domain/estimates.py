@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from app.domain.accelerators import Accelerator, Numbers
     from app.domain.architectures import Architecture
-    from app.domain.memory_estimate import Work
+    from app.domain.packs import Work
     from app.domain.prices import Rental
     from app.domain.spans import Span
     from app.domain.specs import TrainingSettings

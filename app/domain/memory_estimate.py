@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from app.domain.figures import in_bytes, percent, significant
 from app.domain.held_memory import Held, held_by
 from app.domain.kept_activations import is_fast, seen_bytes, token_bytes, working_bytes
-from app.domain.packs import Pack, Work, heaviest
+from app.domain.packs import Pack, heaviest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from app.domain.accelerators import Unit
     from app.domain.architectures import Architecture
+    from app.domain.packs import Work
     from app.domain.specs import TrainingSettings
 
-__all__ = ["Fits", "MemoryEstimate", "Part", "Work", "estimate_memory", "fits", "summed"]
 LIBRARIES_BYTES = 512_000_000
 """What Python, torch, transformers and peft take in a trainer's process once imported (measured on Linux without a GPU)."""
 FIRST_USE_BYTES = 188_000_000

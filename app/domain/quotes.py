@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.domain.datasets import HELD_OUT_SHARE
 from app.domain.errors import Invalid
 from app.domain.estimates import ASSUMED_TOKENS, LONGEST
-from app.domain.memory_estimate import Work, estimate_memory
+from app.domain.memory_estimate import estimate_memory
+from app.domain.packs import Work
 from app.domain.precisions import PRECISIONS, weights_bytes
 from app.domain.specs import settings_for
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from app.domain.accelerators import Accelerator, Numbers
     from app.domain.architectures import Architecture
     from app.domain.beside_steps import Beside
-    from app.domain.memory_estimate import MemoryEstimate, Work
+    from app.domain.memory_estimate import MemoryEstimate
+    from app.domain.packs import Work
     from app.domain.specs import TrainingSettings
 
 PEAK_SHARE = {"gpu": (0.31, 0.12, 0.55), "cpu": (0.4, 0.05, 4.0), "laptop": (0.35, 0.1, 0.6), "phone": (0.1, 0.03, 0.3)}

@@ -12,7 +12,8 @@ from app.domain.architectures import Architecture
 from app.domain.base_models import MAX_JSON_BYTES, BaseModel
 from app.domain.errors import Invalid, NotFound
 from app.domain.figures import in_bytes
-from app.domain.memory_estimate import Fits, Work, estimate_memory
+from app.domain.memory_estimate import Fits, estimate_memory
+from app.domain.packs import Work
 from app.domain.precisions import weights_bytes
 from app.domain.specs import TrainingSettings
 from app.services.workers import devices_here

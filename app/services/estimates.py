@@ -11,7 +11,7 @@ from app.db.audit import note
 from app.db.prices import PriceList
 from app.domain.accelerators import of_device
 from app.domain.estimates import Estimate, Target, rented, side_by_side
-from app.domain.memory_estimate import Work
+from app.domain.packs import Work
 from app.domain.prices import PriceTable
 from app.domain.quotes import MOST_CHECKED, Quote, work_of_examples
 from app.services.predictions import learned_devices

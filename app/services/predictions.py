@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from app.domain.architectures import Architecture
     from app.domain.estimates import Target
-    from app.domain.memory_estimate import Work
+    from app.domain.packs import Work
     from app.domain.predictions import Accuracy, Compared
     from app.domain.prices import PriceTable
     from app.domain.specs import TrainingSettings

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.domain.architectures import Architecture
-    from app.domain.memory_estimate import Fits, MemoryEstimate, Work
+    from app.domain.memory_estimate import Fits, MemoryEstimate
+    from app.domain.packs import Work
     from app.domain.prices import PriceTable
 
 BAR = 100.0

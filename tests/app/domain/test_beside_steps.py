@@ -11,7 +11,7 @@ from app.domain.accelerators import processor
 from app.domain.architectures import Architecture
 from app.domain.beside_steps import ANSWERED_ROWS, MARGIN_TOKENS, ON_CPU, ON_GPU, ROWS_AT_ONCE, answer_seconds, answers_of, beside_of
 from app.domain.estimates import Target, estimate
-from app.domain.memory_estimate import Work
+from app.domain.packs import Work
 from app.domain.prices import PriceTable
 from app.domain.spans import Span
 from app.domain.specs import TrainingSettings

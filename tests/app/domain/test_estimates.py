@@ -10,7 +10,7 @@ from app.domain.accelerators import ACCELERATORS, CPU
 from app.domain.architectures import Architecture
 from app.domain.estimates import COUNTS, Target, estimate, fixes, memory_on, rented, side_by_side
 from app.domain.figures import in_bytes
-from app.domain.memory_estimate import Work
+from app.domain.packs import Work
 from app.domain.prices import PriceTable, Rental
 from app.domain.specs import TrainingSettings
 from app.domain.time_estimate import Sample, learned, published

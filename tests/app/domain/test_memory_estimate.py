@@ -7,7 +7,8 @@ import pytest
 from app.domain.accelerators import Unit
 from app.domain.architectures import Architecture
 from app.domain.figures import in_bytes
-from app.domain.memory_estimate import MemoryEstimate, Work, estimate_memory, fits
+from app.domain.memory_estimate import MemoryEstimate, estimate_memory, fits
+from app.domain.packs import Work
 from app.domain.specs import TrainingSettings
 
 SEVEN_B = Architecture.of_size(7e9)

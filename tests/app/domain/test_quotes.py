@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.domain.accelerators import processor
 from app.domain.architectures import Architecture
 from app.domain.estimates import Target, rented, side_by_side
-from app.domain.memory_estimate import Work
+from app.domain.packs import Work
 from app.domain.prices import PriceTable, Rental
 from app.domain.quotes import NO_DEVICE, Quote
 from app.domain.specs import TrainingSettings

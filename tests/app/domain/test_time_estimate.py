@@ -7,7 +7,8 @@ import pytest
 from app.domain.accelerators import ACCELERATORS, CPU
 from app.domain.architectures import Architecture
 from app.domain.beside_steps import ON_CPU, ON_GPU
-from app.domain.memory_estimate import MemoryEstimate, Work
+from app.domain.memory_estimate import MemoryEstimate
+from app.domain.packs import Work
 from app.domain.specs import TrainingSettings
 from app.domain.time_estimate import Sample, estimate_time, flops, for_size, in_another, learned, published, tokens_of
 

@@ -16,7 +16,7 @@ from app.domain.beside_steps import ON_GPU
 from app.domain.devices import Device, as_facts
 from app.domain.estimates import Target
 from app.domain.holds import FACT, Hold
-from app.domain.memory_estimate import Work
+from app.domain.packs import Work
 from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
 from app.services.accounts import Identity

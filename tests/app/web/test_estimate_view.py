@@ -9,7 +9,8 @@ import pytest
 from app.domain.accelerators import Accelerator, accelerator_named
 from app.domain.architectures import Architecture
 from app.domain.estimates import Target, here_of, rented, side_by_side
-from app.domain.memory_estimate import MemoryEstimate, Part, Work, summed
+from app.domain.memory_estimate import MemoryEstimate, Part, summed
+from app.domain.packs import Work
 from app.domain.preflight import Preflight, SharedPrefix, Spread, template_fault
 from app.domain.prices import PriceTable
 from app.domain.specs import TrainingSettings
