@@ -19,7 +19,7 @@ from app.domain.cloud_costs import (
     call_seconds,
     calls_to_be_worth_it,
 )
-from app.domain.figures import in_money
+from app.domain.figures import in_money, significant
 from app.web import plot, words
 
 if TYPE_CHECKING:
@@ -172,14 +172,14 @@ class Bill:
     def _machines(self) -> str:
         asked, first = self.asked, self.found.first
         busy = busiest_hour(asked, first.calls)
-        spread = (
-            f"{first.calls:,.0f} calls / {asked.hours:,.0f} h × {asked.peak:g} in the busiest hour × {call_seconds(asked):.3g} s / 3,600 s"
-        )
+        spread = f"{first.calls:,.0f} calls / {asked.hours:,.0f} h × {asked.peak:g} in the busiest hour × {significant(call_seconds(asked))} s / 3,600 s"
         last = self.found.last
         later = (
             f" In month {last.number} it needs {words.plural(last.machines, 'such machine')}." if last.machines != first.machines else ""
         )
-        return f"{spread} = {busy:.2g} machines at work, so it needs {words.plural(first.machines, 'such machine')} then.{later}"
+        return (
+            f"{spread} = {significant(busy, 2)} machines at work, so it needs {words.plural(first.machines, 'such machine')} then.{later}"
+        )
 
     def _own_call(self) -> str:
         return self.money(self.found.own_monthly / self.asked.calls) if self.asked.calls else "–"

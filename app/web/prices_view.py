@@ -38,7 +38,7 @@ def form_of(table: PriceTable) -> Form:
 
 
 def _typed(value: object) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def lines_of(form: Form) -> list[Line]:

@@ -49,6 +49,10 @@ def test_how_many_machines_the_busiest_hour_needs_is_worked_out(empty: TestClien
     )
 
 
+def test_a_machine_that_hardly_works_is_told_without_powers_of_ten() -> None:
+    assert "× 0.56 s / 3,600 s = 0.0000064 machines at work" in bill(calls=10).figures[3].arithmetic
+
+
 def test_machines_of_ones_own_are_counted_in_equal_parts_in_a_usual_month(empty: TestClient) -> None:
     text = empty.get("/cloud-costs?hosting=own&machine_price=3600&life_months=36&watts=1000&kwh_price=0.1&upkeep=20").text
     assert "1 machine × (730 h × 1,000 W / 1000 × $0.10 + $3,600 / 36 months) + $20.00 beside = $193.00" in text

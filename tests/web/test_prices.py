@@ -36,10 +36,11 @@ def test_the_prices_that_come_with_hone_are_there_with_their_source(browser: Tes
 
 @pytest.mark.parametrize("headers", [{}, FORM])
 def test_a_changed_price_is_kept_and_can_be_taken_back(browser: TestClient, headers: dict[str, str]) -> None:
-    answer = browser.post("/prices", data=typed(browser) | {"hourly-0": "0.5", "currency": "EUR"}, headers=headers)
+    changed = {"hourly-0": "0.5", "hourly-1": "1234.56789", "currency": "EUR"}
+    answer = browser.post("/prices", data=typed(browser) | changed, headers=headers)
     assert answer.status_code == 200 if headers else 303
     assert ("Saved" in answer.text) is bool(headers)
-    assert typed(browser)["hourly-0"] == "0.5"
+    assert (typed(browser)["hourly-0"], typed(browser)["hourly-1"]) == ("0.5", "1234.56789")
     assert browser.post("/prices/reset").status_code == 303
     assert typed(browser)["hourly-0"] == "0.29"
 
