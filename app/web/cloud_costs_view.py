@@ -171,15 +171,13 @@ class Bill:
 
     def _machines(self) -> str:
         asked, first = self.asked, self.found.first
-        busy = busiest_hour(asked, first.calls)
-        spread = f"{first.calls:,.0f} calls / {asked.hours:,.0f} h × {asked.peak:g} in the busiest hour × {significant(call_seconds(asked))} s / 3,600 s"
+        busy, took = significant(busiest_hour(asked, first.calls), 2), significant(call_seconds(asked))
+        spread = f"{first.calls:,.0f} calls / {asked.hours:,.0f} h × {asked.peak:g} in the busiest hour × {took} s / 3,600 s"
         last = self.found.last
         later = (
             f" In month {last.number} it needs {words.plural(last.machines, 'such machine')}." if last.machines != first.machines else ""
         )
-        return (
-            f"{spread} = {significant(busy, 2)} machines at work, so it needs {words.plural(first.machines, 'such machine')} then.{later}"
-        )
+        return f"{spread} = {busy} machines at work, so it needs {words.plural(first.machines, 'such machine')} then.{later}"
 
     def _own_call(self) -> str:
         return self.money(self.found.own_monthly / self.asked.calls) if self.asked.calls else "–"
