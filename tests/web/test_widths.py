@@ -49,6 +49,19 @@ def test_where_one_is_ends_before_the_buttons_of_a_phone(chromium: Browser, addr
     assert min(shown) > 20
 
 
+def test_short_crumbs_stay_whole_before_a_long_one(chromium: Browser, address: str) -> None:
+    page = chromium.new_page(base_url=address, viewport={"width": 390, "height": 844})
+    page.goto("/models/hub")
+    page.locator(".crumbs").evaluate(
+        "list => { list.append(list.lastElementChild.cloneNode()); list.lastChild.textContent = 'a'.repeat(60); }"
+    )
+    whole = page.locator(".crumbs li").evaluate_all(
+        "crumbs => crumbs.map(crumb => crumb.scrollWidth <= crumb.getBoundingClientRect().width)"
+    )
+    page.close()
+    assert whole == [True, True, False]
+
+
 def test_the_rows_of_a_dataset_use_the_width_of_a_phone(chromium: Browser, address: str, sample: Sample) -> None:
     page = chromium.new_page(base_url=address, viewport={"width": 390, "height": 844})
     page.goto(f"/datasets/{sample.datasets['ready']}")
