@@ -223,12 +223,20 @@ def _answering(arch: Architecture, device: Accelerator | None) -> tuple[Fits, in
 
 
 def _best(devices: Sequence[Accelerator], judge: Callable[[Accelerator | None], tuple[Fits, int]]) -> Fit:
-    """Return the verdict on the device where it is best, and its reason; on a GPU that nobody knows where none is reported."""
+    """Return the verdict on the device where it is best, of like ones on a GPU, which is quicker, and its reason.
+
+    Where no device is reported it is that of a GPU that nobody knows.
+    """
     if not devices:
         needed = judge(None)[1]
         return Fit("unknown", f"Takes about {in_bytes(needed)}. No worker has reported a device, so nobody knows whether it fits.", needed)
     judged = [(*judge(device), device) for device in devices]
-    verdict, needed, device = min(judged, key=lambda one: (BEST_FIRST.index(one[0]), -one[2].memory_bytes))
+    verdict, needed, device = min(judged, key=_by_use)
     has = f"about {in_bytes(needed)}; {device.name} has {in_bytes(device.memory_bytes)}"
     words = {"yes": f"Takes {has}.", "tight": f"Takes {has}: it may or may not do."}.get(verdict, f"Would take {has}, the most here.")
     return Fit(verdict, words, needed)
+
+
+def _by_use(judged: tuple[Fits, int, Accelerator]) -> tuple[int, bool, int]:
+    verdict, _, device = judged
+    return BEST_FIRST.index(verdict), verdict != "no" and device.kind != "gpu", -device.memory_bytes

@@ -141,6 +141,16 @@ def test_the_device_on_which_it_fits_best_is_named(studio: Studio, catalog: Cata
     assert "NVIDIA A100" in here.lora.words
 
 
+def test_where_a_gpu_holds_it_that_is_named_before_a_processor_with_more_memory(studio: Studio, catalog: Catalog) -> None:
+    processor = gpu(68, "CPU, 16 cores").model_copy(update={"kind": "cpu"})
+    bases = Bases(studio, [worker(processor, gpu(24))])
+    small, large = (bases.here(of(catalog, slug)) for slug in ("qwen3-8b", "gpt-oss-20b"))
+    assert small
+    assert large
+    assert "NVIDIA L4 has 24.0 GB" in small.qlora.words
+    assert large.lora.words.endswith("CPU, 16 cores has 68.0 GB.")
+
+
 def test_qlora_fits_where_lora_does_not(studio: Studio, catalog: Catalog) -> None:
     here = Bases(studio, [worker(gpu(14))]).here(of(catalog, "llama-3.1-8b"))
     assert here
