@@ -24,6 +24,10 @@ FLOPS_PER_BYTE = 3.6e12 / GIGA
 """Of GPUs that the table does not know: BF16 operations a second for each GB of memory, the median of the table's (3.6 TFLOP/s a GB)."""
 FP32_OF_BF16 = 0.25
 """Of such a GPU's BF16 rate that it reaches in float32: the median of the table's too."""
+PART = re.compile(r" MIG (?:(\d)c\.)?(\d)g\.")
+"""How a part of a GPU is called: 1g.18gb is one of its slices with 18 GB, 1c.3g.71gb one slice of three that share a memory."""
+SLICES, SLICES_OF = 7, {"a30": 4}
+"""Into so many its units can be divided (NVIDIA Multi-Instance GPU User Guide)."""
 HALF = 0.5
 """A processor, laptop or phone whose float32 rate nobody has measured multiplies numbers of twice the bytes half as fast."""
 
@@ -134,13 +138,24 @@ def processor(cores: int, memory_bytes: int) -> Accelerator:
 def of_device(device: Device) -> Accelerator:
     """Return what a worker's device can do: by the table, for another GPU derived from its memory, for a processor by a usual one.
 
-    Memory is what the device itself reports.
+    Memory is what the device itself reports; of a GPU in parts that is the part's, and so are its units and its power here.
     """
     if device.kind == "cpu":
         cores = re.search(r"(\d+) cores", device.name)
         return processor(int(cores[1]) if cores else USUAL_CORES, device.total_bytes)._replace(name=device.name)
     known = accelerator_named(device.name)
     if known:
-        return known._replace(name=device.name, memory_bytes=device.total_bytes)
+        return _part(known, device.name)._replace(name=device.name, memory_bytes=device.total_bytes)
     memory, rate = device.total_bytes, device.total_bytes * FLOPS_PER_BYTE
     return Accelerator("gpu", device.name, "gpu", memory, rate, rate * FP32_OF_BF16, 250.0, is_exact=False)
+
+
+def _part(whole: Accelerator, name: str) -> Accelerator:
+    """Return what the part of a GPU does that a name tells of; the whole where it tells of none."""
+    found = PART.search(name)
+    if found is None:
+        return whole
+    share = min(1.0, int(found[1] or found[2]) / SLICES_OF.get(whole.key, SLICES))
+    return whole._replace(
+        bf16_flops=whole.bf16_flops * share, fp32_flops=whole.fp32_flops * share, watts=whole.watts * share, is_exact=False
+    )  # fmt: skip

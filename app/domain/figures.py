@@ -33,7 +33,7 @@ def operations(value: float) -> str:
 
 def in_bytes(value: float | None, decimals: int = 1) -> str:
     """Return bytes as 3.5 GB or 875 MB: with so many decimals below a hundred of a unit, else none; a dash for nobody knows."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return UNKNOWN
     for unit in BYTES[:-1]:
         if round(abs(value)) < THOUSAND:
@@ -73,7 +73,7 @@ def _given(size: float) -> str:
 
 def in_thousands(value: float, unit: str) -> str:
     """Return an energy or a mass as 42.2 Wh, or 5.15 kWh."""
-    return f"{significant(value)} {unit}" if value < THOUSAND else f"{significant(value / THOUSAND)} k{unit}"
+    return f"{significant(value)} {unit}" if float(f"{value:.3g}") < THOUSAND else f"{significant(value / THOUSAND)} k{unit}"
 
 
 def percent(share: float) -> str:

@@ -37,6 +37,16 @@ def test_a_device_has_the_memory_it_reports() -> None:
     assert (found.memory_bytes, found.bf16_flops, found.is_exact) == (24_000_000_000, 121e12, True)
 
 
+@pytest.mark.parametrize(("part", "share"), [("1g.18gb", 1 / 7), ("3g.71gb", 3 / 7), ("1c.3g.71gb", 1 / 7), ("7g.141gb", 1.0)])
+def test_a_part_of_a_gpu_has_its_slices_alone(part: str, share: float) -> None:
+    whole, found = (of_device(device(f"NVIDIA H200{more}", "gpu", 18_000_000_000)) for more in ("", f" MIG {part}"))
+    assert found.bf16_flops == pytest.approx(whole.bf16_flops * share)
+    assert found.fp32_flops == pytest.approx(whole.fp32_flops * share)
+    assert found.watts == pytest.approx(whole.watts * share)
+    assert (whole.is_exact, found.is_exact, found.memory_bytes) == (True, False, 18_000_000_000)
+    assert of_device(device("NVIDIA A30 MIG 2g.12gb", "gpu", 12_000_000_000)).bf16_flops == pytest.approx(82.5e12)
+
+
 def test_float32_is_slower_on_all_but_those_that_know_no_bf16() -> None:
     assert ACCELERATORS["h100"].peak("fp32") == 67e12
     assert {key for key, each in ACCELERATORS.items() if not each.knows_bf16} == {"t4", "v100_16", "v100_32"}

@@ -33,7 +33,8 @@ def test_operations_are_told_in_the_unit_that_suits(value: float, shown: str) ->
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, "–"), (0, "0 B"), (999, "999 B"), (112_840, "113 kB"), (1_482_133, "1.5 MB"), (875e6, "875 MB"), (3.5e9, "3.5 GB"),
+        (None, "–"), (float("nan"), "–"), (float("inf"), "–"), (0, "0 B"), (999, "999 B"),
+        (112_840, "113 kB"), (1_482_133, "1.5 MB"), (875e6, "875 MB"), (3.5e9, "3.5 GB"),
         (28e9, "28.0 GB"), (99.96e6, "100 MB"), (999.6e6, "1.0 GB"), (2.5e12, "2.5 TB"), (12e15, "12,000 TB"), (-1.5e9, "-1.5 GB"),
     ],
 )  # fmt: skip
@@ -68,7 +69,7 @@ def test_a_price_that_was_given_keeps_all_of_its_digits(price: float, shown: str
 
 def test_energy_and_mass_are_told_in_thousands_where_there_are() -> None:
     assert [in_thousands(value, "Wh") for value in (0.44, 27.0, 312.2, 1750.0)] == ["0.44 Wh", "27 Wh", "312 Wh", "1.75 kWh"]
-    assert in_thousands(2500.0, "g") == "2.5 kg"
+    assert [in_thousands(value, "g") for value in (999.4, 999.9, 2500.0)] == ["999 g", "1 kg", "2.5 kg"]
 
 
 @pytest.mark.parametrize(("share", "shown"), [(0.31, "31 %"), (0.018, "1.8 %"), (0.05, "5 %"), (1.2, "120 %"), (0, "0 %")])
