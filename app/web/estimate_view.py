@@ -119,7 +119,7 @@ class Offer:
     def around(self) -> str:
         """How much of the cost is for rented hours beside the computing; nothing where there are none."""
         cost = self.found.money
-        return f"of it {in_money(cost.around, self.currency)} for {cost.hours_around:g} h around it" if cost.around else ""
+        return f"of it {in_money(cost.around, self.currency)} for {cost.hours_around:g}\u00a0h around it" if cost.around else ""
 
     @property
     def alone(self) -> str:

@@ -68,8 +68,8 @@ def test_devices_stand_side_by_side(browser: TestClient, studio: Studio, sample:
     assert offers.count("cheapest to rent") == 1
     assert "6 more to rent" in offers
     assert "of that what is done within a week, and of that the cheapest." in offers
-    assert offers.count("for 1.9 h around it</p>") == offers.count("h to set up)") == 9
-    assert ">of it $0.55 for 1.9 h around it</p>" in offers
+    assert offers.count("for 1.9\u00a0h around it</p>") == offers.count("h to set up)") == 9
+    assert ">of it $0.55 for 1.9\u00a0h around it</p>" in offers
 
 
 def test_what_does_not_fit_is_told_beside_the_button_with_what_helps(
