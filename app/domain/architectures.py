@@ -5,8 +5,9 @@ Everything is counted from config.json alone, so it is known before a weight has
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeGuard
 
 from pydantic import BaseModel, Field
 
@@ -23,6 +24,8 @@ UNPACKED = frozenset({"mxfp4", "fp8"})
 """How weights may be stored quantised that are trained all the same, once they are unpacked; from any other way nothing is trained."""
 TEXT_FAMILIES = {"gemma3": "gemma3_text", "mistral3": "mistral", "qwen3_5": "qwen3_5_text", "qwen3_vl": "qwen3", "gemma3n": "gemma3n_text"}
 """What a model that also sees calls its language model, where config.json leaves that out."""
+PLAIN = re.compile(r"[ -~]{1,64}")
+"""A name of a config.json is taken so and no otherwise: it comes from outside, and goes into pages, answers and the database."""
 
 
 class Shape(NamedTuple):
@@ -94,7 +97,7 @@ class Architecture(BaseModel, frozen=True):
             experts=read.experts, active_experts=read.active_experts, expert_intermediate=read.expert_width if read.experts else 0,
             shared_intermediate=read.shared_width, expert_parameters=model_layers.expert_weights(read),
             other_parameters=model_layers.others(read), vision_parameters=vision, linears=model_layers.linears(read),
-            quantised=_quantised(config), exact=not gap, gap=gap,
+            quantised=how_quantised(config), exact=not gap, gap=gap,
         )  # fmt: skip
 
     @classmethod
@@ -198,28 +201,34 @@ def lora_parameters(rank: int, modules_in_out: Iterable[tuple[int, int]], layers
     return layers * rank * sum(inputs + outputs for inputs, outputs in modules_in_out)
 
 
+def how_quantised(config: Mapping[str, Any]) -> str:
+    """Return by which method the weights beside a config.json are stored quantised; empty where they are not."""
+    said = config.get("quantization_config")
+    method = said.get("quant_method") if isinstance(said, Mapping) else None
+    if not said:
+        return ""
+    return method if _is_plain(method) else "no method named"
+
+
+def _is_plain(name: object) -> TypeGuard[str]:
+    return isinstance(name, str) and PLAIN.fullmatch(name) is not None
+
+
 def _language_model(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """Return the part of a config.json that describes the language model, and what its family is called."""
     inner = next((config[key] for key in ("text_config", "llm_config", "language_config") if isinstance(config.get(key), Mapping)), None)
     outer = config.get("model_type")
     text = config if inner is None else inner
     family = text.get("model_type") or (TEXT_FAMILIES.get(outer) if isinstance(outer, str) else None) or outer
-    if not isinstance(family, str):
-        raise Invalid(
-            "config.json names no model_type, so nobody can tell what it measures.", param="base_model", code="unknown_architecture"
-        )
+    if not _is_plain(family):
+        message = "config.json names no model_type that can be read, so nobody can tell what it measures."
+        raise Invalid(message, param="base_model", code="unknown_architecture")
     return text, TEXT_FAMILIES.get(family, family)
 
 
 def _tied(config: Mapping[str, Any], read: model_layers.Config) -> bool:
     said = config.get("tie_word_embeddings")
     return read.flag("tie_word_embeddings") if said is None else bool(said)
-
-
-def _quantised(config: Mapping[str, Any]) -> str:
-    said = config.get("quantization_config")
-    method = said.get("quant_method") if isinstance(said, Mapping) else None
-    return str(method or "no method named")[:40] if said else ""
 
 
 def _scaled(near: Shape, count: int) -> tuple[int, int, int]:

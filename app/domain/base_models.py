@@ -181,6 +181,6 @@ def _refuse_code(name: str, document: dict[str, Any]) -> None:
             for key, value in item.items():
                 foreign = key in CODE_KEYS or ("attn_implementation" in key and isinstance(value, str) and "/" in value)
                 if foreign and value:
-                    message = f"{name} has {key!r}: this model wants to run code of its own, which Hone never does."
+                    message = f"{name} has {key[:80]!r}: this model wants to run code of its own, which Hone never does."
                     raise Invalid(message, param="base_model", code="remote_code")
                 pending.append(value)

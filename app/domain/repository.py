@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from app.domain.architectures import UNPACKED
+from app.domain.architectures import UNPACKED, how_quantised
 from app.domain.base_models import ADAPTER, INDEX, MAX_JSON_BYTES, PICKLED, WEIGHTS, WHOLE, check_model_folder, files_named
 from app.domain.errors import Invalid, StudioError, Unavailable
 
@@ -214,13 +214,12 @@ def _of_text(wanted: set[str], small: _Small) -> list[RepositoryFinding | None]:
         return [RepositoryFinding(Level.STOP, "no_tokenizer", message)]
     has_template = "chat_template.jinja" in wanted or bool(small.object_of("tokenizer_config.json").get("chat_template"))
     message = "It brings no chat template, as bases that were never tuned for talk do: Hone then gives it a plain one."
-    quantised = small.object_of("config.json").get("quantization_config")
-    how = str(quantised.get("quant_method", "")) if isinstance(quantised, dict) else ""
+    how = how_quantised(small.object_of("config.json"))
     then = "LoRA unpacks them, and QLoRA is refused" if how in UNPACKED else "Look for the same model in bf16 to train from"
-    stored = f"Its weights are stored quantised ({how[:20] or 'no method named'}). {then}."
+    stored = f"Its weights are stored quantised ({how}). {then}."
     return [
         None if has_template else RepositoryFinding(Level.NOTE, "no_template", message),
-        RepositoryFinding(Level.WARN, "quantised", stored) if quantised else None,
+        RepositoryFinding(Level.WARN, "quantised", stored) if how else None,
     ]
 
 

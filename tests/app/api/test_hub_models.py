@@ -112,6 +112,19 @@ def test_what_cannot_be_measured_or_must_not_come_is_not_priced(client: TestClie
     assert (closed["measures"], closed["here"], closed["estimate"]) == (None, None, None)
 
 
+@pytest.mark.parametrize("odd", [{"model_type": "x\ud800y"}, {"quantization_config": {"quant_method": "\ud800"}}], ids=ascii)
+def test_odd_text_in_a_config_breaks_no_answer(client: TestClient, server: HubServer, tmp_path: Path, odd: dict[str, object]) -> None:
+    shutil.copytree(STARTER_FOLDER, tmp_path / "odd")
+    config = json.loads((STARTER_FOLDER / "config.json").read_text())
+    (tmp_path / "odd" / "config.json").write_text(json.dumps(config | odd))
+    server.repos["acme/odd"] = tmp_path / "odd"
+    measures = client.get("/api/v1/hub/models/acme/odd").json()["measures"]
+    assert measures is None or measures["quantised"] == "no method named"
+    assert client.post("/api/v1/downloads", json={"repo": "acme/odd"}).status_code == 201
+    told = client.get("/api/v1/estimates", params={"base_model": "acme/odd"})
+    assert told.status_code == (422 if measures is None else 200)
+
+
 def test_an_estimate_of_a_model_on_its_way_is_that_of_the_look(client: TestClient) -> None:
     before = client.get("/api/v1/estimates", params={"base_model": REPO})
     assert before.json()["error"]["code"] == "unknown_model"

@@ -137,8 +137,12 @@ def test_what_hears_is_left_out_and_said() -> None:
         ({"quant_method": "gptq"}, "gptq", True),
         ({"bits": 4}, "no method named", True),
         ("awq", "no method named", True),
+        ({"quant_method": 4}, "no method named", True),
+        ({"quant_method": "\ud800"}, "no method named", True),
+        ({"quant_method": "g\x00ptq"}, "no method named", True),
+        ({"quant_method": "g" * 65}, "no method named", True),
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_weights_that_are_quantised_already_are_told(said: object, quantised: str, is_for_answers_alone: bool) -> None:  # noqa: FBT001 - a table
     measured = Architecture.from_config({"model_type": "llama", "quantization_config": said} | TINY)
@@ -175,9 +179,11 @@ def test_a_family_that_is_not_known_is_counted_like_a_llama_and_says_so() -> Non
 @pytest.mark.parametrize(
     "broken",
     [
-        {}, {"model_type": 3}, {"model_type": "llama"},
+        {}, {"model_type": 3}, {"model_type": "llama"}, {"text_config": {"model_type": "x\x00"} | TINY},
+        *({"model_type": odd} | TINY for odd in ("x\ud800y", "x\x00y", "x\ny", "läma", "x" * 65, "")),
         {"hidden_size": -1}, {"hidden_size": 1e30}, {"num_hidden_layers": "12"}, {"vocab_size": True},
     ],
+    ids=lambda broken: ascii(broken)[:80],
 )  # fmt: skip
 def test_a_configuration_that_makes_no_sense_is_refused(broken: dict[str, Any]) -> None:
     config = {"model_type": "llama"} | TINY | broken if set(broken) - {"model_type"} else broken

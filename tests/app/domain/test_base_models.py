@@ -75,3 +75,9 @@ def test_anything_that_could_run_code_is_not(files: dict[str, object], code: str
     with pytest.raises(Invalid) as refused:
         check(files)
     assert (refused.value.code, refused.value.param) == (code, "base_model")
+
+
+def test_a_setting_of_absurd_length_is_not_quoted_at_length() -> None:
+    with pytest.raises(Invalid, match="code of its own") as refused:
+        check(GOOD | {"config.json": {"model_type": "llama", "attn_implementation" + "x" * 10_000: "some/kernel"}})
+    assert len(refused.value.message) < 200

@@ -163,6 +163,8 @@ def test_what_one_has_to_know_is_noted() -> None:
     unpacked = {"config.json": {"model_type": "x", "quantization_config": {"quant_method": "mxfp4"}}}
     assert "(mxfp4). LoRA unpacks them, and QLoRA is refused." in look(GOOD | unpacked).findings[0].message
     assert "note: no_template" not in codes(look(GOOD | quantised | {"chat_template.jinja": None}))
+    odd = {"config.json": {"model_type": "x", "quantization_config": {"quant_method": "\ud800"}}}
+    assert "stored quantised (no method named)." in look(GOOD | odd).findings[0].message
 
 
 def test_a_hub_that_falls_silent_is_no_finding() -> None:
