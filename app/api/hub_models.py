@@ -75,7 +75,13 @@ class LookedOut(BaseModel):
     size_left_out: int = Field(description="Bytes that stay on the Hub: pickles, programs, other formats.")
     files: list[RepositoryFileOut] = Field(description="What would come.")
     findings: list[FindingOut]
-    measures: MeasuresOut | None = Field(description="What its config.json says at this commit; null where nobody here can say.")
+    measures: MeasuresOut | None = Field(
+        description="What its config.json says at this commit, or `measures_of`; null where nobody can say."
+    )
+    measures_of: str | None = Field(
+        description="Slug of the catalogue's model whose measures these are where config.json cannot be read; null where they are its own.",
+        examples=["llama-3.2-3b-instruct"],
+    )
     here: HereOut | None = Field(
         description="Whether it can be trained and answers on the devices here; null where nobody can say, or the scan stops it."
     )
@@ -114,6 +120,7 @@ def _measured(studio: Studio, by: Identity, looked: Looked) -> dict[str, Any]:
         base = bases.on_hub(looked)
         here, arch = bases.here(base), base.architecture
         told: dict[str, Any] = {"measures": measures_out(arch) if arch else None, "here": None, "estimate": None}
+        told["measures_of"] = base.model.slug if base.model and arch and looked.config is None else None
         if arch is None or here is None or looked.scan.objection:
             return told
         settings, work, assumptions = sample_run(arch)

@@ -134,9 +134,14 @@ class Bases:
         return Base(self.studio.catalog.named(name), found, measured(found))
 
     def on_hub(self, looked: Looked) -> Base:
-        """Return a model as a look at the Hub found it: it measures what its own config.json says there, else what the Hub counts."""
-        name, arch = looked.model.id, counted(looked.config or {})
-        return Base(self.studio.catalog.named(name), BaseModel(name, None, None if arch else looked.model.parameters, None), arch)
+        """Return a model as a look at the Hub found it: it measures what its own config.json says there, else what the Hub counts.
+
+        Where that config.json cannot be read, as that of a gated model, it measures what the catalogue says.
+        """
+        name, known = looked.model.id, self.studio.catalog.named(looked.model.id)
+        unread = known.architecture if known and looked.config is None else None
+        arch = unread or counted(looked.config or {})
+        return Base(known, BaseModel(name, None, None if arch else looked.model.parameters, None), arch)
 
     def here(self, base: Base) -> Here | None:
         """Return whether a base can be trained and answers on the devices here; None where nobody knows its measures."""

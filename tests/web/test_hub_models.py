@@ -128,6 +128,16 @@ def test_what_nobody_here_can_measure_is_said_and_what_is_stopped_is_not_priced(
         assert "Where it could run" not in page
 
 
+def test_a_gated_model_that_the_catalogue_has_measured_measures_that(browser: TestClient, server: HubServer) -> None:
+    gated = "meta-llama/Llama-3.2-3B-Instruct"
+    server.repos[gated] = server.repos[REPO]
+    server.gated.add(gated)
+    page = browser.get(f"/models/hub/look?repo={gated}").text
+    assert 'measures what the catalogue says. Whether it trains here stands on <a href="/models/llama-3.2-3b-instruct">' in page
+    assert "all of them: 3,212,749,824" in page
+    assert "nobody here can say" not in page
+
+
 def test_a_model_that_answers_alone_is_no_base_and_has_no_price(browser: TestClient, server: HubServer, tmp_path: Path) -> None:
     shutil.copytree(server.repos[REPO], tmp_path / "quantised")
     config = json.loads((server.repos[REPO] / "config.json").read_text())

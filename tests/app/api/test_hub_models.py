@@ -109,7 +109,17 @@ def test_what_cannot_be_measured_or_must_not_come_is_not_priced(client: TestClie
     assert (told["measures"]["quantised"], told["here"]["lora"]["verdict"], told["estimate"]) == ("gptq", "no", None)
     server.gated.add(REPO)
     closed = client.get(f"/api/v1/hub/models/{REPO}").json()
-    assert (closed["measures"], closed["here"], closed["estimate"]) == (None, None, None)
+    assert (closed["measures"], closed["measures_of"], closed["here"], closed["estimate"]) == (None, None, None, None)
+
+
+def test_a_gated_model_that_the_catalogue_has_measured_measures_that(client: TestClient, server: HubServer) -> None:
+    gated = "meta-llama/Llama-3.2-3B-Instruct"
+    server.repos[gated] = STARTER_FOLDER
+    assert client.get(f"/api/v1/hub/models/{gated}").json()["measures_of"] is None
+    server.gated.add(gated)
+    told = client.get(f"/api/v1/hub/models/{gated}").json()
+    assert (told["measures_of"], told["measures"]["parameters"]) == ("llama-3.2-3b-instruct", 3_212_749_824)
+    assert (told["here"], told["estimate"]) == (None, None)
 
 
 @pytest.mark.parametrize("odd", [{"model_type": "x\ud800y"}, {"quantization_config": {"quant_method": "\ud800"}}], ids=ascii)

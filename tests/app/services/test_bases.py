@@ -185,6 +185,13 @@ def test_a_model_of_the_hub_measures_what_its_own_config_says(studio: Studio) ->
     assert (base.name, base.parameters, here.verdict, here.answers.verdict) == ("Qwen/Qwen3-0.6B", 260_032, "yes", "yes")
 
 
+def test_a_model_of_the_hub_that_may_not_be_read_measures_what_the_catalogue_says(studio: Studio, catalog: Catalog) -> None:
+    bases, name = Bases(studio, []), "meta-llama/Llama-3.2-3B-Instruct"
+    base = bases.on_hub(looked(None, name, parameters=7))
+    assert (base.name, base.parameters, base.architecture) == (name, 3_212_749_824, of(catalog, "llama-3.2-3b-instruct").architecture)
+    assert bases.on_hub(looked({"model_type": "strange"}, name)).architecture is None
+
+
 @pytest.mark.parametrize("config", [None, {}, {"model_type": "strange"}, {"model_type": 7}])
 def test_of_a_model_of_the_hub_that_cannot_be_measured_nobody_says_that_it_fits(studio: Studio, config: dict[str, Any] | None) -> None:
     bases = Bases(studio, [worker(gpu(80))])
