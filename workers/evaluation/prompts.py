@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from app.domain.baselines import Way
 from app.domain.datasets import STORED, Message, Split, row_from
 from app.domain.errors import Invalid
-from app.domain.problems import ALONE
 from workers.evaluation.similarity import Nearest
 
 if TYPE_CHECKING:
@@ -98,20 +97,17 @@ def read_material(file: Path, rows: int) -> Material:
 
 
 def _twins(asked: list[Question], examples: list[Question]) -> tuple[dict[int, frozenset[int]], int]:
-    """Return by a test row's number the training rows that ask nearly the same, found as the data desk finds near twins.
+    """Return by a test row's number the training rows that ask nearly the same.
 
     Also how many test rows have too many of them: to leave those out would leave no example of the same kind.
     """
-    from workers.curation.near import near_groups
+    from workers.evaluation.twins import near_twins
 
-    groups = near_groups([each.text for each in (*asked, *examples)]).tolist()
-    rows: dict[int, set[int]] = {}
-    for group, example in zip(groups[len(asked) :], examples, strict=True):
-        rows.setdefault(group, set()).add(example.number)
-    found = {question.number: rows[group] for group, question in zip(groups, asked, strict=False) if group != ALONE and group in rows}
+    same = near_twins([each.text for each in asked], [each.text for each in examples])
+    found = {question.number: frozenset(examples[place].number for place in places) for question, places in zip(asked, same, strict=True)}
     most = max(FORM_ROWS, FORM_SHARE * len(examples))
-    twins = {number: frozenset(same) for number, same in found.items() if len(same) <= most}
-    return twins, len(found) - len(twins)
+    forms = {number for number, rows in found.items() if len(rows) > most}
+    return {number: rows for number, rows in found.items() if rows and number not in forms}, len(forms)
 
 
 def _as_many_as_fit(examples: list[Question]) -> list[Question]:

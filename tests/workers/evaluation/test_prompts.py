@@ -77,6 +77,16 @@ def test_what_nearly_repeats_a_test_row_is_no_example_for_it_but_for_others(tmp_
     assert f"{LONG}!" in shown["Where is the kettle with a lid that I ordered last week?"]
 
 
+@pytest.mark.parametrize("hashes", [("0", "1"), ("1", "0")])
+def test_what_nearly_repeats_a_test_row_is_left_out_though_that_row_repeats_another(tmp_path: Path, hashes: tuple[str, str]) -> None:
+    words = [f"w{number}" for number in range(60)]
+    first, middle, last = (" ".join(words[start : start + 50]) for start in (0, 4, 8))
+    rows = [row(first, "a", Split.TEST, hash=hashes[0] * 64), row(middle, "b", Split.TEST, hash=hashes[1] * 64), row(last, "c")]
+    material = read_material(write_rows(tmp_path / "rows", rows), 10)
+    shown = {each.text: [one.text for one in Prompts(material, 4).examples_for(each)] for each in material.asked}
+    assert shown == {first: [last], middle: []}
+
+
 def test_rows_of_one_form_are_examples_of_each_other(tmp_path: Path) -> None:
     rows = [row(f"{LONG} {n}", f"answer {n}", Split.TEST if n < 3 else Split.TRAIN) for n in range(30)]
     material = read_material(write_rows(tmp_path / "rows", rows), 10)
