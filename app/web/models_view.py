@@ -34,6 +34,8 @@ FOR_ANSWERS_ALONE = Look("Not for training", "failed", "bad")
 LEVELS = ("bf16", "int8", "nf4_dq", "q8_0", "q4_k_m", "ternary")
 """The precisions that matter to who takes a model: how it comes, how it is trained, how it is served."""
 SHOWN_LANGUAGES = 3
+BESIDE_MEMORY = {"context", "quantised", "exact", "gap"}
+"""What is said of a model's measures that changes nothing of what it takes at a precision."""
 
 
 def _none(value: object) -> object:
@@ -194,9 +196,9 @@ class One(Line):
 
     @property
     def at_every_precision(self) -> str:
-        """Where it is shown at every precision: by its name where that is measured, else as any model of its size."""
-        is_here = self.base.local is not None and self.base.local.folder is not None
-        if self.base.architecture and (self.model or is_here):
+        """Where it is shown at every precision: by its name where that leads to the figures shown here, else as any model of its size."""
+        arch, local = self.base.architecture, self.base.local
+        if arch and ((local and local.folder) or (self.model and _takes_alike(arch, self.model.architecture))):
             return f"/precision?model={quote(self.model.slug if self.model else self.base.name, safe='')}"
         return f"/precision?params={self.base.parameters}"
 
@@ -217,6 +219,11 @@ class One(Line):
         """What its config.json says, each with the exact value or a word of help."""
         arch = self.base.architecture
         return [] if arch is None else [*_shape(arch), ("Adapter of rank 16", _short(arch.lora_parameters(16)), _adapter(arch))]
+
+
+def _takes_alike(arch: Architecture, other: Architecture | None) -> bool:
+    """Return whether two take the same memory at every precision."""
+    return other is not None and arch.model_dump(exclude=BESIDE_MEMORY) == other.model_dump(exclude=BESIDE_MEMORY)
 
 
 def _shape(arch: Architecture) -> list[tuple[str, str, str]]:
