@@ -74,7 +74,7 @@ class Measuring:
 
     def __init__(self, spec: BaselineSpec, askers: Sequence[Asker]) -> None:
         self._spec, self._askers = spec, askers
-        self.material = read_material(spec.rows, spec.plan.rows)
+        self.material = read_material(spec.rows, spec.plan.rows, shows_examples=set(spec.plan.methods) != {Way.ZERO_SHOT})
         self._prompts = Prompts(self.material, spec.plan.k)
         self._shape, self._labels = _shape(self.material)
         self._said = {(each.model, each.way, each.row): each for each in _read_earlier(spec.earlier)}

@@ -62,10 +62,11 @@ class Material:
     twins: Mapping[int, frozenset[int]]
 
 
-def read_material(file: Path, rows: int) -> Material:
-    """Choose rows by their hash, so that they are the same every time.
+def read_material(file: Path, rows: int, *, shows_examples: bool = True) -> Material:
+    """Choose rows by their hash, so that they are the same every time; Invalid when no test row can be asked.
 
-    A training row that is also a test row is no example, and one that nearly is none for that row. Invalid when no test row can be asked.
+    A training row that is also a test row is no example, and one that nearly is none for that row. Where none is shown, nothing is to be
+    said of examples: training rows tell then what answers look like, and how many there are.
     """
     counts = {"asked": 0, "unfit": 0}
 
@@ -82,18 +83,24 @@ def read_material(file: Path, rows: int) -> Material:
     tested = _tested(file)
     examples = _lowest((each for each in _questions(file, Split.TRAIN) if each and each.hash not in tested), MOST_EXAMPLES_CHOSEN_FROM)
     fitting = _as_many_as_fit(examples)
-    unfit, left = counts["unfit"], len(examples) - len(fitting)
-    twins, forms = _twins(asked, fitting)
-    repeated = len(frozenset().union(*twins.values()))
+    unfit = counts["unfit"]
+    notes = [f"Test rows that could not be asked, since they call tools, hold no question, or are very long: {unfit:,}."] if unfit else []
+    twins, forms = _twins(asked, fitting) if shows_examples else ({}, 0)
+    if shows_examples:
+        notes += _on_examples(len(fitting), len(examples) - len(fitting), len(frozenset().union(*twins.values())), forms)
+    return Material(asked, fitting, counts["asked"], tuple(notes), twins)
+
+
+def _on_examples(rows: int, left: int, repeated: int, forms: int) -> list[str]:
+    """Return what is to be said of the rows that examples come from, in sentences that do for one row as for many."""
     notes = (
-        f"{unfit} test rows could not be asked: they call tools, hold no question, or are very long." if unfit else "",
-        f"Examples were chosen from {len(fitting):,} training rows; {left:,} more would not have fitted into memory." if left else "",
+        f"Examples were chosen from {rows:,} training rows; {left:,} more would not have fitted into memory." if left else "",
         f"Training rows that ask nearly the same as a test row, and so were not shown with it: {repeated:,}." if repeated else "",
-        f"{forms} test rows ask nearly the same as many training rows. That is the form of these rows, so such rows were shown."
+        f"Test rows that ask nearly the same as many training rows, which were shown, since that is the form of these rows: {forms:,}."
         if forms
         else "",
     )
-    return Material(asked, fitting, counts["asked"], tuple(filter(None, notes)), twins)
+    return [note for note in notes if note]
 
 
 def _twins(asked: list[Question], examples: list[Question]) -> tuple[dict[int, frozenset[int]], int]:

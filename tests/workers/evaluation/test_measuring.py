@@ -215,6 +215,13 @@ def test_a_model_that_goes_away_ends_it_and_what_was_answered_stays(tmp_path: Pa
     assert len(spec.answers.read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize(("methods", "notes"), [((Way.ZERO_SHOT,), 0), ((Way.ZERO_SHOT, Way.RETRIEVAL), 1)])
+def test_of_examples_it_speaks_only_where_some_are_shown(tmp_path: Path, model: OpenAi, methods: tuple[Way, ...], notes: int) -> None:
+    rows = [row("Order 1 of a kettle, please", "kettle", Split.TEST), row("Order 1 of a kettle, please!", "kettle")]
+    made = measure(spec_of(tmp_path, model, methods, rows=write_rows(tmp_path / "twins", rows)))
+    assert len(made["results"]["notes"]) == notes
+
+
 def test_answers_are_compared_by_what_the_plan_wants(tmp_path: Path, model: OpenAi) -> None:
     spec = spec_of(tmp_path, model, (Way.ZERO_SHOT,))
     texts = [row(f"Hide the name: mail {n}", f"The order {n} of [NAME] came late, and the kettle was broken") for n in range(12)]

@@ -87,12 +87,22 @@ def test_what_nearly_repeats_a_test_row_is_left_out_though_that_row_repeats_anot
     assert shown == {first: [last], middle: []}
 
 
+def test_where_no_example_is_shown_nothing_is_compared_or_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "MOST_BYTES_CHOSEN_FROM", 2 * len(LONG))
+    rows = [row(LONG, "exchange", Split.TEST), row(f"{LONG}!", "exchange"), *(row(f"{LONG} {n}", "exchange") for n in range(4))]
+    file = write_rows(tmp_path / "rows", rows)
+    shown, asked_alone = read_material(file, 10), read_material(file, 10, shows_examples=False)
+    assert (len(shown.notes), asked_alone.notes) == (2, ())
+    assert (len(shown.twins), asked_alone.twins) == (1, {})
+    assert asked_alone.examples == shown.examples
+
+
 def test_rows_of_one_form_are_examples_of_each_other(tmp_path: Path) -> None:
     rows = [row(f"{LONG} {n}", f"answer {n}", Split.TEST if n < 3 else Split.TRAIN) for n in range(30)]
     material = read_material(write_rows(tmp_path / "rows", rows), 10)
     assert material.twins == {}
     assert material.notes == (
-        "3 test rows ask nearly the same as many training rows. That is the form of these rows, so such rows were shown.",
+        "Test rows that ask nearly the same as many training rows, which were shown, since that is the form of these rows: 3.",
     )
     assert [len(Prompts(material, 4).examples_for(each)) for each in material.asked] == [4] * 3
 
@@ -116,7 +126,7 @@ def test_rows_that_cannot_be_asked_are_counted(tmp_path: Path) -> None:
     ]  # fmt: skip
     material = read_material(write_rows(tmp_path / "rows", rows), 10)
     assert [each.answer for each in material.asked] == ["yes"]
-    assert material.notes == ("4 test rows could not be asked: they call tools, hold no question, or are very long.",)
+    assert material.notes == ("Test rows that could not be asked, since they call tools, hold no question, or are very long: 4.",)
 
 
 def test_of_more_text_than_memory_holds_as_many_rows_are_examples_as_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
