@@ -113,6 +113,7 @@ def test_the_sentence_and_the_advice_stand_first(browser: TestClient, studio: St
     # 1,200 prompt tokens at 1 and 24 answer tokens at 2 for a million.
     assert "0.00125" in page
     assert "own machine" in page
+    assert "nor for one what nearly repeats it, unless so many do that it is their form" in page
 
 
 def test_ranges_are_drawn_and_said(browser: TestClient, studio: Studio, project_id: str) -> None:
