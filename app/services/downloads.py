@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from app.db import Baseline, Download, EventRow, Project, Run
@@ -86,7 +87,10 @@ class Downloads:
         live = self._mine(by).where(Download.repo == repo, Download.status.not_in(ENDED)).order_by(Download.id.desc())
         found = self.session.scalar(live.limit(1))
         known = found.facts.get("measures") if found else None
-        return Architecture.model_validate(known) if known else None
+        try:
+            return Architecture.model_validate(known) if known else None
+        except ValidationError:  # a look of before may lack what is told of a model since
+            return None
 
     def newest(self, by: Identity, *, limit: int = SHOWN, after: str | None = None) -> Page[Download]:
         """Return the project's downloads, newest first."""

@@ -84,6 +84,13 @@ def test_what_nobody_could_measure_is_fetched_all_the_same(engine: Engine, owner
         assert downloads.measures(owner, REPO) is None
 
 
+def test_a_look_of_before_that_lacks_what_is_told_since_is_not_known(engine: Engine, owner: Identity, bases: FetchedBases) -> None:
+    download_id = add_download(engine, owner, RunStatus.RUNNING)
+    with unit_of_work(engine) as session:
+        session.get_one(Download, download_id).facts = {"measures": {"family": "llama", "layers": 5}}
+        assert Downloads(session, SilentQueue(), bases).measures(owner, REPO) is None
+
+
 def test_what_is_being_cancelled_is_not_handed_out_as_under_way(engine: Engine, owner: Identity, bases: FetchedBases) -> None:
     download_id = add_download(engine, owner, RunStatus.RUNNING)
     with unit_of_work(engine) as session:
