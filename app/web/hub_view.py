@@ -148,9 +148,12 @@ def shown(visit: Visit, looked: Looked) -> dict[str, Any]:
 
 def _four_bits(arch: Architecture | None) -> tuple[str, str]:
     """Return whether a model's weights can be held in four bits, and how it comes."""
-    if arch is None or arch.quantised:
-        return "not possible", "it is stored quantised already" if arch else ""
-    held = f"of its layers' matrices QLoRA can hold {arch.four_bit_share:.0%} so".replace("%", " %")
+    if arch is None:
+        return "not possible", ""
+    if arch.quantised:
+        return "not possible", "it is stored quantised already" + ("" if arch.is_for_answers_alone else "; LoRA unpacks it")
+    # Rounded down: what is refused never reads as much as the limit.
+    held = f"of its layers' matrices QLoRA can hold {int(arch.four_bit_share * 100)} % so"
     return "possible" if arch.takes_four_bits else "not possible", held
 
 

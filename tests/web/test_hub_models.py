@@ -149,6 +149,30 @@ def test_a_model_that_answers_alone_is_no_base_and_has_no_price(browser: TestCli
     assert "Where it could run" not in page
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"quantization_config": {"quant_method": "fp8"}}, "it is stored quantised already; LoRA unpacks it"),
+        (
+            {"model_type": "mixtral", "hidden_size": 1024, "intermediate_size": 350, "num_attention_heads": 8, "num_key_value_heads": 8,
+             "head_dim": 128, "num_local_experts": 1, "num_experts_per_tok": 1},
+            "of its layers&#39; matrices QLoRA can hold 79 % so",
+        ),
+    ],
+    ids=["unpacked", "0.4 % too little"],
+)  # fmt: skip
+def test_that_four_bits_are_not_possible_says_why(
+    browser: TestClient, server: HubServer, tmp_path: Path, said: dict[str, object], words: str
+) -> None:
+    shutil.copytree(server.repos[REPO], tmp_path / "other")
+    config = json.loads((server.repos[REPO] / "config.json").read_text())
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config | said))
+    server.repos["lab/other"] = tmp_path / "other"
+    page = browser.get("/models/hub/look?repo=lab/other").text
+    assert "not possible" in page
+    assert words in page
+
+
 @pytest.mark.parametrize("repo", ["acme/none", "no name", "<script>alert(1)</script>"])
 def test_what_the_hub_does_not_know_is_said(browser: TestClient, repo: str) -> None:
     page = browser.get("/models/hub/look", params={"repo": repo})
