@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +30,8 @@ SIGN_SECONDS = 5.0
 """While nothing is answered it is told so often what for."""
 MOST_KEPT = 2_000
 """Characters of a text that are kept to be read."""
-REFUSALS_BEFORE_GIVING_UP = 3
-"""A model that refuses the first so many prompts will refuse the others."""
+REFUSED_ROWS_BEFORE_GIVING_UP = 3
+"""A model that has refused so many rows, and answered none, will refuse the others."""
 TOO_FEW_TO_TELL = 10
 """With fewer training rows the test rows' answers say too what answers look like."""
 
@@ -78,7 +77,6 @@ class Measuring:
         self._prompts = Prompts(self.material, spec.plan.k)
         self._shape, self._labels = _shape(self.material)
         self._said = {(each.model, each.way, each.row): each for each in _read_earlier(spec.earlier)}
-        self._answering, self._refusals = set[int](), Counter[int]()
         self._noting, self._waited_for = threading.Lock(), ""
         self.total = len(self.material.asked) * spec.plan.answers_a_row
 
@@ -106,6 +104,7 @@ class Measuring:
             for begun in range(0, len(asked), ROWS_AT_ONCE):
                 lanes = self._lanes(asked[begun : begun + ROWS_AT_ONCE], file)
                 go_along(lanes, done=tell, look=partial(self._look, tell, waits), look_seconds=SIGN_SECONDS)
+                self._check_refusals()
         tell()
 
     def write_results(self) -> None:
@@ -140,6 +139,13 @@ class Measuring:
                     tasks[model].append(partial(self._ask_and_note, model, way, question, shown, file))
         return [Lanes(each, OUTSIDE_AT_ONCE if asker.is_outside else 1) for each, asker in zip(tasks, self._askers, strict=True)]
 
+    def _check_refusals(self) -> None:
+        """Give up when a model refuses whatever it is asked; not before some rows are through, since refusals come sooner than answers."""
+        for model in range(len(self._askers)):
+            mine = [each for each in self._said.values() if each.model == model]
+            if all(each.refused for each in mine) and len({each.row for each in mine}) >= REFUSED_ROWS_BEFORE_GIVING_UP:
+                raise Invalid(mine[0].refused, code="model_refuses")
+
     def _look(self, tell: Callable[[], None], waits: Callable[[str], None]) -> None:
         why = next(filter(None, (asker.patience.waits_for for asker in self._askers)), "")
         if why or self._waited_for:
@@ -154,7 +160,6 @@ class Measuring:
             file.write(said.model_dump_json() + "\n")
             file.flush()
             self._said[model, way, question.number] = said
-            self._count_refusal(said)
 
     def _ask(self, model: int, way: Way, question: Question, examples: list[Question]) -> Said:
         """Ask with as many examples as the model's context holds."""
@@ -182,14 +187,6 @@ class Measuring:
 
     def _scores(self, question: Question, answer: str) -> dict[Metric, float]:
         return scores_of(self._shape, question.answer, answer, self._labels, self._spec.plan.metric)
-
-    def _count_refusal(self, said: Said) -> None:
-        if not said.refused:
-            self._answering.add(said.model)
-        elif said.model not in self._answering:
-            self._refusals[said.model] += 1
-        if self._refusals[said.model] >= REFUSALS_BEFORE_GIVING_UP:
-            raise Invalid(said.refused, code="model_refuses")
 
 
 def _shape(material: Material) -> tuple[Shape, frozenset[str]]:

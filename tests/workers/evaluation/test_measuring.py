@@ -191,7 +191,30 @@ def test_a_model_that_refuses_everything_ends_it(tmp_path: Path, model: OpenAi) 
     with pytest.raises(Invalid, match=r"No such thing\.") as refused:
         measure(spec_of(tmp_path, model, (Way.ZERO_SHOT,)))
     assert refused.value.code == "model_refuses"
-    assert len(model.asked) == 3
+    assert len(model.asked) == 4
+
+
+def test_a_row_that_is_refused_in_every_way_before_another_is_answered_ends_nothing(tmp_path: Path, model: OpenAi) -> None:
+    """Three questions of the first row are held until the second row was refused in all ways, and the third is asked."""
+    texts = ["Order 1 of tea", f"Order 2 {'of this and that ' * 200}", "Order 3 of tea", "Order 4 of tea"]
+    asked = [row(text, "tea", Split.TEST, hash=str(place) * 64) for place, text in enumerate(texts)]
+    rows = write_rows(tmp_path / "rows", [*asked, *(row(f"Some {n} tea", "tea") for n in range(12))])
+    third_asked = threading.Event()
+
+    def answer(messages: list[dict[str, str]]) -> str:
+        if messages[-1]["content"] == texts[2]:
+            third_asked.set()
+        third_asked.wait(60)
+        return "tea"
+
+    model.answer, model.longest = answer, 1_000
+    outside = Address(url=model.address, model="large-2026", private_allowed=True)
+    plan = Plan(dataset="orders", models=(AskedModel(name="large", connection_id="c"),), methods=tuple(Way), k=2, rows=4, max_tokens=8)
+    try:
+        made = measure(spec_of(tmp_path, model, rows=rows, plan=plan, addresses=[outside]))
+    finally:
+        third_asked.set()
+    assert [each["refused"] for each in made["results"]["measured"]] == [1, 1, 1]
 
 
 def test_one_refusal_among_answers_is_counted(tmp_path: Path, model: OpenAi) -> None:
