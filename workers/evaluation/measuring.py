@@ -19,10 +19,12 @@ from workers.evaluation.patience import PATIENCE_SECONDS, Patience
 from workers.evaluation.prompts import Material, Prompts, Question, messages_for, read_material
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from io import TextIOWrapper
 
     from app.domain.metrics import Metric
+
+    Task = Callable[[], None]
 
 OUTSIDE_AT_ONCE = 4
 """Questions to an outside model. This studio's own gets one: several in one batch may be answered otherwise, see docs/baselines.md."""
@@ -129,15 +131,26 @@ class Measuring:
         return [(model, way) for model in range(len(self._askers)) for way in self._spec.plan.methods]
 
     def _lanes(self, questions: list[Question], file: TextIOWrapper) -> list[Lanes]:
-        """Return what is left to be asked of some rows: models are asked at the same time."""
-        tasks: list[list[Callable[[], None]]] = [[] for _ in self._askers]
-        for question in questions:
-            examples = self._prompts.examples_for(question)
-            for model, way in self._wanted():
-                if (model, way, question.number) not in self._said:
-                    shown = [] if way is Way.ZERO_SHOT else examples
-                    tasks[model].append(partial(self._ask_and_note, model, way, question, shown, file))
-        return [Lanes(each, OUTSIDE_AT_ONCE if asker.is_outside else 1) for each, asker in zip(tasks, self._askers, strict=True)]
+        """Return what is left to be asked of some rows: outside models are asked at the same time, those of this studio one after another.
+
+        The inference server keeps one base loaded: asked by turns, two would be loaded anew for every question.
+        """
+        own: list[Task] = []
+        outside: list[list[Task]] = []
+        for model, asker in enumerate(self._askers):
+            tasks = [task for question in questions for task in self._tasks(model, question, file)]
+            if asker.is_outside:
+                outside.append(tasks)
+            else:
+                own += tasks
+        return [Lanes(own, 1), *(Lanes(tasks, OUTSIDE_AT_ONCE) for tasks in outside)]
+
+    def _tasks(self, model: int, question: Question, file: TextIOWrapper) -> Iterator[Task]:
+        examples = self._prompts.examples_for(question)
+        for way in self._spec.plan.methods:
+            if (model, way, question.number) not in self._said:
+                shown = [] if way is Way.ZERO_SHOT else examples
+                yield partial(self._ask_and_note, model, way, question, shown, file)
 
     def _check_refusals(self) -> None:
         """Give up when a model refuses whatever it is asked; not before some rows are through, since refusals come sooner than answers."""

@@ -141,6 +141,26 @@ def test_an_outside_model_is_asked_several_questions_at_once_and_the_own_one_at_
     assert rows == [question.number for question in Measuring(spec, spec.askers([None, None])).material.asked]
 
 
+def test_models_of_this_studio_are_asked_one_after_another(tmp_path: Path, model: OpenAi) -> None:
+    """The inference server keeps one of them loaded: each gets four rows in all ways before the other does."""
+    under_way = threading.Semaphore(1)
+    at_once: list[bool] = []
+
+    def answer(messages: list[dict[str, str]]) -> str:
+        at_once.append(under_way.acquire(blocking=False))
+        said = last_word(messages)
+        under_way.release()
+        return said
+
+    model.answer, names = answer, ("small", "tuned")
+    models = tuple(AskedModel(name=name, place={}) for name in names)
+    addresses = [Address(url=model.address, model=name, place={"base_dir": f"/models/{name}"}) for name in names]
+    plan = Plan(dataset="orders", models=models, methods=(Way.ZERO_SHOT, Way.FEW_SHOT), k=2, rows=50, max_tokens=8)
+    measure(spec_of(tmp_path, model, plan=plan, addresses=addresses))
+    assert [each["model"] for each in model.asked] == ["small"] * 8 + ["tuned"] * 8 + ["small"] * 4 + ["tuned"] * 4
+    assert all(at_once)
+
+
 def test_what_all_questions_are_told_at_once_is_waited_for_once(tmp_path: Path, model: OpenAi) -> None:
     """Four times two seconds would be more than its patience."""
     with openai_server() as outside:
