@@ -69,7 +69,8 @@ def test_who_calls_may_leave_and_looks_while_nothing_is_done() -> None:
         held.wait(SECONDS)
 
     def leave() -> None:
-        raise KeyboardInterrupt
+        if begun:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         go_along([Lanes([partial(task, number) for number in range(9)], 1)], done=nothing, look=leave, look_seconds=0.01)

@@ -48,10 +48,12 @@ def spec_of(folder: Path, model: OpenAi, methods: tuple[Way, ...] = tuple(Way), 
     return BaselineSpec(**given | changes)
 
 
-def beside(folder: Path, model: OpenAi, outside: OpenAi, *, tests: int, **changes: Any) -> BaselineSpec:
-    """Return what asks an outside model beside the studio's own, without examples."""
+def beside(
+    folder: Path, model: OpenAi, outside: OpenAi, *, tests: int, methods: tuple[Way, ...] = (Way.ZERO_SHOT,), **changes: Any
+) -> BaselineSpec:
+    """Return what asks an outside model beside the studio's own."""
     models = AskedModel(name="small", place={}), AskedModel(name="large", connection_id="c")
-    plan = Plan(dataset="orders", models=models, methods=(Way.ZERO_SHOT,), k=2, rows=50, max_tokens=8)
+    plan = Plan(dataset="orders", models=models, methods=methods, k=2, rows=50, max_tokens=8)
     own = Address(url=model.address, model="small", place={"base_dir": "/models/small"})
     addresses = [own, Address(url=outside.address, model="large-2026", private_allowed=True)]
     given: dict[str, Any] = {"rows": rows_file(folder, tests), "plan": plan, "addresses": addresses}
@@ -175,7 +177,10 @@ def test_a_wrong_key_ends_it_with_no_more_than_was_under_way(tmp_path: Path, mod
     with openai_server() as outside:
         outside.key, outside.together = "another", threading.Barrier(AT_ONCE)
         with pytest.raises(Invalid, match="refuses the key"):
-            measure(beside(tmp_path, model, outside, tests=16))
+            # A turn has twelve questions for it: three for each that asks.
+            measure(beside(tmp_path, model, outside, tests=16, methods=tuple(Way)))
+        for lane in [each for each in threading.enumerate() if each.name == "lane"]:
+            lane.join(60)
         # Nobody took another question after that.
         assert len(outside.asked) == AT_ONCE
 
