@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from app.domain.errors import Invalid
 
@@ -28,10 +28,11 @@ HUB_KEYS = (HUB_TOKEN, "HUGGING_FACE_HUB_TOKEN")
 WEIGHTS = ".safetensors"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 WHOLE = "model.safetensors"
-INDEX = WHOLE + ".index.json"
+INDEXED = ".index.json"
+INDEX = WHOLE + INDEXED
 """Says in which files the weights lie that do not lie in one."""
 NAMED_BY_CONFIG = "transformers_weights"
-"""Where config.json may name another file that the weights, or the index of them, lie in."""
+"""Where config.json may name another file that the weights, or the index of them, lie in: a loader looks there and nowhere else."""
 ADAPTER = "adapter_"
 """Begins the names of an adapter's files."""
 SHARD = re.compile(r"(.+-)(\d{1,6})(-of-(\d{1,6})\.safetensors)", re.ASCII)
@@ -71,7 +72,7 @@ def check_model_folder(names: Iterable[str], read: Callable[[str], bytes]) -> di
     _check_weights(present)
     for name in sorted(present):
         if name.endswith(".json"):
-            _check_json(name, read(name), present)
+            _check_json(name, read(name))
     config: dict[str, Any] = json.loads(read("config.json"))
     if "model_type" not in config:
         message = "config.json names no model_type, so nobody can tell how to load it."
@@ -90,7 +91,7 @@ def _check_weights(present: set[str]) -> None:
         raise unknown_model(message)
 
 
-def _check_json(name: str, raw: bytes, present: set[str]) -> None:
+def _check_json(name: str, raw: bytes) -> None:
     if len(raw) > MAX_JSON_BYTES:
         message = f"{name} is larger than {MAX_JSON_BYTES // 2**20} MiB."
         raise unknown_model(message)
@@ -104,9 +105,8 @@ def _check_json(name: str, raw: bytes, present: set[str]) -> None:
             message = "config.json is no JSON object."
             raise unknown_model(message)
         return
-    if name.endswith(".index.json"):
+    if name.endswith(INDEXED):
         _check_index(name, document)
-        _check_whole(name, document, present)
     elif not name.startswith(("tokenizer.json", "vocab", "merges")):
         _refuse_code(name, document)
 
@@ -114,9 +114,17 @@ def _check_json(name: str, raw: bytes, present: set[str]) -> None:
 def _check_index(name: str, document: dict[str, Any]) -> None:
     files = document.get("weight_map")
     for file in files.values() if isinstance(files, dict) else ():
-        if not isinstance(file, str) or "/" in file or "\\" in file or not file.endswith(".safetensors"):
-            message = f"{name} points at {str(file)[:80]!r}; weights must be .safetensors files of the same folder."
-            raise Invalid(message, param="base_model", code="unsafe_format")
+        if not _is_beside(file, WEIGHTS):
+            raise _points_elsewhere(name, file)
+
+
+def _is_beside(file: object, *endings: str) -> TypeGuard[str]:
+    return isinstance(file, str) and "/" not in file and "\\" not in file and file.endswith(endings)
+
+
+def _points_elsewhere(name: str, file: object) -> Invalid:
+    message = f"{name} points at {str(file)[:80]!r}; weights must be .safetensors files of the same folder."
+    return Invalid(message, param="base_model", code="unsafe_format")
 
 
 def files_named(index: dict[str, Any]) -> set[str]:
@@ -125,49 +133,69 @@ def files_named(index: dict[str, Any]) -> set[str]:
     return {file for file in files.values() if isinstance(file, str)} if isinstance(files, dict) else set()
 
 
-def _check_whole(name: str, index: dict[str, Any], present: set[str]) -> None:
-    named = files_named(index)
-    missing = sorted(named - present)
-    # A loader takes the weights that lie in one file before it looks at an index.
-    lies_in_one = WHOLE in present and WHOLE not in named
-    if name == INDEX and missing and not lies_in_one:
-        message = f"The folder lacks {len(missing)} of the {len(named)} files that {name} names, such as {missing[0][:80]!r}."
-        raise Invalid(f"{message} Its weights are not whole.", param="base_model", code="incomplete")
+def weights_named(config: dict[str, Any]) -> str | None:
+    """Return the file of weights, or the index of several, that config.json names; None where it names nothing that could be one."""
+    named = config.get(NAMED_BY_CONFIG)
+    return named if _is_beside(named, WEIGHTS, WEIGHTS + INDEXED) else None
 
 
 def _check_loadable(present: set[str], read: Callable[[str], bytes], config: dict[str, Any]) -> None:
     """Refuse weights that lie where no loader looks: it opens one file, or those that an index names."""
-    index = json.loads(read(INDEX)) if INDEX in present else None
-    is_listed = isinstance(index, dict) and bool(files_named(index))
-    if WHOLE in present or is_listed or str(config.get(NAMED_BY_CONFIG)) in present:
+    named = _check_named(present, config)
+    if named and named.endswith(WEIGHTS):
         return
+    index = named or INDEX
+    document = json.loads(read(index)) if index in present else None
+    listed = files_named(document) if isinstance(document, dict) else set()
+    # Where config.json names none, a loader takes the weights that lie in one file before it looks at an index.
+    if named is None and WHOLE in present and WHOLE not in listed:
+        return
+    if not listed:
+        raise _unlisted(present, index)
+    if missing := sorted(listed - present):
+        message = f"The folder lacks {len(missing)} of the {len(listed)} files that {index[:80]} names, such as {missing[0][:80]!r}."
+        raise Invalid(f"{message} Its weights are not whole.", param="base_model", code="incomplete")
+
+
+def _check_named(present: set[str], config: dict[str, Any]) -> str | None:
+    """Return what config.json names for the weights, None where it names nothing; refuse what is not there, or could not be opened."""
+    named = weights_named(config)
+    if named is None and config.get(NAMED_BY_CONFIG) is not None:
+        raise _points_elsewhere("config.json", config[NAMED_BY_CONFIG])
+    if named and named not in present:
+        message = f"The folder lacks {named[:80]!r}, where config.json says that the weights lie: nothing looks for them elsewhere."
+        raise Invalid(message, param="base_model", code="incomplete")
+    return named
+
+
+def _unlisted(present: set[str], index: str) -> Invalid:
+    """Return what stands against weights that no index names and that do not lie in one file."""
     weights = sorted(name for name in present if name.endswith(WEIGHTS))
     if all(name.startswith(ADAPTER) for name in weights):
-        message = f"The folder holds an adapter ({weights[0][:80]}) and no model. Take the base that it was trained on."
-        raise unknown_model(message)
+        return unknown_model(f"The folder holds an adapter ({weights[0][:80]}) and no model. Take the base that it was trained on.")
     shards = [shard for shard in map(SHARD.fullmatch, weights) if shard]
-    message = _of_shards(shards) if shards else _of_odd_names(weights)
-    raise Invalid(message, param="base_model", code="incomplete")
+    message = _of_shards(shards, index[:80], has_index=index in present) if shards else _of_odd_names(weights, index[:80])
+    return Invalid(message, param="base_model", code="incomplete")
 
 
-def _of_shards(shards: list[re.Match[str]]) -> str:
-    """Say what files of weights lack that no index names: some of them, or the index."""
+def _of_shards(shards: list[re.Match[str]], index: str, *, has_index: bool) -> str:
+    """Say what files of weights lack that no index names: some of them, the index, or what it should say."""
     before, digits, after, all_of_them = shards[0].groups()
     there = {int(shard[2]) for shard in shards if shard[4] == all_of_them}
     if len(there) >= int(all_of_them):
-        return (
-            f"The folder lacks {INDEX}, which says what lies in which of its {len(there)} files of weights. Nothing can load them without."
-        )
+        lacks = f"The folder's {index} names no files; it has to say" if has_index else f"The folder lacks {index}, which says"
+        return f"{lacks} what lies in which of its {len(there)} files of weights. Nothing can load them without."
     missing = next(number for number in count(1) if number not in there)
     first = f"{before}{missing:0{len(digits)}}{after}"
     lacking = f"The folder lacks {int(all_of_them) - len(there)} of the {int(all_of_them)} files that its weights lie in"
-    return f"{lacking}, such as {first[:80]!r}, and {INDEX}. Its weights are not whole."
+    unnamed = f"{index} names no files" if has_index else index
+    return f"{lacking}, such as {first[:80]!r}, and {unnamed}. Its weights are not whole."
 
 
-def _of_odd_names(weights: list[str]) -> str:
+def _of_odd_names(weights: list[str], index: str) -> str:
     more = f" and {len(weights) - 1} more" if len(weights) > 1 else ""
     lie = f"The folder's weights lie in {weights[0][:80]}{more}, where nothing looks for them"
-    return f"{lie}: they have to lie in {WHOLE}, or {INDEX} names them."
+    return f"{lie}: they have to lie in {WHOLE}, or {index} names them." if index == INDEX else f"{lie}: {index} has to name them."
 
 
 def _refuse_code(name: str, document: dict[str, Any]) -> None:

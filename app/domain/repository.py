@@ -13,7 +13,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app.domain.architectures import UNPACKED, how_quantised
-from app.domain.base_models import ADAPTER, INDEX, MAX_JSON_BYTES, PICKLED, WEIGHTS, WHOLE, check_model_folder, files_named
+from app.domain.base_models import (
+    ADAPTER,
+    INDEX,
+    INDEXED,
+    MAX_JSON_BYTES,
+    PICKLED,
+    WEIGHTS,
+    WHOLE,
+    check_model_folder,
+    files_named,
+    weights_named,
+)
 from app.domain.errors import Invalid, StudioError, Unavailable
 
 if TYPE_CHECKING:
@@ -117,7 +128,7 @@ class _Small:
         self._known: dict[str, bytes] = {}
 
     def bytes_of(self, name: str) -> bytes:
-        if name not in READ_BEFORE and not name.endswith(".index.json"):
+        if name not in READ_BEFORE and not name.endswith(INDEXED):
             return UNREAD
         if self.files[name].size > MAX_READ_BYTES:
             raise Invalid(f"{name} is larger than {MAX_READ_BYTES // 2**20} MiB.", code="unknown_model")
@@ -163,11 +174,14 @@ def _is_json(file: HubFile) -> bool:
 
 
 def _weights(files: dict[str, HubFile], small: _Small) -> set[str]:
-    """Choose of weights that lie there twice those that the index or the usual name tells."""
+    """Choose of weights that lie there twice those that config.json, the index or the usual name tells, and the index with them."""
     there = {name for name in files if name.endswith(WEIGHTS) and "/" not in name}
-    listed = files_named(small.object_of(INDEX))
+    named = weights_named(small.object_of("config.json")) or INDEX
+    if named in there:
+        return {named}
+    listed = files_named(small.object_of(named))
     if listed and listed <= there:
-        return listed
+        return listed | {named}
     return {WHOLE} & there or there
 
 

@@ -32,7 +32,7 @@ def test_a_plain_folder_is_taken() -> None:
 @pytest.mark.parametrize(
     ("there", "code", "words"),
     [
-        (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], "incomplete", "lacks model.safetensors.index.json"),
+        (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], "incomplete", "what lies in which of its 2 files"),
         (["model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"], "incomplete", "lacks 1 of the 3 .* 'model-00002-of"),
         (["model-9-of-999999.safetensors"], "incomplete", "lacks 999998 of the 999999 .* 'model-1-of-999999"),
         (["model.fp16.safetensors", "vae.safetensors"], "incomplete", "lie in model.fp16.safetensors and 1 more, where nothing looks"),
@@ -48,10 +48,49 @@ def test_weights_that_no_loader_finds_are_refused_in_words(there: list[str], cod
     check(GOOD | dict.fromkeys(there))
 
 
-@pytest.mark.parametrize("named", [["model.safetensors"], {}, 7, "nothing.safetensors"], ids=repr)
-def test_a_config_that_names_no_file_that_is_there_finds_no_weights(named: object) -> None:
+def test_an_index_that_names_nothing_is_told_from_one_that_is_not_there() -> None:
+    for there in (["model-1-of-2.safetensors", "model-2-of-2.safetensors"], ["model-1-of-2.safetensors"]):
+        with pytest.raises(Invalid, match=r"model.safetensors.index.json names no files"):
+            check(BARE | dict.fromkeys(there) | {INDEX: {"weight_map": []}})
+        with pytest.raises(Invalid, match=r"lacks .*model.safetensors.index.json[,.] "):
+            check(BARE | dict.fromkeys(there))
+
+
+def naming(named: object) -> dict[str, object]:
+    """Return a config.json that names where the weights lie."""
+    return {"config.json": {"model_type": "llama", "transformers_weights": named}}
+
+
+def test_weights_lie_where_the_config_names_them() -> None:
+    check(GOOD | naming(None))
+    check(BARE | naming("odd.safetensors") | {"odd.safetensors": None, INDEX: {"weight_map": {"a": "gone.safetensors"}}})
+    named = BARE | naming("odd.safetensors.index.json") | {"a-1.safetensors": None}
+    check(named | {"odd.safetensors.index.json": {"weight_map": {"a": "a-1.safetensors"}}})
+
+
+@pytest.mark.parametrize(
+    ("named", "index", "code", "words"),
+    [
+        ("nothing.safetensors", {}, "incomplete", "lacks 'nothing.safetensors', where config.json says that the weights lie"),
+        ("nothing.safetensors.index.json", {}, "incomplete", "lacks 'nothing.safetensors.index.json'"),
+        ("odd.safetensors.index.json", {"weight_map": {"a": "a.safetensors"}}, "incomplete", "lacks 1 of the 1 files that odd"),
+        ("odd.safetensors.index.json", {}, "incomplete", "where nothing looks for them: odd.safetensors.index.json has to name them"),
+        ("x.bin", {}, "unsafe_format", "config.json points at 'x.bin'"),
+        ("sub/model.safetensors", {}, "unsafe_format", "points at 'sub/model.safetensors'"),
+        (["model.safetensors"], {}, "unsafe_format", "config.json points at"),
+        (False, {}, "unsafe_format", "config.json points at 'False'"),
+    ],
+)
+def test_weights_that_are_not_where_the_config_names_them_are_refused(named: object, index: object, code: str, words: str) -> None:
+    files = GOOD | naming(named) | {"odd.safetensors.index.json": index, "x.bin": None, "False": None}
+    with pytest.raises(Invalid, match=words) as refused:
+        check(files)
+    assert refused.value.code == code
+
+
+def test_a_file_called_none_is_named_by_nobody() -> None:
     with pytest.raises(Invalid, match="where nothing looks"):
-        check(BARE | {"odd.safetensors": None, "config.json": {"model_type": "llama", "transformers_weights": named}})
+        check(BARE | {"None": None, "odd.safetensors": None})
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,23 @@ def test_weights_that_lie_there_twice_come_once() -> None:
     assert "consolidated.safetensors" not in names(look(GOOD | {"consolidated.safetensors": None}))
 
 
+def test_weights_that_the_config_names_come_and_no_others() -> None:
+    named = {"config.json": {"model_type": "llama", "transformers_weights": "x.safetensors"}, "x.safetensors": None}
+    found = look(GOOD | named)
+    assert (codes(found), [name for name in names(found) if name.endswith(".safetensors")]) == ([], ["x.safetensors"])
+    index = "x.safetensors.index.json"
+    listed = {"config.json": {"model_type": "llama", "transformers_weights": index}, index: {"weight_map": {"a": "a-1.safetensors"}}}
+    found = look(GOOD | listed | {"a-1.safetensors": None})
+    assert (codes(found), {*names(found)} - {*GOOD}, "model.safetensors" in names(found)) == ([], {index, "a-1.safetensors"}, False)
+    assert codes(look(GOOD | listed))[0] == "stop: incomplete"
+    hidden = {
+        "config.json": {"model_type": "llama", "transformers_weights": f".{index}"},
+        f".{index}": listed[index],
+        "a-1.safetensors": None,
+    }
+    assert codes(look(GOOD | hidden)) == ["stop: incomplete"]
+
+
 def test_only_what_a_model_is_loaded_from_and_its_papers_come() -> None:
     others = ["model.gguf", "onnx/model.onnx", "original/params.json", "figure.png", "adapter_config.json", "tf_model.h5", ".gitattributes"]
     papers = ["LICENSE", "LICENCE.txt", "README.md", "NOTICE", "chat_template.jinja", "merges.txt"]
