@@ -14,7 +14,7 @@ from app.domain.text import Text
 
 DEFAULT_ROWS, MOST_ROWS = 64, 200
 DEFAULT_EXAMPLES, MOST_EXAMPLES = 4, 16
-ROWS_AT_ONCE = 4
+ROWS_A_TURN = 4
 """All models get so many rows, in all ways, before the next: what is left then takes as long for each answer as what is done."""
 FEW_ROWS = 20
 """Fewer test rows say little: the page says so."""

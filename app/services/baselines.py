@@ -13,7 +13,7 @@ from app.db import Baseline, Connection
 from app.db.audit import OUTSIDE_ASKED, note
 from app.db.base import utc_now
 from app.db.session import after_commit
-from app.domain.baselines import ROWS_AT_ONCE, AskedModel, Plan, Results, RowSaid, Verdict, compared_by, verdict_on
+from app.domain.baselines import ROWS_A_TURN, AskedModel, Plan, Results, RowSaid, Verdict, compared_by, verdict_on
 from app.domain.connections import ConnectionKind
 from app.domain.datasets import DatasetStatus
 from app.domain.errors import Conflict, Invalid, NotFound
@@ -189,6 +189,6 @@ def verdict_of(row: Baseline) -> Verdict | None:
 def seconds_left(row: Baseline) -> float | None:
     """Return how long a measurement will still take, by its answers since it began or waited; None where that would be a guess."""
     plan, done = plan_of(row), row.done - row.done_before
-    if row.status != RunStatus.RUNNING or row.started_at is None or row.reason or done < ROWS_AT_ONCE * plan.answers_a_row:
+    if row.status != RunStatus.RUNNING or row.started_at is None or row.reason or done < ROWS_A_TURN * plan.answers_a_row:
         return None
     return (utc_now() - row.started_at).total_seconds() / done * (row.total - row.done)

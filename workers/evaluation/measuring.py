@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.domain.baselines import ROWS_AT_ONCE, Plan, RowSaid, Said, Way, sum_up
+from app.domain.baselines import ROWS_A_TURN, Plan, RowSaid, Said, Way, sum_up
 from app.domain.errors import Invalid
 from app.domain.metrics import Shape, labels_in, normalised, scores_of, shape_of
 from workers.evaluation.asking import Asker, Refused, TooLong, kept
@@ -103,8 +103,8 @@ class Measuring:
 
         asked = self.material.asked
         with self._spec.answers.open("a", encoding="utf-8") as file:
-            for begun in range(0, len(asked), ROWS_AT_ONCE):
-                lanes = self._lanes(asked[begun : begun + ROWS_AT_ONCE], file)
+            for begun in range(0, len(asked), ROWS_A_TURN):
+                lanes = self._lanes(asked[begun : begun + ROWS_A_TURN], file)
                 go_along(lanes, done=tell, look=partial(self._look, tell, waits), look_seconds=SIGN_SECONDS)
                 self._check_refusals()
         tell()
