@@ -83,7 +83,10 @@ class BaselineOut(BaseModel):
     total: int
     seconds_left: float | None
     created_at: datetime
-    started_at: datetime | None = Field(description="Of the attempt that runs, or ran last; one that waited goes on anew.")
+    started_at: datetime | None = Field(
+        description="When this attempt, or the last one, began to ask. It moves on every few seconds while the model is waited for "
+        "(`reason` says so then), so that `seconds_left` goes by answers alone; `created_at` stays."
+    )
     finished_at: datetime | None
     results: BaselineResults | None
 
