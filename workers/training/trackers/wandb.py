@@ -57,3 +57,5 @@ class WandbClient:
     def close(self, status: str) -> None:
         """End the run there; an interrupted one is taken up again by its id."""
         self._run.finish(exit_code=1 if status == "failed" else 0)
+        # Its own process still writes then, and ends unasked, with what it has not written, as soon as this one has ended.
+        self._wandb.teardown()

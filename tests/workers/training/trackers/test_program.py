@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from huggingface_hub import constants
 
@@ -64,6 +65,14 @@ def wait_for_a_sign(trackers: Trackers, told: list[str], seconds: float) -> None
         time.sleep(0.05)
 
 
+def words_of(process: psutil.Process) -> list[str]:
+    """Return how a process was called; nothing of one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Importing a library takes long where many tests run; the run's own patience is another test's."""
@@ -115,7 +124,10 @@ def test_wandb_keeps_a_run_beside_it_without_a_network_and_names_no_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: None
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert track(Tracker.WANDB, tmp_path / "out", events(), patience=0)[0] == []
+    # Its own process, told where to say its port, has written everything once it has ended.
+    assert [each for each in psutil.process_iter() if str(tmp_path) in " ".join(words_of(each))] == []
     (kept,) = (tmp_path / "out" / "wandb").glob("offline-run-*-run-1/run-run-1.wandb")
     content = kept.read_bytes()
     assert [word for word in (b"colours", b"mails.jsonl", b"acme/small", b"train/loss") if word not in content] == []
