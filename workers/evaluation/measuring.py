@@ -137,16 +137,16 @@ class Measuring:
         """
         own: list[Task] = []
         outside: list[list[Task]] = []
+        chosen = [(question, self._prompts.examples_for(question)) for question in questions]
         for model, asker in enumerate(self._askers):
-            tasks = [task for question in questions for task in self._tasks(model, question, file)]
+            tasks = [task for question, examples in chosen for task in self._tasks(model, question, examples, file)]
             if asker.is_outside:
                 outside.append(tasks)
             else:
                 own += tasks
         return [Lanes(own, 1), *(Lanes(tasks, OUTSIDE_AT_ONCE) for tasks in outside)]
 
-    def _tasks(self, model: int, question: Question, file: TextIOWrapper) -> Iterator[Task]:
-        examples = self._prompts.examples_for(question)
+    def _tasks(self, model: int, question: Question, examples: list[Question], file: TextIOWrapper) -> Iterator[Task]:
         for way in self._spec.plan.methods:
             if (model, way, question.number) not in self._said:
                 shown = [] if way is Way.ZERO_SHOT else examples

@@ -84,8 +84,7 @@ class Outlet:
 
     def _count_waiting(self) -> int:
         """Count the numbers that never went in, and those the place was given and has not come back with."""
-        in_hand = list(self._in_hand)
-        return sum(isinstance(event, Metric) for event in [*in_hand, *self._gathered()])
+        return sum(isinstance(event, Metric) for event in [*self._in_hand, *self._gathered()])
 
     def _feed(self) -> None:
         try:
