@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -15,6 +14,7 @@ from app.config import PROJECT_ROOT, Settings
 from app.db.session import make_engine, unit_of_work
 from app.launcher import prepare
 from app.services.accounts import Accounts
+from tests.waiting import until
 
 SECONDS = 60.0
 CANARY = "canary-4d1f9b7c"
@@ -51,9 +51,7 @@ class Web:
 
     def wait_for(self, words: str) -> str:
         """Return what was written, once it has certain words in it."""
-        deadline = time.monotonic() + SECONDS
-        while words not in self.log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: words in self.log.read_text(), SECONDS)
         return self.log.read_text()
 
     def end(self) -> str:

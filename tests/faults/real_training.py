@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,15 +103,6 @@ def prepare(engine: Engine, owner: Identity, home: Path) -> Training:
     with unit_of_work(engine) as session:
         session.execute(update(Artifact).values(sha256=sealed.sha256))
     return Training(engine, owner, home, base, dataset_id)
-
-
-def until(is_so: Callable[[], object]) -> float:
-    """Wait until something is so, for a generous time; return how long that took."""
-    began = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began < PATIENCE_SECONDS
-        time.sleep(0.2)
-    return time.monotonic() - began
 
 
 def freeze(pids: list[int]) -> None:

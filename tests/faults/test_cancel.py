@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 
 from app.services.accounts import Identity
 from tests.faults.harness.results import Recorder
-from tests.faults.real_training import Training, freeze, prepare, until
+from tests.faults.real_training import Training, freeze, prepare
+from tests.waiting import until
 
 WITHIN_SECONDS = {"cancel": 30.0, "pause": 60.0}
 ENDS = {"cancel": "cancelled", "pause": "paused"}
@@ -38,7 +39,9 @@ def end(training: Training, action: str, moment: str, *, seed: str) -> float:
     run_id = training.launch(eval_every_steps=9, checkpoint_every_steps=7)
     wait_for(training, run_id, moment, random.Random(seed))  # noqa: S311 - chance that can be repeated
     training.ask(run_id, action)
-    took = until(lambda: not training.trainers_of(run_id))
+    began = time.monotonic()
+    until(lambda: not training.trainers_of(run_id))
+    took = time.monotonic() - began
     until(lambda: training.run(run_id).status == ENDS[action])
     run = training.run(run_id)
     assert (run.crashes_since_progress, run.lease_owner) == (0, None)

@@ -20,6 +20,7 @@ import pytest
 from tests.faults.harness.results import Recorder
 from tests.faults.small_disk import FILLER, filled, small_disk
 from tests.hub_server import hub
+from tests.waiting import until
 from tests.workers.conftest import make_base
 from tools.running import RunningStudio, running_studio
 
@@ -122,13 +123,7 @@ def events(studio: RunningStudio, run: str) -> list[dict[str, Any]]:
 
 def event(studio: RunningStudio, run: str, kind: str, *, after: int, saying: str = "") -> dict[str, Any]:
     """Wait for an event of a kind beyond the first `after` events, which says something."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        found = [one for one in events(studio, run)[after:] if one["type"] == kind and saying in one["message"]]
-        if found:
-            return found[0]
-        time.sleep(0.25)
-    pytest.fail(f"no {kind}: {events(studio, run)}")
+    return until(lambda: [one for one in events(studio, run)[after:] if one["type"] == kind and saying in one["message"]], SECONDS)[0]
 
 
 def goes_on(studio: RunningStudio, run: str) -> float:

@@ -13,7 +13,8 @@ from app.db import EventRow, metrics
 from app.db.session import reading
 from app.services.accounts import Identity
 from tests.faults.harness.results import Recorder
-from tests.faults.real_training import PATIENCE_SECONDS, Training, prepare, until
+from tests.faults.real_training import PATIENCE_SECONDS, Training, prepare
+from tests.waiting import until
 
 
 def told(training: Training, run_id: str) -> list[str]:

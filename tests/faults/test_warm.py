@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 
 from app.gateways.lifeline import is_running
 from app.services.accounts import Identity
-from tests.faults.real_training import PATIENCE_SECONDS, Training, until
+from tests.faults.real_training import PATIENCE_SECONDS, Training
 from tests.faults.stocked import add_rows
+from tests.waiting import until
 
 WORKER = "tests.faults.warm_worker"
 EMPTY = (2).to_bytes(8, "little") + b"{}"

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,16 +15,8 @@ import httpx
 import pytest
 
 from tests.journeys.conftest import example_rows, write_jsonl
+from tests.waiting import until
 from tools.running import HONE, RunningStudio, kill, make_token, processes_of, start, stop
-
-
-def until(is_so: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if is_so():
-            return True
-        time.sleep(0.1)
-    return is_so()
 
 
 def is_free(address: str) -> bool:
@@ -70,7 +61,7 @@ def test_a_child_that_dies_is_started_again_and_sigint_ends_everything_within_te
     assert len(processes_of(studio.home)) >= 5
     child = int(subprocess.check_output(["pgrep", "-P", str(studio.process.pid), "-f", "workers.supervisor --queue cpu"]).split()[0])
     os.kill(child, signal.SIGKILL)
-    assert until(lambda: not Path(f"/proc/{child}").exists(), 10)
+    until(lambda: not Path(f"/proc/{child}").exists())
     studio.wait_for("/readyz", lambda ready: ready["status"] == "ok", 60)
     assert studio.upload(write_jsonl(tmp_path / "rows.jsonl", example_rows(10)))["rows"] == 10
     os.killpg(studio.process.pid, signal.SIGINT)
@@ -91,7 +82,7 @@ def test_a_killed_studio_leaves_no_process_and_its_run_goes_on_from_the_checkpoi
     run_id = studio.launch(name="long", base_model="hone-starter", dataset_id=dataset["id"], settings=settings)
     studio.wait_for(f"/api/v1/runs/{run_id}", lambda run: run["step"] >= 6, 240)
     kill(studio)
-    assert until(lambda: processes_of(home) == [], 10), processes_of(home)
+    until(lambda: processes_of(home) == [])
     began = time.monotonic()
     again = start(home)
     try:

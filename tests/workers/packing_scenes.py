@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from app.domain.ports import Sealed
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
+from tests.waiting import until
 from workers.packing import Packing
 from workers.run_checkpoints import run_folder
 from workers.training.checkpoints import Checkpoints
@@ -66,13 +66,6 @@ def save(worker: Worker, run_id: str, step: int) -> Checkpoint:
 
 def _write(staging: Path, step: int) -> None:
     (staging / "x").write_text(f"weights of step {step}")
-
-
-def until(there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def enter(worker: Worker, run_id: str, events: list[AnyEvent]) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from app.domain.runs import RunStatus
 from app.gateways.secrets import SecretBox
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
+from tests.waiting import until
 from tests.workers.evaluation.openai_server import KEY, OpenAi, openai_server, trouble
 from tests.workers.evaluation.rows import row, write_rows
 from workers.baseline_work import BaselineWork, work_folder
@@ -219,10 +219,8 @@ def yielding(worker: Worker, work_id: str, model: OpenAi, then: Callable[[Baseli
         return messages[-1]["content"].split()[-1]
 
     def watch() -> None:
-        deadline = time.monotonic() + 120
-        while not (row := state(worker, work_id)).reason.startswith("The GPU is training") and time.monotonic() < deadline:
-            time.sleep(0.05)
-        then(row)
+        until(lambda: state(worker, work_id).reason.startswith("The GPU is training"))
+        then(state(worker, work_id))
 
     model.answer, watching = answer, threading.Thread(target=watch)
     watching.start()

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from app.gateways.queue import CeleryQueue
 from app.gateways.storage import LocalStorage
 from app.launcher import prepare
 from tests.faults.servers import Redis
+from tests.waiting import until
 from workers import bell
 from workers.bell import Listener
 from workers.celery_app import celery_app
@@ -52,13 +52,6 @@ def worker(sqlite_engine: Engine, broker: Redis, tmp_path: Path, monkeypatch: py
     made.leaving.set()
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def is_woken(worker: Worker, broker: Redis) -> bool:
     worker.wakes[0].clear()
     CeleryQueue(broker.url).ring("cpu")
@@ -67,14 +60,14 @@ def is_woken(worker: Worker, broker: Redis) -> bool:
 
 def test_a_ring_is_heard_before_redis_goes_and_after_it_is_back(worker: Worker, broker: Redis) -> None:
     Listener(worker).start()
-    wait_for(lambda: worker.is_rung)
+    until(lambda: worker.is_rung)
     assert is_woken(worker, broker)
     broker.kill()
-    wait_for(lambda: not worker.is_rung)
+    until(lambda: not worker.is_rung)
     away = bell_of(worker.says)
     assert (away.is_silent, away.in_words) == (True, "Redis does not answer; looks by itself")
     broker.start()
-    wait_for(lambda: worker.is_rung)
+    until(lambda: worker.is_rung)
     assert bell_of(worker.says).in_words == "rung by Redis"
     assert is_woken(worker, broker)
 
@@ -104,8 +97,8 @@ def test_a_worker_that_is_deaf_begins_to_listen_anew(worker: Worker, broker: Red
     monkeypatch.setattr(bell, "DEAF_SECONDS", 0.5)
     monkeypatch.setattr(bell, "WorkController", make)
     Listener(worker).start()
-    wait_for(lambda: bell_of(worker.says).in_words == "Redis is there, but rings are not heard; looks by itself")
-    wait_for(lambda: worker.is_rung)
+    until(lambda: bell_of(worker.says).in_words == "Redis is there, but rings are not heard; looks by itself")
+    until(lambda: worker.is_rung)
     assert is_woken(worker, broker)
     assert deaf.stopped.wait(DEADLINE_SECONDS)
 

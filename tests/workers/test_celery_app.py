@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from sqlalchemy import Engine
 from app.config import Settings
 from app.db import Dataset, Import, WorkerRow
 from app.db.session import make_engine, reading, unit_of_work
-from app.domain.bells import Bell, bell_of
+from app.domain.bells import bell_of
 from app.domain.ports import Brought
 from app.gateways.queue import CeleryQueue
 from app.gateways.storage import LocalStorage
@@ -26,6 +25,7 @@ from app.services.accounts import Accounts
 from app.services.datasets import Datasets
 from tests.databases import add_dataset, add_run
 from tests.faults.servers import Redis
+from tests.waiting import until
 from tests.workers.scenes import state
 
 WORKER = "import workers.supervisor as s; s.POLL_SECONDS = s.RUNG_POLL_SECONDS = 3600.0; s.main()"
@@ -68,30 +68,19 @@ def worker(home: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
-def wait_until_read(engine: Engine) -> None:
-    for _ in range(600):
-        with reading(engine) as session:
-            if session.query(Dataset).filter_by(status="ready").count():
-                return
-        time.sleep(0.1)
-    pytest.fail("The file was never read.")
-
-
-def bells(engine: Engine) -> list[Bell]:
+def is_read(engine: Engine) -> bool:
     with reading(engine) as session:
-        return [bell_of(row.facts) for row in session.query(WorkerRow)]
+        return session.query(Dataset).filter_by(status="ready").count() > 0
 
 
-def wait_until_heard(engine: Engine) -> None:
-    deadline = time.monotonic() + HEARD_SECONDS
-    while not any(bell.is_heard for bell in bells(engine)):
-        assert time.monotonic() < deadline, bells(engine)
-        time.sleep(0.1)
+def is_heard(engine: Engine) -> bool:
+    with reading(engine) as session:
+        return any(bell_of(row.facts).is_heard for row in session.query(WorkerRow))
 
 
 def test_a_ring_starts_the_work_and_a_doubled_one_does_no_harm(home: Path, redis_url: str, worker: subprocess.Popen[bytes]) -> None:
     engine = make_engine(Settings(home=home).database)
-    wait_until_heard(engine)
+    until(lambda: is_heard(engine))
     storage, queue = LocalStorage(home / "artifacts"), CeleryQueue(redis_url)
     upload = storage.incoming / "rows.jsonl"
     upload.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n')
@@ -100,7 +89,7 @@ def test_a_ring_starts_the_work_and_a_doubled_one_does_no_harm(home: Path, redis
         assert owner is not None
         Datasets(session, storage, queue).create(owner, name="rows", files=[Brought("rows.jsonl", upload)])
     queue.ring("cpu")
-    wait_until_read(engine)
+    until(lambda: is_read(engine))
     with reading(engine) as session:
         [done] = [work for work in session.query(Import) if work.task["kind"] == "import"]
         assert (done.status, done.attempt) == ("succeeded", 1)
@@ -117,11 +106,8 @@ def test_a_busy_worker_hears_at_once_that_it_has_to_leave(home: Path, redis_url:
         owner = Accounts(session).ensure_owner()
     run_id = add_run(engine, owner, add_dataset(engine, owner))
     with started(TRAINS_FOR_EVER.format(home=home), "gpu", home, redis_url) as worker:
-        deadline = time.monotonic() + HEARD_SECONDS
-        while state(engine, run_id).status != "running":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        wait_until_heard(engine)
+        until(lambda: state(engine, run_id).status == "running")
+        until(lambda: is_heard(engine))
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(HEARD_SECONDS) == 0
     run = state(engine, run_id)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import workers.child
 from app.domain.events import Command
 from app.domain.tracking import Tracker
 from app.gateways.lifeline import is_running, members_of
+from tests.waiting import until
 from workers.child import Child
 
 HARMLESS = {"PATH", "HOME", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "HONE_TRAINER_THREADS", "PYTHONPATH", "SSL_CERT_FILE"}
@@ -29,13 +28,6 @@ NEVER = {"HONE_DATABASE_URL", "HONE_REDIS_URL", "HONE_INFERENCE_KEY", "PGPASSWOR
 def start(folder: Path, script: str, **needs: Any) -> Child:
     (folder / "child.py").write_text(script)
     return Child(["child"], folder=folder, log_file=folder / "log.txt", **needs)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert is_so()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ from app.db.session import reading
 from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
+from tests.waiting import until
 from tests.workers.lock_holder import GPU
 from tests.workers.scenes import Scripted
 from workers import training_work
@@ -86,9 +86,7 @@ def test_nothing_is_claimed_while_something_of_an_earlier_trainer_lives(left_beh
     assert worker.says["waiting"] == f"a GPU is not free yet: an earlier trainer still holds it (process {left_behind.pid})"
     left_behind.kill()
     psutil.wait_procs([left_behind], DEADLINE_SECONDS)
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not claim_and_run(worker):
-        assert time.monotonic() < deadline
+    until(lambda: claim_and_run(worker))
     assert (status(worker.engine), worker.says["waiting"]) == ("succeeded", None)
 
 
@@ -102,12 +100,12 @@ def test_without_the_inherited_lock_it_would_be_claimed(left_behind: psutil.Proc
 def test_a_worker_says_what_it_waits_for(left_behind: psutil.Process, worker: Worker) -> None:
     claim_and_run(worker)
     worker.register(sweep)
-    waiting, deadline = None, time.monotonic() + DEADLINE_SECONDS
-    while not waiting and time.monotonic() < deadline:
+
+    def waits_for() -> str:
         with reading(worker.engine) as session:
-            waiting = session.get_one(WorkerRow, worker.id).facts.get("waiting")
-        time.sleep(0.05)
-    assert str(left_behind.pid) in str(waiting)
+            return str(session.get_one(WorkerRow, worker.id).facts.get("waiting") or "")
+
+    assert str(left_behind.pid) in until(waits_for)
 
 
 def test_a_trainer_is_given_its_gpus_lock(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
@@ -15,6 +14,7 @@ import psutil
 import pytest
 
 from app.domain.devices import Device
+from tests.waiting import until
 from workers import devices
 from workers.devices import DeviceWatch, process_tree, processor_name, read_gpu, read_machine
 
@@ -203,8 +203,6 @@ def test_the_watch_looks_until_the_worker_leaves(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(DeviceWatch, "look", look)
     watch, leaving = DeviceWatch(None), threading.Event()
     watch.start(leaving)
-    deadline = time.monotonic() + 20
-    while not watch.latest and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: watch.latest)
     leaving.set()
     assert [device.kind for device in watch.latest] == ["cpu"]

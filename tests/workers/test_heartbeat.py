@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine, update
@@ -20,6 +19,7 @@ from app.domain.errors import LeaseLost
 from app.domain.runs import RunStatus
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
+from tests.waiting import until
 from workers.heartbeat import Heartbeat
 
 
@@ -30,13 +30,6 @@ def run_id(engine: Engine, owner: Identity) -> str:
     with unit_of_work(engine) as session:
         claim(session, Run, "w", "gpu", has_gpu=False)
     return made
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert is_so()
 
 
 def is_expired(engine: Engine, run_id: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.gateways.queue import HomeQueue, make_queue
+from tests.waiting import until
 from tests.workers.scenes import worker
 from workers import supervisor
 from workers.home_bell import OLD_SECONDS, HomeBell
@@ -51,16 +52,12 @@ def test_a_rung_worker_looks_at_once(worker: Worker, bells: Path, monkeypatch: p
     monkeypatch.setattr(supervisor, "claim_and_run", look)
     threads = supervisor.poll(worker, every=60.0)
     HomeBell(worker).start()
-    while not looks:
-        time.sleep(0.01)
+    until(lambda: looks)
     HomeQueue(bells).ring("gpu")
-    deadline = time.monotonic() + 20
-    while len(looks) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: len(looks) >= 2)
     worker.tell_to_leave()
     for thread in threads:
         thread.join()
-    assert len(looks) >= 2
 
 
 def test_pipes_of_workers_that_are_gone_harm_nobody_and_are_cleared_away(worker: Worker, bells: Path) -> None:

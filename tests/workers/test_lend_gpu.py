@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -25,6 +24,7 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
 from tests.serving import Quiet, serving
+from tests.waiting import until
 from tests.workers.scenes import Scripted, ask, once_it_runs, state
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
@@ -107,10 +107,7 @@ def test_a_server_that_was_started_anew_hears_again_who_has_the_gpu(
     with LentGpu(worker, Borrower("1", "nightly")) as gpu:
         assert gpu.is_free.wait(60)
         inference.heard.clear()  # it knows nothing any more
-        deadline = time.monotonic() + 60
-        while "/yield" not in inference.paths():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: "/yield" in inference.paths())
     assert inference.paths()[-1] == "/resume"
     assert "/resume" not in inference.paths()[:-1]
 
@@ -143,9 +140,7 @@ def test_what_the_next_holder_does_while_the_gpu_is_given_back_is_no_refusal(
     inference.hangs_at = "/resume"
 
     def take() -> None:
-        deadline = time.monotonic() + 60
-        while "/resume" not in inference.paths() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: "/resume" in inference.paths())
         with unit_of_work(worker.engine) as session:
             session.execute(update(Run).where(Run.id == run_id).values(status="queued"))
             claim(session, Run, "next", "gpu", has_gpu=True)

@@ -26,7 +26,8 @@ from app.services.removal import Removal
 from app.services.runs import Runs
 from tests.databases import add_dataset, add_run
 from tests.silent_queue import SilentQueue
-from tests.workers.packing_scenes import TOKEN, blobs, bring, elsewhere, enter, entered, packs, run_id, save, until, uploading, worker
+from tests.waiting import until
+from tests.workers.packing_scenes import TOKEN, blobs, bring, elsewhere, enter, entered, packs, run_id, save, uploading, worker
 from workers import packing
 from workers.child import Child
 from workers.claim import claim_and_run

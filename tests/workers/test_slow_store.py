@@ -11,7 +11,8 @@ import pytest
 
 from app.domain.events import AnyEvent, Metric
 from app.domain.ports import Sealed
-from tests.workers.packing_scenes import TOKEN, blobs, bring, elsewhere, enter, entered, packs, run_id, save, until, worker
+from tests.waiting import until
+from tests.workers.packing_scenes import TOKEN, blobs, bring, elsewhere, enter, entered, packs, run_id, save, worker
 from workers import packing
 from workers.packing import PackedCheckpoint, Packing
 from workers.run_checkpoints import newest_good_checkpoint, run_folder

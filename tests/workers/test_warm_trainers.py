@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import workers.warm_trainers
 from app.domain.events import AnyEvent, Command, Finished
 from app.domain.tracking import Tracker
 from app.gateways.lifeline import is_running, members_of
+from tests.waiting import until
 from tests.workers.training.tiny import make_model, write_rows, write_spec
 from workers.child import Child
 from workers.curation.importing import FileSpec, ImportSpec, import_file
@@ -49,13 +50,6 @@ def warm(light: None) -> Iterator[WarmTrainers]:
     until(made.is_ready)
     yield made
     made.close()
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def run(folder: Path, scenario: str, warm: WarmTrainers, **how: Any) -> Child:

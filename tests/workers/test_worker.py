@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from app.db import WorkerRow
 from app.db.session import reading
 from app.domain.devices import from_facts
 from app.gateways.storage import LocalStorage
+from tests.waiting import until
 from workers.kinds import Kind
 from workers.worker import Worker
 
@@ -41,13 +41,15 @@ def row_of(worker: Worker) -> WorkerRow:
 
 def once_it_gave_a_sign(worker: Worker) -> WorkerRow:
     """Return the worker's row as soon as it was written again, with its memory in it."""
-    first, deadline = row_of(worker), time.monotonic() + 60
-    while time.monotonic() < deadline:
+    first = row_of(worker)
+
+    def later() -> WorkerRow | None:
         last = row_of(worker)
-        if from_facts(last.facts) and last.updated_at > first.updated_at:
-            return last
-        time.sleep(0.05)
-    pytest.fail("no sign of life")
+        return last if from_facts(last.facts) and last.updated_at > first.updated_at else None
+
+    last = until(later)
+    assert last is not None
+    return last
 
 
 def test_a_sign_of_life_tells_of_the_memory_and_keeps_what_else_is_known(worker: Worker) -> None:

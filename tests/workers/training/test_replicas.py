@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 
 from app.domain.events import Started
 from app.domain.specs import TrainingSettings
+from tests.waiting import until
 from tests.workers.training.conftest import Train
 from tests.workers.training.engine_side import FEW_TOKENS, engine_model, engine_step, learner
 from tests.workers.training.families import FAMILIES
@@ -160,16 +160,9 @@ def test_it_holds_no_file_of_the_trainer_s_and_ends_with_it(tmp_path: Path) -> N
     with subprocess.Popen([sys.executable, "-c", program, tmp_path / "lock"], stdout=subprocess.PIPE, text=True) as trainer:
         assert trainer.stdout is not None
         replica = psutil.Process(int(trainer.stdout.readline()))
-        assert until(lambda: str(tmp_path / "lock") not in {file.path for file in replica.open_files()})
+        until(lambda: str(tmp_path / "lock") not in {file.path for file in replica.open_files()})
         trainer.kill()
-    assert until(lambda: not replica.is_running() or replica.status() == psutil.STATUS_ZOMBIE)
-
-
-def until(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not (held := holds()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return held
+    until(lambda: not replica.is_running() or replica.status() == psutil.STATUS_ZOMBIE)
 
 
 @pytest.fixture

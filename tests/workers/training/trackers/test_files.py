@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from app.domain.events import Event, Finished, Metric, Started
 from app.domain.tracking import Tracking
+from tests.waiting import until
 from workers.training.trackers.feed import Trackers
 
 
@@ -58,8 +58,6 @@ def test_what_was_told_stands_there_though_nobody_closes_it(tmp_path: Path) -> N
     trackers = Trackers(tmp_path, Tracking(), lambda _: None)
     for event in [Started(message="m"), *losses(1, 3, 1.0)]:
         trackers.hear(event)
-    deadline = time.monotonic() + 30
-    while losses_in(tmp_path / "tensorboard") < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: losses_in(tmp_path / "tensorboard") >= 3)
     assert losses_in(tmp_path / "tensorboard") == 3
     trackers.close()
