@@ -53,8 +53,7 @@ class Downloads:
         repo, commit = looked.model.id, looked.commit
         # Two who ask at the same moment come one after the other: there is one download of a commit.
         self.session.execute(select(Project.id).where(Project.id == by.project_id).with_for_update())
-        live = self._mine(by).where(Download.repo == repo, Download.revision == commit, Download.status.not_in(ENDED))
-        found = self.session.scalar(live.order_by(Download.id).limit(1))
+        found = self.under_way(by, repo, commit)
         if found is not None and found.status == RunStatus.CANCELLING:
             # It ends in a moment, and what has come of it goes: to go on with it is no longer possible, and to begin beside it not yet.
             raise Conflict(f"{repo} is just being cancelled. Try again in a moment.", param="repo", code="being_cancelled")
@@ -81,6 +80,11 @@ class Downloads:
         if found is None:
             raise NotFound("There is no such download.", code="download_not_found")
         return found
+
+    def under_way(self, by: Identity, repo: str, commit: str) -> Download | None:
+        """Return the download that fetches a model at a commit, if there is one."""
+        live = self._mine(by).where(Download.repo == repo, Download.revision == commit, Download.status.not_in(ENDED))
+        return self.session.scalar(live.order_by(Download.id).limit(1))
 
     def measures(self, by: Identity, repo: str) -> Architecture | None:
         """Return what a model measures that is on its way here, as the look at it knew; None where there is none, or it did not know."""

@@ -141,9 +141,17 @@ def shown(visit: Visit, looked: Looked) -> dict[str, Any]:
     files = sorted(looked.scan.wanted, key=lambda file: -file.size)
     findings = [(LEVEL_LOOKS[finding.level], finding.message) for finding in looked.scan.findings]
     return {
+        "is_here": visit.studio.fetched.has(looked.model.id, looked.commit), "coming": _coming(visit, looked),
         "files": files[:SHOWN_FILES], "more_files": max(0, len(files) - SHOWN_FILES), "findings": findings, "one": one,
         "four_bits": _four_bits(one.base.architecture), "priced": _priced(visit, one) if looked.scan.objection is None else Priced(),
     }  # fmt: skip
+
+
+def _coming(visit: Visit, looked: Looked) -> Line | None:
+    """Return the download that brings what was looked at; one that is being called off brings nothing."""
+    row = visit.studio.downloads(visit.session).under_way(visit.identity, looked.model.id, looked.commit)
+    line = Line(row) if row else None
+    return line if line and line.can_be_called_off else None
 
 
 def _four_bits(arch: Architecture | None) -> tuple[str, str]:

@@ -192,11 +192,15 @@ def test_a_download_is_begun_called_off_and_deleted(browser: TestClient, studio:
     assert "<progress" in page
     with reading(studio.engine) as session:
         [download] = session.scalars(select(Download))
+    look = f"/models/hub/look?repo={REPO}"
+    assert "It is on its way here, at this very commit" in browser.get(look).text
+    assert 'action="/models/hub/download"' not in browser.get(look).text
     address = f"/models/hub/downloads/{download.id}"
     for action, words in {"cancel": "Cancelled", "delete": "Nothing was fetched yet"}.items():
         answer = browser.post(f"{address}/{action}", headers=headers)
         assert answer.status_code == (200 if fragment else 303)
         assert words in (answer.text if fragment else browser.get("/models/hub").text), action
+    assert 'action="/models/hub/download"' in browser.get(look).text
 
 
 def test_what_forbids_a_download_stands_on_the_model_s_page(

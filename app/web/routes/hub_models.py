@@ -79,8 +79,7 @@ def _look(visit: Visit, repo: str, revision: str | None, *, wrong: StudioError |
     told = hub_view.shown(visit, looked) if looked else {}
     return visit.page(
         "models/look.html", status=refusal.status if refusal else 200, repo=repo, looked=looked, wrong=refusal.message if refusal else "",
-        free=visit.studio.fetched.free_bytes(), is_here=bool(looked and visit.studio.fetched.has(looked.model.id, looked.commit)),
-        endpoint=f"https://{visit.studio.hub.host}", **told,
+        free=visit.studio.fetched.free_bytes(), endpoint=f"https://{visit.studio.hub.host}", **told,
     )  # fmt: skip
 
 
