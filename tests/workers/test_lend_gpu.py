@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
+import workers.heartbeat
 import workers.lending
 from app.config import Settings
 from app.db import Run
@@ -24,7 +25,7 @@ from app.gateways.storage import LocalStorage
 from app.services.accounts import Identity
 from tests.databases import add_dataset, add_run
 from tests.serving import Quiet, serving
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.scenes import Scripted, ask, once_it_runs, state
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
@@ -85,7 +86,15 @@ def run_id(engine: Engine, owner: Identity) -> str:
     return add_run(engine, owner, add_dataset(engine, owner), name="nightly")
 
 
-def test_the_gpu_is_lent_for_the_time_of_a_run(worker: Worker, run_id: str, inference: Inference) -> None:
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a worker wait until the server was told that it has its GPU again, however busy the machine is."""
+    monkeypatch.setattr(workers.lending, "RESUME_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_the_gpu_is_lent_for_the_time_of_a_run(worker: Worker, run_id: str, inference: Inference, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers.lending, "AGAIN_SECONDS", 3600.0)  # a run that takes long to start would be told of again
     assert claim_and_run(worker)
     assert inference.heard == [
         ("/yield", {"device": GPU, "holder": f"{run_id}-t1", "run": "nightly"}, "Bearer secret"),
@@ -100,6 +109,7 @@ def test_a_worker_without_a_gpu_lends_none(worker: Worker, run_id: str, inferenc
     assert inference.heard == []
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_server_that_was_started_anew_hears_again_who_has_the_gpu(
     worker: Worker, inference: Inference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +130,7 @@ def test_who_waits_for_the_gpu_still_does_as_it_is_told(
     inference.hangs_at = "/yield"
 
     def tell() -> None:
+        until(inference.paths)  # else the run could be over before anybody had asked for the GPU
         if wish:
             ask(worker.engine, owner, run_id, wish)
         else:
@@ -135,7 +146,9 @@ def test_who_waits_for_the_gpu_still_does_as_it_is_told(
 def test_what_the_next_holder_does_while_the_gpu_is_given_back_is_no_refusal(
     worker: Worker, run_id: str, inference: Inference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker.settings.lease_seconds = 4
+    # A beat each second, of which one comes while the GPU is given back; half a lease is never over meanwhile.
+    worker.settings.lease_seconds = 400
+    monkeypatch.setattr(workers.heartbeat, "BEATS_PER_LEASE", 400)
     monkeypatch.setattr(workers.lending, "RESUME_SECONDS", 2.0)
     inference.hangs_at = "/resume"
 
