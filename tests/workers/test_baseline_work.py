@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -188,7 +189,12 @@ def test_after_a_lost_child_the_next_attempt_asks_only_what_is_left(worker: Work
 
 def _child_in(folder: Path) -> int:
     """Return the process that works in a folder."""
-    return next(int(place.parent.name) for place in Path("/proc").glob("[0-9]*/cwd") if place.exists() and place.samefile(folder))
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # it has just ended, or is not ours to look at
+            if place.samefile(folder):
+                return int(place.parent.name)
+    message = f"Nobody works in {folder}."
+    raise LookupError(message)
 
 
 def test_cancelling_keeps_nothing(worker: Worker, owner: Identity, model: OpenAi) -> None:
@@ -218,9 +224,14 @@ def yielding(worker: Worker, work_id: str, model: OpenAi, then: Callable[[Baseli
             model.troubles.extend(TRAINS)
         return messages[-1]["content"].split()[-1]
 
+    def waiting() -> Baseline | None:
+        row = state(worker, work_id)
+        return row if row.reason.startswith("The GPU is training") else None
+
     def watch() -> None:
-        until(lambda: state(worker, work_id).reason.startswith("The GPU is training"))
-        then(state(worker, work_id))
+        row = until(waiting)  # the very row that says so: before it says so again it says how far it is, and nothing else
+        assert row is not None
+        then(row)
 
     model.answer, watching = answer, threading.Thread(target=watch)
     watching.start()

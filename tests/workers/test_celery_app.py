@@ -28,13 +28,20 @@ from tests.faults.servers import Redis
 from tests.waiting import until
 from tests.workers.scenes import state
 
-WORKER = "import workers.supervisor as s; s.POLL_SECONDS = s.RUNG_POLL_SECONDS = 3600.0; s.main()"
+WORKER = """
+import workers.supervisor as supervisor, workers.worker
+supervisor.POLL_SECONDS = supervisor.RUNG_POLL_SECONDS = 3600.0
+workers.worker.SIGN_OF_LIFE_SECONDS = 0.5
+supervisor.main()
+"""
+"""It says soon that it is rung; its leases are as long as any, so that none is lost where the machine is busy."""
 TRAINS_FOR_EVER = """
 from pathlib import Path
-import workers.supervisor
+import workers.supervisor, workers.worker
 from tests.workers.scenes import Scripted
 from workers.kinds import KINDS
 KINDS["run"] = Scripted("waits", Path("{home}"))
+workers.worker.SIGN_OF_LIFE_SECONDS = 0.5
 workers.supervisor.main()
 """
 HEARD_SECONDS = 60.0
@@ -55,7 +62,7 @@ def home(tmp_path: Path) -> Path:
 
 @contextmanager
 def started(program: str, queue: str, home: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {"HONE_HOME": str(home), "HONE_REDIS_URL": redis_url, "HONE_LEASE_SECONDS": "6"}
+    environment = os.environ | {"HONE_HOME": str(home), "HONE_REDIS_URL": redis_url}
     process = subprocess.Popen([sys.executable, "-c", program, "--queue", queue, "--alone"], env=environment)
     yield process
     process.kill()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from app.services.connections import Connections
 from app.services.downloads import Downloads
 from tests.hub_server import COMMIT, HubServer, hub
 from tests.silent_queue import SilentQueue
+from tests.waiting import PATIENCE_SECONDS, until
 from workers.claim import claim_and_run
 from workers.download_work import DownloadWork
 from workers.worker import Worker
@@ -194,7 +194,7 @@ def slow(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         handler.end_headers()
         handler.wfile.write(content[: WEIGHTS // 2])
         handler.wfile.flush()
-        go_on.wait(20)
+        go_on.wait(PATIENCE_SECONDS)
         handler.close_connection = True
 
     monkeypatch.setattr(server.RequestHandlerClass, "_send", halfway)
@@ -206,9 +206,7 @@ def once_half_has_come(worker: Worker, act: Any) -> threading.Thread:
     part = FetchedBases(worker.settings.fetched_bases).parts(REPO, COMMIT) / "model.safetensors.part"
 
     def wait_and_act() -> None:
-        until = time.monotonic() + 20
-        while not (part.is_file() and part.stat().st_size >= WEIGHTS // 2 - 2**20) and time.monotonic() < until:
-            time.sleep(0.02)
+        until(lambda: part.is_file() and part.stat().st_size >= WEIGHTS // 2 - 2**20)
         act()
 
     thread = threading.Thread(target=wait_and_act)

@@ -150,19 +150,21 @@ def test_at_the_end_one_that_the_store_does_not_take_counts_as_it_lies_here(
 
 
 def test_what_comes_too_late_leaves_no_file(worker: Worker, packs: Packing, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, done, seal = threading.Event(), threading.Event(), uploading(worker)
+    reached, gate, done, seal = threading.Event(), threading.Event(), threading.Event(), uploading(worker)
 
     def slowly(source: Path) -> Sealed:
-        gate.wait(30)
+        reached.set()
+        gate.wait(60)
         done.set()
         return seal(source)
 
     monkeypatch.setattr(worker.storage, "seal", slowly)
     event = save(worker, run_id, 10)
     packs.through([event])
+    assert reached.wait(60)  # else it could be called off before it was begun, and never come
     assert packs.rest(lambda: False) == []  # a cancel does not wait
     gate.set()
-    assert done.wait(30)
+    assert done.wait(60)
     until(lambda: not list(worker.storage.incoming.iterdir()) and blobs(worker) == 0)
 
 
