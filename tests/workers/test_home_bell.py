@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.gateways.queue import HomeQueue, make_queue
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.scenes import worker
 from workers import supervisor
 from workers.home_bell import OLD_SECONDS, HomeBell
@@ -25,7 +25,7 @@ def bells(worker: Worker) -> Path:
     return worker.settings.bells
 
 
-def hears(wake: threading.Event, seconds: float = 20.0) -> bool:
+def hears(wake: threading.Event, seconds: float = PATIENCE_SECONDS) -> bool:
     heard = wake.wait(seconds)
     wake.clear()
     return heard

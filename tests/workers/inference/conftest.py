@@ -16,6 +16,8 @@ import httpx
 import openai
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).resolve().parents[3]
 KEY = "a-key-for-tests"
 
@@ -30,12 +32,12 @@ class Running:
     @property
     def http(self) -> httpx.Client:
         """A plain client that brings the key."""
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=120)
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=PATIENCE_SECONDS)
 
     @cached_property
     def client(self) -> openai.OpenAI:
         """The official client, open as long as the server."""
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0, timeout=120)
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE_SECONDS)
 
     def post(self, path: str, body: Any) -> httpx.Response:
         """Send one request."""
