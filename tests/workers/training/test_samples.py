@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from app.domain.datasets import Split, row_hash
 from app.domain.events import AnyEvent, Notice, Sample, parse_event
+from tests.waiting import PATIENCE_SECONDS
 from tests.workers.training.conftest import Train
 from tests.workers.training.test_evaluate import one_by_one
 from tests.workers.training.tiny import CONTEXT, chat, curve, last
@@ -27,6 +28,12 @@ from workers.training.templates import chat_template
 from workers.training.tokenizer import load_tokenizer
 
 THINGS = ("sky", "grass", "snow", "coal", "sun", "blood")
+
+
+@pytest.fixture(autouse=True)
+def all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever keeps this process waiting, answers have the time they take."""
+    monkeypatch.setattr(samples, "MOST_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
