@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,10 @@ def test_a_server_that_is_away_is_said_to_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("workers.curation.from_s3.PATIENT", remote_storage.BRIEF)
-    s3.stop()
-    assert refusal(tmp_path, Unavailable, f"s3://{BUCKET}/x.jsonl").code == "s3_unreachable"
-    s3.start()
+    with socket.socket() as held:  # nobody listens there, and nobody else can take the port meanwhile
+        held.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{held.getsockname()[1]}")
+        assert refusal(tmp_path, Unavailable, f"s3://{BUCKET}/x.jsonl").code == "s3_unreachable"
 
 
 def test_a_cut_line_is_taken_up_again(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
