@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import random
+import re
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ TOOLS = [
 ]
 PAIRS = [{"prompt": f"{n}?", "chosen": "Ja, gern.", "rejected": "Nö"} for n in range(12)]
 TABLE = [["prompt", "completion"], *([f"Frage, {n}", f'Antwort "{n}"\nzwei'] for n in range(12))]
+NOW = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 PROSE = "\n\n".join(f"# Teil {n}\n\nEs war einmal ein Kater, der schlief. " * 9 for n in range(12))
 
 
@@ -62,14 +64,21 @@ def workbook() -> bytes:
     for row in TABLE:
         book.worksheets[0].append(row)
     book.save(buffer)
-    return buffer.getvalue()
+    with zipfile.ZipFile(buffer) as packed:
+        members = {name: packed.read(name) for name in packed.namelist()}
+    return zipped(members | {"docProps/core.xml": NOW.sub(b"2026-01-01T00:00:00Z", members["docProps/core.xml"])})
 
 
 def archive() -> bytes:
+    return zipped({"train.jsonl": lines(CHAT), "test.csv": table(",")})
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """Pack files without the time of day: what is spoilt by chance is to be the same at any time."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.writestr("train.jsonl", lines(CHAT))
-        packed.writestr("test.csv", table(","))
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for name, content in members.items():
+            packed.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
