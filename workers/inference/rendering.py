@@ -16,6 +16,8 @@ from workers.training.templates import ChatTemplate
 
 PATIENCE_SECONDS = 30.0
 """A niced child on a busy machine may wait long for its few seconds of processor time."""
+STARTING_SECONDS = 120.0
+"""So long it may take to be there at all: its imports are no template's fault, and take the longer the busier the machine is."""
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
 """All of the environment that a template's process gets: no key, no token."""
 SET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1"}
@@ -42,7 +44,7 @@ class TemplateChild:
         try:
             child.stdin.write(request + b"\n")
             child.stdin.flush()
-            line = _read_line(child.stdout.fileno())
+            line = _read_line(child.stdout.fileno(), PATIENCE_SECONDS)
         except BrokenPipeError:
             line = b""
         if not line.endswith(b"\n"):
@@ -61,8 +63,11 @@ class TemplateChild:
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "workers.inference.template_child"]
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | SET
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment)
-        return self._child
+        self._child = child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment)
+        assert child.stdout is not None  # noqa: S101 - opened with a pipe
+        if not _read_line(child.stdout.fileno(), STARTING_SECONDS):
+            child.kill()  # whoever asks finds it gone
+        return child
 
 
 class Renderer:
@@ -93,10 +98,10 @@ class Renderer:
         self._child.close()
 
 
-def _read_line(descriptor: int) -> bytes:
+def _read_line(descriptor: int, patience: float) -> bytes:
     """Read up to the line's end; what came so far when the child ended or patience did."""
     pieces: list[bytes] = []
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while not pieces or not pieces[-1].endswith(b"\n"):
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         got = os.read(descriptor, 1 << 20) if ready else b""

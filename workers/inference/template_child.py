@@ -18,12 +18,14 @@ MAX_TEXT_BYTES = 2**20
 
 
 def main() -> None:
-    """Answer requests until standard input ends."""
+    """Say by an empty line that it is there, and answer requests until standard input ends."""
     # Templates and tokenizers do without torch, which takes seconds and a quarter of a gigabyte; transformers looks for it when imported.
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # None is how Python is told not to import something
     import workers.training.templates  # noqa: F401 - what is needed for rendering is no part of what a template takes
 
     limit_memory()
+    sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
     for line in sys.stdin.buffer:
         grant_seconds()
         request = json.loads(line)
