@@ -259,8 +259,14 @@ from workers.curation.child import Leave, bound_memory, leave_on_sigterm
 from workers.curation.fetching import FetchSpec, fetch
 leave_on_sigterm()
 bound_memory()
+
+def tell(*how_far):
+    # A whole line in one piece: a signal is also taken between the parts of a print, and "left" would stand behind half a line.
+    sys.stdout.write(" ".join(map(str, how_far)) + chr(10))
+    sys.stdout.flush()
+
 try:
-    fetch(FetchSpec.model_validate_json(sys.argv[1]), lambda *how_far: print(*how_far, flush=True))
+    fetch(FetchSpec.model_validate_json(sys.argv[1]), tell)
 except Leave:
     print("left", flush=True)
 """
