@@ -50,7 +50,7 @@ def test_a_rung_worker_looks_at_once(worker: Worker, bells: Path, monkeypatch: p
         return False
 
     monkeypatch.setattr(supervisor, "claim_and_run", look)
-    threads = supervisor.poll(worker, every=60.0)
+    threads = supervisor.poll(worker, every=3600.0)
     HomeBell(worker).start()
     until(lambda: looks)
     HomeQueue(bells).ring("gpu")
