@@ -6,7 +6,6 @@ import asyncio
 import errno
 import resource
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -28,13 +27,15 @@ from app.services import disk
 from app.services.accounts import Accounts
 from app.services.readiness import try_storage
 from app.services.studio import Studio
+from tests.waiting import PATIENCE_SECONDS, until
 
 Started = Callable[..., TestClient]
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[Started]:
-    """Start a web on the test's home, as the settings say."""
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
+    """Start a web on the test's home, as the settings say; on a machine that is busy its checks may take their time."""
+    monkeypatch.setattr("app.services.readiness.PATIENCE_SECONDS", PATIENCE_SECONDS)
     settings = Settings(home=tmp_path, workers=False)
     prepare(settings)
     apps: list[FastAPI] = []
@@ -128,6 +129,7 @@ def test_a_disk_that_takes_no_byte_keeps_nothing_of_what_was_tried(started: Star
 
 
 def test_what_is_dear_to_ask_is_not_asked_each_time(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.readiness.FRESH_SECONDS", PATIENCE_SECONDS)
     client, asked = started(), list[str]()
 
     def is_current(_: Engine) -> bool:
@@ -173,14 +175,13 @@ def test_a_store_that_hangs_holds_up_nobody_and_is_asked_once(started: Started, 
 
     def hang(*_: object) -> None:
         asked.append(1)
-        released.wait(60)
+        released.wait(PATIENCE_SECONDS)
 
     monkeypatch.setattr("app.services.readiness.PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr("app.services.readiness.try_storage", hang)
-    began = time.monotonic()
-    assert failing(client) == {"storage"}
-    assert failing(client) == {"storage"}
-    assert time.monotonic() - began < 30
+    for _ in range(2):  # those that can answer do so before the patience is over, if not at the first look
+        until(lambda: failing(client) == {"storage"})
+    until(lambda: asked)
     assert asked == [1]
     released.set()
 
@@ -189,10 +190,10 @@ def test_a_web_whose_threads_all_wait_still_tells_of_its_health(started: Started
     app, released = started().app, threading.Event()
 
     async def ask() -> list[int]:
-        busy = [asyncio.create_task(to_thread.run_sync(released.wait, 60)) for _ in range(60)]
+        busy = [asyncio.create_task(to_thread.run_sync(released.wait, PATIENCE_SECONDS)) for _ in range(60)]
         await asyncio.sleep(0.5)
         try:
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client, asyncio.timeout(20):
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client, asyncio.timeout(100):
                 return [(await client.get(path)).status_code for path in ("/livez", "/readyz")]
         finally:
             released.set()
