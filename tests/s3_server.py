@@ -14,6 +14,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
+from app.gateways import remote_storage
 from app.gateways.remote_storage import RemoteStorage
 from app.gateways.storage import LocalStorage
 
@@ -27,8 +28,12 @@ class S3Server:
     def __init__(self) -> None:
         self.part_headers: list[str] = []
         self.asked: list[str] = []
-        self._serve(0)
-        self.port = self._server.get_host_and_port()[1]
+        # Held as long as this lives: while the server is stopped, nobody else on this machine is given its port.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self.port = self._held.getsockname()[1]
+        self._serve(self.port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.client: Any = boto3.client("s3", endpoint_url=self.url, region_name="us-east-1")
         self.client.create_bucket(Bucket=BUCKET)
@@ -62,6 +67,7 @@ class S3Server:
         httpx.post(f"{self.url}/moto-api/reset")
         self.client.close()
         self.stop()
+        self._held.close()
 
 
 @pytest.fixture
@@ -70,6 +76,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # Two seconds are enough for a store; one in a thread of a busy test may be given its turn later.
+    monkeypatch.setitem(remote_storage.BRIEF[1], "read_timeout", 60)
     server = S3Server()
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
     yield server
