@@ -14,6 +14,7 @@ from app.db import Base, Dataset, DatasetVersion, Import, Run
 from app.db.artifacts import Artifact
 from app.db.base import utc_now
 from app.db.migrate import migrate
+from app.db.postgresql import take_time
 from app.db.session import make_engine, unit_of_work
 from app.services.accounts import Accounts, Identity
 
@@ -58,6 +59,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     yield engine
     tables = ", ".join(Base.metadata.tables)
     with engine.begin() as connection:
+        take_time(connection)  # what a test set to be short, or a machine that is busy, leaves no rows to the next test
         connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
     engine.dispose()
 
