@@ -18,6 +18,7 @@ from app.db import Import
 from app.db.session import reading, unit_of_work
 from app.services.accounts import Accounts
 from app.services.studio import Studio
+from tests.waiting import PATIENCE_SECONDS
 
 SAMPLES = "/api/v1/datasets/samples"
 CARD = {"slug": "mails", "title": "Mails", "description": "Some.", "task": "Sort them.", "rows": 2, "test_rows": 1, "planted": {"pii": 1}}
@@ -90,11 +91,11 @@ def test_the_same_sample_from_three_at_once_is_one_dataset(client: TestClient) -
     assert owner
 
     def add() -> str:
-        gate.wait(10)
+        gate.wait(PATIENCE_SECONDS)
         return studio.add_sample(owner, "mails")[0].id
 
     with ThreadPoolExecutor(3) as pool:
-        assert len({made.result(30) for made in [pool.submit(add) for _ in range(3)]}) == 1
+        assert len({made.result(PATIENCE_SECONDS) for made in [pool.submit(add) for _ in range(3)]}) == 1
     assert list(studio.incoming.iterdir()) == []
 
 

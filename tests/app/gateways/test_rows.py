@@ -20,6 +20,7 @@ from app.domain.datasets import Example, Turn
 from app.gateways import rows as rows_of
 from app.gateways.rows import BATCH_ROWS, RowPages
 from app.gateways.storage import LocalStorage
+from tests.waiting import PATIENCE_SECONDS
 from workers.curation.parquet import RowWriter
 
 SPLIT_TWICE = 2 * BATCH_ROWS + 10
@@ -165,13 +166,13 @@ def test_making_one_dataset_s_pages_keeps_no_other_waiting(tmp_path: Path, monke
     def held_up(path: Path, target: object) -> None:
         if path == slow.path:
             is_made.set()
-            assert go_on.wait(20)
+            assert go_on.wait(PATIENCE_SECONDS)
         really(path, target)
 
     monkeypatch.setattr(rows_of, "_copy", held_up)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(first_turns, slow, -1, 1)
-        assert is_made.wait(20)
+        assert is_made.wait(PATIENCE_SECONDS)
         assert first_turns(quick, -1, 1) == ["Is this quick?"]
         assert not waiting.done()
         go_on.set()

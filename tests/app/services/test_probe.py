@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from app.services.probe import Probe
+from tests.waiting import PATIENCE_SECONDS
 
 
 def test_where_no_thread_could_be_started_the_next_one_asks_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,4 +21,4 @@ def test_where_no_thread_could_be_started_the_next_one_asks_anew(monkeypatch: py
         patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError):
             probe.start()
-    assert probe.start().result(5) == 42
+    assert probe.start().result(PATIENCE_SECONDS) == 42

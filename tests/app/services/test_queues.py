@@ -18,6 +18,7 @@ from app.domain.runs import RunStatus
 from app.services.accounts import Identity
 from app.services.queues import Queues
 from tests.databases import add_dataset, add_import, add_run
+from tests.waiting import PATIENCE_SECONDS
 
 
 class Bell:
@@ -143,7 +144,7 @@ def test_who_moves_a_run_and_who_deletes_runs_wait_for_each_other_and_not_both_f
             moving = pool.submit(move, engine, owner, runs["e"], Move(to=To.FIRST))
             wait([moving], timeout=0.5)
             session.execute(locked.where(Run.id.in_(others)))
-        assert moving.result(10) == (1, 5)
+        assert moving.result(PATIENCE_SECONDS) == (1, 5)
 
 
 def test_a_queue_tells_how_it_stands(engine: Engine, owner: Identity, runs: dict[str, str], dataset: str) -> None:

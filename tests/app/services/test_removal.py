@@ -37,6 +37,7 @@ from app.services.removal import Removal
 from app.services.runs import Runs
 from tests.databases import add_dataset, add_run
 from tests.silent_queue import SilentQueue
+from tests.waiting import PATIENCE_SECONDS
 
 Remove = Callable[[Session], Removal]
 
@@ -107,19 +108,19 @@ def test_a_removal_that_takes_long_is_no_statement_that_hangs(
     engine: Engine, owner: Identity, storage: LocalStorage, removing: Remove, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = add_whole_run(engine, owner, storage, add_dataset(engine, owner), tmp_path / "runs")
-    monkeypatch.setattr(postgresql.ImpatientConnection, "patience", 1.0)
-    monkeypatch.setattr(postgresql, "HANGS_SECONDS", 1.0)
-    slowly = "CREATE RULE slowly AS ON DELETE TO metric_chunks DO ALSO SELECT pg_sleep(2)"
+    monkeypatch.setattr(postgresql.ImpatientConnection, "patience", 2.0)
+    monkeypatch.setattr(postgresql, "HANGS_SECONDS", 2.0)
+    slowly = "CREATE RULE slowly AS ON DELETE TO metric_chunks DO ALSO SELECT pg_sleep(3)"
     with unit_of_work(engine) as session:
-        session.execute(text("SET LOCAL statement_timeout = '1s'"))
+        session.execute(text("SET LOCAL statement_timeout = '2s'"))
         session.execute(text(slowly))
         removing(session).delete(owner, run_id)
         session.execute(text("DROP RULE slowly ON metric_chunks"))
-        session.execute(text("SELECT pg_sleep(2)"))  # as the checks of foreign keys and the commit may take
+        session.execute(text("SELECT pg_sleep(3)"))  # as the checks of foreign keys and the commit may take
         connection = session.connection().connection.dbapi_connection
         assert isinstance(connection, postgresql.ImpatientConnection)
         assert connection.patience == postgresql.REMOVAL_SECONDS + 1
-    assert connection.patience == 1.0
+    assert connection.patience == 2.0
 
 
 def test_the_same_adapter_of_another_run_stays(
@@ -282,7 +283,7 @@ def test_rows_go_when_their_dataset_and_their_last_run_are_deleted_at_once(
         Datasets(session, storage, SilentQueue()).delete(owner, dataset)
         other.start()
         other.join(0.5)  # whoever does not wait for the other is through by now
-    other.join(10)
+    other.join()
     with reading(engine) as session:
         assert session.scalar(select(func.count()).select_from(DatasetVersion)) == 0
 
@@ -301,7 +302,7 @@ def test_a_run_that_is_renamed_while_it_is_deleted_is_not_there(engine: Engine, 
             renamed = pool.submit(rename)
             wait([renamed], timeout=0.5)
         with pytest.raises(NotFound):
-            renamed.result(10)
+            renamed.result(PATIENCE_SECONDS)
     with reading(engine) as session:
         assert session.scalar(select(func.count()).select_from(EventRow)) == 0
 
@@ -337,4 +338,4 @@ def test_rows_that_were_undone_since_one_looked_are_not_taken_for_those_there_ar
             assert datasets.get(owner, dataset_id, to_change=True) is seen
             there = session.scalars(select(DatasetVersion.id).order_by(DatasetVersion.number)).all()
             assert getattr(seen.version, "id", None) == there[-1]
-        undone.result(10)
+        undone.result(PATIENCE_SECONDS)
