@@ -85,4 +85,5 @@ def test_every_run_is_handed_out_once(engine: Engine, owner: Identity, take: Tak
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_without_both_guards_runs_are_handed_out_twice(engine: Engine, owner: Identity) -> None:
-    assert max(claims_of(engine, owner, naively).values()) > 1
+    # Whether two of them meet is up to the machine: likely each time, and as good as certain in thirty.
+    assert any(max(claims_of(engine, owner, naively).values()) > 1 for _ in range(30))
