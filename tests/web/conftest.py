@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import func, select, update
 
 from app.config import Settings
@@ -30,6 +30,8 @@ from tools.sample_project import Sample, fill
 
 __all__ = ["made_once"]
 LOOPBACK = "http://127.0.0.1"
+APPEARS_MS = 60_000
+"""How long what is expected on a page may take: usually it is there within a second, on a busy machine not."""
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +141,7 @@ def chromium() -> Iterator[Browser]:
     path = executable()
     if path is None:
         pytest.skip("there is no Chromium; make setup-dev installs one")
+    expect.set_options(timeout=APPEARS_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser

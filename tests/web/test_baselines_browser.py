@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_rows_are_narrowed_in_place(page: Page, studio: Studio, project_id: str)
     page.goto(f"/baselines/{entered(studio, project_id)}")
     page.get_by_role("link", name="Where the best is not right").click()
     expect(page.locator("article.asked")).to_have_count(1)
-    assert page.url.endswith("?only=wrong")
+    expect(page).to_have_url(re.compile(r"\?only=wrong$"))
 
 
 @pytest.mark.parametrize("width", [390, 1440])

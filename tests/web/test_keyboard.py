@@ -55,6 +55,7 @@ def tab_through(page: Page) -> list[dict[str, Any]]:
 def test_tab_reaches_everything_in_order_and_shows_where_it_is(page: Page, sample: Sample) -> None:
     for path in [*all_pages(sample), "/signin", "/nowhere"]:
         page.goto(path)
+        expect(page.locator("a[hx-trigger=load]")).to_have_count(0)  # what a page asks for at once has come
         page.evaluate("document.activeElement.blur(); getSelection().removeAllRanges()")
         reachable = page.evaluate(MARK)
         on_the_way = tab_through(page)

@@ -43,9 +43,9 @@ def test_the_tab_says_how_far_it_is_and_then_how_it_ended(page: Page, studio: St
     expect(page).to_have_title("61 % · emails-long · Hone")
     with unit_of_work(studio.engine) as session:
         session.get_one(Run, sample.runs["running"]).step = 300
-    expect(page).to_have_title("82 % · emails-long · Hone", timeout=15_000)
+    expect(page).to_have_title("82 % · emails-long · Hone")
     end(studio, sample.runs["running"], RunStatus.FINALIZING, RunStatus.SUCCEEDED)
-    expect(page).to_have_title("Done: emails-long · Hone", timeout=15_000)
+    expect(page).to_have_title("Done: emails-long · Hone")
 
 
 @pytest.mark.parametrize("place", ["run", "board"])
@@ -58,7 +58,7 @@ def test_whoever_asked_is_told_once(page: Page, studio: Studio, sample: Sample, 
     expect(page.locator(f'[data-tell="{run_id}"]')).to_have_attribute("aria-pressed", "true")
     assert page.evaluate("window.asked")
     end(studio, run_id, RunStatus.FAILED)
-    expect(page.locator("html")).to_have_attribute("data-notice", "Failed: emails-long", timeout=20_000)
+    expect(page.locator("html")).to_have_attribute("data-notice", "Failed: emails-long")
     page.evaluate("document.dispatchEvent(new CustomEvent('htmx:after:swap', { detail: {} }))")
     assert page.evaluate("window.told") == ["Failed: emails-long"]
     assert page.evaluate("localStorage.getItem('hone-tell')") == "{}"
@@ -68,7 +68,7 @@ def test_who_did_not_ask_is_not_told(page: Page, studio: Studio, sample: Sample)
     notices(page, before="granted")
     page.goto(f"/runs/{sample.runs['running']}")
     end(studio, sample.runs["running"], RunStatus.FAILED)
-    expect(page).to_have_title("Failed: emails-long · Hone", timeout=15_000)
+    expect(page).to_have_title("Failed: emails-long · Hone")
     assert page.evaluate("window.told") == []
 
 
@@ -95,7 +95,7 @@ def test_a_browser_that_gives_none_says_so_in_words(page: Page, studio: Studio, 
     page.evaluate("document.addEventListener('htmx:after:swap', () => { document.documentElement.dataset.swapped = 'yes' })")
     with unit_of_work(studio.engine) as session:
         session.get_one(Run, sample.runs["running"]).step = 300
-    expect(page.locator("html")).to_have_attribute("data-swapped", "yes", timeout=15_000)
+    expect(page.locator("html")).to_have_attribute("data-swapped", "yes")
     expect(bell.get_by_text("Notices are blocked for this site")).not_to_have_class("visually-hidden")
     page.evaluate("window.Notification.permission = 'granted'")
     bell.click()

@@ -49,9 +49,9 @@ def test_what_happens_appears_and_a_lost_studio_is_said_and_found_again(page: Pa
     lost = {"now": True}
     page.route("**/live?*", lambda route: route.abort() if lost["now"] else route.continue_())
     page.goto("/board?wall=1")
-    expect(page.locator("#stale")).to_be_visible(timeout=20_000)
+    expect(page.locator("#stale")).to_be_visible()
     lost["now"] = False
-    expect(page.locator("#stale")).to_be_hidden(timeout=20_000)
+    expect(page.locator("#stale")).to_be_hidden()
     with unit_of_work(studio.engine) as session:
         session.get_one(Run, sample.runs["running"]).step = 300
-    expect(page.locator(".big .figures b")).to_have_text("82 %", timeout=20_000)
+    expect(page.locator(".big .figures b")).to_have_text("82 %")

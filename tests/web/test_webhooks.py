@@ -14,6 +14,7 @@ from app.db import Webhook, WebhookDelivery
 from app.db.session import unit_of_work
 from app.services.studio import Studio
 from tests.app.listening import Endpoint, endpoint
+from tests.waiting import until
 from tests.web.conftest import LOOPBACK
 from tests.web.walk import part
 
@@ -122,11 +123,7 @@ def test_the_running_studio_sends_by_itself(make_app: Callable[..., FastAPI], to
     with TestClient(make_app(webhook_private=True), base_url=LOOPBACK, follow_redirects=False) as browser:
         webhook_id = added(browser, told.address)
         browser.post(f"/settings/webhooks/{webhook_id}/test")
-        for _ in range(400):
-            page = browser.get("/settings", headers=part("webhooks")).text
-            if "Taken" in page:
-                break
-        assert "Taken" in page
+        until(lambda: "Taken" in browser.get("/settings", headers=part("webhooks")).text)
     assert [heard.headers["webhook-id"] for heard in told.heard]
 
 
@@ -138,9 +135,7 @@ def test_nothing_of_a_webhook_is_logged_but_ids(
         secret = re.search(r"whsec_[\w+/=]+", answer.text)
         assert secret
         browser.post(f"/settings/webhooks/{added(browser, told.address)}/test")
-        for _ in range(400):
-            if "Taken" in browser.get("/settings").text:
-                break
+        until(lambda: "Taken" in browser.get("/settings").text)
     logged = "".join(capsys.readouterr())
     assert "a notice was sent" in logged
     assert "canary" not in logged

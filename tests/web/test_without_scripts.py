@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -36,7 +38,7 @@ def test_a_preflight_waits_for_nothing_that_does_not_come(chromium: Browser, add
     page.goto(f"/datasets/{sample.datasets['ready']}/preflight")
     expect(page.get_by_role("progressbar")).to_be_hidden()
     page.get_by_role("link", name="Look now").click()
-    assert "look=1" in page.url
+    expect(page).to_have_url(re.compile("look=1"))
     page.goto("/runs/new")
     expect(page.get_by_text("Rendering some rows")).to_be_hidden()
     expect(page.get_by_role("link", name="See which tokens would be learnt")).to_be_visible()
@@ -50,7 +52,7 @@ def test_search_and_the_way_back_work_without_scripts(chromium: Browser, address
     page.locator("#find").fill("emails-long")
     page.locator("#find").press("Enter")
     page.locator("#found a", has_text="emails-long").click()
-    assert page.url.endswith(f"/runs/{sample.runs['running']}")
+    expect(page).to_have_url(f"/runs/{sample.runs['running']}")
     expect(page.get_by_role("img", name="Loss by step")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("h1")).to_contain_text("Pausing")
