@@ -7,12 +7,17 @@ from typing import Any
 
 import httpx
 
+from tests.waiting import until
 from tools.running import RunningStudio
 
 
 def files_under(home: Path, *parts: str) -> set[Path]:
     """Return what lies there, but for what a machine makes of a dataset's rows when it first shows them."""
     return {path for path in home.joinpath(*parts).rglob("*") if path.is_file() and path.parent.name != "pages"}
+
+
+def kept(home: Path) -> set[Path]:
+    return files_under(home, "artifacts") | files_under(home, "runs")
 
 
 def ended(run: dict[str, Any]) -> bool:
@@ -27,16 +32,16 @@ def launch(rest: httpx.Client, dataset_id: str, **more: Any) -> str:
 
 
 def test_a_run_is_trained_written_on_cloned_and_deleted_with_every_byte(studio: RunningStudio, dataset_id: str) -> None:
-    before = files_under(studio.home, "artifacts") | files_under(studio.home, "runs")
+    before = kept(studio.home)
     with studio.rest as rest:
         run_id = launch(rest, dataset_id, tags=["Journey"], notes="first")
         assert rest.delete(f"/api/v1/runs/{run_id}").status_code == 409
         assert rest.patch(f"/api/v1/runs/{run_id}", json={"name": "renamed while it runs"}).status_code == 200
         run = studio.wait_for(f"/api/v1/runs/{run_id}", ended)
         assert (run["status"], run["name"], run["tags"]) == ("succeeded", "renamed while it runs", ["journey"])
-        made = files_under(studio.home, "artifacts") | files_under(studio.home, "runs")
-        assert not [path for path in made if path.parent.name.startswith("adapter")]  # it lies in the store, once
-        assert run["disk_bytes"] == sum(path.stat().st_size for path in made - before)
+        # Files go once it is entered that they are to go: the adapter lies in the store, and is gone from the run's folder after that.
+        until(lambda: not [path for path in kept(studio.home) if path.parent.name.startswith("adapter")])
+        until(lambda: run["disk_bytes"] == sum(path.stat().st_size for path in kept(studio.home) - before))
 
         ask = {"model": run["model"], "messages": [{"role": "user", "content": "I want to pay order 7."}], "max_tokens": 4}
         assert rest.post("/v1/chat/completions", json=ask).status_code == 200
@@ -49,4 +54,5 @@ def test_a_run_is_trained_written_on_cloned_and_deleted_with_every_byte(studio: 
         for gone in (run_id, clone):
             assert rest.delete(f"/api/v1/runs/{gone}").status_code == 204
         assert rest.post("/v1/chat/completions", json=ask).status_code == 404
-    assert files_under(studio.home, "artifacts") | files_under(studio.home, "runs") == before
+    # What earlier tests have left may be on its way out, so there may be less than before.
+    until(lambda: kept(studio.home) <= before)

@@ -75,7 +75,7 @@ def test_a_run_is_cancelled_and_one_that_waits_for_its_turn_can_be_paused_and_ca
     busy = studio.launch(name="busy", base_model="hone-starter", dataset_id=dataset_id, settings=settings)
     with studio.rest as rest:
         assert rest.delete(f"/api/v1/datasets/{dataset_id}").status_code == 409
-        studio.wait_for(f"/api/v1/runs/{busy}", lambda run: run["status"] != "queued", 60)
+        studio.wait_for(f"/api/v1/runs/{busy}", lambda run: run["status"] != "queued")
         waiting = studio.launch(name="waiting", base_model="hone-starter", dataset_id=dataset_id, settings=SHORT)
         path = f"/api/v1/runs/{waiting}"
         assert rest.get(path).json()["waiting_for"]
@@ -83,9 +83,9 @@ def test_a_run_is_cancelled_and_one_that_waits_for_its_turn_can_be_paused_and_ca
         assert rest.post(f"{path}/pause").json()["status"] == "paused"
         assert rest.post(f"{path}/cancel").json()["status"] == "cancelled"
         path = f"/api/v1/runs/{busy}"
-        studio.wait_for(path, lambda run: run["step"] >= 2, 240)
+        studio.wait_for(path, lambda run: run["step"] >= 2)
         assert rest.post(f"{path}/cancel").json()["status"] == "cancelling"
-        cancelled = studio.wait_for(path, lambda run: run["status"] == "cancelled", 30)
+        cancelled = studio.wait_for(path, lambda run: run["status"] == "cancelled")
         assert cancelled["model"] is None
         assert rest.get(f"{path}/adapter.zip").status_code == 404
         assert rest.post(f"{path}/resume").status_code == 409
