@@ -83,6 +83,10 @@ class Onlookers:
         """Return how long the slowest answer took."""
         return max(answer.seconds for answer in self.answers)
 
+    def latest(self) -> dict[str, int]:
+        """Return how each path was answered last."""
+        return {answer.path: answer.status for answer in list(self.answers)}
+
     def told_to_wait(self, path: str) -> list[Answer]:
         """Return the answers that a path is not to be had just now."""
         return [answer for answer in self.answers if answer.path == path and answer.status == AWAY]

@@ -23,8 +23,9 @@ from tests.faults.harness.chaos import be_patient
 from tests.faults.harness.fleet import Fleet
 from tests.faults.harness.history import kept_history, violations
 from tests.faults.harness.results import Recorder
-from tests.faults.rung_worker import POLL_SECONDS
+from tests.faults.rung_worker import FOUND, NOTHING, POLL_SECONDS, looks
 from tests.faults.test_redis import Team, rung_workers, team
+from tests.waiting import until
 
 __all__ = ["team"]
 
@@ -83,7 +84,7 @@ def test_a_lost_message_leaves_a_run_waiting_where_nobody_looks(team: Team) -> N
         launch(team)
         team.ring()
         team.wait_for(1)
-        time.sleep(1.0)  # its last look after that run
+        until(lambda: looks(team.home)[-2:] == [FOUND, NOTHING])  # its last look after that run
         launch(team)
         time.sleep(3.0)
         assert team.ended() == 1

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,17 @@ def is_whole(database: Path) -> bool:
         connection.close()
 
 
+@contextmanager
+def while_nobody_writes(database: Path, filling: AbstractContextManager[None]) -> Iterator[None]:
+    """Fill its disk between two writes of SQLite: the journal of one under way would make room for others when it ends."""
+    with ExitStack() as full:
+        with closing(sqlite3.connect(database, isolation_level=None, timeout=SECONDS)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            full.enter_context(filling)
+            writer.execute("ROLLBACK")
+        yield
+
+
 def test_a_full_disk_of_logs_costs_lines_and_nothing_else(studio: RunningStudio, run: str, disks: Disks, rows: Path, keep: Kept) -> None:
     with filled(disks.logs):
         pages_render(studio, run)
@@ -188,7 +199,7 @@ def test_a_full_disk_of_runs_costs_checkpoints_and_then_pauses(studio: RunningSt
 def test_a_full_disk_of_the_database_refuses_writes_and_shows_pages(
     studio: RunningStudio, run: str, disks: Disks, wanted: dict[str, Any], keep: Kept
 ) -> None:
-    with filled(disks.database), studio.rest as rest:
+    with while_nobody_writes(disks.database / "hone.db", filled(disks.database)), studio.rest as rest:
         assert "Free some space" in refusal(rest.post("/api/v1/runs", json=wanted))
         pages_render(studio, run)
         assert rest.get("/readyz").json()["checks"]["disk"] is False
@@ -202,6 +213,8 @@ def test_a_full_disk_of_the_database_refuses_writes_and_shows_pages(
 def test_a_full_disk_of_the_store_refuses_uploads_and_keeps_what_was_learned(
     studio: RunningStudio, run: str, disks: Disks, rows: Path, keep: Kept
 ) -> None:
+    # Whoever still looks through rows that were uploaded before writes there too.
+    studio.wait_for("/api/v1/datasets", lambda found: not any(each["work"] for each in found["data"]))
     kept = {path for path in disks.store.rglob("*") if path.is_file()}
     with filled(disks.store), studio.rest as rest:
         with rows.open("rb") as opened:

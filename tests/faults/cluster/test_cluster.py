@@ -30,7 +30,7 @@ from tools.running import HONE, RunningStudio, processes_of, running_studio
 
 __all__ = ["tiny_base"]
 SETTINGS = {
-    "max_steps": 400,
+    "max_steps": 1000,
     "checkpoint_every_steps": 10,
     "batch_size": 2,
     "max_length": 128,

@@ -149,6 +149,11 @@ class Fleet:
         return condition()
 
     def orphans(self) -> list[str]:
+        """Return the processes that stay in this fleet's folder; those who are just about to end are waited for."""
+        self.wait_for(lambda: not self._there())
+        return self._there()
+
+    def _there(self) -> list[str]:
         """Return the processes that work in this fleet's folder: they name it in their command lines, or are in it."""
         found = []
         for process in psutil.process_iter():
