@@ -41,18 +41,18 @@ def test_a_base_from_the_hub_is_trained_resumed_and_asked(reached: Reached) -> N
     settings = {"max_steps": 1000, "batch_size": 4, "eval_every_steps": 1000, "precision": "fp32"}
     run_id = studio.launch(name="from the hub", base_model="lab/good", dataset_id=dataset_id, settings=settings)
     path = f"/api/v1/runs/{run_id}"
-    started = studio.wait_for(path, lambda run: run["step"] >= 2, 120)
+    started = studio.wait_for(path, lambda run: run["step"] >= 2)
     # What only the base decides is known now.
     assert started["spec"]["settings"]["learning_rate"] == 0.002
     with studio.rest as rest:
         assert rest.post(f"{path}/pause").json()["status"] == "pausing"
-        paused = studio.wait_for(path, lambda run: run["status"] == "paused", 60)
+        paused = studio.wait_for(path, lambda run: run["status"] == "paused")
         assert rest.post(f"{path}/stop").status_code == 409
         server.repos.pop("lab/good")
         assert rest.post(f"{path}/resume").json()["status"] == "queued"
-        studio.wait_for(path, lambda run: run["step"] > paused["step"], 120)
+        studio.wait_for(path, lambda run: run["step"] > paused["step"])
         assert rest.post(f"{path}/stop").status_code == 200
-    run = studio.finish(run_id, 120)
+    run = studio.finish(run_id)
     assert run["status"] == "stopped", run["reason"]
     with OpenAI(base_url=f"{studio.address}/v1", api_key=studio.key) as client:
         assert {"lab/good", run["model"]} <= {model.id for model in client.models.list()}

@@ -33,7 +33,9 @@ FLAGS = [
     "--disable-component-update",
 ]
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
-UPLOAD_MS, TRAINING_MS, ANSWER_MS = 90_000, 240_000, 120_000
+UPLOAD_MS, TRAINING_MS, ANSWER_MS, APPEARS_MS = 90_000, 240_000, 120_000, 60_000
+STEPS = 100
+"""Long enough that a page which is brought up to date late still shows the run on its way."""
 
 
 def bring_loopback_up() -> None:
@@ -95,12 +97,12 @@ class Walk:
         page = self.page
         page.get_by_role("link", name="Train on it").click()
         page.get_by_text("All settings").click()
-        page.get_by_label("Max steps").fill("20")
-        expect(page.locator("#run-card")).to_contain_text("20", timeout=10_000)
+        page.get_by_label("Max steps").fill(str(STEPS))
+        expect(page.locator("#run-card")).to_contain_text(str(STEPS))
         self.picture("new-run")
         page.get_by_role("button", name="Start training").click()
         page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}$"))
-        expect(page.get_by_role("heading", level=1)).to_contain_text(re.compile(r"Step \d+ of 20"), timeout=TRAINING_MS)
+        expect(page.get_by_role("heading", level=1)).to_contain_text(re.compile(rf"Step \d+ of {STEPS}"), timeout=TRAINING_MS)
         self.picture("running")
         expect(page.locator("main")).to_contain_text(re.compile("Succeeded|Done|Finished"), timeout=TRAINING_MS)
         expect(page.locator(".u-over, svg.plot, canvas").first).to_be_attached()
@@ -120,7 +122,7 @@ class Walk:
     def api_page(self) -> None:
         """Open the API's description, which must not need the network either."""
         self.page.goto(f"{self.address}/docs")
-        expect(self.page.get_by_text("/api/v1/datasets").first).to_be_visible(timeout=30_000)
+        expect(self.page.get_by_text("/api/v1/datasets").first).to_be_visible()
         self.picture("docs")
 
 
@@ -129,6 +131,7 @@ def main() -> None:
     home, pictures = Path(sys.argv[1]), Path(sys.argv[2])
     pictures.mkdir(parents=True, exist_ok=True)
     bring_loopback_up()
+    expect.set_options(timeout=APPEARS_MS)
     with running_studio(home) as studio, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         walk = Walk(browser.new_page(viewport={"width": 1280, "height": 900}), studio.address, pictures)
