@@ -45,6 +45,7 @@ from workers.training_work import TrainingWork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from multiprocessing.synchronize import Barrier
 
     from sqlalchemy import Engine
 
@@ -58,6 +59,9 @@ TICK_SECONDS, METRICS_PER_SECOND = 0.25, 10
 QUIET_SECONDS = 3.0
 """How far apart a quiet run's events are."""
 CONNECT_SECONDS, LAST_RING_SECONDS = 4.0, 5.0
+PROGRAMS = 3
+"""Who looks on, who writes and who visits."""
+START_SECONDS = 120.0
 TOKEN = 1
 WORKER = SimpleNamespace(id="bench")
 
@@ -241,9 +245,18 @@ def web_of(studio: RunningStudio) -> psutil.Process:
     return next(process for process in family if "app.main" in process.cmdline())
 
 
+def _wait_for(everybody: Barrier) -> None:
+    everybody.wait(START_SECONDS)
+
+
 def measure(load: Load, web: psutil.Process) -> dict[str, Any]:
     """Make the load, and return what came of it."""
-    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    everybody = context.Barrier(PROGRAMS)
+    with ProcessPoolExecutor(PROGRAMS, mp_context=context, initializer=_wait_for, initargs=(everybody,)) as pool:
+        # All have what they import: who writes begins as soon as who looks on expects it.
+        for begun in [pool.submit(int) for _ in range(PROGRAMS)]:
+            begun.result()
         watching = pool.submit(watch, load, CONNECT_SECONDS + load.seconds + LAST_RING_SECONDS)
         time.sleep(CONNECT_SECONDS)
         before = web.memory_info().rss
