@@ -28,6 +28,7 @@ from app.db.session import unit_of_work
 from app.main import create_app
 from app.services.accounts import Accounts, Identity
 from tests.databases import add_dataset, add_run
+from tests.waiting import PATIENCE_SECONDS
 from tests.workers.conftest import make_adapter, make_base
 from tests.workers.inference.conftest import KEY, Running, running
 
@@ -46,7 +47,7 @@ class Studio:
 
     def post(self, body: dict[str, Any], key: str | None = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {key or self.key}"}
-        return httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=120)
+        return httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=headers, timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def studio(inference: Running, migrated_sqlite: Path, tmp_path_factory: pytest.T
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=120) as client:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=PATIENCE_SECONDS) as client:
         yield Studio(url, key, str(base), client)
     server.should_exit = True
     thread.join()
