@@ -11,7 +11,7 @@ PATIENCE_SECONDS = 250.0
 Answer = TypeVar("Answer")
 
 
-def until(ask: Callable[[], Answer], seconds: float = PATIENCE_SECONDS) -> Answer:
+def until(ask: Callable[[], Answer | None], seconds: float = PATIENCE_SECONDS) -> Answer:
     """Ask until the answer counts as true and return it; AssertionError with the last one when the time is up."""
     deadline = time.monotonic() + seconds
     while not (answer := ask()):

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.conftest import example_rows
+from tests.journeys.conftest import example_rows, files_under
 from tests.waiting import until
 from tools.running import RunningStudio
 
@@ -44,15 +44,11 @@ def read(studio: RunningStudio, name: str, content: bytes) -> dict[str, Any]:
     return studio.wait_for(f"/api/v1/datasets/{made['id']}", lambda dataset: dataset["status"] != "importing", 120)
 
 
-def files_in(folder: Path) -> set[Path]:
-    return {path for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.fixture
 def stored(studio: RunningStudio) -> set[Path]:
     """What lies in the store once nobody looks at earlier rows any more; some of it may still be on its way out."""
     studio.wait_for("/api/v1/datasets?limit=100", lambda found: not any(each["work"] for each in found["data"]), 60)
-    return files_in(studio.home / "artifacts")
+    return set(files_under(studio.home / "artifacts"))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +64,7 @@ def test_what_the_first_bytes_show_is_refused_at_once(
     got, answer = send(studio, name, content)
     assert got == status
     assert set(answer["error"]) == {"message", "type", "param", "code"}
-    assert files_in(studio.home / "artifacts") <= stored
+    assert files_under(studio.home / "artifacts").keys() <= stored
 
 
 def test_a_broken_line_is_set_aside_with_its_place(studio: RunningStudio) -> None:
@@ -102,11 +98,15 @@ def lines(count: int) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in example_rows(count)).encode()
 
 
+def rows_under(home: Path) -> set[Path]:
+    return {path for path in files_under(home) if path.suffix == ".jsonl"}
+
+
 def test_what_is_packed_is_read_and_names_inside_are_no_paths(studio: RunningStudio) -> None:
-    before = {path for path in studio.home.rglob("*") if path.suffix == ".jsonl"}
+    before = rows_under(studio.home)
     dataset = read(studio, "all.zip", zipped({"../../../../escaped.jsonl": lines(30), "README.md": b"# About"}))
     assert (dataset["status"], dataset["rows"]) == ("ready", 30)
-    assert {path for path in studio.home.rglob("*") if path.suffix == ".jsonl"} <= before
+    assert rows_under(studio.home) <= before
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_what_is_packed_to_do_harm_or_damaged_is_refused_in_words(studio: Runnin
     dataset = read(studio, name, content)
     assert dataset["status"] == "failed"
     assert why in dataset["reason"]
-    until(lambda: hashlib.sha256(content).hexdigest() not in {path.name for path in files_in(studio.home / "artifacts")})
-    until(lambda: not list(studio.home.rglob("*.unpacked")))
+    until(lambda: hashlib.sha256(content).hexdigest() not in {path.name for path in files_under(studio.home / "artifacts")})
+    until(lambda: not [path for path in files_under(studio.home) if path.suffix == ".unpacked"])
 
 
 def test_no_cell_of_an_exported_table_is_a_formula(studio: RunningStudio) -> None:
@@ -168,7 +168,7 @@ def test_a_file_without_one_usable_row_fails_with_its_report_and_is_not_kept(stu
     assert dataset["status"] == "failed"
     assert dataset["reason"]
     assert dataset["problems"]["count"] == 2
-    until(lambda: files_in(studio.home / "artifacts") <= stored)  # files go once it is entered that they are to go
+    until(lambda: files_under(studio.home / "artifacts").keys() <= stored)  # files go once it is entered that they are to go
 
 
 @pytest.mark.parametrize(

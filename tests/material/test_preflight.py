@@ -191,9 +191,7 @@ class Launcher:
             found = self.look(base, max_length=CONTEXT)
             return found if found.counts.rows == found.counts.total else None
 
-        found = until(whole)
-        assert found is not None
-        return found
+        return until(whole)
 
     def launch(self, base: Path, settings: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         wanted = {"name": "run", "base_model": str(base), "dataset_id": self.dataset_id, "settings": settings}

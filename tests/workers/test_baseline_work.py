@@ -230,7 +230,6 @@ def yielding(worker: Worker, work_id: str, model: OpenAi, then: Callable[[Baseli
 
     def watch() -> None:
         row = until(waiting)  # the very row that says so: before it says so again it says how far it is, and nothing else
-        assert row is not None
         then(row)
 
     model.answer, watching = answer, threading.Thread(target=watch)

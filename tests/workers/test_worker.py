@@ -47,9 +47,7 @@ def once_it_gave_a_sign(worker: Worker) -> WorkerRow:
         last = row_of(worker)
         return last if from_facts(last.facts) and last.updated_at > first.updated_at else None
 
-    last = until(later)
-    assert last is not None
-    return last
+    return until(later)
 
 
 def test_a_sign_of_life_tells_of_the_memory_and_keeps_what_else_is_known(worker: Worker) -> None:

@@ -131,7 +131,6 @@ def test_the_server_answers_whoever_has_the_key(server: Running, tmp_path: Path)
         return found if found.counts.rows == 5 else None
 
     found = until(whole)
-    assert found is not None
     assert (found.counts.ends_learnt, found.context) == (5, 256)
     assert server.post("/preflight", {"base_dir": str(base), "rows": "none", "max_length": 1}).status_code == 400
     assert server.post("/preflight", json.loads(body(tmp_path / "gone"))).json()["error"]["code"] == "unknown_model"
