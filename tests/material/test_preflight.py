@@ -165,7 +165,7 @@ class Looking:
 def looking() -> Iterator[Looking]:
     made = Looking()
     with pytest.MonkeyPatch.context() as patient:
-        patient.setattr(rendering, "PATIENCE_SECONDS", PATIENCE_SECONDS)  # on a busy machine the child is long in beginning
+        patient.setattr(rendering, "PATIENCE_SECONDS", PATIENCE_SECONDS)  # on a busy machine it is long in reading a tokenizer
         yield made
     made.near.close()
 

@@ -15,7 +15,7 @@ class Preflights:
     """Looks at rows for whoever asks, one after the other."""
 
     def __init__(self) -> None:
-        self._child = TemplateChild()
+        self._child = TemplateChild(looks=True)
         self._turn = asyncio.Lock()
 
     async def look(self, raw: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app.domain.errors import Invalid
+from app.domain.errors import Invalid, Unavailable
 from workers.training.templates import ChatTemplate
 
 PATIENCE_SECONDS = 30.0
@@ -31,13 +31,20 @@ def template_error(why: str) -> Invalid:
 
 
 class TemplateChild:
-    """The process in which templates are rendered; it is started at the first request and after each failure."""
+    """The process in which templates are rendered; it is started at the first request and after each failure.
 
-    def __init__(self) -> None:
+    With `looks` it has what a preflight needs before it is asked for one.
+    """
+
+    def __init__(self, *, looks: bool = False) -> None:
+        self._command = [sys.executable, "-m", "workers.inference.template_child", *(["--looks"] if looks else [])]
         self._child: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: bytes) -> dict[str, Any] | None:
-        """Return the answer to a request, one JSON object on one line; None when the child broke its limits, and then it is gone."""
+        """Return the answer to a request, one JSON object on one line; None when the child broke its limits, and then it is gone.
+
+        Unavailable when there is no child to be had.
+        """
         child = self._child or self._start()
         assert child.stdin is not None  # noqa: S101 - opened below with pipes
         assert child.stdout is not None  # noqa: S101
@@ -61,12 +68,12 @@ class TemplateChild:
             child.communicate()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "workers.inference.template_child"]
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | SET
-        self._child = child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment)
+        self._child = child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment)
         assert child.stdout is not None  # noqa: S101 - opened with a pipe
-        if not _read_line(child.stdout.fileno(), STARTING_SECONDS):
-            child.kill()  # whoever asks finds it gone
+        if _read_line(child.stdout.fileno(), STARTING_SECONDS) != b"\n":
+            self.close()
+            raise Unavailable("The process that renders chat templates did not start. Try again in a moment; the log says what it wrote.")
         return child
 
 

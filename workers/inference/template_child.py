@@ -23,6 +23,9 @@ def main() -> None:
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # None is how Python is told not to import something
     import workers.training.templates  # noqa: F401 - what is needed for rendering is no part of what a template takes
 
+    if "--looks" in sys.argv:
+        import workers.inference.looking  # noqa: F401 - and what is needed for looking is none either
+
     limit_memory()
     sys.stdout.buffer.write(b"\n")
     sys.stdout.buffer.flush()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from app.domain.errors import Invalid
+from app.domain.errors import Unavailable
 from workers.inference import rendering
 from workers.inference.rendering import PATIENCE_SECONDS, STARTING_SECONDS, Renderer
 from workers.training.templates import ChatTemplate
@@ -13,7 +15,16 @@ TEMPLATE = ChatTemplate("{{ messages[0].content }}!", {}, "tokenizer")
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
-def test_that_the_process_takes_long_to_be_there_is_not_laid_at_the_templates_door(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def renderer() -> Iterator[Renderer]:
+    made = Renderer()
+    yield made
+    made.close()
+
+
+def test_that_the_process_takes_long_to_be_there_is_not_laid_at_the_templates_door(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waited: list[float] = []
     read = rendering._read_line
 
@@ -22,18 +33,17 @@ def test_that_the_process_takes_long_to_be_there_is_not_laid_at_the_templates_do
         return read(descriptor, patience)
 
     monkeypatch.setattr(rendering, "_read_line", note)
-    renderer = Renderer()
     assert [renderer.render(TEMPLATE, HELLO, prompt=True) for _ in range(2)] == ["Hello!", "Hello!"]
-    renderer.close()
     assert waited == [STARTING_SECONDS, PATIENCE_SECONDS, PATIENCE_SECONDS]
 
 
-def test_a_process_that_does_not_get_there_is_given_up_and_the_next_one_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    renderer = Renderer()
+@pytest.mark.parametrize("said", [b"", b"something a library prints\n"])
+def test_a_process_that_does_not_start_is_no_fault_of_the_template_and_another_is_asked_next(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(rendering, "STARTING_SECONDS", 0.0)
-        with pytest.raises(Invalid) as refused:
+        broken.setattr(rendering, "_read_line", lambda *_: said)
+        with pytest.raises(Unavailable, match="did not start"):
             renderer.render(TEMPLATE, HELLO, prompt=True)
-    assert refused.value.code == "template_error"
+    assert renderer._child._child is None
     assert renderer.render(TEMPLATE, HELLO, prompt=True) == "Hello!"
-    renderer.close()
