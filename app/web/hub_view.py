@@ -148,10 +148,9 @@ def shown(visit: Visit, looked: Looked) -> dict[str, Any]:
 
 
 def _coming(visit: Visit, looked: Looked) -> Line | None:
-    """Return the download that brings what was looked at; one that is being called off brings nothing."""
+    """Return the download that is under way of what was looked at."""
     row = visit.studio.downloads(visit.session).under_way(visit.identity, looked.model.id, looked.commit)
-    line = Line(row) if row else None
-    return line if line and line.can_be_called_off else None
+    return Line(row) if row else None
 
 
 def _four_bits(arch: Architecture | None) -> tuple[str, str]:
