@@ -22,6 +22,7 @@ HONE = Path(sys.executable).parent / "hone"
 FOLLOWING = Path(__file__).resolve().parent / "following.py"
 READY = "Hone is ready at "
 BUSY = 503
+ANSWER_SECONDS, READING_SECONDS = 250.0, 600.0
 READY_SECONDS = 180.0
 END_SECONDS = 120.0
 """Ten are promised; on a busy machine whoever is to end first needs a turn."""
@@ -51,7 +52,7 @@ class RunningStudio:
         """A client of REST with the key."""
         return httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {self.key}"}, timeout=60, trust_env=False)
 
-    def wait_for(self, path: str, is_done: Callable[[dict[str, Any]], bool], seconds: float = 600.0) -> dict[str, Any]:
+    def wait_for(self, path: str, is_done: Callable[[dict[str, Any]], bool], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """Ask for `path` until the answer is as wanted."""
         deadline = time.monotonic() + seconds
         with self.rest as rest:
@@ -78,10 +79,10 @@ class RunningStudio:
                     rest.post("/api/v1/datasets", files={"file": (file.name, opened)}, data={"name": file.stem}).raise_for_status().json()
                 )
             path = f"/api/v1/datasets/{made['id']}"
-            dataset = self.wait_for(path, is_read)
+            dataset = self.wait_for(path, is_read, READING_SECONDS)
             if mapping or system:
                 rest.patch(path, json={"mapping": mapping, "system": system}).raise_for_status()
-                dataset = self.wait_for(path, is_read)
+                dataset = self.wait_for(path, is_read, READING_SECONDS)
         if dataset["status"] != "ready":
             message = f"{file.name}: {dataset['status']}: {dataset['reason']}"
             raise RuntimeError(message)

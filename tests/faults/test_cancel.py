@@ -17,7 +17,7 @@ from tests.faults.real_training import Training, freeze, prepare
 from tests.waiting import until
 
 WITHIN_SECONDS = {"cancel": 30.0, "pause": 60.0}
-GENEROUS = 5
+GENEROUS = 3
 """The small size shares its machine with other tests, and gets that many times as long."""
 ENDS = {"cancel": "cancelled", "pause": "paused"}
 SMALL = [("cancel", "starting"), ("cancel", "training"), ("cancel", "frozen"), ("pause", "starting"), ("pause", "training")]

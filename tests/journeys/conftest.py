@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,15 +32,6 @@ def write_jsonl(path: Path, rows: list[dict[str, object]]) -> Path:
     """Write rows as JSONL."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
-
-
-def files_under(*folders: Path) -> dict[Path, int]:
-    """Return the files that lie there with their sizes; unlike rglob it passes over what goes meanwhile."""
-    found: dict[Path, int] = {}
-    for path in (Path(folder, name) for top in folders for folder, _, names in os.walk(top) for name in names):
-        with suppress(FileNotFoundError):
-            found[path] = path.stat().st_size
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.conftest import example_rows, files_under
-from tests.waiting import until
+from tests.journeys.conftest import example_rows
+from tests.waiting import files_under, until
 from tools.running import RunningStudio
 
 

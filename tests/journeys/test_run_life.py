@@ -7,8 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.journeys.conftest import files_under
-from tests.waiting import until
+from tests.waiting import files_under, until
 from tools.running import RunningStudio
 
 

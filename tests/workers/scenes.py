@@ -51,7 +51,7 @@ class Scripted(TrainingWork):
 def worker(engine: Engine, tmp_path: Path) -> Iterator[Worker]:
     made = Worker(Settings(home=tmp_path), "gpu", 1, 2.0, engine, LocalStorage(tmp_path / "artifacts"), "CPU", has_gpu=False)
     yield made
-    made.leaving.set()
+    made.tell_to_leave()
 
 
 Play = Callable[[str], None]

@@ -283,7 +283,8 @@ def test_rows_go_when_their_dataset_and_their_last_run_are_deleted_at_once(
         Datasets(session, storage, SilentQueue()).delete(owner, dataset)
         other.start()
         other.join(0.5)  # whoever does not wait for the other is through by now
-    other.join()
+    other.join(PATIENCE_SECONDS)
+    assert not other.is_alive()
     with reading(engine) as session:
         assert session.scalar(select(func.count()).select_from(DatasetVersion)) == 0
 

@@ -29,6 +29,7 @@ from app.services.webhooks import MOST, Webhooks
 from app.web.courier import Courier
 from tests.app.listening import Endpoint, endpoint
 from tests.databases import add_dataset, add_run
+from tests.waiting import PATIENCE_SECONDS
 
 STUDIO = "http://127.0.0.1:8000/"
 
@@ -365,7 +366,8 @@ def test_a_sender_holds_no_notice_while_it_waits_for_another(
         sender.start()
         sender.join(0.5)
         touch(first)
-    sender.join()
+    sender.join(PATIENCE_SECONDS)
+    assert not sender.is_alive()
     assert [(notice.attempt, notice.error) for notice in notices(engine)] == [(1, "touched")] * 2
 
 

@@ -148,18 +148,18 @@ class Fleet:
             time.sleep(0.05)
         return condition()
 
-    def orphans(self) -> list[str]:
-        """Return the processes that stay in this fleet's folder; those who are just about to end are waited for."""
-        self.wait_for(lambda: not self._there())
-        return self._there()
+    def orphans(self, program: str = "") -> list[str]:
+        """Return the processes of a program that stay in this fleet's folder; those who are just about to end are waited for."""
+        self.wait_for(lambda: not self._there(program))
+        return self._there(program)
 
-    def _there(self) -> list[str]:
+    def _there(self, program: str) -> list[str]:
         """Return the processes that work in this fleet's folder: they name it in their command lines, or are in it."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 line = [*process.cmdline(), process.cwd()]
-                if process.status() != psutil.STATUS_ZOMBIE and any(str(self.home) in word for word in line):
+                if process.status() != psutil.STATUS_ZOMBIE and any(str(self.home) in word for word in line) and program in " ".join(line):
                     found.append(f"{process.pid} {' '.join(line)}")
         return found
 
