@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,14 @@ def material() -> Path:
     folder = material_folder()
     assert folder.is_dir(), f"The real data is not here: {folder}. Set HONE_MATERIAL."
     return folder
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """The address of a server that is away: nobody listens there, and nobody else is given the port, for it is held."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.fixture(autouse=True)

@@ -229,10 +229,8 @@ def test_a_client_that_leaves_stops_its_generation(studio: Studio, stream: objec
     assert ask(studio, studio.base).usage.completion_tokens == 16
 
 
-def test_without_an_inference_server_one_is_told_so(migrated_sqlite: Path, tmp_path: Path) -> None:
+def test_without_an_inference_server_one_is_told_so(migrated_sqlite: Path, nobody: str, tmp_path: Path) -> None:
     shutil.copy(migrated_sqlite, tmp_path / "hone.db")
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        nobody = f"http://127.0.0.1:{gone.getsockname()[1]}"
     app, base, key = _prepare(tmp_path, nobody)
     with TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {key}"}) as client:
         answer = client.post("/v1/chat/completions", json={"model": str(base), "messages": ASKED, "stream": True})

@@ -116,10 +116,8 @@ def test_other_answers_are_told(told: Endpoint) -> None:
     assert [(reply.status, reply.error) for reply in replies] == [(500, "It answered 500."), (404, "It answered 404."), (200, "")]
 
 
-def test_nobody_there_is_told_in_words() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    assert post(Outside(private_allowed=True), f"http://127.0.0.1:{port}/") == Reply(error="It could not be connected to.")
+def test_nobody_there_is_told_in_words(nobody: str) -> None:
+    assert post(Outside(private_allowed=True), f"{nobody}/") == Reply(error="It could not be connected to.")
 
 
 def test_a_name_nobody_knows_is_told_in_words() -> None:

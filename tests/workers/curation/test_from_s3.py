@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -122,16 +121,10 @@ def test_the_studios_own_store_is_never_read_as_a_source(s3: S3Server, tmp_path:
     assert len(s3.asked) == before
 
 
-def test_a_server_that_is_away_is_said_to_be(
-    s3: S3Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_server_that_is_away_is_said_to_be(s3: S3Server, nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.curation.from_s3.PATIENT", remote_storage.BRIEF)
-    with socket.socket() as held:  # nobody listens there, and nobody else can take the port meanwhile
-        held.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{held.getsockname()[1]}")
-        assert refusal(tmp_path, Unavailable, f"s3://{BUCKET}/x.jsonl").code == "s3_unreachable"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", nobody)
+    assert refusal(tmp_path, Unavailable, f"s3://{BUCKET}/x.jsonl").code == "s3_unreachable"
 
 
 def test_a_cut_line_is_taken_up_again(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from app.domain.events import Event, Finished, Metric, Started
 from app.domain.tracking import Tracking
-from tests.waiting import PATIENCE_SECONDS, until
-from workers.training.trackers import feed
+from tests.waiting import until
 from workers.training.trackers.feed import Trackers
 
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread may get its turn late; what a run tells of a place that is slow is another test's."""
-    monkeypatch.setattr(feed, "END_SECONDS", PATIENCE_SECONDS)
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 def write(out: Path, events: list[Event]) -> list[str]:

@@ -18,7 +18,7 @@ from huggingface_hub import constants
 
 from app.domain.events import Event, Finished, Metric, Started
 from app.domain.tracking import Tracker, Tracking
-from tests.waiting import PATIENCE_SECONDS, until
+from tests.waiting import until
 from tests.workers.training.trackers.stand_in import serving
 from workers.training.base_model import stay_offline
 from workers.training.trackers import feed, program
@@ -89,20 +89,6 @@ def kept_by_wandb(file: Path) -> Iterator[str]:
 def is_said(word: str, text: str) -> bool:
     """Tell whether it stands there by itself: a machine's short name may be a part of some word by chance."""
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing a library takes long where many tests run; the run's own patience is another test's."""
-    monkeypatch.setattr(feed, "END_SECONDS", PATIENCE_SECONDS)
-
-
-@pytest.fixture
-def refused_address() -> Iterator[str]:
-    """Where nobody listens, and nobody else can: a port that is held and not listened at refuses whoever comes."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def test_mlflow_gets_settings_and_numbers_and_a_later_attempt_goes_on_in_the_same_run(
@@ -178,9 +164,9 @@ KEYS = {Tracker.MLFLOW: "MLFLOW_TRACKING_TOKEN", Tracker.WANDB: "WANDB_API_KEY",
 
 @pytest.mark.parametrize("tracker", list(Tracker))
 def test_a_tracker_that_refuses_is_told_once_and_nobody_waits_for_it(
-    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: None, refused_address: str
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patient: None, nobody: str
 ) -> None:
-    monkeypatch.setenv(ADDRESSES[tracker], refused_address)
+    monkeypatch.setenv(ADDRESSES[tracker], nobody)
     monkeypatch.setenv(KEYS[tracker], KEY)
     told, seconds = track(tracker, tmp_path, events())
     assert told[0] == (
@@ -223,13 +209,11 @@ def test_a_run_that_is_told_to_leave_waits_less(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("manner", ["refuses", "error"])
-def test_without_the_guard_an_outage_would_be_the_run_s(
-    manner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused_address: str
-) -> None:
+def test_without_the_guard_an_outage_would_be_the_run_s(manner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nobody: str) -> None:
     from mlflow.exceptions import MlflowException
 
     with serving("error") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address if manner == "error" else refused_address)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address if manner == "error" else nobody)
         client = make_client(Tracker.MLFLOW, Tracking(run_id="run-1"), tmp_path)
         with pytest.raises(MlflowException):
             client.open({})

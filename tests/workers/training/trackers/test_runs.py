@@ -10,7 +10,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from app.domain.events import AnyEvent, Notice
 from app.domain.tracking import Tracker, Tracking
-from tests.waiting import PATIENCE_SECONDS
 from tests.workers.training.conftest import Train, base, rows, train_here, undisturbed
 from tests.workers.training.tiny import curve, last, read_events, write_spec
 from tests.workers.training.trackers.stand_in import serving
@@ -35,10 +34,7 @@ def tracked(tmp_path: Path, base: Path, rows: Path, **settings: int) -> tuple[in
     return code, read_events(tmp_path / "tracked")
 
 
-def test_a_run_leaves_its_numbers_and_settings_for_tensorboard_by_itself(
-    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed, "END_SECONDS", PATIENCE_SECONDS)
+def test_a_run_leaves_its_numbers_and_settings_for_tensorboard_by_itself(train_here: Train, tmp_path: Path, patient: None) -> None:
     _, events = train_here(max_steps=3)
     for name in ("train/loss", "train/grad_norm", "eval/loss"):
         assert drawn(tmp_path / "out", name) == pytest.approx(curve(events, name), rel=1e-6)
@@ -48,9 +44,8 @@ def test_a_run_leaves_its_numbers_and_settings_for_tensorboard_by_itself(
 
 
 def test_a_tracker_gets_what_the_events_say_and_a_second_attempt_goes_on_there(
-    tmp_path: Path, base: Path, rows: Path, undisturbed: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, base: Path, rows: Path, undisturbed: None, monkeypatch: pytest.MonkeyPatch, patient: None
 ) -> None:
-    monkeypatch.setattr(feed, "END_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(program, "PROGRAM", "tests.workers.training.trackers.unhurried")
     with serving() as server:
         for _ in range(2):
