@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pynvml
 import pytest
 
 from app.domain.events import Started
+from tests.waiting import until
 from tests.workers.training.test_warm_run import heard
 from tests.workers.training.tiny import last, write_spec
 from workers.child import Child
@@ -28,8 +28,7 @@ def test_what_waits_has_no_context_and_its_run_has(base: Path, rows: Path, tmp_p
     keeper = WarmTrainers()
     before = on_gpus()
     keeper.start()
-    while not keeper.is_ready():
-        time.sleep(0.1)
+    until(keeper.is_ready)
     # By number of processes, for a container does not know its own as the driver does.
     assert len(on_gpus() - before) == 0
     spec = write_spec(tmp_path, base, rows, max_steps=200, device="gpu", precision="auto")

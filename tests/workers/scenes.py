@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from app.services.datasets import Datasets
 from app.services.runs import Runs
 from tests.databases import add_dataset, add_run
 from tests.silent_queue import SilentQueue
+from tests.waiting import until
 from workers.child import Child
 from workers.claim import claim_and_run
 from workers.kinds import KINDS
@@ -87,8 +87,7 @@ def once_it_runs(engine: Engine, run_id: str, act: Callable[[], None], *, status
     """Do something from another thread as soon as the run runs, or is in another state."""
 
     def wait_and_act() -> None:
-        while state(engine, run_id).status != status:
-            time.sleep(0.05)
+        until(lambda: state(engine, run_id).status == status)
         act()
 
     thread = threading.Thread(target=wait_and_act)

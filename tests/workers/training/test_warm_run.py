@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from app.domain.events import AnyEvent
+from tests.waiting import until
 from tests.workers.training.conftest import Train
 from tests.workers.training.tiny import curve, last, write_spec
 from workers.child import Child
@@ -32,8 +32,7 @@ def test_its_numbers_are_those_of_a_run_in_a_process_of_its_own(
     monkeypatch.setattr("workers.warm_trainers.LOOK_SECONDS", 0.1)
     keeper = WarmTrainers()
     keeper.start()
-    while not keeper.is_ready():
-        time.sleep(0.1)
+    until(keeper.is_ready)
     out = tmp_path / "out"
     out.mkdir()
     arguments = ["workers.train", str(write_spec(tmp_path, base, rows, **settings)), "--out", str(out)]
