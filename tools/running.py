@@ -59,11 +59,12 @@ class RunningStudio:
             while True:
                 response = rest.get(path)
                 # Where others hold the database for long it says so, and asks to be asked again.
-                answer: dict[str, Any] = (response if response.status_code == BUSY else response.raise_for_status()).json()
-                if response.status_code != BUSY and is_done(answer):
-                    return answer
+                if response.status_code != BUSY:
+                    answer: dict[str, Any] = response.raise_for_status().json()
+                    if is_done(answer):
+                        return answer
                 if time.monotonic() > deadline:
-                    message = f"{path} did not get there within {seconds:g} s: {answer}"
+                    message = f"{path} did not get there within {seconds:g} s: {response.text}"
                     raise TimeoutError(message)
                 time.sleep(0.25)
 
